@@ -1,0 +1,60 @@
+"""Exceptions and warnings: one class per kind of mistake, so that callers can catch what they can repair."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ModelSyntaxError(ValueError):
+    """The model text cannot be read.
+
+    `line` and `column` count from 1; the message ends with the offending line and a caret under the spot.
+    """
+
+    def __init__(self, message: str, text: str | None = None, line: int | None = None, column: int | None = None):
+        self.line, self.column = line, column
+        if text is not None and line is not None:
+            shown = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
+            caret = " " * (max(column or 1, 1) - 1) + "^"
+            message = f"{message}\n  line {line}, column {column or 1}:\n    {shown}\n    {caret}"
+        super().__init__(message)
+
+
+class ModelError(ValueError):
+    """The model can be read but makes no sense: contradictory constraints, an unknown option, a factor without indicators."""
+
+
+class DataError(ValueError):
+    """The data cannot be used as they are. The message names the variable, the level and the remedy."""
+
+
+class IdentificationError(ValueError):
+    """The parameters of the model are not determined by the moments of the data."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The optimiser stopped at a point that is not a verified maximum."""
+
+
+class ImproperSolutionWarning(UserWarning):
+    """The maximum lies outside the space of proper parameters, for example at a negative variance."""
+
+
+class ModelWarning(UserWarning):
+    """The model or the data were used, but probably not in the way that was meant."""
+
+
+def listing(names: Iterable[object], limit: int = 5) -> str:
+    """Names separated by commas, cut after `limit`: 'a, b, c and 196 more'."""
+    names = [str(name) for name in names]
+    if len(names) <= limit:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+
+
+def nearest(word: object, known: Iterable[object], count: int = 3) -> str:
+    """' Did you mean a, b?' for the known words closest to an unknown one, or ''."""
+    by_lower = {str(name).lower(): str(name) for name in known}
+    close = difflib.get_close_matches(str(word).lower(), by_lower, n=count, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(by_lower[name]) for name in close)}?" if close else ""

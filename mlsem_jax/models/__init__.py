@@ -1,0 +1,42 @@
+"""Parameters, covariance structures and moments: theta -> within and between means and covariances."""
+
+from mlsem_jax.models._build import Build, build
+from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
+from mlsem_jax.models._layout import place
+from mlsem_jax.models._specification import (
+    KINDS,
+    Cell,
+    Constraint,
+    Definition,
+    Kind,
+    Level,
+    Parameter,
+    Specification,
+)
+from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
+
+__all__ = [
+    "FUNCTIONS",
+    "KINDS",
+    "Binary",
+    "Build",
+    "Call",
+    "Cell",
+    "Constraint",
+    "Covariance",
+    "Definition",
+    "Expression",
+    "Filled",
+    "Kind",
+    "Kinds",
+    "Level",
+    "LevelStructure",
+    "Moments",
+    "Name",
+    "Number",
+    "Parameter",
+    "Specification",
+    "Structure",
+    "build",
+    "place",
+]

@@ -1,0 +1,157 @@
+"""From a specification to the arrays of a Structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax.models._constraints import check_names, is_linear, solve_linear
+from mlsem_jax.models._layout import members, place
+from mlsem_jax.models._specification import KINDS, Constraint, Specification
+from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
+
+
+@dataclass(frozen=True)
+class Build:
+    """A specification with its arrays.
+
+    index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
+    lavaan's order. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
+    nonlinear: the constraints that the basis does not already satisfy.
+    """
+
+    specification: Specification
+    structure: Structure
+    index: np.ndarray
+    names: tuple[str, ...]
+    kept: np.ndarray
+    nonlinear: tuple[Constraint, ...] = ()
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The user's labels, and the names of unlabelled parameters, with their natural parameter."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @property
+    def free(self) -> int:
+        """Number of elements of theta without padding: parameters after linear equality constraints."""
+        return len(self.kept)
+
+
+def build(specification: Specification, exogenous: Moments | None = None, pad_to: int | None = None) -> Build:
+    """Fill the model matrices. exogenous: NumPy moments by group and level for the rows that the data decide (`exo`).
+
+    pad_to: number of columns that the basis is padded to with zeros, so that models of nearly the same size share a program.
+    """
+    specification = place(specification)
+    index, names = number(specification)
+    values = fixed_values(specification, exogenous)
+    k = len(names)
+    labels = {name: i for i, name in enumerate(names)}
+    check_names(specification.constraints, specification.definitions, labels)
+    linear = [c for c in specification.constraints if c.op == "==" and is_linear(c)]
+    nonlinear = tuple(c for c in specification.constraints if c not in linear)
+    if linear:
+        offset, basis, kept = solve_linear(linear, labels, k)
+    else:
+        offset, basis, kept = np.zeros(k), np.eye(k), np.arange(k)
+    if pad_to is not None and pad_to > len(kept):
+        basis = np.concatenate([basis, np.zeros((k, pad_to - len(kept)))], axis=1)
+        extra = pad_to - k
+        if extra > 0:
+            basis = np.concatenate([basis, np.zeros((extra, basis.shape[1]))])
+            offset = np.concatenate([offset, np.zeros(extra)])
+    between_only = np.array([float(v in specification.between_only) for v in specification.variables])
+    kinds = [specification.within.psi_kind, specification.within.theta_kind]
+    kinds += [specification.between.psi_kind, specification.between.theta_kind]
+    structure = Structure(
+        within=_level(specification, 1, index, values),
+        between=_level(specification, 2, index, values),
+        offset=offset,
+        basis=basis,
+        between_only=between_only,
+        kinds=None if set(kinds) == {"cov"} else Kinds(*(np.array(KINDS.index(kind)) for kind in kinds)),
+    )
+    return Build(specification, structure, index, names, kept, nonlinear)
+
+
+def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The natural parameter of each row (-1: fixed) and their names; free rows that share a label are one parameter."""
+    index, names = [], []
+    by_label: dict[str, int] = {}
+    for row in specification.parameters:
+        if not row.free:
+            index.append(-1)
+        elif row.label and row.label in by_label:
+            index.append(by_label[row.label])
+        else:
+            if row.label:
+                by_label[row.label] = len(names)
+            index.append(len(names))
+            names.append(row.name)
+    return np.array(index, int), tuple(names)
+
+
+def fixed_values(specification: Specification, exogenous: Moments | None) -> np.ndarray:
+    """What each row is fixed at: its own value, or for exogenous moments the data's (rows,)."""
+    place_of = {name: i for i, name in enumerate(specification.variables)}
+    out = np.zeros(len(specification.parameters))
+    for i, row in enumerate(specification.parameters):
+        if row.value is not None:
+            out[i] = row.value
+        elif row.exo and exogenous is not None:
+            cov, mean = (
+                (exogenous.within_cov, exogenous.within_mean)
+                if row.level == 1
+                else (exogenous.between_cov, exogenous.between_mean)
+            )
+            left = place_of[row.lhs]
+            out[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place_of[row.rhs]]
+    return out
+
+
+def _level(specification: Specification, level: int, index: np.ndarray, values: np.ndarray) -> LevelStructure:
+    block, variables, groups = specification.level(level), specification.variables, specification.ngroups
+    names = members(specification, level)
+    p, m = len(variables), len(names)
+    shapes = {"nu": (p,), "alpha": (m,), "lambda": (p, m), "beta": (m, m), "psi": (m, m), "theta": (p, p)}
+    shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
+    where = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
+    base = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
+    for column, name in enumerate(names):
+        if name in block.observed:
+            base["lambda"][:, variables.index(name), column] = 1.0
+    for row, free, value in zip(specification.parameters, index, values, strict=True):
+        if row.level != level or row.cell is None:
+            continue
+        matrix, at = row.cell.matrix, (row.group - 1, row.cell.row, row.cell.col)
+        if base[matrix].ndim == 2:
+            at = at[:2]
+        spots = [at]
+        kind = block.psi_kind if matrix == "psi" else block.theta_kind
+        if matrix in ("psi", "theta") and at[1] != at[2] and kind != "chol":
+            spots.append((at[0], at[2], at[1]))
+        for spot in spots:
+            where[matrix][spot] = free
+            base[matrix][spot] = 0.0 if free >= 0 else value
+    for matrix, kind in (("psi", block.psi_kind), ("theta", block.theta_kind)):
+        if kind == "prec":
+            _absent_in_precision(where[matrix], base[matrix], base[f"{matrix}_scale"])
+    filled = {name: Filled(where[name], base[name]) for name in shapes}
+    return LevelStructure(
+        nu=filled["nu"],
+        alpha=filled["alpha"],
+        lambda_=filled["lambda"],
+        beta=filled["beta"],
+        psi=Covariance(filled["psi"], filled["psi_scale"]),
+        theta=Covariance(filled["theta"], filled["theta_scale"]),
+    )
+
+
+def _absent_in_precision(index: np.ndarray, core: np.ndarray, scale: np.ndarray) -> None:
+    """A variable without a diagonal element in kappa does not exist at this level: unit diagonal, and scale 0 takes it out."""
+    for g, i in np.ndindex(*scale.shape):
+        exists = index[g, i, i] >= 0 or core[g, i, i] != 0
+        scale[g, i] = float(exists)
+        core[g, i, i] = core[g, i, i] if exists else 1.0

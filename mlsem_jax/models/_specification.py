@@ -1,0 +1,146 @@
+"""What a model says, before any array exists: the parameter table that both front ends write and everything else reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from mlsem_jax.models._expressions import Expression
+
+MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale"]
+Kind = Literal["cov", "chol", "prec", "ggm", "cor"]
+KINDS: tuple[Kind, ...] = ("cov", "chol", "prec", "ggm", "cor")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One element of one model matrix; rows and columns count from 0. Symmetric matrices are named by row >= column."""
+
+    matrix: MatrixName
+    row: int
+    col: int = 0
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the parameter table, free or fixed.
+
+    level: 1 within, 2 between. group: 1..G. value: what the element is fixed at (None for exogenous moments that the data
+    decide). start: the user's starting value. label: the user's, '' if none; free parameters with one label are one parameter.
+    exo: a moment of a fixed covariate. random: name of the random slope (rv) that this path is. user: 0 added by default,
+    1 written, 2 written by the user through a fixed value or an option.
+    line, column: where the text says so (0 if it does not).
+    """
+
+    lhs: str
+    op: str
+    rhs: str
+    level: int
+    group: int = 1
+    free: bool = True
+    value: float | None = None
+    start: float | None = None
+    label: str = ""
+    exo: bool = False
+    lower: float | None = None
+    upper: float | None = None
+    random: str = ""
+    user: int = 1
+    line: int = 0
+    column: int = 0
+    cell: Cell | None = None
+
+    def but(self, **changes) -> Parameter:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    @property
+    def name(self) -> str:
+        """lavaan's name of the parameter: 'fb=~y2.l2', 'y1~1.g2.l2'; the user's label where there is one."""
+        if self.label:
+            return self.label
+        suffix = (f".g{self.group}" if self.group > 1 else "") + (f".l{self.level}" if self.level > 1 else "")
+        return f"{self.lhs}{self.op}{self.rhs}{suffix}"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """left op right between expressions of parameter labels, op one of ==, <, >. text is as the user wrote it."""
+
+    left: Expression
+    op: Literal["==", "<", ">"]
+    right: Expression
+    text: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Definition:
+    """name := expression."""
+
+    name: str
+    expression: Expression
+    text: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Level:
+    """The variables of one level, alike in all groups.
+
+    observed: names in lavaan's order (those of the measurement part first, covariates last); latent: names in order of
+    appearance; covariates: the exogenous observed ones whose moments are held at the data's (empty with fixed_x=False).
+    structural: the members of eta, the vector that paths run between; None stands for observed + latent, the layout of
+    lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is parametrised.
+    """
+
+    observed: tuple[str, ...]
+    latent: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    label: str = ""
+    structural: tuple[str, ...] | None = None
+    psi_kind: Kind = "cov"
+    theta_kind: Kind = "cov"
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A complete two-level model: variables by level, parameter table, constraints, definitions.
+
+    Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
+    strings, empty for one group.
+    """
+
+    within: Level
+    between: Level
+    parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    groups: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def ngroups(self) -> int:
+        return max(len(self.groups), 1)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All observed variables, p of them: those of level 1, then the between-only ones."""
+        return self.within.observed + self.between_only
+
+    @property
+    def between_only(self) -> tuple[str, ...]:
+        return tuple(v for v in self.between.observed if v not in self.within.observed)
+
+    @property
+    def within_only(self) -> tuple[str, ...]:
+        return tuple(v for v in self.within.observed if v not in self.between.observed)
+
+    def level(self, level: int) -> Level:
+        return self.within if level == 1 else self.between
+
+    def but(self, **changes) -> Specification:
+        """A copy with some fields changed."""
+        return replace(self, **changes)

@@ -1,0 +1,132 @@
+"""From the unconstrained vector theta to within and between moments.
+
+Each level is a linear structural model in LISREL form (Joreskog 1973),
+
+    y = nu + Lambda eta + epsilon,   eta = alpha + B eta + zeta,   zeta ~ N(0, Psi),   epsilon ~ N(0, Theta)
+    mean = nu + Lambda (I - B)^-1 alpha,   cov = Lambda (I - B)^-1 Psi (I - B)^-T Lambda' + Theta
+
+and Psi and Theta may each be parametrised in five ways (Epskamp, Rhemtulla & Borsboom 2017). The pattern of a matrix is data:
+`index` says which natural parameter fills an element (-1: none) and `base` what it holds otherwise, so models of the same
+dimensions share one compiled program and a batch of different models is a vmap. All arrays lead with the group axis G.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.numerics import inverse
+
+
+class Filled(eqx.Module):
+    """A matrix whose free elements come from the natural parameter vector and the others from `base`."""
+
+    index: Int[Array, "..."]
+    base: Float[Array, "..."]
+
+    def __call__(self, natural: Float[Array, " k"]) -> Float[Array, "..."]:
+        return jnp.where(self.index >= 0, natural[jnp.maximum(self.index, 0)], self.base)
+
+
+class Covariance(eqx.Module):
+    """A covariance matrix (d, d) from a symmetric or triangular `core` (d, d) and a `scale` (d,).
+
+    kind 0 cov: Sigma = core. 1 chol: core core'. 2 prec: core^-1. 3 ggm: D (I - Omega)^-1 D with partial correlations
+    Omega = core and D = diag(scale). 4 cor: D (I + R) D with correlations R = core. kind None is cov without the switch.
+    In `prec` the scale holds 0 for variables that the level does not have (their core diagonal is 1) and 1 for the others.
+    """
+
+    core: Filled
+    scale: Filled | None = None
+
+    def __call__(self, natural: Float[Array, " k"], kind: Int[Array, ""] | None) -> Float[Array, "d d"]:
+        core = self.core(natural)
+        if kind is None or self.scale is None:
+            return core
+        scale = self.scale(natural)
+        outer = scale[:, None] * scale[None, :]
+        eye = jnp.eye(core.shape[-1], dtype=core.dtype)
+        return jax.lax.switch(
+            kind,
+            [
+                lambda: core,
+                lambda: core @ core.T,
+                lambda: outer * inverse(core),
+                lambda: outer * inverse(eye - core),
+                lambda: outer * (eye + core),
+            ],
+        )
+
+
+class LevelStructure(eqx.Module):
+    """The matrices of one level; arrays lead with the group axis."""
+
+    nu: Filled
+    alpha: Filled
+    lambda_: Filled
+    beta: Filled
+    psi: Covariance
+    theta: Covariance
+
+    def moments(self, natural: Array, psi_kind: Array | None, theta_kind: Array | None) -> tuple[Array, Array]:
+        """Covariance (p, p) and mean (p,) of one group (no group axis): call it under vmap."""
+        beta = self.beta(natural)
+        paths = self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
+        cov = paths @ self.psi(natural, psi_kind) @ paths.T + self.theta(natural, theta_kind)
+        return cov, self.nu(natural) + paths @ self.alpha(natural)
+
+
+class Moments(eqx.Module):
+    """Model-implied moments by group. Variables that a level does not have are zero rows there.
+
+    within_cov, between_cov (G, p, p); within_mean, between_mean (G, p): the mean of y is their sum.
+    """
+
+    within_cov: Float[Array, "G p p"]
+    between_cov: Float[Array, "G p p"]
+    within_mean: Float[Array, "G p"]
+    between_mean: Float[Array, "G p"]
+
+    @property
+    def mean(self) -> Float[Array, "G p"]:
+        return self.within_mean + self.between_mean
+
+
+class Kinds(eqx.Module):
+    """The parametrisation of the four covariance matrices as integers (see Covariance); None: all are plain covariances."""
+
+    within_psi: Int[Array, ""]
+    within_theta: Int[Array, ""]
+    between_psi: Int[Array, ""]
+    between_theta: Int[Array, ""]
+
+
+class Structure(eqx.Module):
+    """A two-level model as arrays only: what every kernel of the library takes.
+
+    natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints, and columns of zeros
+    pad q. between_only (p,) is 1 for variables that exist at level 2 only.
+    """
+
+    within: LevelStructure
+    between: LevelStructure
+    offset: Float[Array, " k"]
+    basis: Float[Array, "k q"]
+    between_only: Float[Array, " p"]
+    kinds: Kinds | None = None
+
+    def natural(self, theta: Float[Array, " q"]) -> Float[Array, " k"]:
+        return self.offset + self.basis @ theta
+
+    def __call__(self, theta: Float[Array, " q"]) -> Moments:
+        natural, kinds = self.natural(theta), self.kinds
+        psi_w, theta_w, psi_b, theta_b = (
+            (None, None, None, None)
+            if kinds is None
+            else (kinds.within_psi, kinds.within_theta, kinds.between_psi, kinds.between_theta)
+        )
+        within_cov, within_mean = jax.vmap(lambda level: level.moments(natural, psi_w, theta_w))(self.within)
+        between_cov, between_mean = jax.vmap(lambda level: level.moments(natural, psi_b, theta_b))(self.between)
+        return Moments(within_cov, between_cov, within_mean, between_mean)
