@@ -1,0 +1,134 @@
+"""Any table with named columns -> the few pandas columns that a model needs, without copying the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mlsem_jax._errors import DataError, listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Table(NamedTuple):
+    """The columns asked for, by name, and the labels of the rows."""
+
+    columns: dict[str, pd.Series]
+    index: pd.Index
+
+
+def column_names(data: Any) -> tuple[str, ...]:
+    """The names of a table's columns, as strings, in order. Raises DataError for what is not a table."""
+    return tuple(str(name) for name in _keys(data))
+
+
+def read_columns(data: Any, names: Sequence[str]) -> Table:
+    """The columns `names` (all of them known to exist) of a table, and its row labels."""
+    keys = {str(key): key for key in _keys(data)}
+    _refuse_duplicates(column_names(data), names)
+    wanted = [keys[name] for name in dict.fromkeys(names)]
+    frame = _select(data, wanted)
+    return Table({str(key): frame[key] for key in wanted}, frame.index)
+
+
+def _refuse_duplicates(known: Sequence[str], names: Sequence[str]) -> None:
+    count = Counter(known)
+    twice = [name for name in dict.fromkeys(names) if count[name] > 1]
+    if twice:
+        raise DataError(
+            f"The data have more than one column called {listing(map(repr, twice))}. Rename or drop the others, "
+            "for example data.loc[:, ~data.columns.duplicated()]."
+        )
+
+
+def _keys(data: Any) -> Sequence[Any]:
+    """The columns' own keys: strings, but pandas allows anything hashable."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return list(data.columns)
+    if isinstance(data, Mapping):
+        return list(data)
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return list(data.dtype.names)
+    if _is_polars(data):
+        return list(data.collect_schema().names())
+    if _is_arrow(data):
+        return list(data.schema.names)
+    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__dataframe__"):
+        return list(_exchanged(data).columns)
+    raise DataError(_not_a_table(data))
+
+
+def _select(data: Any, keys: list[Any]) -> pd.DataFrame:
+    """A DataFrame that has at least the columns `keys`."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, (Mapping, np.ndarray)):
+        return _from_arrays({key: data[key] for key in keys})
+    if _is_polars(data):
+        frame = data.select(keys)
+        frame = frame.collect() if hasattr(frame, "collect") else frame
+        return pd.DataFrame({key: frame.get_column(key).to_numpy() for key in keys})
+    if _is_arrow(data):
+        chosen = data.to_table(columns=keys) if hasattr(data, "to_table") else data.select(keys)
+        return chosen.to_pandas()
+    return _exchanged(data)
+
+
+def _from_arrays(arrays: dict[Any, Any]) -> pd.DataFrame:
+    import pandas as pd
+
+    sizes = {key: np.shape(value) for key, value in arrays.items()}
+    for key, size in sizes.items():
+        if len(size) != 1:
+            raise DataError(f"Column {key!r} of the data must be one-dimensional; its shape is {size}.")
+    if len(set(sizes.values())) > 1:
+        shown = listing(f"{key!r} has {size[0]}" for key, size in sizes.items())
+        raise DataError(f"The columns of the data differ in length: {shown}.")
+    return pd.DataFrame({key: np.asarray(value) if isinstance(value, list) else value for key, value in arrays.items()})
+
+
+def _exchanged(data: Any) -> pd.DataFrame:
+    """Through the Arrow or the DataFrame interchange interface."""
+    import pandas as pd
+
+    if hasattr(data, "__arrow_c_stream__"):
+        try:
+            import pyarrow
+        except ImportError:
+            if not hasattr(data, "__dataframe__"):
+                raise DataError(
+                    f"Reading a {_type_name(data)} takes pyarrow: pip install pyarrow, or pass a pandas DataFrame."
+                ) from None
+        else:
+            return pyarrow.table(data).to_pandas()
+    return pd.api.interchange.from_dataframe(data)
+
+
+def _is_polars(data: Any) -> bool:
+    return hasattr(data, "collect_schema") and hasattr(data, "select")
+
+
+def _is_arrow(data: Any) -> bool:
+    """pyarrow's Table, RecordBatch or Dataset."""
+    return hasattr(getattr(data, "schema", None), "names") and (hasattr(data, "to_table") or hasattr(data, "to_pandas"))
+
+
+def _type_name(data: object) -> str:
+    return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+
+
+def _not_a_table(data: object) -> str:
+    expected = "data must be a table with named columns (a pandas, polars or Arrow table, or a dict of arrays)"
+    if isinstance(data, np.ndarray):
+        return f"{expected}; an array has no names: pass pandas.DataFrame(array, columns=[...])."
+    if isinstance(data, str):
+        return f"{expected}, not text; read the file first, for example with pandas.read_csv({data!r})."
+    return f"{expected}, not {_type_name(data)}."

@@ -1,0 +1,172 @@
+"""The one way in: a table and the names of its parts -> TwoLevelData."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data._checks import check_structure, check_variation
+from mlsem_jax.data._columns import to_float
+from mlsem_jax.data._frame import Table, column_names, read_columns
+from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
+from mlsem_jax.data._roles import Roles, check_names
+from mlsem_jax.data._units import find_units, one_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class TwoLevelData:
+    """The rows that a fit uses, checked.
+
+    values (N, p): float64, NaN where missing, columns as in `variables` (those of level 1, then the between-only ones) and
+    contiguous by column; between-only variables are constant within clusters. cluster (N,): codes 0..J-1 in order of first
+    appearance, over all groups; cluster_ids (J,): the user's ids; group (J,): codes 0..G-1, and group_labels their names
+    (empty for one group). row_index: labels of the rows kept. rows_dropped: reasons and counts; clusters_dropped: clusters
+    of which no row is left. warnings: sentences for the user, not yet issued.
+    """
+
+    values: np.ndarray
+    variables: tuple[str, ...]
+    cluster: np.ndarray
+    cluster_ids: np.ndarray
+    group: np.ndarray
+    group_labels: tuple[str, ...]
+    between_only: np.ndarray
+    row_index: pd.Index
+    rows_dropped: tuple[tuple[str, int], ...]
+    clusters_dropped: int
+    cluster_name: str
+    group_name: str | None
+    warnings: tuple[str, ...]
+
+    @property
+    def nrows(self) -> int:
+        return len(self.values)
+
+    @property
+    def nclusters(self) -> int:
+        return len(self.cluster_ids)
+
+    @property
+    def ngroups(self) -> int:
+        return max(len(self.group_labels), 1)
+
+
+def prepare(
+    data: Any,
+    *,
+    cluster: str | None,
+    group: str | None = None,
+    within: Sequence[str],
+    between: Sequence[str],
+    covariates_within: Sequence[str] = (),
+    covariates_between: Sequence[str] = (),
+    missing: str = "listwise",
+    group_label: Sequence[object] | None = None,
+    group_splits_clusters: bool = False,
+) -> TwoLevelData:
+    """Read, convert and check what a two-level model needs of a table.
+
+    within, between: the observed variables of level 1 and of level 2, in the model's order; a name in both is a variable of
+    both levels. covariates_*: those among them whose moments are held at the data's. missing: "listwise" drops rows with any
+    missing value; "ml" ("fiml", "direct") keeps them, but for missing fixed covariates, and completes between-only variables
+    from other rows of the cluster. group_label: the groups to use, and their order. group_splits_clusters: whether an id
+    that occurs in two groups stands for two clusters; if not, it is an error.
+
+    Raises DataError, naming variable, level and remedy.
+    """
+    roles = Roles(tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between))
+    treatment = missing_option(missing)
+    cluster, group = _columns_of_units(data, cluster, group, roles)
+    table = read_columns(data, [*roles.variables, cluster, *([group] if group else [])])
+    if not len(table.index):
+        raise DataError("The data hold no rows.")
+
+    columns = _read_values(table, roles)
+    units = find_units(
+        table.columns[cluster], table.columns[group] if group else None, group_label, group_splits_clusters
+    )
+    incomplete = check_finite(columns, roles, table.index)
+    if treatment == "ml":
+        fill_between(columns, incomplete, units.codes, roles)
+    keep = units.codes >= 0
+    if not keep.any():
+        raise DataError(f"No row belongs to a cluster: {_counted(units.dropped)} (cluster variable {cluster!r}).")
+    keep, dropped = usable_rows(columns, incomplete, keep, roles, treatment)
+    used, index = units, table.index
+    if not keep.all():
+        columns, used, index = columns[:, keep], units.kept(keep), index[keep]
+
+    check_structure(used, cluster, group)
+    warnings = _drop_warnings(units.dropped + dropped, cluster, group, roles)
+    warnings += check_variation(columns, incomplete, used, roles)
+    return TwoLevelData(
+        values=columns.T,
+        variables=roles.variables,
+        cluster=used.codes,
+        cluster_ids=used.ids,
+        group=used.group,
+        group_labels=used.labels,
+        between_only=roles.between_only,
+        row_index=index,
+        rows_dropped=units.dropped + dropped,
+        clusters_dropped=len(units.ids) - len(used.ids),
+        cluster_name=cluster,
+        group_name=group,
+        warnings=warnings,
+    )
+
+
+def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tuple[str, str | None]:
+    known = column_names(data)
+    if cluster is None:
+        ids = [
+            name for name in known if name.lower().startswith(("cluster", "school", "class", "group")) or name == "id"
+        ]
+        ids = [name for name in ids if name not in roles.variables]
+        hint = f" Perhaps cluster={ids[0]!r}?" if ids else ""
+        raise DataError(f"A two-level model needs cluster=, the column that says which cluster each row is in.{hint}")
+    cluster = one_column(cluster, "cluster", known)
+    group = None if group is None else one_column(group, "group", known)
+    check_names(roles, known, cluster, group)
+    return cluster, group
+
+
+def _read_values(table: Table, roles: Roles) -> np.ndarray:
+    """(p, N) float64, one contiguous row a variable."""
+    columns = np.empty((len(roles.variables), len(table.index)))
+    for i, name in enumerate(roles.variables):
+        columns[i] = to_float(table.columns[name], name, roles.level(name))
+    return columns
+
+
+def _counted(dropped: tuple[tuple[str, int], ...]) -> str:
+    return ", ".join(f"{count} with {reason}" for reason, count in dropped)
+
+
+def _drop_warnings(
+    dropped: tuple[tuple[str, int], ...], cluster: str, group: str | None, roles: Roles
+) -> tuple[str, ...]:
+    """Sentences about rows that the user may not expect to lose; listwise deletion and group_label were asked for."""
+    count = dict(dropped)
+    told = []
+    if n := count.get("missing cluster id"):
+        told.append(f"{n} {_rows(n)} dropped: the cluster variable {cluster!r} is missing.")
+    if n := count.get("missing group"):
+        told.append(f"{n} {_rows(n)} dropped: the grouping variable {group!r} is missing.")
+    if n := count.get("missing fixed covariate"):
+        names = [name for name, held in zip(roles.variables, roles.conditioning, strict=True) if held]
+        told.append(
+            f"{n} {_rows(n)} dropped: a fixed covariate ({listing(names)}) is missing. With fixed_x=False they would be kept."
+        )
+    return tuple(told)
+
+
+def _rows(count: int) -> str:
+    return "row was" if count == 1 else "rows were"

@@ -1,0 +1,75 @@
+"""Which variable plays which part at which level, and the checks that need the names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax._errors import DataError, listing, nearest
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Observed variables by level, and those among them whose moments are held at the data's (fixed covariates)."""
+
+    within: tuple[str, ...]
+    between: tuple[str, ...]
+    covariates_within: tuple[str, ...] = ()
+    covariates_between: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All p variables: those of level 1, then the between-only ones."""
+        return self.within + tuple(name for name in self.between if name not in self.within)
+
+    @property
+    def between_only(self) -> np.ndarray:
+        """(p,) True for variables of level 2 alone."""
+        return np.arange(len(self.variables)) >= len(self.within)
+
+    @property
+    def both(self) -> np.ndarray:
+        """(p,) True for variables of both levels."""
+        return np.array([name in self.within and name in self.between for name in self.variables], dtype=bool)
+
+    @property
+    def conditioning(self) -> np.ndarray:
+        """(p,) True where a missing value makes the row unusable: fixed covariates of level 1, and between-only ones."""
+        held = {*self.covariates_within, *(name for name in self.covariates_between if name not in self.within)}
+        return np.array([name in held for name in self.variables], dtype=bool)
+
+    def level(self, name: str) -> str:
+        """Where the variable stands, in words."""
+        if name not in self.within:
+            return "level 2"
+        return "levels 1 and 2" if name in self.between else "level 1"
+
+
+def check_names(roles: Roles, known: Sequence[str], cluster: str, group: str | None) -> None:
+    """Every variable is a column, and none is the cluster or the group."""
+    if not roles.variables:
+        raise DataError("The model has no observed variable.")
+    unknown = [name for name in roles.variables if name not in known]
+    if len(unknown) == 1:
+        hint = nearest(unknown[0], known) or f" The columns are {listing(known, 12)}."
+        raise DataError(f"Variable {unknown[0]!r} at {roles.level(unknown[0])} is not in the data.{hint}")
+    if unknown:
+        shown = listing((f"{name!r} at {roles.level(name)}{nearest(name, known, 1)}" for name in unknown), 5)
+        raise DataError(
+            f"{len(unknown)} variables of the model are not in the data: {shown.rstrip('.')}. "
+            f"The columns are {listing(known, 12)}."
+        )
+    for name, part in ((cluster, "cluster"), (group, "grouping")):
+        if name in roles.variables:
+            raise DataError(
+                f"{name!r} is the {part} variable and cannot also be a model variable at {roles.level(str(name))}. "
+                + (
+                    "Its values are ids, not measurements."
+                    if part == "cluster"
+                    else "It is constant within each group."
+                )
+            )
+    if cluster == group:
+        raise DataError(f"{cluster!r} is both cluster= and group=; a group holds several clusters.")
