@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 
 from mlsem_jax._errors import DataError
 from mlsem_jax.data._collinear import check_collinear
+from mlsem_jax.data._parts import groups, parts
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import Units
 from mlsem_jax.data._variation import check_between_only, check_between_variance, check_within_variance, tolerances
@@ -37,7 +35,7 @@ def check_clusters(n_rows: int, n_clusters: int, p_within: int, p_between: int) 
 def check_structure(units: Units, cluster: str, group: str | None) -> None:
     """Each group has at least two clusters, one of them with at least two rows."""
     sizes = np.bincount(units.codes, minlength=len(units.ids))
-    for g, text in _groups(units):
+    for g, text in groups(units):
         size = sizes[units.group == g]
         if len(size) == 0:
             raise DataError(
@@ -56,38 +54,13 @@ def check_structure(units: Units, cluster: str, group: str | None) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The rows of one group. columns (p, N), incomplete (p,), codes (N,) 0..J-1, ids (J,); text names the group."""
-
-    columns: np.ndarray
-    incomplete: np.ndarray
-    codes: np.ndarray
-    ids: np.ndarray
-    text: str
-
-    def means(self) -> np.ndarray:
-        """(p, J) cluster means of the observed values, NaN where a cluster has none."""
-        size = np.bincount(self.codes, minlength=len(self.ids))
-        out = np.full((len(self.columns), len(self.ids)), np.nan)
-        for i, column in enumerate(self.columns):
-            if self.incomplete[i]:
-                seen = ~np.isnan(column)
-                count = np.bincount(self.codes[seen], minlength=len(self.ids))
-                total = np.bincount(self.codes[seen], column[seen], len(self.ids))
-                np.divide(total, count, out=out[i], where=count > 0)
-            else:
-                out[i] = np.bincount(self.codes, column, len(self.ids)) / size
-        return out
-
-
 def check_variation(columns: np.ndarray, incomplete: np.ndarray, units: Units, roles: Roles) -> tuple[str, ...]:
     """Every variable varies at its level or levels, in every group, and none is a combination of others.
 
     columns (p, N): changed in place where a between-only variable differs within a cluster by rounding. Returns warnings.
     """
     told: tuple[str, ...] = ()
-    for part, rows in _parts(columns, incomplete, units):
+    for part, rows in parts(columns, incomplete, units):
         tolerance = tolerances(part.columns, incomplete, roles, part.text)
         means = part.means()
         value = check_between_only(part, means, tolerance, roles)
@@ -97,20 +70,3 @@ def check_variation(columns: np.ndarray, incomplete: np.ndarray, units: Units, r
         told += check_between_variance(means, tolerance, roles, part.text)
         told += check_collinear(part, means, tolerance, roles)
     return told
-
-
-def _parts(columns: np.ndarray, incomplete: np.ndarray, units: Units) -> Iterator[tuple[Part, slice | np.ndarray]]:
-    """Each group's rows, clusters numbered within the group, and where the rows are."""
-    for g, text in _groups(units):
-        if not text:
-            yield Part(columns, incomplete, units.codes, units.ids, text), slice(None)
-            continue
-        rows, mine = np.flatnonzero(units.group[units.codes] == g), np.flatnonzero(units.group == g)
-        number = np.zeros(len(units.ids), dtype=np.intp)
-        number[mine] = np.arange(len(mine))
-        yield Part(columns[:, rows], incomplete, number[units.codes[rows]], units.ids[mine], text), rows
-
-
-def _groups(units: Units) -> list[tuple[int, str]]:
-    """Group codes, and words that name each in a message."""
-    return [(g, f" in group {label!r}") for g, label in enumerate(units.labels)] or [(0, "")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -55,22 +56,30 @@ def _complaint(series: pd.Series, name: str, level: str) -> str:
 
     subject = f"Variable {name!r} at {level}"
     if isinstance(series.dtype, pd.CategoricalDtype):
+        categories = series.cat.categories
+        numeric = pd.api.types.is_numeric_dtype(categories.dtype)
+        convert = f"data[{name!r}].astype(float)" if numeric else f"data[{name!r}].cat.codes"
         return (
-            f"{subject} is categorical ({len(series.cat.categories)} categories: {listing(series.cat.categories)}); model "
-            f"variables must be numbers. If the categories are ordered and may count as equidistant, use "
-            f"data[{name!r}].cat.codes; otherwise make indicator columns with pandas.get_dummies."
+            f"{subject} is categorical ({len(categories)} categories: {listing(categories)}); model variables must be numbers. "
+            f"If the categories are ordered and about equidistant, use {convert}; otherwise make 0/1 indicators with "
+            "pandas.get_dummies."
         )
-    if series.dtype.kind == "c" or any(issubclass(t, complex) for t in set(map(type, series.dropna().head(1000)))):
+    kinds = set(map(type, series.dropna()))
+    if series.dtype.kind == "c" or any(issubclass(kind, (complex, np.complexfloating)) for kind in kinds):
         return f"{subject} holds complex numbers; model variables must be real."
-    if pd.api.types.is_datetime64_any_dtype(series.dtype) or series.dtype.kind in "mM":
+    if series.dtype.kind in "mM" or any(issubclass(kind, (date, timedelta)) for kind in kinds):
         return (
-            f"{subject} holds dates or times ({series.dtype}); model variables must be numbers. Count from an origin, for "
-            f"example (data[{name!r}] - data[{name!r}].min()).dt.days for dates."
+            f"{subject} holds dates or times; model variables must be numbers. Count from an origin, for example "
+            f"(data[{name!r}] - data[{name!r}].min()).dt.days for dates."
         )
+    if not any(issubclass(kind, str) for kind in kinds):
+        names = listing(sorted(kind.__name__ for kind in kinds))
+        return f"{subject} holds values of type {names}; model variables must be numbers."
     return _text_complaint(series, name, subject)
 
 
 def _text_complaint(series: pd.Series, name: str, subject: str) -> str:
+    """Numbers stored as text, codes for missing values among numbers, or categories."""
     import pandas as pd
 
     known = series.dropna()
@@ -80,8 +89,8 @@ def _text_complaint(series: pd.Series, name: str, subject: str) -> str:
         return (
             f"{subject} holds numbers stored as text; convert it: data[{name!r}] = pandas.to_numeric(data[{name!r}])."
         )
-    remedy = (
-        f"If these stand for missing values, data[{name!r}] = pandas.to_numeric(data[{name!r}], errors='coerce'); if they "
-        "are categories, recode them to 0/1 indicators."
-    )
-    return f"{subject} holds text, such as {listing(bad, 3)}; model variables must be numbers. {remedy}"
+    found = f"{subject} holds text, such as {listing(bad, 3)}; model variables must be numbers."
+    if numeric.notna().any():
+        convert = f"data[{name!r}] = pandas.to_numeric(data[{name!r}], errors='coerce')"
+        return f"{found} The other values are numbers: if the text stands for missing values, {convert}."
+    return f"{found} Recode categories to 0/1 indicators, for example with pandas.get_dummies."

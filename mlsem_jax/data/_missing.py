@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlsem_jax._errors import DataError, listing, nearest
+from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._roles import Roles
 
 Missing = Literal["listwise", "ml"]
@@ -21,7 +21,7 @@ def missing_option(word: object) -> Missing:
     if str(word).lower() in ("ml.x", "fiml.x", "direct.x", "ml_x", "fiml_x"):
         hint = " To keep rows with missing covariates, use missing='ml' with fixed_x=False."
     else:
-        hint = nearest(word, SYNONYMS)
+        hint = ""
     raise DataError(
         f"missing={word!r} is not available for two-level models; use 'listwise' (rows with a missing value are dropped) "
         f"or 'ml' (also called 'fiml' or 'direct': every observed value is used).{hint}"

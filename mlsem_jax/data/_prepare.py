@@ -104,7 +104,9 @@ def prepare(
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
 
     check_structure(used, cluster, group)
-    warnings = _drop_warnings(units.dropped + dropped, cluster, group, roles)
+    warnings = _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
+    if group and not used.labels:
+        warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
     warnings += check_variation(columns, incomplete, used, roles)
     return TwoLevelData(
         values=columns.T,
@@ -151,7 +153,7 @@ def _counted(dropped: tuple[tuple[str, int], ...]) -> str:
 
 
 def _drop_warnings(
-    dropped: tuple[tuple[str, int], ...], cluster: str, group: str | None, roles: Roles
+    dropped: tuple[tuple[str, int], ...], cluster: str, group: str | None, incomplete: np.ndarray, roles: Roles
 ) -> tuple[str, ...]:
     """Sentences about rows that the user may not expect to lose; listwise deletion and group_label were asked for."""
     count = dict(dropped)
@@ -161,7 +163,7 @@ def _drop_warnings(
     if n := count.get("missing group"):
         told.append(f"{n} {_rows(n)} dropped: the grouping variable {group!r} is missing.")
     if n := count.get("missing fixed covariate"):
-        names = [name for name, held in zip(roles.variables, roles.conditioning, strict=True) if held]
+        names = [roles.variables[i] for i in np.flatnonzero(roles.conditioning & incomplete)]
         told.append(
             f"{n} {_rows(n)} dropped: a fixed covariate ({listing(names)}) is missing. With fixed_x=False they would be kept."
         )

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data._parts import BLOCK, Part
 from mlsem_jax.data._roles import Roles
-
-BLOCK = 32768
-"""Rows a block, so that temporaries stay in the cache."""
-
-
-class Rows(Protocol):
-    """What the checks read of one group's rows: columns (p, N), incomplete (p,), codes (N,), ids (J,), words for the group."""
-
-    @property
-    def columns(self) -> np.ndarray: ...
-    @property
-    def incomplete(self) -> np.ndarray: ...
-    @property
-    def codes(self) -> np.ndarray: ...
-    @property
-    def ids(self) -> np.ndarray: ...
-    @property
-    def text(self) -> str: ...
 
 
 def tolerances(columns: np.ndarray, incomplete: np.ndarray, roles: Roles, text: str) -> np.ndarray:
@@ -41,14 +22,14 @@ def tolerances(columns: np.ndarray, incomplete: np.ndarray, roles: Roles, text: 
         low, high = column.min(), column.max()
         if low == high:
             raise DataError(
-                f"Variable {name!r} at {roles.level(name)} is constant{text} (always {low:g}); a variable without variance cannot "
-                "be in the model. Remove it."
+                f"Variable {name!r} at {roles.level(name)} is constant{text} (always {low + 0.0:g}); a variable without "
+                "variance cannot be in the model. Remove it."
             )
         out[i] = 1e-10 * (high - low) + 1e-12 * max(abs(low), abs(high))
     return out
 
 
-def check_within_variance(part: Rows, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> None:
+def check_within_variance(part: Part, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> None:
     """Variables of level 1 differ within at least one cluster."""
     flat = _flat(part, means, tolerance, roles)
     if not flat:
@@ -62,7 +43,7 @@ def check_within_variance(part: Rows, means: np.ndarray, tolerance: np.ndarray, 
     )
 
 
-def _flat(part: Rows, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> list[str]:
+def _flat(part: Part, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> list[str]:
     """Variables of level 1 that are constant within every cluster."""
     return [
         name for i, name in enumerate(roles.within) if not _varies(part.columns[i], part.codes, means[i], tolerance[i])
@@ -78,7 +59,7 @@ def _varies(column: np.ndarray, codes: np.ndarray, means: np.ndarray, tolerance:
     return False
 
 
-def check_between_only(part: Rows, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> dict[int, np.ndarray]:
+def check_between_only(part: Part, means: np.ndarray, tolerance: np.ndarray, roles: Roles) -> dict[int, np.ndarray]:
     """Between-only variables are constant within clusters.
 
     Returns, by variable, the values (N,) that replace those which differ by rounding.
@@ -100,7 +81,7 @@ def check_between_only(part: Rows, means: np.ndarray, tolerance: np.ndarray, rol
     return exact
 
 
-def _varying_message(varying: dict[str, np.ndarray], flat: list[str], n_only: int, part: Rows) -> str:
+def _varying_message(varying: dict[str, np.ndarray], flat: list[str], n_only: int, part: Part) -> str:
     (name, clusters), *others = varying.items()
     message = (
         f"Variable {name!r} at level 2 varies within {len(clusters)} of {len(part.ids)} clusters{part.text} "

@@ -1,0 +1,55 @@
+"""The rows of one group at a time, with their cluster means: what the checks of the numbers work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax.data._units import Units
+
+BLOCK = 32768
+"""Rows a block, so that temporaries stay in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of one group. columns (p, N), incomplete (p,), codes (N,) 0..J-1, ids (J,); text names the group."""
+
+    columns: np.ndarray
+    incomplete: np.ndarray
+    codes: np.ndarray
+    ids: np.ndarray
+    text: str
+
+    def means(self) -> np.ndarray:
+        """(p, J) cluster means of the observed values, NaN where a cluster has none."""
+        size = np.bincount(self.codes, minlength=len(self.ids))
+        out = np.full((len(self.columns), len(self.ids)), np.nan)
+        for i, column in enumerate(self.columns):
+            if self.incomplete[i]:
+                seen = ~np.isnan(column)
+                count = np.bincount(self.codes[seen], minlength=len(self.ids))
+                total = np.bincount(self.codes[seen], column[seen], len(self.ids))
+                np.divide(total, count, out=out[i], where=count > 0)
+            else:
+                out[i] = np.bincount(self.codes, column, len(self.ids)) / size
+        return out
+
+
+def parts(columns: np.ndarray, incomplete: np.ndarray, units: Units) -> Iterator[tuple[Part, slice | np.ndarray]]:
+    """Each group's rows, clusters numbered within the group, and where the rows are."""
+    for g, text in groups(units):
+        if not text:
+            yield Part(columns, incomplete, units.codes, units.ids, text), slice(None)
+            continue
+        rows, mine = np.flatnonzero(units.group[units.codes] == g), np.flatnonzero(units.group == g)
+        number = np.zeros(len(units.ids), dtype=np.intp)
+        number[mine] = np.arange(len(mine))
+        yield Part(columns[:, rows], incomplete, number[units.codes[rows]], units.ids[mine], text), rows
+
+
+def groups(units: Units) -> list[tuple[int, str]]:
+    """Group codes, and words that name each in a message."""
+    return [(g, f" in group {label!r}") for g, label in enumerate(units.labels)] or [(0, "")]
