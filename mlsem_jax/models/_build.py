@@ -17,7 +17,7 @@ class Build:
     """A specification with its arrays.
 
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
-    lavaan's order. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
+    lavaan's order; labels: every name and label with its natural parameter. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
     nonlinear: the constraints that the basis does not already satisfy.
     """
 
@@ -25,13 +25,9 @@ class Build:
     structure: Structure
     index: np.ndarray
     names: tuple[str, ...]
+    labels: dict[str, int]
     kept: np.ndarray
     nonlinear: tuple[Constraint, ...] = ()
-
-    @property
-    def labels(self) -> dict[str, int]:
-        """The user's labels, and the names of unlabelled parameters, with their natural parameter."""
-        return {name: i for i, name in enumerate(self.names)}
 
     @property
     def free(self) -> int:
@@ -45,10 +41,9 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
     pad_to: number of columns that the basis is padded to with zeros, so that models of nearly the same size share a program.
     """
     specification = place(specification)
-    index, names = number(specification)
+    index, names, labels = number(specification)
     values = fixed_values(specification, exogenous)
     k = len(names)
-    labels = {name: i for i, name in enumerate(names)}
     check_names(specification.constraints, specification.definitions, labels)
     linear = [c for c in specification.constraints if c.op == "==" and is_linear(c)]
     nonlinear = tuple(c for c in specification.constraints if c not in linear)
@@ -73,12 +68,16 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         between_only=between_only,
         kinds=None if set(kinds) == {"cov"} else Kinds(*(np.array(KINDS.index(kind)) for kind in kinds)),
     )
-    return Build(specification, structure, index, names, kept, nonlinear)
+    return Build(specification, structure, index, names, labels, kept, nonlinear)
 
 
-def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The natural parameter of each row (-1: fixed) and their names; free rows that share a label are one parameter."""
-    index, names = [], []
+def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:
+    """The natural parameter of each row (-1: fixed), their names, and names and labels by natural parameter.
+
+    Free rows that share a label are one parameter.
+    """
+    index: list[int] = []
+    names: list[str] = []
     by_label: dict[str, int] = {}
     for row in specification.parameters:
         if not row.free:
@@ -90,7 +89,8 @@ def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...]]:
                 by_label[row.label] = len(names)
             index.append(len(names))
             names.append(row.name)
-    return np.array(index, int), tuple(names)
+    by_label |= {name: i for i, name in enumerate(names) if name not in by_label}
+    return np.array(index, int), tuple(names), by_label
 
 
 def fixed_values(specification: Specification, exogenous: Moments | None) -> np.ndarray:

@@ -55,9 +55,14 @@ class Parameter:
         return replace(self, **changes)
 
     @property
+    def shown_label(self) -> str:
+        """The user's label; '' for labels made by an option such as group_equal, which start with '.p'."""
+        return "" if self.label.startswith(".p") else self.label
+
+    @property
     def name(self) -> str:
         """lavaan's name of the parameter: 'fb=~y2.l2', 'y1~1.g2.l2'; the user's label where there is one."""
-        if self.label:
+        if self.shown_label:
             return self.label
         suffix = (f".g{self.group}" if self.group > 1 else "") + (f".l{self.level}" if self.level > 1 else "")
         return f"{self.lhs}{self.op}{self.rhs}{suffix}"

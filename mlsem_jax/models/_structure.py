@@ -73,6 +73,8 @@ class LevelStructure(eqx.Module):
     def moments(self, natural: Array, psi_kind: Array | None, theta_kind: Array | None) -> tuple[Array, Array]:
         """Covariance (p, p) and mean (p,) of one group (no group axis): call it under vmap."""
         beta = self.beta(natural)
+        if beta.shape[-1] == 0:  # no eta: an unstructured model
+            return self.theta(natural, theta_kind), self.nu(natural)
         paths = self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
         cov = paths @ self.psi(natural, psi_kind) @ paths.T + self.theta(natural, theta_kind)
         return cov, self.nu(natural) + paths @ self.alpha(natural)

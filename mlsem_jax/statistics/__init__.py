@@ -1,5 +1,6 @@
 """What the likelihood needs of the data: sufficient statistics by cluster and reduced, as pytrees of arrays."""
 
+from mlsem_jax.statistics._anova import make_definite, sample_moments
 from mlsem_jax.statistics._complete import (
     ClusterStatistics,
     CompleteStatistics,
@@ -11,4 +12,4 @@ from mlsem_jax.statistics._complete import (
 )
 from mlsem_jax.statistics._statistics import Statistics
 
-__all__ = ["ClusterStatistics", "CompleteStatistics", "Statistics", "bucket", "cluster_statistics", "merge_clusters", "pool_sizes", "reduce"]
+__all__ = ["ClusterStatistics", "CompleteStatistics", "Statistics", "bucket", "cluster_statistics", "make_definite", "merge_clusters", "pool_sizes", "reduce", "sample_moments"]

@@ -1,0 +1,56 @@
+"""How an estimation ended: one code, one sentence, what to do next."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Status(enum.IntEnum):
+    """Outcome of an estimation. `converged` is True for a verified maximum, proper or not."""
+
+    CONVERGED = 0
+    BOUNDARY = 1
+    IMPROPER = 2
+    NOT_IDENTIFIED = 3
+    NO_MAXIMUM = 4
+    ITERATION_LIMIT = 5
+    NON_FINITE = 6
+    STALLED = 7
+
+    @property
+    def converged(self) -> bool:
+        return self in (Status.CONVERGED, Status.BOUNDARY, Status.IMPROPER)
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+    @property
+    def advice(self) -> str:
+        return _ADVICE[self]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+_SENTENCES = {
+    Status.CONVERGED: "The estimation converged to a maximum of the likelihood.",
+    Status.BOUNDARY: "The estimation converged to a constrained maximum: at least one bound or inequality is active.",
+    Status.IMPROPER: "The estimation converged to a maximum of the likelihood with an improper parameter.",
+    Status.NOT_IDENTIFIED: "The likelihood is flat in some direction: the model is not identified by these data.",
+    Status.NO_MAXIMUM: "The likelihood has no maximum: it keeps rising towards the edge of the parameter space.",
+    Status.ITERATION_LIMIT: "The estimation stopped at the iteration limit before it reached a maximum.",
+    Status.NON_FINITE: "The likelihood is not finite at the starting values or on the way from them.",
+    Status.STALLED: "The estimation stopped where no step raises the likelihood although the gradient is not zero.",
+}
+
+_ADVICE = {
+    Status.CONVERGED: "",
+    Status.BOUNDARY: "Standard errors treat active bounds as fixed; tests of parameters on a bound are not chi-square.",
+    Status.IMPROPER: "A negative variance often means a variance near zero: fix it at 0, or use bounds='pos.var'.",
+    Status.NOT_IDENTIFIED: "Fix or equate one of the parameters named, or drop the variable that has no information.",
+    Status.NO_MAXIMUM: "Simplify the level that runs off, usually the between model, or collect more clusters.",
+    Status.ITERATION_LIMIT: "Give better start() values, simplify the model, or raise the iteration limit.",
+    Status.NON_FINITE: "Check the scale of the variables and the start() values.",
+    Status.STALLED: "Try optim_method='em', other start() values, or a simpler between model.",
+}

@@ -1,0 +1,212 @@
+"""One fit from data to maximum: statistics, exogenous moments, h1, starting values, the model, the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlsem_jax._status import Status
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation._kernels import implied_moments
+from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._references import held, independence, moments_of_data, saturated
+from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.estimation._starts import starting_values
+from mlsem_jax.models import Build, Moments, Specification, build
+from mlsem_jax.numerics import float64
+from mlsem_jax.statistics import (
+    ClusterStatistics,
+    Statistics,
+    cluster_statistics,
+    pool_sizes,
+    reduce,
+    sample_moments,
+)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy)."""
+
+    build: Build
+    problem: Problem
+    maximum: Maximum
+    moments: Moments
+
+    @property
+    def theta(self) -> np.ndarray:
+        return self.maximum.theta
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Natural parameters (k,) without padding."""
+        k = len(self.build.names)
+        structure = self.build.structure
+        return structure.offset[:k] + structure.basis[:k, : self.build.free] @ self.theta
+
+    @property
+    def value(self) -> float:
+        """Joint log-likelihood of all variables, covariates included."""
+        return self.maximum.value
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """Everything that a fit computed: the model, its two references, the data reduced to statistics.
+
+    covariates_loglik: log-likelihood of the fixed covariates at their own moments; reported log-likelihoods leave it out.
+    """
+
+    options: FitOptions
+    data: TwoLevelData
+    clusters: ClusterStatistics
+    statistics: Statistics
+    exogenous: Moments
+    model: Fitted
+    h1: Fitted | None
+    baseline: Fitted | None
+    covariates_loglik: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        equalities = sum(c.op == "==" for c in self.model.build.nonlinear)
+        return moments_of_data(self.model.build.specification) - self.model.build.free + equalities
+
+
+def make_statistics(data: TwoLevelData) -> tuple[ClusterStatistics, Statistics]:
+    """Both layers of the statistics of complete data."""
+    clusters = cluster_statistics(data.values, data.cluster, data.group)
+    complete = reduce(clusters, max(len(data.group_labels), 1))
+    return clusters, Statistics(complete, pool_sizes(complete))
+
+
+def fit_unstructured(
+    specification: Specification, statistics: Statistics, exogenous: Moments, sample: tuple, pad_to: int | None = None
+) -> Fitted:
+    """Maximise the likelihood of a model without structure (h1 or the baseline)."""
+    made = build(specification, exogenous, pad_to)
+    return fit_build(made, statistics, sample, newton=False)
+
+
+def fit_build(
+    made: Build,
+    statistics: Statistics,
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    start: np.ndarray | None = None,
+    newton: bool = True,
+    iterations: int = 300,
+    report: Callable[[dict], None] | None = None,
+) -> Fitted:
+    """Maximise from the given natural parameters, or from starting values by the sample moments."""
+    problem = Problem(made.structure, statistics, made.free)
+    natural = starting_values(made, *sample) if start is None else start
+    theta = natural[made.kept]
+    if start is None:
+        theta = _safe_start(problem, made, theta)
+    maximum = maximise(problem, theta, newton=newton, iterations=iterations, report=report)
+    moments = Moments(*(np.asarray(x) for x in _leaves(made, maximum.theta)))
+    return Fitted(made, problem, maximum, moments)
+
+
+def _leaves(made: Build, theta: np.ndarray):
+    padded = np.concatenate([theta, np.zeros(made.structure.basis.shape[1] - len(theta))])
+    m = implied_moments(made.structure, padded)
+    return m.within_cov, m.between_cov, m.within_mean, m.between_mean
+
+
+def _safe_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
+    """Take covariances out until the likelihood is finite, then solve for the means, in which it is quadratic."""
+    rows, index = made.specification.parameters, made.index
+    off = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.op == "~~" and row.lhs != row.rhs}
+    means = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")}
+    is_off = np.array([k in off for k in made.kept])
+    for shrink in (1.0, 0.5, 0.0):
+        trial = np.where(is_off, shrink * theta, theta)
+        value, gradient, information = problem.evaluate(trial)
+        if np.isfinite(value):
+            break
+    basis = made.structure.basis[:, : made.free]
+    in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
+    if np.isfinite(value) and in_means.any():
+        block = information[np.ix_(in_means, in_means)]
+        trial = trial.copy()
+        trial[in_means] += np.linalg.lstsq(block, gradient[in_means], rcond=1e-10)[0]
+    return trial
+
+
+def normal_log_likelihood(cov: np.ndarray, count: float) -> float:
+    """Log-likelihood of `count` normal vectors at their own maximum-likelihood mean and covariance."""
+    p = len(cov)
+    return -0.5 * count * (p * np.log(2 * np.pi) + np.linalg.slogdet(cov)[1] + p) if p else 0.0
+
+
+def covariates_log_likelihood(specification: Specification, exogenous: Moments, statistics: Statistics) -> float:
+    """Log-likelihood of the fixed covariates that exist at one level only, by group, at their sample moments."""
+    place = {name: i for i, name in enumerate(specification.variables)}
+    total = 0.0
+    for level, cov, count in (
+        (1, exogenous.within_cov, statistics.complete.rows),
+        (2, exogenous.between_cov, statistics.complete.clusters),
+    ):
+        at = [place[v] for v in held(specification, level)]
+        for g in range(specification.ngroups):
+            total += normal_log_likelihood(cov[g][np.ix_(at, at)], float(count[g]))
+    return total
+
+
+@float64
+def estimate_model(
+    specification: Specification,
+    data: TwoLevelData,
+    options: FitOptions | None = None,
+    *,
+    report: Callable[[dict], None] | None = None,
+) -> Estimation:
+    """Fit a specification to prepared data by maximum likelihood, with the saturated model and the baseline beside it."""
+    options = options or FitOptions()
+    clusters, statistics = make_statistics(data)
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    sample = sample_moments(statistics.complete, data.between_only, within_only)
+    within, between, mean = sample
+    exogenous = Moments(
+        within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean)
+    )
+    split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
+    fitted_h1 = fitted_baseline = None
+    if options.h1 or split:
+        fitted_h1 = fit_unstructured(saturated(specification), statistics, exogenous, sample)
+        if split:
+            exogenous = fitted_h1.moments
+    if options.baseline and options.h1:
+        width = None if fitted_h1 is None else fitted_h1.build.structure.basis.shape[1]
+        fitted_baseline = fit_unstructured(independence(specification), statistics, exogenous, sample, width)
+    model = fit_build(
+        build(specification, exogenous, None), statistics, sample, iterations=options.iter_max, report=report
+    )
+    if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
+        fitted_h1 = _restart(fitted_h1, model, statistics)
+    constant = covariates_log_likelihood(specification, exogenous, statistics)
+    return Estimation(options, data, clusters, statistics, exogenous, model, fitted_h1, fitted_baseline, constant)
+
+
+def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:
+    """h1 again, from the moments of the restricted model, which is a point of h1: its maximum cannot be lower."""
+    m = model.moments
+    again = fit_build(h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=_as_natural(h1.build, m))
+    return again if again.value > h1.value else h1
+
+
+def _as_natural(made: Build, moments: Moments) -> np.ndarray:
+    """The natural parameters of an unstructured model that has exactly these moments."""
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+    natural = np.zeros(made.structure.basis.shape[0])
+    for row, i in zip(made.specification.parameters, made.index, strict=True):
+        if i >= 0:
+            cov = moments.within_cov if row.level == 1 else moments.between_cov
+            left = place[row.lhs]
+            natural[i] = moments.mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
+    return natural

@@ -1,0 +1,87 @@
+"""The two models that every fit is held against: the saturated model h1 and the independence baseline.
+
+Both are ordinary specifications, so they go through the same likelihood and, having the same dimensions, the same compiled
+programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlsem_jax.models import Cell, Level, Parameter, Specification
+
+
+def exogenous(specification: Specification, level: int) -> tuple[str, ...]:
+    """Observed variables of a level that explain others and are not explained: covariates, fixed or random."""
+    rows = [row for row in specification.parameters if row.level == level]
+    explained = {row.lhs for row in rows if row.op == "~"} | {row.rhs for row in rows if row.op == "=~"}
+    explaining = {row.rhs for row in rows if row.op == "~"}
+    return tuple(v for v in specification.level(level).observed if v in explaining and v not in explained)
+
+
+def held(specification: Specification, level: int) -> tuple[str, ...]:
+    """Fixed covariates of a level that exist at this level alone: their moments are sample moments."""
+    alone = specification.within_only if level == 1 else specification.between_only
+    return tuple(v for v in specification.level(level).covariates if v in alone)
+
+
+def unstructured(
+    specification: Specification,
+    covaries: Callable[[int, str, str], bool],
+    fixed: Callable[[int], tuple[str, ...]],
+) -> Specification:
+    """A model without structure: free variances, the covariances that `covaries(level, a, b)` says, free means.
+
+    fixed(level): the variables whose moments among themselves are held at the data's.
+    """
+    variables = specification.variables
+    parameters = []
+    for group in range(1, specification.ngroups + 1):
+        for level in (1, 2):
+            names, keep = specification.level(level).observed, fixed(level)
+            for i, a in enumerate(names):
+                for b in names[i:]:
+                    exo = a in keep and b in keep
+                    if exo or a == b or covaries(level, a, b):
+                        row, col = sorted((variables.index(a), variables.index(b)), reverse=True)
+                        cell = Cell("theta", row, col)
+                        parameters.append(Parameter(a, "~~", b, level, group, free=not exo, exo=exo, cell=cell))
+            for name in names:
+                if level == 1 and name not in specification.within_only:
+                    continue
+                exo = name in keep
+                cell = Cell("nu", variables.index(name))
+                parameters.append(Parameter(name, "~1", "", level, group, free=not exo, exo=exo, cell=cell))
+    return Specification(
+        within=Level(specification.within.observed, structural=()),
+        between=Level(specification.between.observed, structural=()),
+        parameters=tuple(parameters),
+        groups=specification.groups,
+    )
+
+
+def saturated(specification: Specification) -> Specification:
+    """h1: all covariances and means of both levels free, but the moments of covariates that are sample moments."""
+    return unstructured(specification, lambda level, a, b: True, lambda level: held(specification, level))
+
+
+def independence(specification: Specification) -> Specification:
+    """The baseline: no covariances at either level but among covariates, whose moments are fixed where the model fixes them."""
+    random = {level: exogenous(specification, level) for level in (1, 2)}
+
+    def covaries(level: int, a: str, b: str) -> bool:
+        return a in random[level] and b in random[level]
+
+    return unstructured(specification, covaries, lambda level: specification.level(level).covariates)
+
+
+def moments_of_data(specification: Specification) -> int:
+    """Number of moments of the unrestricted model that are not moments of fixed covariates: df is this less npar."""
+    total = 0
+    for level in (1, 2):
+        block = specification.level(level)
+        p, c = len(block.observed), len(block.covariates)
+        total += p * (p + 1) // 2 - c * (c + 1) // 2
+        means = block.observed if level == 2 else specification.within_only
+        total += sum(v not in block.covariates for v in means)
+    return total * specification.ngroups

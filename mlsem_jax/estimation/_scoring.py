@@ -1,0 +1,148 @@
+"""Fisher scoring with Levenberg-Marquardt damping, finished by Newton steps on the exact Hessian.
+
+The expected information is positive semidefinite everywhere, so scoring cannot run to a saddle; near the maximum the observed
+information converges quadratically and is what the standard errors need anyway. Steps are measured by the Newton decrement
+g' I^-1 g / 2, the rise of the log-likelihood that the quadratic model promises: it does not depend on the units of anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.models import Structure
+from mlsem_jax.statistics import Statistics
+
+# the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
+DECREMENT = 1e-13
+NEWTON_FROM = 1e-2
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """Where a search ended. information: observed at theta where it was computed (else the scoring metric).
+
+    jacobian (c, q), multipliers (c,): of the nonlinear equalities and active inequalities that hold at theta, if any.
+    """
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    information: np.ndarray
+    observed: bool
+    decrement: float
+    iterations: int
+    status: Status
+    trace: list[dict] = field(default_factory=list)
+    jacobian: np.ndarray | None = None
+    multipliers: np.ndarray | None = None
+
+
+class Problem:
+    """The compiled kernels bound to one structure and its statistics; q counts the elements of theta without padding."""
+
+    def __init__(self, structure: Structure, statistics: Statistics, q: int):
+        self.structure, self.statistics = jax.tree.map(jnp.asarray, (structure, statistics))
+        self.q, self.padded = q, int(np.shape(structure.basis)[1])
+
+    def full(self, theta: np.ndarray) -> jax.Array:
+        return jnp.asarray(np.concatenate([theta, np.zeros(self.padded - self.q)]))
+
+    def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        out = kernels.evaluate(self.structure, self.full(theta), self.statistics)
+        return float(out.value), np.asarray(out.gradient)[: self.q], np.asarray(out.information)[: self.q, : self.q]
+
+    def value(self, theta: np.ndarray) -> float:
+        return float(kernels.log_likelihood(self.structure, self.full(theta), self.statistics))
+
+    def observed(self, theta: np.ndarray) -> np.ndarray:
+        return np.asarray(kernels.observed_information(self.structure, self.full(theta), self.statistics))[: self.q, : self.q]
+
+    def expected(self, theta: np.ndarray) -> np.ndarray:
+        return np.asarray(kernels.expected_information(self.structure, self.full(theta), self.statistics))[: self.q, : self.q]
+
+
+def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    """(I + damping diag I)^-1 g, scaled to unit diagonal first; directions without information are left alone."""
+    diagonal = np.diag(information)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = information * np.outer(scale, scale)
+    scaled[np.diag_indices_from(scaled)] += damping + np.where(diagonal > 0, 0.0, 1.0)
+    try:
+        return scale * np.linalg.solve(scaled, scale * gradient)
+    except np.linalg.LinAlgError:
+        return scale * np.linalg.lstsq(scaled, scale * gradient, rcond=1e-12)[0]
+
+
+def positive_definite(information: np.ndarray, tolerance: float = 1e-10) -> bool:
+    """Whether all eigenvalues of the matrix, scaled to unit diagonal, exceed `tolerance`."""
+    diagonal = np.diag(information)
+    if not np.all(np.isfinite(information)) or np.any(diagonal <= 0):
+        return False
+    scale = 1.0 / np.sqrt(diagonal)
+    return bool(np.linalg.eigvalsh(information * np.outer(scale, scale))[0] > tolerance)
+
+
+def maximise(
+    problem: Problem,
+    theta: np.ndarray,
+    *,
+    newton: bool = True,
+    iterations: int = 300,
+    tolerance: float = DECREMENT,
+    report: Callable[[dict], None] | None = None,
+) -> Maximum:
+    """Climb from theta (q,) to a maximum of the log-likelihood.
+
+    newton=False stops at a looser decrement without ever computing (and compiling) the Hessian, which is enough where only
+    the log-likelihood matters.
+    """
+    value, gradient, metric = problem.evaluate(theta)
+    if not np.isfinite(value):
+        return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
+    damping, trace, hessian, stalled = 0.0, [], None, 0
+    limit = tolerance if newton else max(tolerance, 1e-11)
+    for iteration in range(1, iterations + 1):
+        promise = 0.5 * float(gradient @ damped_step(metric, gradient, 0.0))
+        curvature, use_hessian = metric, False
+        if newton and (abs(promise) < NEWTON_FROM or hessian is not None or iteration > 30):
+            hessian = problem.observed(theta)
+            if positive_definite(hessian, 1e-14):
+                curvature, use_hessian = hessian, True
+        step = damped_step(curvature, gradient, damping)
+        promise = 0.5 * float(gradient @ step)
+        entry = {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": np.abs(gradient).max(initial=0.0)}
+        trace.append(entry)
+        if report is not None:
+            report(entry)
+        if promise < limit and damping == 0.0:
+            theta_new = theta + step
+            value_new, gradient_new, metric_new = problem.evaluate(theta_new)
+            if np.isfinite(value_new) and value_new >= value - 1e-12 * abs(value):
+                theta, value, gradient, metric = theta_new, value_new, gradient_new, metric_new
+            information = problem.observed(theta) if newton else metric
+            return Maximum(theta, value, gradient, information, newton, promise, iteration, Status.CONVERGED, trace)
+        candidate = theta + step
+        value_new, gradient_new, metric_new = problem.evaluate(candidate)
+        gained = value_new - value
+        # rounding of the value itself bounds what a comparison can show
+        if np.isfinite(value_new) and np.all(np.isfinite(gradient_new)) and gained > 1e-4 * promise - 1e-13 * abs(value):
+            theta, value, gradient, metric = candidate, value_new, gradient_new, metric_new
+            damping = 0.0 if damping < 1e-3 or gained > 1.5 * promise and damping < 0.1 else damping / 8
+            stalled = 0
+            if not use_hessian:
+                hessian = None
+        else:
+            damping = max(damping * 6, 1e-2 if not use_hessian else 1e-3)
+            stalled += 1
+            if stalled > 30:
+                break
+    status = Status.STALLED if stalled > 30 else Status.ITERATION_LIMIT
+    information = problem.observed(theta) if newton else metric
+    return Maximum(theta, value, gradient, information, newton, promise, iteration, status, trace)

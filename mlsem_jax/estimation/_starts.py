@@ -1,0 +1,109 @@
+"""Starting values from the moments of each level: factors by instrumental ratios of covariances, the rest at the moments."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax.models import Build, Parameter, Specification
+from mlsem_jax.statistics import make_definite
+
+
+def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Natural parameters (k,) to start from, given sample moments by group: (G, p, p), (G, p, p) and (G, p).
+
+    The user's start() values win; parameters shared by several rows start at the average over them.
+    """
+    specification = build.specification
+    guesses: dict[int, list[float]] = {}
+    for group in range(1, specification.ngroups + 1):
+        for level, cov in ((1, within), (2, between)):
+            rows = [(r, i) for r, i in zip(specification.parameters, build.index, strict=True) if (r.level, r.group) == (level, group)]
+            scale = np.sqrt(np.maximum(np.diag(within[group - 1]), np.diag(between[group - 1])))
+            guess = _level(specification, level, [r for r, _ in rows], make_definite(cov[group - 1], scale), mean[group - 1])
+            for (row, index), value in zip(rows, guess, strict=True):
+                if index >= 0:
+                    guesses.setdefault(index, []).append(value if row.start is None else row.start)
+    natural = np.zeros(build.structure.basis.shape[0])
+    for index, values in guesses.items():
+        natural[index] = np.mean(values)
+    return natural
+
+
+def _level(specification: Specification, level: int, rows: list[Parameter], cov: np.ndarray, mean: np.ndarray) -> list[float]:
+    place = {name: i for i, name in enumerate(specification.variables)}
+    latent = [v for v in specification.level(level).latent]
+    loading, variance = _factors(rows, place, latent, cov)
+    common = dict.fromkeys(place, 0.0)
+    for (factor, name), value in loading.items():
+        if name in common:
+            common[name] += value**2 * variance[factor]
+    measured = {row.rhs for row in rows if row.op == "=~"}
+    out = []
+    for row in rows:
+        left, right = place.get(row.lhs), place.get(row.rhs)
+        if row.op == "=~":
+            out.append(loading[row.lhs, row.rhs])
+        elif row.op == "~~" and row.lhs == row.rhs:
+            if left is None:
+                out.append(variance.get(row.lhs, 0.05))
+            else:
+                out.append(max(cov[left, left] - common[row.lhs], 0.2 * cov[left, left]))
+        elif row.op == "~~" and left is not None and right is not None and not measured & {row.lhs, row.rhs}:
+            out.append(cov[left, right])
+        elif row.op == "~1" and left is not None:
+            out.append(mean[left])
+        else:
+            out.append(0.0)
+    return out
+
+
+def _factors(rows, place, latent, cov):
+    """Loadings by (factor, indicator) and variances by factor, each factor on its own from its observed indicators."""
+    loading: dict[tuple[str, str], float] = {}
+    variance: dict[str, float] = dict.fromkeys(latent, 0.05)
+    fixed_variance = {r.lhs: r.value for r in rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value is not None}
+    for factor in latent:
+        own = [row for row in rows if row.op == "=~" and row.lhs == factor]
+        seen = [row for row in own if row.rhs in place and cov[place[row.rhs], place[row.rhs]] > 0]
+        for row in own:
+            loading[factor, row.rhs] = row.value if not row.free and row.value is not None else 1.0
+        if not seen:
+            continue
+        marker = next((i for i, row in enumerate(seen) if not row.free and row.value), 0)
+        s = cov[np.ix_([place[r.rhs] for r in seen], [place[r.rhs] for r in seen])]
+        ratio = _ratios(s, marker)
+        pairs = np.triu_indices(len(seen), 1)
+        products = np.outer(ratio, ratio)[pairs]
+        common = s[pairs] @ products / (products @ products) if len(products) else 0.5 * s[0, 0]
+        # a common part between a tenth and nine tenths of every indicator's variance
+        common = float(np.clip(common, 0.1 * s[marker, marker], 0.9 * s[marker, marker]))
+        anchor = seen[marker]
+        if not anchor.free and anchor.value:
+            unit = anchor.value
+        elif fixed_variance.get(factor):
+            unit = np.sqrt(common / abs(fixed_variance[factor]))
+        else:
+            unit = 1.0
+        variance[factor] = fixed_variance.get(factor, common / unit**2)
+        for row, r in zip(seen, ratio, strict=True):
+            if row.free:
+                loading[factor, row.rhs] = unit * r
+    return loading, variance
+
+
+def _ratios(s: np.ndarray, marker: int) -> np.ndarray:
+    """Loadings relative to the marker's: sum_l s_jl s_ml / sum_l s_ml^2 over the other indicators (Haegglund 1982)."""
+    count = len(s)
+    sd = np.sqrt(np.diag(s))
+    ratio = np.ones(count)
+    for j in range(count):
+        if j == marker:
+            continue
+        others = [i for i in range(count) if i not in (j, marker)]
+        bottom = s[marker, others] @ s[marker, others]
+        top = s[j, others] @ s[marker, others]
+        unit = sd[j] / sd[marker]
+        raw = top / bottom if bottom > 1e-8 * s[marker, marker] ** 2 else np.sign(s[j, marker] or 1.0) * unit
+        size = np.clip(abs(raw) / unit, 0.2, 3.0) * unit
+        ratio[j] = np.sign(raw or 1.0) * size
+    return ratio

@@ -1,0 +1,70 @@
+"""Information matrices and sampling covariances of the estimates."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import null_space
+
+from mlsem_jax.estimation import Estimation, Fitted
+from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.numerics import float64
+
+
+@float64
+def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
+    """Score (J, q) of every cluster at the maximum of `fitted`: derivatives of its log-likelihood in theta."""
+    padded = fitted.problem.full(fitted.theta)
+    by_cluster = kernels.cluster_scores(fitted.problem.structure, padded, estimation.clusters)[1]
+    return np.asarray(by_cluster)[:, : fitted.problem.q]
+
+
+@float64
+def information(fitted: Fitted, estimation: Estimation, kind: str) -> np.ndarray:
+    """Total information (q, q) in theta, a sum over clusters: observed, expected or first.order."""
+    if kind == "first.order":
+        s = scores(fitted, estimation)
+        return s.T @ s
+    if kind == "expected":
+        return fitted.problem.expected(fitted.theta)
+    return fitted.maximum.information if fitted.maximum.observed else fitted.problem.observed(fitted.theta)
+
+
+def invert(matrix: np.ndarray, jacobian: np.ndarray | None = None) -> np.ndarray:
+    """Z (Z' A Z)^-1 Z' with Z the null space of the constraints' jacobian (c, q); the plain inverse without constraints.
+
+    NaN where the matrix has no information (a singular matrix), so that nothing finite is reported there.
+    """
+    z = np.eye(len(matrix)) if jacobian is None or not len(jacobian) else null_space(jacobian)
+    reduced = z.T @ matrix @ z
+    diagonal = np.diag(reduced)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = reduced * np.outer(scale, scale)
+    if not np.all(np.isfinite(scaled)) or (len(scaled) and np.linalg.cond(scaled) > 1e14):
+        return np.full_like(matrix, np.nan)
+    return z @ (np.linalg.inv(scaled) * np.outer(scale, scale)) @ z.T
+
+
+def vcov_theta(estimation: Estimation) -> np.ndarray:
+    """Sampling covariance (q, q) of theta under the options of the fit.
+
+    standard: inverse information. robust.huber.white: A^-1 B A^-1 with A the observed information and B the sum over clusters
+    of score outer products (Huber 1967; White 1982).
+    """
+    options, model = estimation.options, estimation.model
+    jacobian = model.maximum.jacobian
+    if options.se == "none":
+        return np.full((model.problem.q,) * 2, np.nan)
+    if options.se == "robust.huber.white":
+        kind = "observed" if options.information == "first.order" else options.information
+        bread = invert(information(model, estimation, kind), jacobian)
+        s = scores(model, estimation)
+        return bread @ (s.T @ s) @ bread
+    return invert(information(model, estimation, options.information), jacobian)
+
+
+def vcov_natural(estimation: Estimation, theta: np.ndarray | None = None) -> np.ndarray:
+    """Sampling covariance (k, k) of the natural parameters; equality constraints make it singular."""
+    model = estimation.model
+    k = len(model.build.names)
+    basis = model.build.structure.basis[:k, : model.build.free]
+    return basis @ (vcov_theta(estimation) if theta is None else theta) @ basis.T
