@@ -71,9 +71,18 @@ class Estimation:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def npar(self) -> int:
+        """Free parameters after equality constraints; inequalities do not count."""
+        return self.model.build.free - sum(c.op == "==" for c in self.model.build.nonlinear)
+
+    @property
     def degrees_of_freedom(self) -> int:
-        equalities = sum(c.op == "==" for c in self.model.build.nonlinear)
-        return moments_of_data(self.model.build.specification) - self.model.build.free + equalities
+        return moments_of_data(self.model.build.specification) - self.npar
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood of the model given the fixed covariates, a sum over rows."""
+        return self.model.value - self.covariates_loglik
 
 
 def make_statistics(data: TwoLevelData) -> tuple[ClusterStatistics, Statistics]:

@@ -1,8 +1,9 @@
 """Parameters, covariance structures and moments: theta -> within and between means and covariances."""
 
 from mlsem_jax.models._build import Build, build
+from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
-from mlsem_jax.models._layout import place
+from mlsem_jax.models._layout import cell, members, place
 from mlsem_jax.models._specification import (
     KINDS,
     Cell,
@@ -38,5 +39,10 @@ __all__ = [
     "Specification",
     "Structure",
     "build",
+    "cell",
+    "is_linear",
+    "members",
     "place",
+    "residual_function",
+    "values_by_label",
 ]

@@ -17,7 +17,7 @@ class Build:
     """A specification with its arrays.
 
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
-    lavaan's order; labels: every name and label with its natural parameter. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
+    lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
     nonlinear: the constraints that the basis does not already satisfy.
     """
 
@@ -26,6 +26,7 @@ class Build:
     index: np.ndarray
     names: tuple[str, ...]
     labels: dict[str, int]
+    values: np.ndarray
     kept: np.ndarray
     nonlinear: tuple[Constraint, ...] = ()
 
@@ -68,7 +69,7 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         between_only=between_only,
         kinds=None if set(kinds) == {"cov"} else Kinds(*(np.array(KINDS.index(kind)) for kind in kinds)),
     )
-    return Build(specification, structure, index, names, labels, kept, nonlinear)
+    return Build(specification, structure, index, names, labels, values, kept, nonlinear)
 
 
 def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:

@@ -1,0 +1,103 @@
+"""Fit: the immutable record of a fitted model. Its methods delegate; the numbers happen in inference/ and report/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlsem_jax import inference, report
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.models import Specification
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for."""
+
+    estimation: Estimation
+    text: str = ""
+    function: str = "sem"
+    warnings: tuple[str, ...] = ()
+
+    # -- what happened
+    @property
+    def specification(self) -> Specification:
+        return self.estimation.model.build.specification
+
+    @property
+    def status(self) -> Status:
+        """How the estimation ended: a code with a sentence (`str(fit.status)`) and advice (`fit.status.advice`)."""
+        return self.estimation.model.maximum.status
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimates are a verified maximum of the likelihood, proper or not."""
+        return self.status.converged
+
+    @property
+    def iterations(self) -> int:
+        return self.estimation.model.maximum.iterations
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self.estimation.data.nrows
+
+    @property
+    def nclusters(self) -> int:
+        return self.estimation.data.nclusters
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters after equality constraints."""
+        return self.estimation.npar
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood at the estimates, of the outcomes given the fixed covariates."""
+        return self.estimation.loglik
+
+    # -- estimates
+    @cached_property
+    def _estimates(self) -> inference.Estimates:
+        return inference.estimates(self.estimation)
+
+    def parameter_estimates(self, standardized: bool = False, level: float = 0.95) -> pd.DataFrame:
+        """lavaan's parameter table, fixed rows and exogenous moments included; confidence limits at `level`."""
+        table = report.parameter_table(self.estimation, self._estimates, level)
+        if standardized:
+            for kind in ("std.lv", "std.all"):
+                table[kind] = inference.standardized(self.estimation, kind).values
+        return table
+
+    def coef(self) -> pd.Series:
+        """The free parameters under lavaan's names; those that share a label appear once."""
+        import pandas as pd
+
+        return pd.Series(self._estimates.natural, list(self.estimation.model.build.names), name="est")
+
+    def vcov(self) -> pd.DataFrame:
+        """Sampling covariance of `coef()` under the fit's `se` option."""
+        import pandas as pd
+
+        names = list(self.estimation.model.build.names)
+        return pd.DataFrame(self._estimates.vcov, names, names)
+
+    @cached_property
+    def trace(self) -> pd.DataFrame:
+        """One row per iteration: log-likelihood, expected gain (Newton decrement), largest gradient element."""
+        import pandas as pd
+
+        return pd.DataFrame(self.estimation.model.maximum.trace)
+
+    def __repr__(self) -> str:
+        return (
+            f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows in {self.nclusters} clusters, "
+            f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"
+        )
+
