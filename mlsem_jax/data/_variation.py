@@ -76,7 +76,7 @@ def check_between_only(part: Part, means: np.ndarray, tolerance: np.ndarray, rol
         elif (off > 0).any():
             exact[int(i)] = value
     if varying:
-        flat = _flat(part, means, tolerance, roles)
+        flat = [name for name in _flat(part, means, tolerance, roles) if name not in roles.between]
         raise DataError(_varying_message(varying, flat, int(roles.between_only.sum()), part))
     return exact
 
