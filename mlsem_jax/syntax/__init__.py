@@ -1,0 +1,6 @@
+"""lavaan model text -> Specification."""
+
+from mlsem_jax.syntax._options import SyntaxOptions as SyntaxOptions
+from mlsem_jax.syntax._parser import parse as parse
+from mlsem_jax.syntax._specify import specify as specify
+from mlsem_jax.syntax._tree import Syntax as Syntax

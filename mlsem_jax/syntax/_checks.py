@@ -1,0 +1,138 @@
+"""What must hold between a model text, its blocks and the columns of the data; and the sentences where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from mlsem_jax._errors import ModelError, ModelSyntaxError, listing, nearest
+from mlsem_jax.models._specification import Parameter
+from mlsem_jax.syntax._blocks import LEVEL_NAMES, Blocks
+from mlsem_jax.syntax._names import BlockNames
+from mlsem_jax.syntax._rows import Row
+from mlsem_jax.syntax._tree import Syntax
+
+Where = tuple[int, int]
+
+
+def check_levels_present(rows: dict[Where, list[Row]], blocks: Blocks, groups: Sequence[str], syntax: Syntax) -> None:
+    """**Raises:** ModelSyntaxError with a saturated block to paste where a level has no lines."""
+    for (group, level), block in rows.items():
+        if block:
+            continue
+        other = BlockNames(tuple(r.parameter for r in rows[group, 3 - level]))
+        header = blocks.headers.get((group, level))
+        where = f" of group '{groups[group - 1]}'" if blocks.own_groups and groups else ""
+        what = "is empty" if header else "is missing"
+        message = f"{LEVEL_NAMES[level].capitalize()}{where} {what}; a two-level model says something about both levels."
+        variables = [name for name in other.observed if name not in other.exogenous]
+        if variables:
+            pasted = f"level: {blocks.level_labels[level - 1]}\n" + "\n".join(saturated(variables))
+            message += f" For a level without structure, all variances and covariances free, paste:\n{pasted}"
+        if header:
+            raise ModelSyntaxError(message, syntax.text, header.line, header.column)
+        raise ModelSyntaxError(message)
+
+
+def saturated(variables: Sequence[str]) -> list[str]:
+    """Lines that free all variances and covariances of some variables."""
+    return [f"  {name} ~~ {' + '.join(variables[i:])}" for i, name in enumerate(variables)]
+
+
+def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | None, syntax: Syntax) -> list[str]:
+    """Every observed variable is a column of the data, no factor is one, no slope has a name that is taken.
+
+    **Raises:** ModelSyntaxError at the first mention of an unknown name. Returns warnings.
+    """
+    factors = {w: set(block.factors) for w, block in names.items()}
+    warnings: list[str] = []
+    for (group, level), block in names.items():
+        for name in block.observed:
+            other = next((lv for (g, lv), found in factors.items() if g == group and lv != level and name in found), None)
+            slope = level == 1 and name in names[group, 2].slopes
+            unknown = columns is not None and name not in columns
+            if unknown or slope or other is not None:
+                raise _unknown(name, block, level, other, slope, columns, syntax)
+        for name in block.factors:
+            if columns is not None and name in columns:
+                warnings.append(
+                    f"'{name}' is a factor of level {level} and also a column of the data; the column is not used."
+                )
+    return list(dict.fromkeys(warnings))
+
+
+def _unknown(
+    name: str,
+    block: BlockNames,
+    level: int,
+    other: int | None,
+    slope: bool,
+    columns: Sequence[str] | None,
+    syntax: Syntax,
+) -> ModelSyntaxError:
+    row = next(p for p in block.rows if name in (p.lhs, p.rhs))
+    where = LEVEL_NAMES[level]
+    if slope:
+        message = f"'{name}' is a random slope: a variable of level 2, not of level 1."
+    elif other is not None:
+        message = (
+            f"'{name}' is a factor of {LEVEL_NAMES[other]} only; {where} knows its own factors."
+            f" Define one there too, as in '{name} =~ ...', or use a factor of that level."
+        )
+    else:
+        known = (*(columns or ()), *block.latent)
+        message = (
+            f"'{name}', used at {where}, is neither a column of the data nor a factor of that level"
+            f" (a line '{name} =~ ...' would define one).{nearest(name, known)}"
+            f" The data have {listing(columns or (), 12)}."
+        )
+    line, column = _first_mention(name, row, syntax)
+    return ModelSyntaxError(message, syntax.text, line, column)
+
+
+def _first_mention(name: str, row: Parameter, syntax: Syntax) -> tuple[int, int]:
+    """Where a name stands in the formula that wrote this row."""
+    for formula in syntax.formulas:
+        if any((t.line, t.column) == (row.line, row.column) for t in formula.terms):
+            for mention in chain(formula.lhs, formula.terms):
+                if mention.name == name:
+                    return mention.line, mention.column
+    return row.line, row.column
+
+
+def check_slopes(rows: dict[Where, list[Row]], columns: Sequence[str] | None, syntax: Syntax) -> None:
+    """**Raises:** ModelSyntaxError where a random slope has the name of something else."""
+    for (group, _), block in rows.items():
+        named: set[str] = set()
+        for p in (r.parameter for r in block if r.parameter.random):
+            factors = {r.parameter.lhs for lv in (1, 2) for r in rows[group, lv] if r.parameter.op == "=~"}
+            problem = ""
+            if columns is not None and p.random in columns:
+                problem = "is a column of the data"
+            elif p.random in factors:
+                problem = "is a factor"
+            elif p.random in named:
+                problem = "is the name of another random slope"
+            if problem:
+                message = f"rv(\"{p.random}\"): '{p.random}' {problem}; give the slope a name of its own."
+                raise ModelSyntaxError(message, syntax.text, p.line, p.column)
+            named.add(p.random)
+
+
+def check_groups_alike(names: dict[Where, BlockNames], groups: Sequence[str], fixed_x: bool) -> None:
+    """**Raises:** ModelError where groups differ in their observed variables or in what is a fixed covariate."""
+    for (group, level), block in names.items():
+        first = names[1, level]
+        for what, mine, theirs in (
+            ("observed variable", block.observed, first.observed),
+            ("fixed covariate", block.covariates if fixed_x else (), first.covariates if fixed_x else ()),
+        ):
+            odd = set(mine) ^ set(theirs)
+            if odd:
+                name = sorted(odd)[0]
+                has, lacks = (group, 1) if name in mine else (1, group)
+                raise ModelError(
+                    f"At {LEVEL_NAMES[level]}, '{name}' is {'an' if what[0] == 'o' else 'a'} {what} in group"
+                    f" '{groups[has - 1]}' but not in group '{groups[lacks - 1]}'. All groups need the same ones:"
+                    f" add the line '{name} ~~ {name}' or a path fixed at 0 (as in y ~ 0*{name}) where it is missing."
+                )

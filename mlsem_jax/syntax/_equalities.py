@@ -1,0 +1,221 @@
+"""Parameters made equal: equal("..."), group_equal, labels shared with fixed parameters, and effect coding.
+
+Equal free parameters share a label. Where the user gave none it is made, '.p7.' for row 7 of the table, as in lavaan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlsem_jax._errors import ModelError, ModelSyntaxError, nearest
+from mlsem_jax.models._expressions import Binary, Expression, Name, Number
+from mlsem_jax.models._specification import Constraint, Parameter
+from mlsem_jax.syntax._names import BlockNames
+from mlsem_jax.syntax._options import SyntaxOptions
+from mlsem_jax.syntax._rows import Row, key
+
+BlocksOfNames = dict[tuple[int, int], BlockNames]
+
+
+def private_label(position: int) -> str:
+    """The made label of the row at this position, counted from 0."""
+    return f".p{position + 1}."
+
+
+def is_private(label: str) -> bool:
+    """Whether a label was made here rather than written by the user."""
+    return label.startswith(".p") and label.endswith(".") and label[2:-1].isdigit()
+
+
+def apply_equal(rows: list[Row], text: str) -> list[Row]:
+    """`equal("name")` resolved: the parameter gets the label of the one it names, by label or by name ('fb=~y2.l2')."""
+    rows = list(rows)
+    for i, row in enumerate(rows):
+        if not row.equal:
+            continue
+        target = _target(rows, i)
+        if target is None:
+            known = [r.parameter.label or _name(r.parameter) for r in rows if not r.parameter.exo]
+            p = row.parameter
+            message = f'equal("{row.equal}"): no parameter has this label or name.{nearest(row.equal, known)}'
+            raise ModelSyntaxError(message, text, p.line, p.column)
+        label = rows[target].parameter.label or private_label(target)
+        rows[target] = rows[target].but(label=label)
+        rows[i] = row.but(label=label)
+    return rows
+
+
+def _name(p: Parameter) -> str:
+    return p.but(label="").name
+
+
+def _target(rows: list[Row], i: int) -> int | None:
+    """The row that equal() of row i names: of its own group first where the line stands for several, then exactly, then nearby."""
+    me, wanted = rows[i].parameter, "".join(rows[i].equal.split())
+    others = [(j, r.parameter) for j, r in enumerate(rows) if j != i]
+    tries = [
+        lambda p: p.label == wanted,
+        lambda p: rows[i].replicated and p.group == me.group and _name(p.but(group=1)) == wanted,
+        lambda p: _name(p) == wanted,
+        lambda p: (p.group, p.level) == (me.group, me.level) and _name(p.but(group=1, level=1)) == wanted,
+    ]
+    return next((j for fits in tries for j, p in others if fits(p)), None)
+
+
+def apply_group_equal(
+    rows: list[Row], names: BlocksOfNames, options: SyntaxOptions, ngroups: int
+) -> tuple[list[Row], list[str]]:
+    """Classes of parameters made equal over groups, but for those named in group_partial and those with labels of their own.
+
+    A parameter that is fixed in one group is fixed in all, as in lavaan; the second value says where.
+    """
+    rows, warnings = list(rows), []
+    _check_partial(rows, options.group_partial)
+    index = {(r.parameter.group, r.parameter.level, r.key): i for i, r in enumerate(rows)}
+    for i, row in enumerate(rows):
+        p = row.parameter
+        block = names[p.group, p.level]
+        if p.group > 1 or p.label or p.exo or p.random or _class(p, block) not in options.group_equal:
+            continue
+        if _is_partial(p, options.group_partial):
+            continue
+        others = [index.get((g, p.level, row.key)) for g in range(2, ngroups + 1)]
+        same = [i, *(j for j in others if j is not None and not rows[j].parameter.label)]
+        if len(same) == 1:
+            continue
+        free = [j for j in same if rows[j].parameter.free]
+        values = {rows[j].parameter.value for j in same if not rows[j].parameter.free}
+        if len(free) == len(same):
+            for j in same:
+                rows[j] = rows[j].but(label=private_label(i))
+        elif free and len(values) == 1:
+            (value,) = values
+            for j in free:
+                rows[j] = rows[j].but(free=False, value=value)
+            warnings.append(
+                f"{p.lhs}{p.op}{p.rhs} at level {p.level} is fixed at {value:g} in one group and equal over groups by"
+                " group_equal, so it is fixed in all; name it in group_partial to leave it free."
+            )
+    return rows, warnings
+
+
+def _class(p: Parameter, names: BlockNames) -> str:
+    """Which of group_equal's classes a parameter belongs to, '' for none."""
+    if p.op == "=~":
+        return "loadings"
+    if p.op == "~":
+        return "regressions"
+    latent = p.lhs in names.latent
+    if p.lhs in names.exogenous:
+        return ""
+    if p.op == "~1":
+        return "means" if latent else "intercepts"
+    if p.lhs == p.rhs:
+        return "lv.variances" if latent else "residuals"
+    if latent != (p.rhs in names.latent) or p.rhs in names.exogenous:
+        return ""
+    return "lv.covariances" if latent else "residual.covariances"
+
+
+def _partial_names(p: Parameter) -> set[str]:
+    pairs = [(p.lhs, p.rhs), (p.rhs, p.lhs)] if p.op == "~~" else [(p.lhs, p.rhs)]
+    plain = {f"{a}{p.op}{b}" for a, b in pairs}
+    return plain | {f"{name}.l{p.level}" for name in plain}
+
+
+def _is_partial(p: Parameter, partial: Sequence[str]) -> bool:
+    return not _partial_names(p).isdisjoint(partial)
+
+
+def _check_partial(rows: list[Row], partial: Sequence[str]) -> None:
+    known = set().union(*(_partial_names(r.parameter) for r in rows)) if rows else set()
+    for name in partial:
+        if name not in known:
+            raise ModelError(f"group_partial: the model has no parameter '{name}'.{nearest(name, known)}")
+
+
+def spread_fixed_labels(rows: list[Row], text: str) -> tuple[list[Row], list[str]]:
+    """Free parameters that share the label of a fixed one become fixed at its value, as in lavaan, with a sentence on each."""
+    fixed: dict[str, Parameter] = {}
+    for p in (r.parameter for r in rows):
+        if p.label and not p.free and p.value is not None:
+            first = fixed.setdefault(p.label, p)
+            if first.value != p.value:
+                message = f"'{p.label}' labels parameters fixed at different values, {first.value:g} and {p.value:g}."
+                raise ModelSyntaxError(message, text, p.line, p.column)
+    spread, warnings = [], []
+    for row in rows:
+        p = row.parameter
+        if p.free and p.label in fixed:
+            value = fixed[p.label].value
+            warnings.append(
+                f"{_name(p)} shares the label '{p.label}' with {_name(fixed[p.label])}, which is fixed at {value:g},"
+                " so it is fixed as well."
+            )
+            row = row.but(free=False, value=value)
+        spread.append(row)
+    return spread, warnings
+
+
+def effect_coding(
+    rows: list[Row], names: BlocksOfNames, options: SyntaxOptions
+) -> tuple[list[Row], tuple[Constraint, ...]]:
+    """The scale of every factor set by its indicators: loadings that average 1, and intercepts that average 0.
+
+    A factor's mean is freed where the intercepts of all its indicators are free.
+    """
+    rows, constraints = list(rows), []
+    index = {(r.parameter.group, r.parameter.level, r.key): i for i, r in enumerate(rows)}
+    for (group, level), block in names.items():
+
+        def row_of(lhs: str, op: str, rhs: str, where: tuple[int, int] = (group, level)) -> int | None:
+            return index.get((*where, key(lhs, op, rhs)))
+
+        def free_mean(name: str, block: BlockNames = block, row_of=row_of) -> bool:
+            own = [r.rhs for r in block.rows if r.op == "=~" and r.lhs == name]
+            i = row_of(name, "~1", "")
+            if not own:
+                return i is not None and rows[i].parameter.free
+            return all(free_mean(indicator) for indicator in own)
+
+        for factor in block.factors:
+            indicators = [r.rhs for r in block.rows if r.op == "=~" and r.lhs == factor]
+            if "loadings" in options.effect_coding:
+                parts = [row_of(factor, "=~", rhs) for rhs in indicators]
+                constraints += _sum_to(rows, parts, float(len(indicators)))
+            mean = row_of(factor, "~1", "")
+            if "intercepts" in options.effect_coding and mean is not None and free_mean(factor):
+                if rows[mean].parameter.user == 0:
+                    rows[mean] = rows[mean].but(free=True, value=None)
+                parts = [row_of(rhs, "~1", "") for rhs in indicators]
+                if all(i is not None and rows[i].parameter.op == "~1" for i in parts):
+                    constraints += _sum_to(rows, parts, 0.0, [i for i in parts if i is not None])
+    return rows, tuple({str((c.left, c.right)): c for c in constraints}.values())
+
+
+def _sum_to(rows: list[Row], parts: list[int | None], total: float, freed: Sequence[int] = ()) -> list[Constraint]:
+    """The constraint that parameters sum to a total, as 'first == total - second - third'; [] where none is free."""
+    for i in freed:
+        if not rows[i].parameter.free and rows[i].parameter.user == 0:
+            rows[i] = rows[i].but(free=True, value=None)
+    present = [i for i in parts if i is not None]
+    free = [i for i in present if rows[i].parameter.free]
+    if not free:
+        return []
+    for i in free:
+        if not rows[i].parameter.label:
+            rows[i] = rows[i].but(label=private_label(i))
+    right: Expression = Number(total)
+    for i in present:
+        p = rows[i].parameter
+        if i != free[0]:
+            right = Binary("-", right, Name(p.label) if p.free else Number(p.value or 0.0))
+    left = Name(rows[free[0]].parameter.label)
+    return [Constraint(left, "==", right, f"{left.name}=={_plain(right)}")]
+
+
+def _plain(expression: Expression) -> str:
+    match expression:
+        case Binary(operator, left, right):
+            return f"{_plain(left)}{operator}{_plain(right)}"
+    return str(expression)

@@ -1,0 +1,106 @@
+"""lavaan's options of the model text, with the defaults that sem, cfa, growth and lavaan give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from mlsem_jax._errors import ModelError, nearest
+
+Function = Literal["sem", "cfa", "growth", "lavaan"]
+
+GROUP_EQUAL = (
+    "loadings",
+    "intercepts",
+    "means",
+    "regressions",
+    "residuals",
+    "residual.covariances",
+    "lv.variances",
+    "lv.covariances",
+)
+EFFECT_CODING = ("loadings", "intercepts")
+
+
+@dataclass(frozen=True)
+class SyntaxOptions:
+    """What is added to a model text by default. Names and meanings are lavaan's, with '_' for '.'.
+
+    effect_coding: which of loadings and intercepts (both where True was given). group_equal: classes of parameters that
+    are equal over groups; group_partial: names of parameters exempt from that, such as 'fw=~y2'. level_label: the words
+    that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of appearance.
+    """
+
+    std_lv: bool = False
+    fixed_x: bool = True
+    orthogonal: bool = False
+    effect_coding: tuple[str, ...] = ()
+    auto_fix_first: bool = False
+    auto_fix_single: bool = False
+    auto_var: bool = False
+    auto_cov_lv_x: bool = False
+    auto_cov_y: bool = False
+    int_ov_free: bool = False
+    int_lv_free: bool = False
+    meanstructure: bool = True
+    group_equal: tuple[str, ...] = ()
+    group_partial: tuple[str, ...] = ()
+    level_label: tuple[str, str] | None = None
+
+    @classmethod
+    def for_function(cls, function: Function, **overrides: Any) -> SyntaxOptions:
+        """The options of lavaan's function of that name, with some of them changed.
+
+        **Raises:** ModelError for an unknown function, option or value, with the nearest known ones.
+        """
+        known = {f.name for f in fields(cls)}
+        for name in overrides:
+            if name not in known:
+                raise ModelError(f"There is no option '{name}'.{nearest(name, known)} Options are {', '.join(sorted(known))}.")
+        given = {name: value for name, value in overrides.items() if value is not None and value != "default"}
+        given = {name: _checked(name, value) for name, value in given.items()}
+        if not given.get("meanstructure", True):
+            raise ModelError(
+                "meanstructure=False cannot be had with two levels: the means of a variable in both levels are level-2"
+                " parameters, estimated with the clusters' deviations from them. Leave the option out."
+            )
+        return cls(**(_defaults(function, given) | given))
+
+
+def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What the function switches on; loadings are left free where the scale of a factor comes from elsewhere."""
+    scaled = bool(given.get("std_lv") or given.get("effect_coding"))
+    automatic = dict(auto_fix_first=not scaled, auto_fix_single=True, auto_var=True, auto_cov_lv_x=True, auto_cov_y=True)
+    if function in ("sem", "cfa"):
+        return automatic | {"int_ov_free": True}
+    if function == "growth":
+        return automatic | {"int_lv_free": True}
+    if function == "lavaan":
+        return {}
+    raise ModelError(f"There is no function '{function}'; there are sem, cfa, growth and lavaan.")
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name == "level_label":
+        words = tuple(str(v) for v in value) if not isinstance(value, str) else (value,)
+        if len(words) != 2 or words[0].lower() == words[1].lower():
+            raise ModelError("level_label takes two different words, the one of level 1 first, as in ('within', 'between').")
+        return words
+    if name == "effect_coding" and isinstance(value, bool):
+        return EFFECT_CODING if value else ()
+    if name in ("effect_coding", "group_equal"):
+        return _words(name, value, EFFECT_CODING if name == "effect_coding" else GROUP_EQUAL)
+    if name == "group_partial":
+        return tuple("".join(word.split()) for word in ((value,) if isinstance(value, str) else value))
+    if not isinstance(value, (bool, int)) or value not in (True, False):
+        raise ModelError(f"{name} must be True or False, not {value!r}.")
+    return bool(value)
+
+
+def _words(name: str, value: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    words = tuple(str(v).replace("_", ".") for v in ((value,) if isinstance(value, str) else value))
+    for word in words:
+        if word not in known:
+            raise ModelError(f"{name}: '{word}' is not one of {', '.join(known)}.{nearest(word, known)}")
+    return words

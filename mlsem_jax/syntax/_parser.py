@@ -1,0 +1,171 @@
+"""Model text -> Syntax: block headers, formulas, constraints and definitions with their positions.
+
+A formula ends with its line unless the line ends, or the next one begins, with an operator.
+"""
+
+from __future__ import annotations
+
+from mlsem_jax._errors import ModelSyntaxError
+from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.syntax._cursor import Cursor
+from mlsem_jax.syntax._expression_parser import parse_expression
+from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token, tokenize
+from mlsem_jax.syntax._terms import HEADER_WORDS, parse_terms
+from mlsem_jax.syntax._tree import Formula, Header, Mention, Statement, Syntax
+
+_ALL_RELATIONS = (*FORMULA_OPERATORS, *RELATIONS, ":")
+_ARITHMETIC = ("+", "-", "*", "/", "^", ",")
+
+
+def parse(text: str) -> Syntax:
+    """The statements of a model text.
+
+    **Raises:** ModelSyntaxError, with line, column and a caret, where the text is not a model.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    cursor = Cursor(tokenize(text), text)
+    statements: list[Statement] = []
+    while True:
+        while cursor.peek().kind in ("newline", "semicolon"):
+            cursor.advance()
+        if cursor.peek().kind == "end":
+            break
+        statements.append(_statement(cursor))
+        if not cursor.at_end_of_statement():
+            raise cursor.error(f"'{cursor.peek().text}' is not expected here: a new line or ';' is missing before it.")
+    if not statements:
+        raise ModelSyntaxError(
+            "The model is empty. A two-level model has two blocks, for example:\n"
+            "  level: 1\n    fw =~ y1 + y2 + y3\n  level: 2\n    fb =~ y1 + y2 + y3"
+        )
+    return Syntax(text, tuple(statements))
+
+
+def _statement(cursor: Cursor) -> Statement:
+    start = cursor.peek()
+    if start.kind == "name" and start.text.lower() in HEADER_WORDS:
+        header = _header(cursor, start)
+        if header is not None:
+            return header
+    operator = _main_operator(cursor)
+    if operator is None:
+        known = ", ".join((*FORMULA_OPERATORS, *RELATIONS))
+        raise cursor.error(f"This is no formula: it has none of the operators {known}.", start)
+    if operator.text == ":":
+        raise cursor.error(_about_colon(cursor, start), operator)
+    if operator is start:
+        raise cursor.error(f"There is nothing on the left-hand side of '{operator.text}'.", start)
+    if operator.text in RELATIONS:
+        return _relation(cursor, start, operator)
+    return _formula(cursor, start)
+
+
+def _header(cursor: Cursor, word: Token) -> Header | None:
+    """The block header at the cursor, or None where the word is a variable's name (`level ~ x`)."""
+    kind, following = word.text.lower(), cursor.peek(1)
+    if following.kind in ("name", "number", "string"):
+        after = cursor.peek(2)
+        if after.is_op(":") or after.kind in ("newline", "semicolon", "end"):
+            raise cursor.error(
+                f"A block header has its colon after the word: write '{kind}: {following.text}'"
+                f" instead of '{word.text} {following.text}{after.text if after.is_op(':') else ''}'.",
+                word,
+            )
+    if not following.is_op(":"):
+        return None
+    if kind not in ("level", "group"):
+        raise cursor.error(f"'{kind}:' blocks are not supported; there are 'level:' and 'group:' blocks.", word)
+    cursor.advance(), cursor.advance()
+    value = cursor.peek()
+    if value.kind not in ("name", "number", "string"):
+        example = "level: 1" if kind == "level" else "group: 1"
+        raise cursor.error(f"'{word.text}:' needs a number or a word after the colon, for example '{example}'.", word)
+    cursor.advance()
+    if not cursor.at_end_of_statement():
+        raise cursor.error(f"A new line (or ';') is missing after '{kind}: {value.text}'.")
+    return Header(kind, value.text, word.line, word.column)  # type: ignore[arg-type]
+
+
+def _main_operator(cursor: Cursor) -> Token | None:
+    """The first operator outside parentheses that makes the statement a formula, a constraint or a definition."""
+    ahead, depth, last = 0, 0, None
+    while True:
+        token = cursor.peek(ahead)
+        if token.kind in ("end", "semicolon"):
+            return None
+        if token.kind == "newline" and depth == 0:
+            following = ahead
+            while cursor.peek(following).kind == "newline":
+                following += 1
+            joined = last is not None and last.is_op(*_ARITHMETIC)
+            if not joined and not cursor.peek(following).is_op("+", "*", "/", "^", *_ALL_RELATIONS):
+                return None
+        elif token.is_op("("):
+            depth += 1
+        elif token.is_op(")"):
+            depth = max(depth - 1, 0)
+        elif depth == 0 and token.is_op(*_ALL_RELATIONS):
+            return token
+        last = token if token.kind != "newline" else last
+        ahead += 1
+
+
+def _about_colon(cursor: Cursor, start: Token) -> str:
+    before, after = start.text, cursor.peek(2).text
+    if cursor.peek(1).is_op(":"):
+        return (
+            f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no block"
+            " ('level:', 'group:' do). Compute the product as a column of the data and use that column."
+        )
+    return "':' does not belong here. Blocks start with 'level:' or 'group:'."
+
+
+def _relation(cursor: Cursor, start: Token, operator: Token) -> Constraint | Definition:
+    """`name := expression` or `expression == expression`."""
+    left = parse_expression(cursor)
+    cursor.skip_newlines()
+    if cursor.peek() is not operator:
+        raise cursor.error(f"An operator is missing before '{cursor.peek().text}'.")
+    cursor.advance()
+    if cursor.peek_over_newlines().kind in ("end", "semicolon"):
+        raise cursor.error(f"There is nothing on the right-hand side of '{operator.text}'.", operator)
+    right = parse_expression(cursor)
+    text = cursor.source(start, cursor.previous())
+    following = cursor.peek()
+    if following.is_op(*_ALL_RELATIONS):
+        raise cursor.error(f"A second '{following.text}' in one line: write two constraints, one a line.", following)
+    if operator.text == ":=":
+        if start.kind not in ("name", "string") or cursor.source(start, start) != str(left):
+            raise cursor.error("The left-hand side of ':=' must be one new name.", start)
+        return Definition(start.text, right, text, start.line, start.column)
+    return Constraint(left, operator.text, right, text, start.line, start.column)  # type: ignore[arg-type]
+
+
+def _formula(cursor: Cursor, start: Token) -> Formula:
+    lhs = [_left_mention(cursor)]
+    while cursor.peek_over_newlines().is_op("+"):
+        cursor.skip_newlines(), cursor.advance(), cursor.skip_newlines()
+        lhs.append(_left_mention(cursor))
+    cursor.skip_newlines()
+    operator = cursor.advance()
+    if not operator.is_op(*FORMULA_OPERATORS):
+        if operator.is_op("*"):
+            message = "Labels and fixed values belong on the right-hand side of a formula, before the variable."
+        elif operator.kind in ("name", "number", "string"):
+            message = f"'+' or an operator is missing before '{operator.text}'."
+        else:
+            message = f"'{operator.text}' does not belong on the left-hand side of a formula."
+        raise cursor.error(message, operator)
+    terms = parse_terms(cursor, operator)
+    return Formula(tuple(lhs), operator.text, terms, start.line, start.column)  # type: ignore[arg-type]
+
+
+def _left_mention(cursor: Cursor) -> Mention:
+    token = cursor.advance()
+    if token.kind == "name" and cursor.peek().is_op("("):
+        if token.text == "efa":
+            raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", token)
+        raise cursor.error(f"'{token.text}(...)' does not belong on the left-hand side of a formula.", token)
+    if token.kind not in ("name", "string"):
+        raise cursor.error(f"A variable's name is expected here, not '{token.text}'.", token)
+    return Mention(token.text, token.line, token.column)

@@ -1,0 +1,130 @@
+"""Model text -> Specification: the front end's only way into the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from mlsem_jax.models._specification import Level, Parameter, Specification
+from mlsem_jax.syntax._advice import advice
+from mlsem_jax.syntax._blocks import Blocks, place
+from mlsem_jax.syntax._checks import check_groups_alike, check_levels_present, check_slopes, check_variables
+from mlsem_jax.syntax._constraints import checked_constraints, checked_definitions
+from mlsem_jax.syntax._defaults import complete_block
+from mlsem_jax.syntax._equalities import (
+    apply_equal,
+    apply_group_equal,
+    effect_coding,
+    is_private,
+    spread_fixed_labels,
+)
+from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
+from mlsem_jax.syntax._options import SyntaxOptions
+from mlsem_jax.syntax._parser import parse
+from mlsem_jax.syntax._rows import Row, rows_of_block
+from mlsem_jax.syntax._tree import Syntax
+
+Where = tuple[int, int]
+
+
+def specify(
+    model: str | Syntax,
+    *,
+    options: SyntaxOptions,
+    data_variables: Sequence[str] | None,
+    group_labels: Sequence[str] = (),
+) -> Specification:
+    """The complete model that a text stands for, in lavaan's order of rows.
+
+    data_variables: the columns of the data, None where they are not known (every name that is no factor is then taken to
+    be observed). group_labels: the groups in the data in order of first appearance, as strings; empty for one group.
+
+    **Raises:** ModelSyntaxError where the text is at fault, ModelError where groups or options are.
+    """
+    syntax = parse(model) if isinstance(model, str) else model
+    group_labels = tuple(str(label) for label in group_labels)
+    columns = None if data_variables is None else tuple(data_variables)
+    blocks = place(syntax, group_labels, options.level_label)
+    written, names = _written(syntax, blocks, group_labels, columns)
+    warnings = check_variables(names, columns, syntax)
+    if len(group_labels) > 1:
+        check_groups_alike(names, group_labels, options.fixed_x)
+    both = frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
+    completed = {
+        (group, level): complete_block(written[group, level], names[group, level], both, level, group, options)
+        for group, level in sorted(written)
+    }
+    warnings += _center_level_1(completed, both)
+    rows = list(chain.from_iterable(completed.values()))
+    rows = apply_equal(rows, syntax.text)
+    more: list[str] = []
+    if options.group_equal and len(group_labels) > 1:
+        rows, more = apply_group_equal(rows, names, options, len(group_labels))
+    rows, generated = effect_coding(rows, names, options) if options.effect_coding else (rows, ())
+    rows, spread = spread_fixed_labels(rows, syntax.text)
+    warnings += more + spread + advice(rows, names, blocks, group_labels, options)
+    parameters = tuple(row.parameter for row in rows)
+    labels = [p.label for p in parameters if p.label and not is_private(p.label)]
+    definitions = checked_definitions(syntax, labels)
+    return Specification(
+        _level(names, 1, blocks, options),
+        _level(names, 2, blocks, options),
+        parameters,
+        checked_constraints(syntax, labels, definitions) + generated,
+        definitions,
+        group_labels if len(group_labels) > 1 else (),
+        tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _written(
+    syntax: Syntax, blocks: Blocks, groups: Sequence[str], columns: Sequence[str] | None
+) -> tuple[dict[Where, list[Row]], dict[Where, BlockNames]]:
+    """The written rows of every block, covariances in lavaan's order of names, and the roles of the names."""
+    rows = {where: rows_of_block(placed, *where, syntax.text) for where, placed in blocks.formulas.items()}
+    check_levels_present(rows, blocks, groups, syntax)
+    check_slopes(rows, columns, syntax)
+    slopes = {(g, lv): _slopes(rows[g, 1]) if lv == 2 else () for g, lv in rows}
+    names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w]) for w, block in rows.items()}
+    order = unique(chain(*(n.latent for n in names.values()), *(n.observed for n in names.values())))
+    for where, block in rows.items():
+        swapped = [ordered_covariance(r.parameter, order) for r in block]
+        rows[where] = [r.but(lhs=p.lhs, rhs=p.rhs) for r, p in zip(block, swapped, strict=True)]
+        names[where] = BlockNames(tuple(swapped), slopes[where])
+    return rows, names
+
+
+def _slopes(level_1: list[Row]) -> tuple[str, ...]:
+    return unique(r.parameter.random for r in level_1 if r.parameter.random)
+
+
+def _center_level_1(completed: dict[Where, list[Row]], both: frozenset[str]) -> list[str]:
+    """Written level-1 intercepts of variables in both levels are fixed at 0, as lavaan does, in place.
+
+    They stay free where the text fixes the level-2 intercept of the variable: the mean then lives at level 1.
+    """
+    warnings = []
+    for (group, level), block in completed.items():
+        if level == 2:
+            continue
+        elsewhere = {
+            r.parameter.lhs
+            for r in completed[group, 2]
+            if r.parameter.op == "~1" and r.parameter.user and not r.parameter.free
+        }
+        for i, row in enumerate(block):
+            p: Parameter = row.parameter
+            if p.op == "~1" and p.user and p.free and p.lhs in both and p.lhs not in elsewhere:
+                block[i] = row.but(free=False, value=0.0)
+                warnings.append(
+                    f"'{p.lhs} ~ 1' at level 1 is fixed at 0: '{p.lhs}' is in both levels, and its mean is estimated at"
+                    f" level 2. To have it at level 1, write '{p.lhs} ~ 0*1' at level 2."
+                )
+    return warnings
+
+
+def _level(names: dict[Where, BlockNames], level: int, blocks: Blocks, options: SyntaxOptions) -> Level:
+    first = names[1, level]
+    latent = unique(chain.from_iterable(block.latent for (_, lv), block in names.items() if lv == level))
+    covariates = first.covariates if options.fixed_x else ()
+    return Level(first.observed, latent, covariates, blocks.level_labels[level - 1])
