@@ -31,8 +31,8 @@ def advice(
 
 def _started_markers(rows: list[Row], options: SyntaxOptions) -> list[str]:
     return [
-        f"{p.lhs} =~ {p.rhs}: the first loading sets the scale of '{p.lhs}' and is fixed at its start value {p.value:g};"
-        f" write NA*{p.rhs} to free it."
+        f"{p.lhs} =~ {p.rhs}: the first loading sets the scale of '{p.lhs}' and is fixed at its start"
+        f" value {p.value:g}; write NA*{p.rhs} to free it."
         for r in rows
         if options.auto_fix_first and not r.explicit
         for p in [r.parameter]
@@ -63,8 +63,8 @@ def _means_at_both_levels(parameters: list[Parameter], names: dict[Where, BlockN
     if not free[1] or not free[2]:
         return []
     return [
-        f"The means of {listing(free[1])} (level 1) and {listing(free[2])} (level 2) are all free, but a variable in both"
-        f" levels has only one mean, so they are not identified. Write '{' + '.join(free[1])} ~ 0*1' at level 1."
+        f"The means of {listing(free[1])} (level 1) and {listing(free[2])} (level 2) are all free, but a variable in"
+        f" both levels has only one mean, so they are not identified. Write '{' + '.join(free[1])} ~ 0*1' at level 1."
     ]
 
 
@@ -89,8 +89,8 @@ def _between_means(
     else:
         line = f"'{' + '.join(fixed)} ~ c({', '.join(['0'] + ['NA'] * (len(groups) - 1))})*1' at level 2"
     return [
-        f"group_equal holds the intercepts equal while the level-2 means of {listing(fixed)} stay 0 in every group (as in"
-        f" lavaan), so equal factor means are tested as well. To free them, write {line}."
+        f"group_equal holds the intercepts equal while the level-2 means of {listing(fixed)} stay 0 in every group"
+        f" (as in lavaan), so equal factor means are tested as well. To free them, write {line}."
     ]
 
 
@@ -105,8 +105,9 @@ def _latent_variances(parameters: list[Parameter], names: dict[Where, BlockNames
     if not fixed:
         return []
     return [
-        f"group_equal holds the loadings equal while std_lv fixes the variances of {listing(fixed)} at 1 in every group, so"
-        f" equal factor variances are tested as well. To free them, write '{fixed[0]} ~~ NA*{fixed[0]}' in the other groups."
+        f"group_equal holds the loadings equal while std_lv fixes the variances of {listing(fixed)} at 1 in every group,"
+        f" so equal factor variances are tested as well. To free them, write '{fixed[0]} ~~ NA*{fixed[0]}' in the other"
+        " groups."
     ]
 
 
@@ -120,6 +121,6 @@ def _single_labels(rows: list[Row], groups: Sequence[str]) -> list[str]:
     if not shared:
         return []
     return [
-        f"The label{'s' if len(shared) > 1 else ''} {listing(shared)} hold for all groups, so these parameters are equal over"
-        " groups; write c(a1, a2)*x for a label of each group."
+        f"These labels stand for all groups, so their parameters are equal over groups: {listing(shared)}. Write"
+        " c(a1, a2)*x for a label of each group."
     ]

@@ -66,7 +66,7 @@ def place(syntax: Syntax, group_labels: Sequence[str], level_label: tuple[str, s
 
 
 def _levels(syntax: Syntax, level_label: tuple[str, str] | None) -> dict[str, int]:
-    """Level labels in lower case -> 1 or 2. Known words mean what they say; other words count in order of appearance."""
+    """Level labels in lower case -> 1 or 2. Known words mean what they say, others count in order of appearance."""
     headers = syntax.headers("level")
     if not headers:
         raise ModelSyntaxError(
@@ -86,8 +86,8 @@ def _levels(syntax: Syntax, level_label: tuple[str, str] | None) -> dict[str, in
     if len(first) > 2:
         third = list(first.values())[2]
         message = (
-            f"'{third.label}' is a third level; models have two, level 1 (within clusters) and level 2 (between clusters)."
-            " Models of three levels are not supported."
+            f"'{third.label}' is a third level; models have two, level 1 (within clusters) and level 2 (between"
+            " clusters). Models of three levels are not supported."
         )
         raise ModelSyntaxError(message, syntax.text, third.line, third.column)
     meaning = {label: known[label] for label in first if label in known}
@@ -110,7 +110,7 @@ def _labels(meaning: dict[str, int]) -> tuple[str, str]:
 
 
 def _group(header: Header, group_labels: Sequence[str], syntax: Syntax) -> int:
-    """The number of a group: a label that the data have wins, then a number counts the groups in order of appearance."""
+    """The number of a group: a label of the data wins, then a number counts the groups in order of appearance."""
     if header.label in group_labels:
         return list(group_labels).index(header.label) + 1
     ngroups = max(len(group_labels), 1)
@@ -118,11 +118,14 @@ def _group(header: Header, group_labels: Sequence[str], syntax: Syntax) -> int:
         return int(header.label)
     if group_labels:
         message = (
-            f"The data have no group '{header.label}'; they have {listing(group_labels)} (or 1 to {ngroups}, in this order)."
-            f"{nearest(header.label, group_labels)}"
+            f"The data have no group '{header.label}'; they have {listing(group_labels)} (or 1 to {ngroups}, in this"
+            f" order).{nearest(header.label, group_labels)}"
         )
     else:
-        message = f"The model has a block for group '{header.label}', but the data are one group: give group= the grouping column."
+        message = (
+            f"The model has a block for group '{header.label}', but the data are one group: give the grouping column as"
+            " group=."
+        )
     raise ModelSyntaxError(message, syntax.text, header.line, header.column)
 
 
@@ -131,8 +134,8 @@ def _all_groups(syntax: Syntax, groups: dict[str, int], group_labels: Sequence[s
     if groups and missing:
         last = syntax.headers("group")[-1]
         message = (
-            f"There is no 'group:' block for {listing(missing)}, which the data have. Add one, or write level: blocks alone,"
-            " which hold for every group."
+            f"There is no 'group:' block for {listing(missing)}, which the data have. Add one, or write level: blocks"
+            " alone, which hold for every group."
         )
         raise ModelSyntaxError(message, syntax.text, last.line, last.column)
 
@@ -148,7 +151,8 @@ def _repeated(header: Header, group: int | None, level: int | None, syntax: Synt
 
 def _outside(formula: Formula, syntax: Syntax) -> ModelSyntaxError:
     return ModelSyntaxError(
-        "This line stands in no level: put it after 'level: 1' or 'level: 2' (only constraints and ':=' may stand outside).",
+        "This line stands in no level: put it after 'level: 1' or 'level: 2' (only constraints and ':=' may stand"
+        " outside).",
         syntax.text,
         formula.line,
         formula.column,

@@ -24,7 +24,7 @@ def check_levels_present(rows: dict[Where, list[Row]], blocks: Blocks, groups: S
         header = blocks.headers.get((group, level))
         where = f" of group '{groups[group - 1]}'" if blocks.own_groups and groups else ""
         what = "is empty" if header else "is missing"
-        message = f"{LEVEL_NAMES[level].capitalize()}{where} {what}; a two-level model says something about both levels."
+        message = f"{LEVEL_NAMES[level].capitalize()}{where} {what}; a model says something about both levels."
         variables = [name for name in other.observed if name not in other.exogenous]
         if variables:
             pasted = f"level: {blocks.level_labels[level - 1]}\n" + "\n".join(saturated(variables))
@@ -48,7 +48,7 @@ def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | Non
     warnings: list[str] = []
     for (group, level), block in names.items():
         for name in block.observed:
-            other = next((lv for (g, lv), found in factors.items() if g == group and lv != level and name in found), None)
+            other = 3 - level if name in factors[group, 3 - level] else None
             slope = level == 1 and name in names[group, 2].slopes
             unknown = columns is not None and name not in columns
             if unknown or slope or other is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from mlsem_jax._errors import ModelSyntaxError
 from mlsem_jax.syntax._lexer import Token
 
@@ -53,6 +55,6 @@ class Cursor:
         """The text from one token to another, on one line and without comments."""
         within = [t for t in self._tokens if first.start <= t.start and t.end <= last.end and t.kind != "newline"]
         pieces = [within[0].text]
-        for left, right in zip(within, within[1:], strict=False):
+        for left, right in pairwise(within):
             pieces.append((" " if right.start > left.end else "") + right.text)
         return "".join(pieces)

@@ -1,4 +1,4 @@
-"""What lavaan adds to a block by default: variances, covariances, moments of covariates, intercepts; and what it fixes."""
+"""What lavaan adds to a block by default (variances, covariances, moments of covariates, intercepts) and what it fixes."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _name(p: Parameter) -> str:
 
 
 def _target(rows: list[Row], i: int) -> int | None:
-    """The row that equal() of row i names: of its own group first where the line stands for several, then exactly, then nearby."""
+    """The row that equal() of row i names: in its own group where the line stands for several, exactly, or nearby."""
     me, wanted = rows[i].parameter, "".join(rows[i].equal.split())
     others = [(j, r.parameter) for j, r in enumerate(rows) if j != i]
     tries = [
@@ -65,7 +65,7 @@ def _target(rows: list[Row], i: int) -> int | None:
 def apply_group_equal(
     rows: list[Row], names: BlocksOfNames, options: SyntaxOptions, ngroups: int
 ) -> tuple[list[Row], list[str]]:
-    """Classes of parameters made equal over groups, but for those named in group_partial and those with labels of their own.
+    """Classes of parameters made equal over groups, except those in group_partial and those with labels of their own.
 
     A parameter that is fixed in one group is fixed in all, as in lavaan; the second value says where.
     """
@@ -135,7 +135,7 @@ def _check_partial(rows: list[Row], partial: Sequence[str]) -> None:
 
 
 def spread_fixed_labels(rows: list[Row], text: str) -> tuple[list[Row], list[str]]:
-    """Free parameters that share the label of a fixed one become fixed at its value, as in lavaan, with a sentence on each."""
+    """Free parameters that share the label of a fixed one become fixed at its value, as in lavaan; a sentence on each."""
     fixed: dict[str, Parameter] = {}
     for p in (r.parameter for r in rows):
         if p.label and not p.free and p.value is not None:

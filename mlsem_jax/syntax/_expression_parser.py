@@ -98,5 +98,3 @@ def substitute(expression: Expression, replacements: dict[str, Expression]) -> E
         case Call(function, argument):
             return Call(function, substitute(argument, replacements))
     return expression
-
-

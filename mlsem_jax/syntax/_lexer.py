@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """kind and text as written (strings without their quotes); line and column from 1; start and end are offsets in the text."""
+    """kind and text as written (strings without quotes); line and column from 1; start and end: offsets in the text."""
 
     kind: Kind
     text: str
@@ -85,7 +85,7 @@ def _bad_character(character: str) -> str:
 def _check_operator(found: str, text: str, line: int, column: int) -> None:
     if found in UNSUPPORTED:
         raise ModelSyntaxError(f"'{found}': {UNSUPPORTED[found]}.", text, line, column)
-    if len(found) > 1 and found not in _OPERATORS or found in "=&@$":
+    if (len(found) > 1 and found not in _OPERATORS) or found in "=&@$":
         known = ", ".join((*FORMULA_OPERATORS, *RELATIONS))
         hint = " Did you mean '=='?" if found == "=" else nearest(found, _OPERATORS)
         raise ModelSyntaxError(f"'{found}' is not an operator; there are {known}.{hint}", text, line, column)

@@ -66,7 +66,7 @@ class BlockNames:
 
     @cached_property
     def touched(self) -> tuple[str, ...]:
-        """Exogenous covariates whose variance, covariance or mean the text itself speaks of: they are random, not fixed."""
+        """Exogenous covariates whose variance, covariance or mean the text itself speaks of: random, not fixed."""
         spoken = {name for row in self.rows if row.op in ("~~", "~1") for name in (row.lhs, row.rhs)}
         return tuple(name for name in self.exogenous if name in spoken)
 

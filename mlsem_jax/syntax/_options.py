@@ -29,7 +29,8 @@ class SyntaxOptions:
 
     effect_coding: which of loadings and intercepts (both where True was given). group_equal: classes of parameters that
     are equal over groups; group_partial: names of parameters exempt from that, such as 'fw=~y2'. level_label: the words
-    that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of appearance.
+    that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of
+    appearance.
     """
 
     std_lv: bool = False
@@ -57,7 +58,8 @@ class SyntaxOptions:
         known = {f.name for f in fields(cls)}
         for name in overrides:
             if name not in known:
-                raise ModelError(f"There is no option '{name}'.{nearest(name, known)} Options are {', '.join(sorted(known))}.")
+                options = ", ".join(sorted(known))
+                raise ModelError(f"There is no option '{name}'.{nearest(name, known)} Options are {options}.")
         given = {name: value for name, value in overrides.items() if value is not None and value != "default"}
         given = {name: _checked(name, value) for name, value in given.items()}
         if not given.get("meanstructure", True):
@@ -71,7 +73,8 @@ class SyntaxOptions:
 def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:
     """What the function switches on; loadings are left free where the scale of a factor comes from elsewhere."""
     scaled = bool(given.get("std_lv") or given.get("effect_coding"))
-    automatic = dict(auto_fix_first=not scaled, auto_fix_single=True, auto_var=True, auto_cov_lv_x=True, auto_cov_y=True)
+    automatic = dict.fromkeys(("auto_fix_single", "auto_var", "auto_cov_lv_x", "auto_cov_y"), True)
+    automatic["auto_fix_first"] = not scaled
     if function in ("sem", "cfa"):
         return automatic | {"int_ov_free": True}
     if function == "growth":
@@ -85,7 +88,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "level_label":
         words = tuple(str(v) for v in value) if not isinstance(value, str) else (value,)
         if len(words) != 2 or words[0].lower() == words[1].lower():
-            raise ModelError("level_label takes two different words, the one of level 1 first, as in ('within', 'between').")
+            raise ModelError("level_label takes two words, the one of level 1 first, as in ('within', 'between').")
         return words
     if name == "effect_coding" and isinstance(value, bool):
         return EFFECT_CODING if value else ()

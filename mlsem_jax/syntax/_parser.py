@@ -114,8 +114,8 @@ def _about_colon(cursor: Cursor, start: Token) -> str:
     before, after = start.text, cursor.peek(2).text
     if cursor.peek(1).is_op(":"):
         return (
-            f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no block"
-            " ('level:', 'group:' do). Compute the product as a column of the data and use that column."
+            f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no"
+            " block ('level:', 'group:' do). Compute the product as a column of the data and use that column."
         )
     return "':' does not belong here. Blocks start with 'level:' or 'group:'."
 

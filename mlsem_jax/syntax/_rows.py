@@ -97,7 +97,8 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
         value = _value(modifier, item, text)
         if modifier.kind == "rv":
             _check_slope(modifier, op, level, term, text)
-        if modifier.kind in values and values[modifier.kind] != value or {"label", "equal"} <= {*values, modifier.kind}:
+        twice = modifier.kind in values and values[modifier.kind] != value
+        if twice or {"label", "equal"} <= {*values, modifier.kind}:
             message = f"'{term.name or 1}' has two contradictory modifiers before it; keep one."
             raise ModelSyntaxError(message, text, modifier.line, modifier.column)
         values[modifier.kind] = value
@@ -133,11 +134,11 @@ def _check_slope(modifier: Modifier, op: str, level: int, term: Term, text: str)
     if level == 2:
         problem = "rv() stands at level 1 only: a slope varies between clusters, and level 2 is where it is a variable."
     elif op == "=~":
-        problem = "rv() cannot make a loading random; it stands before a predictor, as in y ~ rv(\"s\")*x."
+        problem = 'rv() cannot make a loading random; it stands before a predictor, as in y ~ rv("s")*x.'
     elif op == "~~" or term.name is None:
-        problem = "rv() stands before a predictor, as in y ~ rv(\"s\")*x."
+        problem = 'rv() stands before a predictor, as in y ~ rv("s")*x.'
     elif len(term.modifiers) > 1:
-        problem = "A random slope has no fixed value, start or label here: its mean and variance are level-2 parameters."
+        problem = "A random slope has no value, start or label here: its mean and variance are level-2 parameters."
     elif not modifier.values[0]:
         problem = 'rv() needs a name for the slope, as in rv("s")*x.'
     if problem:

@@ -36,8 +36,8 @@ def specify(
 ) -> Specification:
     """The complete model that a text stands for, in lavaan's order of rows.
 
-    data_variables: the columns of the data, None where they are not known (every name that is no factor is then taken to
-    be observed). group_labels: the groups in the data in order of first appearance, as strings; empty for one group.
+    data_variables: the columns of the data, None where they are not known (every name that is no factor is then taken
+    to be observed). group_labels: the groups in the data in order of first appearance, as strings; empty for one group.
 
     **Raises:** ModelSyntaxError where the text is at fault, ModelError where groups or options are.
     """

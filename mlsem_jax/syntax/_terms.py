@@ -40,7 +40,8 @@ def parse_terms(cursor: Cursor, operator: Token) -> tuple[Term, ...]:
 def _no_header_here(cursor: Cursor, before: Token) -> None:
     token = cursor.peek()
     if token.kind == "name" and token.text.lower() in HEADER_WORDS and cursor.peek(1).is_op(":"):
-        raise cursor.error(f"This '{before.text}' is followed by a block header; a variable is missing after it.", before)
+        message = f"This '{before.text}' is followed by a block header; a variable is missing after it."
+        raise cursor.error(message, before)
     if token.kind in ("end", "semicolon"):
         raise cursor.error(f"A variable is missing after this '{before.text}'.", before)
 
@@ -48,7 +49,8 @@ def _no_header_here(cursor: Cursor, before: Token) -> None:
 def _about_leftover(cursor: Cursor, before: Token) -> str:
     previous, token = cursor.previous(), cursor.peek()
     if token.kind in ("name", "number", "string"):
-        return f"'+' or '*' is missing between '{previous.text}' and '{token.text}' (names with blanks go in quotation marks)."
+        missing = f"'+' or '*' is missing between '{previous.text}' and '{token.text}'"
+        return f"{missing} (names with blanks go in quotation marks)."
     if token.is_op(":"):
         return (
             f"'{previous.text}:{cursor.peek(1).text}': products of variables are not supported in the model text."
@@ -85,7 +87,7 @@ def _term(cursor: Cursor, operator: Token) -> Term:
         raise cursor.error(f"A variable is missing after '{token.text}(...)': write '{token.text}(...)*x'.", token)
     if target == 1.0:
         raise cursor.error(f"'1' (an intercept) can stand only after '~', not after '{operator.text}'.", token)
-    raise cursor.error("A variable is missing here; a number alone is no term (write 2*x for a value fixed at 2).", first)
+    raise cursor.error("A number alone is no term; write 2*x for a value fixed at 2.", first)
 
 
 def _factor(cursor: Cursor) -> tuple[Token, str | float | Modifier]:
@@ -101,7 +103,8 @@ def _factor(cursor: Cursor) -> tuple[Token, str | float | Modifier]:
         return token, _number(cursor)
     if token.is_op(*FORMULA_OPERATORS, *RELATIONS):
         raise cursor.error(f"A variable is expected here, not a second operator '{token.text}'.", token)
-    raise cursor.error(f"A variable is expected here, not '{token.text}'." if token.text else "A variable is missing here.", token)
+    found = f", not '{token.text}'" if token.text.strip() else ""
+    raise cursor.error(f"A variable is expected here{found}.", token)
 
 
 def _number(cursor: Cursor) -> float:
