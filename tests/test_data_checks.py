@@ -332,6 +332,8 @@ def test_collinear_variables(frame):  # lavaan: duplicated-variable-collinear
     says(refusal(frame.assign(w2=frame.w1 * 3)), "'w1', 'w2' at level 2 are perfectly correlated")
     shifted = frame.assign(x3=frame.x1 + frame.w1)  # within clusters the same, in all rows not
     says(refusal(shifted), "'x1', 'x3' at level 1")
+    gaps = frame.assign(x3=frame.x1 + frame.x2, x1=frame.x1.where(frame.index % 5 > 0))
+    says(refusal(gaps), "'x1', 'x2', 'x3' at level 1 are collinear")  # once incomplete rows are gone
 
 
 def test_nearly_collinear_variables(frame):

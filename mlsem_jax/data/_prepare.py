@@ -107,7 +107,8 @@ def prepare(
     warnings = _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if group and not used.labels:
         warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
-    warnings += check_variation(columns, incomplete, used, roles)
+    still = incomplete & np.isnan(columns.sum(axis=1))
+    warnings += check_variation(columns, still, used, roles)
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,
