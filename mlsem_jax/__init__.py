@@ -1,0 +1,60 @@
+"""mlsem_jax: two-level structural equation models and latent network models on JAX.
+
+Names are imported when they are first used, so that `import mlsem_jax` is quick and changes no global setting.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlsem_jax import datasets as datasets
+    from mlsem_jax._errors import ConvergenceWarning as ConvergenceWarning
+    from mlsem_jax._errors import DataError as DataError
+    from mlsem_jax._errors import IdentificationError as IdentificationError
+    from mlsem_jax._errors import ImproperSolutionWarning as ImproperSolutionWarning
+    from mlsem_jax._errors import ModelError as ModelError
+    from mlsem_jax._errors import ModelSyntaxError as ModelSyntaxError
+    from mlsem_jax._errors import ModelWarning as ModelWarning
+    from mlsem_jax._fit import Fit as Fit
+    from mlsem_jax._lavaan import cfa as cfa
+    from mlsem_jax._lavaan import growth as growth
+    from mlsem_jax._lavaan import lavaan as lavaan
+    from mlsem_jax._lavaan import sem as sem
+    from mlsem_jax._status import Status as Status
+
+__version__ = "0.1.0"
+
+# where each public name lives
+_HOMES = {
+    "mlsem_jax._errors": (
+        "ConvergenceWarning",
+        "DataError",
+        "IdentificationError",
+        "ImproperSolutionWarning",
+        "ModelError",
+        "ModelSyntaxError",
+        "ModelWarning",
+    ),
+    "mlsem_jax._fit": ("Fit",),
+    "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
+    "mlsem_jax._status": ("Status",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", "datasets", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return importlib.import_module("mlsem_jax.datasets")
+    if name not in _HOME:
+        raise AttributeError(f"module 'mlsem_jax' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,9 +1,11 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
-from mlsem_jax.estimation._fitting import Estimation, Fitted, estimate_model, fit_build, make_statistics
+from mlsem_jax.estimation._fitting import estimate_model, fit_build, make_statistics
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
+from mlsem_jax.estimation._verify import fit_warnings, improper_parameters, verified
 
 __all__ = [
     "Estimation",
@@ -15,7 +17,9 @@ __all__ = [
     "estimate_model",
     "exogenous",
     "fit_build",
+    "fit_warnings",
     "held",
+    "improper_parameters",
     "independence",
     "make_statistics",
     "maximise",
@@ -23,4 +27,5 @@ __all__ = [
     "positive_definite",
     "saturated",
     "unstructured",
+    "verified",
 ]

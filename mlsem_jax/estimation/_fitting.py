@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._references import held, independence, moments_of_data, saturated
-from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.estimation._references import held, independence, saturated
+from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._scoring import Problem, maximise
 from mlsem_jax.estimation._starts import starting_values
+from mlsem_jax.estimation._verify import with_status
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import (
@@ -24,65 +24,6 @@ from mlsem_jax.statistics import (
     reduce,
     sample_moments,
 )
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy)."""
-
-    build: Build
-    problem: Problem
-    maximum: Maximum
-    moments: Moments
-
-    @property
-    def theta(self) -> np.ndarray:
-        return self.maximum.theta
-
-    @property
-    def natural(self) -> np.ndarray:
-        """Natural parameters (k,) without padding."""
-        k = len(self.build.names)
-        structure = self.build.structure
-        return structure.offset[:k] + structure.basis[:k, : self.build.free] @ self.theta
-
-    @property
-    def value(self) -> float:
-        """Joint log-likelihood of all variables, covariates included."""
-        return self.maximum.value
-
-
-@dataclass(frozen=True)
-class Estimation:
-    """Everything that a fit computed: the model, its two references, the data reduced to statistics.
-
-    covariates_loglik: log-likelihood of the fixed covariates at their own moments; reported log-likelihoods leave it out.
-    """
-
-    options: FitOptions
-    data: TwoLevelData
-    clusters: ClusterStatistics
-    statistics: Statistics
-    exogenous: Moments
-    model: Fitted
-    h1: Fitted | None
-    baseline: Fitted | None
-    covariates_loglik: float
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def npar(self) -> int:
-        """Free parameters after equality constraints; inequalities do not count."""
-        return self.model.build.free - sum(c.op == "==" for c in self.model.build.nonlinear)
-
-    @property
-    def degrees_of_freedom(self) -> int:
-        return moments_of_data(self.model.build.specification) - self.npar
-
-    @property
-    def loglik(self) -> float:
-        """Log-likelihood of the model given the fixed covariates, a sum over rows."""
-        return self.model.value - self.covariates_loglik
 
 
 def make_statistics(data: TwoLevelData) -> tuple[ClusterStatistics, Statistics]:
@@ -186,11 +127,12 @@ def estimate_model(
     )
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     fitted_h1 = fitted_baseline = None
-    if options.h1 or split:
+    bounded, notes = reference_exists(specification, data)
+    if bounded and (options.h1 or split):
         fitted_h1 = fit_unstructured(saturated(specification), statistics, exogenous, sample)
         if split:
             exogenous = fitted_h1.moments
-    if options.baseline and options.h1:
+    if bounded and options.baseline and options.h1:
         width = None if fitted_h1 is None else fitted_h1.build.structure.basis.shape[1]
         fitted_baseline = fit_unstructured(independence(specification), statistics, exogenous, sample, width)
     model = fit_build(
@@ -199,7 +141,29 @@ def estimate_model(
     if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
         fitted_h1 = _restart(fitted_h1, model, statistics)
     constant = covariates_log_likelihood(specification, exogenous, statistics)
-    return Estimation(options, data, clusters, statistics, exogenous, model, fitted_h1, fitted_baseline, constant)
+    return with_status(
+        Estimation(options, data, clusters, statistics, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
+    )
+
+
+def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[bool, tuple[str, ...]]:
+    """Whether the unrestricted likelihood has a maximum: each group needs more clusters than variables at level 2, and more
+    rows within clusters than variables at level 1. Where not, a sentence for the user.
+    """
+    p, count = len(specification.between.observed), np.bincount(data.group, minlength=data.ngroups)
+    within = np.bincount(data.group[data.cluster], minlength=data.ngroups) - count
+    if count.min() <= p:
+        where = f" in group {data.group_labels[int(count.argmin())]}" if data.group_labels else ""
+        return False, (
+            f"There are {count.min()} clusters{where} but {p} variables at level 2: the unrestricted model has no maximum "
+            f"likelihood, so chi-square and fit indices do not exist. Take variables out of level 2 or collect more clusters.",
+        )
+    if within.min() < len(specification.within.observed):
+        return False, (
+            f"There are only {within.min()} rows beyond the first of each cluster but {len(specification.within.observed)} "
+            f"variables at level 1: the unrestricted model has no maximum likelihood, so there is no chi-square.",
+        )
+    return True, ()
 
 
 def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:

@@ -1,0 +1,153 @@
+"""The lavaan-style front end: model text and a table in, a Fit out."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import fields
+from typing import Any, Literal
+
+from mlsem_jax._errors import DataError, ModelError, ModelWarning, nearest
+from mlsem_jax._fit import Fit
+from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
+from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
+from mlsem_jax.models import Specification
+from mlsem_jax.report import progress
+from mlsem_jax.syntax import Syntax, SyntaxOptions, parse, specify
+
+Function = Literal["sem", "cfa", "growth", "lavaan"]
+
+_DATA_OPTIONS = ("group_label",)
+# options of lavaan's that its users may type, and what to do instead
+_ELSEWHERE = {
+    "ordered": "Ordered indicators are not available in two-level models here; treat them as continuous with estimator='MLR'.",
+    "sampling_weights": "Sampling weights are not available in two-level models.",
+    "conditional_x": "Leave it out: with fixed_x=True the covariates are conditioned on already.",
+    "std_ov": "Standardise the columns of the data frame before the fit.",
+    "likelihood": "Two-level models are fitted by maximum likelihood with N as the divisor.",
+    "rstarts": "Leave it out: other starting values are tried where the first ones fail.",
+    "correlation": "Correlation structures need a single level.",
+    "sample_cov": "Two-level models need the rows: pass a data frame as data.",
+    "sample_nobs": "Two-level models need the rows: pass a data frame as data.",
+    "representation": "Leave it out.",
+    "mimic": "Leave it out.",
+    "parameterization": "Leave it out: it concerns ordered indicators.",
+}
+
+
+def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOptions, FitOptions, dict[str, Any]]:
+    """A user's keywords as options of the model text, of the fit and of the data. Raises ModelError for unknown ones."""
+    syntax = {f.name for f in fields(SyntaxOptions)}
+    fit = {f.name for f in fields(FitOptions)}
+    for name in options:
+        if name in _ELSEWHERE:
+            raise ModelError(f"There is no option {name!r}. {_ELSEWHERE[name]}")
+        if name not in syntax | fit | set(_DATA_OPTIONS):
+            near = nearest(name.replace(".", "_"), syntax | fit | {"cluster", "group"})
+            raise ModelError(f"There is no option {name!r}.{near}")
+    return (
+        SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
+        FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
+        {k: v for k, v in options.items() if k in _DATA_OPTIONS},
+    )
+
+
+def specify_and_prepare(
+    model: str,
+    data: Any,
+    *,
+    cluster: str | None,
+    group: str | None = None,
+    syntax_options: SyntaxOptions,
+    missing: str = "listwise",
+    group_label: Any = None,
+) -> tuple[Specification, TwoLevelData]:
+    """The specification that a model text and a table make together, and the table as checked arrays."""
+    parsed = parse(model) if isinstance(model, str) else model
+    _check_levels(parsed, cluster)
+    labels: tuple[str, ...] = () if group is None else group_labels(data, group)
+    if group is not None and group_label is not None:
+        labels = tuple(str(label) for label in group_label)
+    specification = specify(
+        parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels
+    )
+    prepared = prepare(
+        data,
+        cluster=cluster,
+        group=group,
+        within=specification.within.observed,
+        between=specification.between.observed,
+        covariates_within=specification.within.covariates,
+        covariates_between=specification.between.covariates,
+        missing=missing,
+        group_label=group_label,
+    )
+    return specification, prepared
+
+
+def _check_levels(parsed: Syntax, cluster: str | None) -> None:
+    if not parsed.has_levels and cluster is not None:
+        raise ModelError(
+            "The model has no level blocks, so cluster= would mean a one-level model with cluster-robust standard errors, "
+            "which is not what this library fits. Write the model as\n  level: 1\n    ...\n  level: 2\n    ..."
+        )
+    if cluster is None:
+        raise DataError(
+            "cluster= is missing: name the column that says which cluster a row belongs to, such as cluster='school'."
+        )
+
+
+def _fit(function: Function, model: str, data: Any, cluster: str | None, group: str | None, options: dict[str, Any]) -> Fit:
+    syntax_options, fit_options, data_options = split_options(function, options)
+    specification, prepared = specify_and_prepare(
+        model,
+        data,
+        cluster=cluster,
+        group=group,
+        syntax_options=syntax_options,
+        missing=fit_options.missing,
+        **data_options,
+    )
+    for sentence in (*specification.warnings, *prepared.warnings):
+        warnings.warn(sentence, ModelWarning, stacklevel=3)
+    estimation = estimate_model(
+        specification, prepared, fit_options, report=progress(fit_options.optim_method) if fit_options.verbose else None
+    )
+    raised = fit_warnings(estimation)
+    for warning in raised:
+        warnings.warn(warning, stacklevel=3)
+    sentences = (*specification.warnings, *prepared.warnings, *(str(w) for w in raised))
+    return Fit(estimation, text=model if isinstance(model, str) else "", function=function, warnings=sentences)
+
+
+def sem(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+    """Fit a two-level structural equation model by exact maximum likelihood.
+
+    **Arguments:**
+
+    - `model`: lavaan model syntax with `level: 1` and `level: 2` blocks.
+    - `data`: a pandas DataFrame, or a table of polars, pyarrow or another library that offers the interchange or Arrow
+      interface; one row per level-1 unit, in any order.
+    - `cluster`: name of the column that identifies clusters (values of any type).
+    - `group`: name of a column of groups, constant within clusters.
+    - `options`: lavaan's, with `_` for `.`; see `mlsem_jax.estimation.FitOptions` and `mlsem_jax.syntax.SyntaxOptions`.
+
+    **Returns:** a [`mlsem_jax.Fit`][].
+
+    **Raises:** ModelSyntaxError, ModelError, DataError, IdentificationError (all ValueError) before anything is fitted.
+    """
+    return _fit("sem", model, data, cluster, group, options)
+
+
+def cfa(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+    """Fit a two-level confirmatory factor model: `sem` with lavaan's defaults of `cfa`."""
+    return _fit("cfa", model, data, cluster, group, options)
+
+
+def growth(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+    """Fit a two-level growth curve model: `sem` with observed intercepts at 0 and latent means free."""
+    return _fit("growth", model, data, cluster, group, options)
+
+
+def lavaan(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+    """Fit a two-level model exactly as written: no parameter is added by default."""
+    return _fit("lavaan", model, data, cluster, group, options)

@@ -1,0 +1,73 @@
+"""What estimation hands on: a model at its maximum, and everything that one fit computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._references import moments_of_data
+from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.models import Build, Moments
+from mlsem_jax.statistics import ClusterStatistics, Statistics
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy)."""
+
+    build: Build
+    problem: Problem
+    maximum: Maximum
+    moments: Moments
+
+    @property
+    def theta(self) -> np.ndarray:
+        return self.maximum.theta
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Natural parameters (k,) without padding."""
+        k = len(self.build.names)
+        structure = self.build.structure
+        return structure.offset[:k] + structure.basis[:k, : self.build.free] @ self.theta
+
+    @property
+    def value(self) -> float:
+        """Joint log-likelihood of all variables, covariates included."""
+        return self.maximum.value
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """Everything that a fit computed: the model, its two references, the data reduced to statistics.
+
+    covariates_loglik: log-likelihood of the fixed covariates at their own moments; reported log-likelihoods leave it out.
+    """
+
+    options: FitOptions
+    data: TwoLevelData
+    clusters: ClusterStatistics
+    statistics: Statistics
+    exogenous: Moments
+    model: Fitted
+    h1: Fitted | None
+    baseline: Fitted | None
+    covariates_loglik: float
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def npar(self) -> int:
+        """Free parameters after equality constraints; inequalities do not count."""
+        return self.model.build.free - sum(c.op == "==" for c in self.model.build.nonlinear)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        return moments_of_data(self.model.build.specification) - self.npar
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood of the model given the fixed covariates, a sum over rows."""
+        return self.model.value - self.covariates_loglik
