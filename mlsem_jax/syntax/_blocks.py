@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlsem_jax._errors import ModelSyntaxError, listing, nearest
-from mlsem_jax.syntax._tree import Formula, Header, Syntax
+from mlsem_jax.syntax._tree import EXAMPLE, Formula, Header, Syntax
 
 _MEANING = {"1": 1, "2": 2, "within": 1, "between": 2}
 LEVEL_NAMES = {1: "level 1 (within)", 2: "level 2 (between)"}
@@ -39,7 +39,7 @@ def place(syntax: Syntax, group_labels: Sequence[str], level_label: tuple[str, s
     meaning = _levels(syntax, level_label)
     groups = {h.label: _group(h, group_labels, syntax) for h in syntax.headers("group")}
     ngroups = max(len(group_labels), 1)
-    blocks = {(g, level): [] for g in range(1, ngroups + 1) for level in (1, 2)}
+    blocks: dict[tuple[int, int], list[Placed]] = {(g, lv): [] for g in range(1, ngroups + 1) for lv in (1, 2)}
     headers: dict[tuple[int, int], Header] = {}
     seen: set[tuple[int | None, int | None]] = set()
     outer, group, level = "", None, None
@@ -69,17 +69,16 @@ def _levels(syntax: Syntax, level_label: tuple[str, str] | None) -> dict[str, in
     """Level labels in lower case -> 1 or 2. Known words mean what they say, others count in order of appearance."""
     headers = syntax.headers("level")
     if not headers:
-        raise ModelSyntaxError(
-            "The model has no 'level:' blocks. A two-level model has two, for example:\n"
-            "  level: 1\n    fw =~ y1 + y2 + y3\n  level: 2\n    fb =~ y1 + y2 + y3"
-        )
+        message = f"The model has no 'level:' blocks. A two-level model has two, for example:\n{EXAMPLE}"
+        first_line = next((s for s in syntax.statements if isinstance(s, Formula)), syntax.statements[0])
+        raise ModelSyntaxError(message, syntax.text, first_line.line, first_line.column)
     first: dict[str, Header] = {}
     for header in headers:
         first.setdefault(header.label.lower(), header)
     known = {word.lower(): i + 1 for i, word in enumerate(level_label)} if level_label else _MEANING
     for label, header in first.items():
         if label not in known and (level_label or label.lstrip("+-").replace(".", "").isdigit()):
-            allowed = " and ".join(level_label) if level_label else "1 (within) and 2 (between)"
+            allowed = " and ".join(level_label) if level_label else "1 (within clusters) and 2 (between clusters)"
             count = " Models of three levels are not supported." if label == "3" else ""
             message = f"There is no level '{header.label}': levels are {allowed}.{count}"
             raise ModelSyntaxError(message, syntax.text, header.line, header.column)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 from mlsem_jax._errors import ModelError, ModelSyntaxError, listing, nearest
 from mlsem_jax.models._specification import Parameter
@@ -29,9 +28,8 @@ def check_levels_present(rows: dict[Where, list[Row]], blocks: Blocks, groups: S
         if variables:
             pasted = f"level: {blocks.level_labels[level - 1]}\n" + "\n".join(saturated(variables))
             message += f" For a level without structure, all variances and covariances free, paste:\n{pasted}"
-        if header:
-            raise ModelSyntaxError(message, syntax.text, header.line, header.column)
-        raise ModelSyntaxError(message)
+        shown = header or blocks.headers.get((group, 3 - level)) or syntax.statements[0]
+        raise ModelSyntaxError(message, syntax.text, shown.line, shown.column)
 
 
 def saturated(variables: Sequence[str]) -> list[str]:
@@ -94,9 +92,9 @@ def _first_mention(name: str, row: Parameter, syntax: Syntax) -> tuple[int, int]
     """Where a name stands in the formula that wrote this row."""
     for formula in syntax.formulas:
         if any((t.line, t.column) == (row.line, row.column) for t in formula.terms):
-            for mention in chain(formula.lhs, formula.terms):
-                if mention.name == name:
-                    return mention.line, mention.column
+            mentions = [(m.name, m.line, m.column) for m in formula.lhs]
+            mentions += [(t.name or "", t.line, t.column) for t in formula.terms]
+            return next(((line, column) for mention, line, column in mentions if mention == name), mentions[0][1:])
     return row.line, row.column
 
 

@@ -26,7 +26,7 @@ def checked_definitions(syntax: Syntax, labels: Iterable[str]) -> tuple[Definiti
             raise ModelSyntaxError(message, syntax.text, definition.line, definition.column)
         by_name[name] = definition
     for definition in by_name.values():
-        _check_known(definition.expression, labels | set(by_name), syntax)
+        _check_known(definition.expression, labels, set(by_name), syntax)
     ordered: dict[str, Definition] = {}
 
     def visit(definition: Definition, path: tuple[str, ...]) -> None:
@@ -58,7 +58,7 @@ def checked_constraints(
     checked = []
     for c in syntax.constraints:
         for side in (c.left, c.right):
-            _check_known(side, labels | set(expressions), syntax)
+            _check_known(side, labels, set(expressions), syntax)
         if not names_with_positions(c.left) + names_with_positions(c.right):
             message = f"'{c.text}' holds no parameter label, so it constrains nothing."
             raise ModelSyntaxError(message, syntax.text, c.line, c.column)
@@ -67,10 +67,11 @@ def checked_constraints(
     return tuple(checked)
 
 
-def _check_known(expression: Expression, known: set[str], syntax: Syntax) -> None:
+def _check_known(expression: Expression, labels: set[str], defined: set[str], syntax: Syntax) -> None:
+    known = labels | defined
     for name in names_with_positions(expression):
         if name.name not in known:
-            have = f"Labels are {listing(sorted(known))}." if known else "No parameter has a label."
+            have = f"Labels are {listing(sorted(labels))}." if labels else "No parameter has a label."
             message = (
                 f"'{name.name}' is not the label of a parameter.{nearest(name.name, known)} {have}"
                 f" A label is written before a variable, as in {name.name}*x."

@@ -76,7 +76,7 @@ def _variances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str
 
 
 def _covariances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str, str, dict]]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     if options.auto_cov_lv_x:
         pairs.extend(combinations(names.free_factors, 2))
     if options.auto_cov_y:

@@ -5,13 +5,13 @@ A formula ends with its line unless the line ends, or the next one begins, with 
 
 from __future__ import annotations
 
-from mlsem_jax._errors import ModelSyntaxError
+from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.models._specification import Constraint, Definition
 from mlsem_jax.syntax._cursor import Cursor
 from mlsem_jax.syntax._expression_parser import parse_expression
 from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token, tokenize
 from mlsem_jax.syntax._terms import HEADER_WORDS, parse_terms
-from mlsem_jax.syntax._tree import Formula, Header, Mention, Statement, Syntax
+from mlsem_jax.syntax._tree import EXAMPLE, Formula, Header, Mention, Statement, Syntax
 
 _ALL_RELATIONS = (*FORMULA_OPERATORS, *RELATIONS, ":")
 _ARITHMETIC = ("+", "-", "*", "/", "^", ",")
@@ -20,8 +20,11 @@ _ARITHMETIC = ("+", "-", "*", "/", "^", ",")
 def parse(text: str) -> Syntax:
     """The statements of a model text.
 
-    **Raises:** ModelSyntaxError, with line, column and a caret, where the text is not a model.
+    **Raises:** ModelSyntaxError, with line, column and a caret, where the text is not a model; ModelError where there is
+    no text.
     """
+    if not isinstance(text, str):
+        raise ModelError(f"The model must be a text in lavaan's syntax, not {type(text).__name__}.")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     cursor = Cursor(tokenize(text), text)
     statements: list[Statement] = []
@@ -34,10 +37,7 @@ def parse(text: str) -> Syntax:
         if not cursor.at_end_of_statement():
             raise cursor.error(f"'{cursor.peek().text}' is not expected here: a new line or ';' is missing before it.")
     if not statements:
-        raise ModelSyntaxError(
-            "The model is empty. A two-level model has two blocks, for example:\n"
-            "  level: 1\n    fw =~ y1 + y2 + y3\n  level: 2\n    fb =~ y1 + y2 + y3"
-        )
+        raise cursor.error(f"The model is empty. A two-level model has two blocks, for example:\n{EXAMPLE}")
     return Syntax(text, tuple(statements))
 
 
@@ -75,7 +75,8 @@ def _header(cursor: Cursor, word: Token) -> Header | None:
         return None
     if kind not in ("level", "group"):
         raise cursor.error(f"'{kind}:' blocks are not supported; there are 'level:' and 'group:' blocks.", word)
-    cursor.advance(), cursor.advance()
+    cursor.advance()
+    cursor.advance()
     value = cursor.peek()
     if value.kind not in ("name", "number", "string"):
         example = "level: 1" if kind == "level" else "group: 1"
@@ -113,6 +114,8 @@ def _main_operator(cursor: Cursor) -> Token | None:
 def _about_colon(cursor: Cursor, start: Token) -> str:
     before, after = start.text, cursor.peek(2).text
     if cursor.peek(1).is_op(":"):
+        if meant := nearest(before, ("level", "group"), 1):
+            return f"'{before}:' starts no block.{meant}"
         return (
             f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no"
             " block ('level:', 'group:' do). Compute the product as a column of the data and use that column."
@@ -144,7 +147,9 @@ def _relation(cursor: Cursor, start: Token, operator: Token) -> Constraint | Def
 def _formula(cursor: Cursor, start: Token) -> Formula:
     lhs = [_left_mention(cursor)]
     while cursor.peek_over_newlines().is_op("+"):
-        cursor.skip_newlines(), cursor.advance(), cursor.skip_newlines()
+        cursor.skip_newlines()
+        cursor.advance()
+        cursor.skip_newlines()
         lhs.append(_left_mention(cursor))
     cursor.skip_newlines()
     operator = cursor.advance()

@@ -7,6 +7,8 @@ from typing import Literal
 
 from mlsem_jax.models._specification import Constraint, Definition
 
+EXAMPLE = "  level: 1\n    fw =~ y1 + y2 + y3\n  level: 2\n    fb =~ y1 + y2 + y3"
+
 ModifierKind = Literal["fixed", "start", "label", "equal", "rv", "lower", "upper"]
 
 
