@@ -88,6 +88,13 @@ class Fit:
         names = list(self.estimation.model.build.names)
         return pd.DataFrame(self._estimates.vcov, names, names)
 
+    # -- fit
+    def fit_measures(self, convention: inference.Convention = "lavaan") -> pd.Series:
+        """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size."""
+        import pandas as pd
+
+        return pd.Series(inference.fit_measures(self.estimation, convention), dtype=float)
+
     @cached_property
     def trace(self) -> pd.DataFrame:
         """One row per iteration: log-likelihood, expected gain (Newton decrement), largest gradient element."""

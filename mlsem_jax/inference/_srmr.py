@@ -1,0 +1,60 @@
+"""Standardised root mean square residual, level by level."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax.estimation import Estimation, Fitted
+
+EIGENVALUE_FLOOR = 1e-6
+
+
+def srmr(estimation: Estimation, level: int) -> float:
+    """Root mean squared difference between the correlations of h1 and those of the model at one level, diagonal counted.
+
+    All variables of the level, fixed covariates included, no means; groups are weighted by their rows. NaN where the
+    unrestricted between model has a variance that is not positive: a correlation with it does not exist.
+    """
+    model, h1 = estimation.model, estimation.h1
+    if h1 is None:
+        raise ValueError("srmr needs the unrestricted model: fit with h1=True.")
+    specification = model.build.specification
+    at = [specification.variables.index(v) for v in specification.level(level).observed]
+    rows = np.asarray(estimation.statistics.complete.rows, float)
+    total = 0.0
+    for g, weight in enumerate(rows / rows.sum()):
+        implied, unrestricted = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
+        if level == 2:
+            implied = floored(implied)
+        total += weight * srmr_of(unrestricted, implied)
+    return float(total)
+
+
+def level_covariance(fitted: Fitted, level: int, group: int) -> np.ndarray:
+    """Model-implied covariance (p, p) of one level and group."""
+    return (fitted.moments.within_cov if level == 1 else fitted.moments.between_cov)[group]
+
+
+def srmr_of(unrestricted: np.ndarray, implied: np.ndarray) -> float:
+    """The index for one pair of covariance matrices (p, p)."""
+    if np.any(np.diag(unrestricted) <= 0) or np.any(np.diag(implied) <= 0):
+        return float("nan")
+    residual = correlation(unrestricted) - correlation(implied)
+    lower = residual[np.tril_indices(len(residual))]
+    return float(np.sqrt(np.mean(lower**2))) if lower.size else 0.0
+
+
+def correlation(cov: np.ndarray) -> np.ndarray:
+    """Correlations of a covariance matrix with a positive diagonal; the diagonal is exactly 1."""
+    sd = np.sqrt(np.diag(cov))
+    out = cov / np.outer(sd, sd)
+    np.fill_diagonal(out, 1.0)
+    return out
+
+
+def floored(cov: np.ndarray) -> np.ndarray:
+    """The matrix with eigenvalues below a small positive number raised to it."""
+    values, vectors = np.linalg.eigh(cov)
+    if not len(values) or values[0] >= EIGENVALUE_FLOOR:
+        return cov
+    return (vectors * np.maximum(values, EIGENVALUE_FLOOR)) @ vectors.T
