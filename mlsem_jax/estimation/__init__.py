@@ -1,5 +1,6 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
+from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
 from mlsem_jax.estimation._fitting import estimate_model, fit_build, make_statistics
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -8,6 +9,7 @@ from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximis
 from mlsem_jax.estimation._verify import fit_warnings, improper_parameters, verified
 
 __all__ = [
+    "BatchMaximum",
     "Estimation",
     "FitOptions",
     "Fitted",
@@ -16,6 +18,7 @@ __all__ = [
     "damped_step",
     "estimate_model",
     "exogenous",
+    "fit_batch",
     "fit_build",
     "fit_warnings",
     "held",

@@ -1,0 +1,201 @@
+"""One fit as a pure JAX function: damped Fisher scoring, finished by steps on the exact Hessian, in `lax.while_loop`s.
+
+The same search as `_scoring`, but traceable, so that it vmaps over data sets and over models and runs on any device. An outer
+loop computes the observed information, which is costly, and asks whether the point is a maximum; an inner loop climbs with a
+matrix that stays the same kind: the scoring metric while far away, the last observed information when near. Most fits need the
+observed information twice: once near the maximum and once at it, where the standard errors need it anyway.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mlsem_jax._status import Status
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.likelihood import evaluate, observed_information
+from mlsem_jax.models import Structure
+from mlsem_jax.numerics import sweep
+from mlsem_jax.statistics import Statistics
+
+RUNNING = -1
+NEWTON_FROM = 1e-2
+PATIENCE = 25
+
+
+class Settings(eqx.Module):
+    """Limits of a search. decrement: the rise of the log-likelihood left on the table at a maximum; iterations: evaluations."""
+
+    decrement: Float[Array, ""]
+    iterations: Int[Array, ""]
+    rounds: Int[Array, ""]
+
+
+class Climb(eqx.Module):
+    """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
+
+    exact: whether steps use `information` (which may be some steps old) or the metric. target: the decrement at which the
+    inner loop hands over; damping: Levenberg-Marquardt's, relative to the diagonal; status: RUNNING or a Status code.
+    """
+
+    theta: Float[Array, " q"]
+    value: Float[Array, ""]
+    gradient: Float[Array, " q"]
+    metric: Float[Array, "q q"]
+    information: Float[Array, "q q"]
+    exact: Array
+    target: Float[Array, ""]
+    decrement: Float[Array, ""]
+    damping: Float[Array, ""]
+    iterations: Int[Array, ""]
+    rounds: Int[Array, ""]
+    rejected: Int[Array, ""]
+    handover: Array
+    status: Int[Array, ""]
+
+
+def settings(dtype, decrement: float | None = None, iterations: int = 300, rounds: int = 20) -> Settings:
+    """Limits as arrays. The default decrement is 1e-13 in float64; float32 cannot resolve less than about 1e-5."""
+    default = 1e-13 if jnp.finfo(dtype).eps < 1e-10 else 1e-5
+    return Settings(
+        jnp.asarray(default if decrement is None else decrement, dtype), jnp.asarray(iterations), jnp.asarray(rounds)
+    )
+
+
+def scaled_inverse(information: Array, damping: Array) -> tuple[Array, Array]:
+    """Inverse (q, q) of I + damping diag I, and the smallest relative pivot; directions with a zero diagonal are left out."""
+    diagonal = jnp.diagonal(information)
+    empty = diagonal <= 0
+    scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
+    # the ridge keeps flat directions finite; it slows steps only where the condition number exceeds its inverse
+    ridge = 50 * len(information) * jnp.finfo(information.dtype).eps
+    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 1.0, damping + ridge))
+    inverse, _, pivot = sweep(scaled)
+    return inverse * scale[:, None] * scale[None, :], pivot
+
+
+def _start(structure: Structure, statistics: Statistics, theta: Array) -> Climb:
+    first = evaluate(structure, theta, statistics)
+    finite = jnp.isfinite(first.value) & jnp.all(jnp.isfinite(first.gradient))
+    dtype, zero = first.value.dtype, jnp.zeros((), int)
+    return Climb(
+        theta=theta,
+        value=first.value,
+        gradient=first.gradient,
+        metric=first.information,
+        information=jnp.zeros_like(first.information),
+        exact=jnp.asarray(False),
+        target=jnp.asarray(NEWTON_FROM, dtype),
+        decrement=jnp.asarray(jnp.inf, dtype),
+        damping=jnp.asarray(0.0, dtype),
+        iterations=zero,
+        rounds=zero,
+        rejected=zero,
+        handover=jnp.asarray(False),
+        status=jnp.where(finite, RUNNING, int(Status.NON_FINITE)),
+    )
+
+
+def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
+    """One trial step, accepted or not."""
+    curvature = jnp.where(c.exact, c.information, c.metric)
+    inverse, _ = scaled_inverse(curvature, c.damping)
+    step = inverse @ c.gradient
+    promise = 0.5 * (c.gradient @ step)
+    there = evaluate(structure, c.theta + step, statistics)
+    gained = there.value - c.value
+    # rounding of the value itself bounds what a comparison can show
+    noise = 500 * jnp.finfo(c.value.dtype).eps * jnp.abs(c.value)
+    accept = (
+        jnp.isfinite(there.value)
+        & jnp.all(jnp.isfinite(there.gradient))
+        & jnp.all(jnp.isfinite(there.information))
+        & (gained > 1e-4 * promise - noise)
+    )
+
+    def pick(new, old):
+        return jnp.where(accept, new, old)
+
+    eased = jnp.where((c.damping < 1e-3) | (gained > 1.5 * promise) & (c.damping < 0.1), 0.0, c.damping / 8)
+    raised = jnp.maximum(c.damping * 6, 1e-2)
+    rejected = jnp.where(accept, 0, c.rejected + 1)
+    left = 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient))
+    # steps on old information are to converge fast; if they do not, it is time to compute it again
+    slow = c.exact & ((left > 0.1 * promise) | ~accept)
+    handover = accept & (left < c.target) & (eased == 0.0) | slow | (rejected > PATIENCE)
+    return Climb(
+        theta=pick(c.theta + step, c.theta),
+        value=pick(there.value, c.value),
+        gradient=pick(there.gradient, c.gradient),
+        metric=pick(there.information, c.metric),
+        information=c.information,
+        exact=c.exact,
+        target=c.target,
+        decrement=pick(left, c.decrement),
+        damping=jnp.where(c.exact, 0.0, pick(eased, raised)),
+        iterations=c.iterations + 1,
+        rounds=c.rounds,
+        rejected=rejected,
+        handover=handover,
+        status=c.status,
+    )
+
+
+def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
+    """Observed information at theta; done if the decrement by it is small, otherwise the next inner search's curvature."""
+    information = observed_information(structure, c.theta, statistics)
+    inverse, pivot = scaled_inverse(information, jnp.zeros((), information.dtype))
+    held = jnp.diagonal(c.metric) <= 0
+    known = jnp.all(jnp.isfinite(information)) & jnp.all((jnp.diagonal(information) > 0) | held)
+    definite = known & (pivot > _singular(c))
+    decrement = jnp.where(definite, 0.5 * (c.gradient @ inverse @ c.gradient), c.decrement)
+    flat = known & (pivot > -1e-6)
+    ended = jnp.where(definite, int(Status.CONVERGED), jnp.where(flat, int(Status.NOT_IDENTIFIED), int(Status.STALLED)))
+    unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
+    status = jnp.where(decrement < limits.decrement, ended, unfinished)
+    exact = definite & (c.rejected == 0)
+    # five orders beyond the criterion, so that theta is exact to all digits that are printed
+    close = 1e-5 * limits.decrement
+    target = jnp.where(exact, close, jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close))
+    return eqx.tree_at(
+        lambda c: (c.information, c.exact, c.target, c.decrement, c.rounds, c.handover, c.status),
+        c,
+        (
+            information,
+            exact,
+            target,
+            decrement,
+            c.rounds + 1,
+            jnp.asarray(False),
+            jnp.where(c.status == RUNNING, status, c.status),
+        ),
+    )
+
+
+def _singular(c: Climb) -> Array:
+    """Relative pivots below this mean a direction without information."""
+    return 200 * len(c.theta) * jnp.finfo(c.theta.dtype).eps
+
+
+def climb(structure: Structure, statistics: Statistics, theta: Float[Array, " q"], limits: Settings) -> Climb:
+    """Climb from theta to a maximum of the log-likelihood. Pure; vmaps over any argument; no LAPACK.
+
+    The state returned holds the observed information at theta whatever the status, but for a start that is not finite.
+    """
+    return resume(structure, statistics, _start(structure, statistics, theta), limits)
+
+
+def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings) -> Climb:
+    """Carry an unfinished search on until it is done or one of its limits is reached."""
+
+    def open_(c: Climb) -> Array:
+        return (c.status == RUNNING) & (c.iterations < limits.iterations)
+
+    def outer(c: Climb) -> Climb:
+        c = jax.lax.while_loop(
+            lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, limits, c), c
+        )
+        return _verify(structure, statistics, limits, c)
+
+    return jax.lax.while_loop(lambda c: open_(c) & (c.rounds < limits.rounds), outer, state)
