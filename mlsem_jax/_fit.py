@@ -95,6 +95,18 @@ class Fit:
 
         return pd.Series(inference.fit_measures(self.estimation, convention), dtype=float)
 
+    # -- reports
+    def summary(
+        self,
+        fit_measures: bool = False,
+        standardized: bool = False,
+        ci: bool = False,
+        rsquare: bool = False,
+        modindices: bool = False,
+    ) -> report.Summary:
+        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
+        return report.summarise(self, fit_measures, standardized, ci, rsquare, modindices)
+
     @cached_property
     def trace(self) -> pd.DataFrame:
         """One row per iteration: log-likelihood, expected gain (Newton decrement), largest gradient element."""

@@ -1,0 +1,68 @@
+"""A summary as HTML for notebooks and reports, without scripts and without anything from the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from mlsem_jax.report._blocks import Block, Estimates, Facts, Heading, Prose
+
+STYLE = """
+.mlsem{font-size:14px;line-height:1.4}
+.mlsem h3{margin:1.2em 0 .3em;font-size:1.15em}.mlsem h4{margin:1em 0 .2em;font-size:1em}
+.mlsem table{border-collapse:collapse;margin:.2em 0 .8em;border:0}
+.mlsem td,.mlsem th{padding:.12em .7em;text-align:right;border:0;font-variant-numeric:tabular-nums;background:none}
+.mlsem th{border-bottom:1px solid currentColor;font-weight:600}
+.mlsem td:first-child,.mlsem th:first-child{text-align:left;white-space:pre}
+.mlsem td.label{opacity:.7;text-align:left}.mlsem tr.head td{font-weight:600;padding-top:.4em}
+.mlsem p{max-width:46em;margin:.3em 0}.mlsem .note{border-left:3px solid #d55e00;padding-left:.7em}
+"""
+
+
+def html(blocks: Sequence[Block], style: bool = True) -> str:
+    """One <div>; style=False leaves the style sheet to the page that it goes into."""
+    inside = "".join(_block(block) for block in blocks)
+    return f"<div class='mlsem'>{f'<style>{STYLE}</style>' if style else ''}{inside}</div>"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"<h3>{escape(block.text)}</h3>"
+    if isinstance(block, Prose):
+        title = f"<h4>{escape(block.title)}</h4>" if block.title else ""
+        return title + "".join(f"<p class='note'>{paragraph(s)}</p>" for s in block.sentences)
+    if isinstance(block, Facts):
+        return _facts(block)
+    return _estimates(block)
+
+
+def paragraph(sentence: str) -> str:
+    """Escaped text whose line breaks survive."""
+    return escape(sentence).replace("\n", "<br>")
+
+
+def _facts(block: Facts) -> str:
+    title = f"<h4>{escape(block.title)}</h4>" if block.title else ""
+    head = f"<tr><th></th>{''.join(f'<th>{escape(c)}</th>' for c in block.columns)}</tr>" if block.columns else ""
+    rows = "".join(
+        f"<tr><td>{escape(label)}</td>{''.join(f'<td>{escape(v)}</td>' for v in values)}</tr>"
+        for label, *values in block.rows
+        if label
+    )
+    return f"{title}<table>{head}{rows}</table>"
+
+
+def _estimates(block: Estimates) -> str:
+    labels = any(row.label for row in block.rows)
+    head = "<th></th>" + "<th></th>" * labels + "".join(f"<th>{escape(c)}</th>" for c in block.columns)
+    rows = []
+    for row in block.rows:
+        if not row.values:
+            rows.append(
+                f"<tr class='head'><td colspan='{1 + labels + len(block.columns)}'>{escape(row.name)}</td></tr>"
+            )
+            continue
+        label = f"<td class='label'>{f'({escape(row.label)})' if row.label else ''}</td>" if labels else ""
+        cells = "".join(f"<td>{escape(value)}</td>" for value in row.values)
+        rows.append(f"<tr><td>{escape(row.name)}</td>{label}{cells}</tr>")
+    return f"<h4>{escape(block.title)}</h4><table><tr>{head}</tr>{''.join(rows)}</table>"

@@ -1,0 +1,148 @@
+"""The lower half of a summary: the parameter table, by group and level, in lavaan's sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsem_jax.models import Parameter, Specification, values_by_label
+from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+
+_HEADS = {
+    "est": "Estimate",
+    "se": "Std.Err",
+    "z": "z-value",
+    "pvalue": "P(>|z|)",
+    "ci.lower": "ci.lower",
+    "ci.upper": "ci.upper",
+    "std.lv": "Std.lv",
+    "std.all": "Std.all",
+}
+
+
+def value_columns(ci: bool, standardized: bool) -> list[str]:
+    """The columns of the parameter table that a summary shows, in order."""
+    return ["est", "se", "z", "pvalue", *["ci.lower", "ci.upper"] * ci, *["std.lv", "std.all"] * standardized]
+
+
+def hidden(row: Parameter) -> bool:
+    """Rows that say nothing: moments of fixed covariates, and means that a model function fixed at zero by default."""
+    return row.exo or (not row.free and row.user == 0 and row.op == "~1" and not row.value)
+
+
+def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
+    """Every section of every group and level, then defined parameters and constraints."""
+    specification = fit.specification
+    heads = tuple(_HEADS[c] for c in columns)
+    values = table[columns].to_numpy(float)
+    values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint
+    numbered = list(enumerate(specification.parameters))
+    blocks: list[Block] = []
+    for g in range(1, specification.ngroups + 1):
+        if specification.groups:
+            blocks.append(Heading(f"Group {g} [{specification.groups[g - 1]}]"))
+        for level in (1, 2):
+            rows = [(i, row) for i, row in numbered if (row.group, row.level) == (g, level)]
+            sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], values, heads)
+            if sections:
+                blocks += [Heading(f"Level {level} [{_level_name(fit, level)}]"), *sections]
+                blocks += _rsquare(rows, table) if rsquare else []
+    return [*blocks, *_defined(specification, values, heads), *_constraints(fit)]
+
+
+def _level_name(fit: Fit, level: int) -> str:
+    label = fit.specification.level(level).label
+    return label if label and label != str(level) else "within" if level == 1 else fit.estimation.data.cluster_name
+
+
+def _sections(
+    specification: Specification, rows: list[tuple[int, Parameter]], values: np.ndarray, heads: tuple[str, ...]
+) -> list[Block]:
+    def part(test) -> list[tuple[int, Parameter]]:
+        return [(i, row) for i, row in rows if test(row)]
+
+    explained = {row.lhs for _, row in rows if row.op == "~"} | {row.rhs for _, row in rows if row.op == "=~"}
+
+    def dotted(name: str) -> str:
+        return f".{name}" if name in explained else name
+
+    headed = (
+        ("Latent Variables", part(lambda r: r.op == "=~"), "=~", str),
+        ("Regressions", part(lambda r: r.op == "~" and not r.random), "~", str),
+        ("Random Slopes", part(lambda r: r.op == "~" and bool(r.random)), "~", str),
+        ("Covariances", part(lambda r: r.op == "~~" and r.lhs != r.rhs), "~~", dotted),
+    )
+    blocks: list[Block] = []
+    for title, chosen, op, name in headed:
+        if chosen:
+            lines = list(_headed(chosen, values, op, name))
+            blocks.append(Estimates(title, heads, tuple(lines)))
+    for title, chosen in (
+        ("Intercepts", part(lambda r: r.op == "~1")),
+        ("Variances", part(lambda r: r.op == "~~" and r.lhs == r.rhs)),
+    ):
+        if chosen:
+            lines = [
+                Row(f" {dotted(r.lhs)}" if r.lhs in explained else f"  {r.lhs}", _format(values[i]), _label(r))
+                for i, r in chosen
+            ]
+            blocks.append(Estimates(title, heads, tuple(lines)))
+    return blocks
+
+
+def _headed(chosen: list[tuple[int, Parameter]], values: np.ndarray, op: str, name) -> Iterable[Row]:
+    """Rows under a line with their common left-hand side; a leading dot takes the place of one space."""
+    for left, members in groupby(chosen, key=lambda pair: pair[1].lhs):
+        yield Row(_indent(name(left), 0) + f" {op}")
+        for i, row in members:
+            yield Row(_indent(name(row.rhs), 2), _format(values[i]), _label(row))
+
+
+def _indent(name: str, spaces: int) -> str:
+    return " " * (spaces - 1) + name if name.startswith(".") and spaces else " " * spaces + name
+
+
+def _label(row: Parameter) -> str:
+    return row.random or row.shown_label
+
+
+def _format(values: np.ndarray) -> tuple[str, ...]:
+    return tuple(number(v) for v in values)
+
+
+def _rsquare(rows: list[tuple[int, Parameter]], table: pd.DataFrame) -> list[Block]:
+    """One less the standardized residual variance of every explained variable."""
+    explained = {row.lhs for _, row in rows if row.op == "~"} | {row.rhs for _, row in rows if row.op == "=~"}
+    lines = []
+    for i, row in rows:
+        if row.op == "~~" and row.lhs == row.rhs and row.lhs in explained:
+            r2 = 1.0 - float(table["std.all"].iloc[i])
+            lines.append(Row(f"  {row.lhs}", (number(r2) if 0.0 <= r2 <= 1.0 else "NA",)))
+    return [Estimates("R-Square", ("Estimate",), tuple(lines))] if lines else []
+
+
+def _defined(specification: Specification, values: np.ndarray, heads: tuple[str, ...]) -> list[Block]:
+    first = len(specification.parameters)
+    rows = tuple(Row(f"  {d.name}", _format(values[first + i])) for i, d in enumerate(specification.definitions))
+    return [Estimates("Defined Parameters", heads, rows)] if rows else []
+
+
+def _constraints(fit: Fit) -> list[Block]:
+    """Distance of every constraint from equality at the estimates."""
+    specification, build = fit.specification, fit.estimation.model.build
+    if not specification.constraints:
+        return []
+    values = values_by_label(fit.estimation.model.natural, build.labels, specification.definitions)
+    rows = []
+    for c in specification.constraints:
+        slack = abs(float(c.left.evaluate(values)) - float(c.right.evaluate(values)))
+        rows.append(Row(f"  {c.text or f'{c.left} {c.op} {c.right}'}", (number(slack),)))
+    return [Estimates("Constraints", ("|Slack|",), tuple(rows))]

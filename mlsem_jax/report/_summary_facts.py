@@ -1,0 +1,183 @@
+"""The upper half of a summary: what was fitted, to how much data, and how well the model fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsem_jax.report._blocks import Block, Facts, Heading, Prose, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+
+_TESTS = {
+    "yuan.bentler": "Yuan-Bentler correction",
+    "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
+}
+_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "bootstrap": "Bootstrap", "none": "None"}
+
+
+def header(fit: Fit, version: str) -> list[Block]:
+    """Version and status, estimator, counts of parameters, rows and clusters."""
+    estimation, status = fit.estimation, fit.status
+    verb = "converged" if fit.converged else "did NOT converge: stopped"
+    blocks: list[Block] = [
+        Heading(f"mlsem_jax {version} {verb} after {fit.iterations} iteration{'s' * (fit.iterations != 1)}", 1)
+    ]
+    if status.advice:
+        blocks.append(Prose("", (status.sentence, status.advice)))
+    method = estimation.options.optim_method
+    free = int(np.sum(estimation.model.build.index >= 0))
+    rows: list[tuple[str, ...]] = [
+        ("Estimator", estimation.options.estimator),
+        ("Optimization method", (method if isinstance(method, str) else type(method).__name__).upper()),
+        ("Number of model parameters", str(free)),
+    ]
+    if free > fit.npar:
+        rows.append(("Number of equality constraints", str(free - fit.npar)))
+    if inequalities := sum(c.op != "==" for c in fit.specification.constraints):
+        rows.append(("Number of inequality constraints", str(inequalities)))
+    return [*blocks, Facts("", tuple(rows)), _counts(fit)]
+
+
+def _counts(fit: Fit) -> Facts:
+    """Rows and clusters, by group where there are groups; used and total where rows were dropped."""
+    data = fit.estimation.data
+    dropped = sum(count for _, count in data.rows_dropped)
+    columns: tuple[str, ...] = ("Used", "Total") if dropped else ()
+
+    def line(label: str, used: int, total: int | None = None) -> tuple[str, ...]:
+        return (label, str(used), str(total) if total is not None else "") if dropped else (label, str(used))
+
+    rows = [
+        line("Number of observations", data.nrows, data.nrows + dropped),
+        line(f"Number of clusters [{data.cluster_name}]", data.nclusters, data.nclusters + data.clusters_dropped),
+    ]
+    if data.group_labels:
+        of_row = data.group[data.cluster]
+        by_row, by_cluster = (np.bincount(codes, minlength=data.ngroups) for codes in (of_row, data.group))
+        rows.insert(1, ("Number of observations per group:",))
+        rows[2:2] = [line(f"  {name}", int(by_row[g])) for g, name in enumerate(data.group_labels)]
+        rows.append(("Number of clusters per group:",))
+        rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
+    return Facts("", tuple(rows), columns)
+
+
+class _Measures:
+    """Fit measures by name; the scaled column where the test is robust."""
+
+    def __init__(self, measures: pd.Series):
+        self.measures = measures
+        self.robust = "chisq.scaled" in measures.index
+        self.columns = ("Standard", "Scaled") if self.robust else ()
+
+    def line(self, label: str, name: str, scaled: str | None = None, standard: bool = True) -> list[tuple[str, ...]]:
+        """The line of one measure, or none where the measure is not there; scaled: its name in the second column."""
+        key = name if standard else scaled or f"{name}.robust"
+        if key not in self.measures.index:
+            return []
+        second = scaled or f"{name}.scaled"
+        first = self.text(name) if standard else ""
+        return [(label, first, self.text(second))] if self.robust else [(label, first)]
+
+    def text(self, name: str) -> str:
+        if name not in self.measures.index:
+            return ""
+        value = float(self.measures[name])
+        if name.split(".scaled")[0].endswith("df") and value == int(value):
+            return str(int(value))
+        return number(value)
+
+
+def model_test(measures: pd.Series, test: str) -> list[Block]:
+    """The test of the model against the unrestricted one."""
+    m = _Measures(measures)
+    rows = (
+        m.line("Test statistic", "chisq")
+        + m.line("Degrees of freedom", "df")
+        + m.line("P-value (Chi-square)", "pvalue")
+    )
+    if m.robust:
+        rows += [
+            ("Scaling correction factor", "", m.text("chisq.scaling.factor")),
+            (f"  {_TESTS.get(test, test)}", "", ""),
+        ]
+    return [Facts("Model Test User Model", tuple(rows), m.columns)] if rows else []
+
+
+def fit_blocks(measures: pd.Series) -> list[Block]:
+    """Baseline, comparative indices, log-likelihoods and criteria, RMSEA, SRMR; blocks without content are left out."""
+    m = _Measures(measures)
+    baseline = (
+        m.line("Test statistic", "baseline.chisq")
+        + m.line("Degrees of freedom", "baseline.df")
+        + m.line("P-value", "baseline.pvalue")
+    )
+    if m.robust and baseline:
+        baseline.append(("Scaling correction factor", "", m.text("baseline.chisq.scaling.factor")))
+    comparative = m.line("Comparative Fit Index (CFI)", "cfi") + m.line("Tucker-Lewis Index (TLI)", "tli")
+    robust = m.line("Robust Comparative Fit Index (CFI)", "cfi", "cfi.robust", False)
+    robust += m.line("Robust Tucker-Lewis Index (TLI)", "tli", "tli.robust", False)
+    comparative += [("",), *robust] if robust else []
+    made = [
+        Facts("Model Test Baseline Model", tuple(baseline), m.columns),
+        Facts("User Model versus Baseline Model", tuple(comparative), m.columns),
+        Facts("Loglikelihood and Information Criteria", tuple(_loglikelihood(m)), m.columns),
+        Facts("Root Mean Square Error of Approximation", tuple(_rmsea(m)), m.columns),
+        Facts("Standardized Root Mean Square Residual (corr metric)", tuple(_srmr(m)), m.columns),
+    ]
+    return [block for block in made if block.rows]
+
+
+def _loglikelihood(m: _Measures) -> list[tuple[str, ...]]:
+    def same(label: str, name: str) -> list[tuple[str, ...]]:
+        return m.line(label, name, name)
+
+    def factor(name: str) -> list[tuple[str, ...]]:
+        lines = [("Scaling correction factor", "", m.text(name)), ("    for the MLR correction", "", "")]
+        return lines if name in m.measures.index else []
+
+    rows = same("Loglikelihood user model (H0)", "logl") + factor("scaling.factor.h0")
+    rows += same("Loglikelihood unrestricted model (H1)", "unrestricted.logl") + factor("scaling.factor.h1")
+    criteria = same("Akaike (AIC)", "aic") + same("Bayesian (BIC)", "bic")
+    criteria += same("Sample-size adjusted Bayesian (SABIC)", "bic2")
+    return rows + ([("",), *criteria] if criteria else [])
+
+
+def _rmsea(m: _Measures) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for robust in (False, True):
+        suffix = ".robust" if robust else ".scaled"
+        lead = "Robust " if robust else ""
+        lines: list[tuple[str, ...]] = []
+        for label, name in (
+            (f"{lead}RMSEA", "rmsea"),
+            ("90 Percent confidence interval - lower", "rmsea.ci.lower"),
+            ("90 Percent confidence interval - upper", "rmsea.ci.upper"),
+            (f"P-value H_0: {lead}RMSEA <= 0.050", "rmsea.pvalue"),
+            (f"P-value H_0: {lead}RMSEA >= 0.080", "rmsea.notclose.pvalue"),
+        ):
+            lines += m.line(label, name, name + suffix, not robust)
+        rows += [("",), *lines] if robust and lines else lines
+    return rows
+
+
+def _srmr(m: _Measures) -> list[tuple[str, ...]]:
+    return m.line("SRMR (within covariance matrix)", "srmr_within", "srmr_within") + m.line(
+        "SRMR (between covariance matrix)", "srmr_between", "srmr_between"
+    )
+
+
+def standard_errors_used(fit: Fit) -> Facts:
+    """How the standard errors were computed."""
+    options = fit.estimation.options
+    kind = {"first.order": "First-order"}.get(options.information, options.information.capitalize())
+    rows: list[tuple[str, ...]] = [("Standard errors", _ERRORS.get(options.se, options.se))]
+    if options.se != "none":
+        rows.append(("Information bread" if options.se == "robust.huber.white" else "Information", kind))
+    if options.information == "observed" and options.se != "none":
+        rows.append(("Observed information based on", "Hessian"))
+    return Facts("Parameter Estimates", tuple(rows))

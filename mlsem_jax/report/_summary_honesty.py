@@ -1,0 +1,90 @@
+"""How a fit was estimated: everything a careful reader would want to check, with what was dropped and what went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsem_jax.inference import information
+from mlsem_jax.models import Parameter
+from mlsem_jax.report._blocks import Block, Facts, Prose, small
+
+if TYPE_CHECKING:
+    from mlsem_jax._fit import Fit
+
+
+def honesty_blocks(fit: Fit) -> list[Block]:
+    """The last part of a summary: the numbers behind 'converged', and every warning in words."""
+    blocks: list[Block] = [Facts("How this was estimated", tuple(honest_numbers(fit)))]
+    sentences = tuple(dict.fromkeys((*fit.warnings, *fit.estimation.notes)))
+    if sentences:
+        blocks.append(Prose("Warnings", sentences))
+    return blocks
+
+
+def honest_numbers(fit: Fit) -> list[tuple[str, str]]:
+    """Label and value of each; label widths suit the layout of the summary."""
+    estimation, maximum = fit.estimation, fit.estimation.model.maximum
+    rows = [
+        ("Divisor in RMSEA and BIC: rows", str(fit.nobs)),
+        ("Largest element of the gradient", small(float(np.abs(maximum.gradient).max(initial=0.0)))),
+        ("Log-likelihood still to gain (decrement)", small(maximum.decrement)),
+        ("Smallest eigenvalue: information, scaled", small(smallest_information(fit))),
+    ]
+    many = fit.specification.ngroups > 1
+    for level, name in ((1, "within"), (2, "between")):
+        for g, value in enumerate(smallest_eigenvalues(fit, level)):
+            where = f" [{fit.specification.groups[g]}]" if many else ""
+            rows.append((f"Smallest eigenvalue: Sigma {name}{where}", small(value)))
+    if estimation.h1 is not None:
+        rows.append(("logl(H1) - logl(H0)", small(estimation.h1.value - estimation.model.value)))
+    rows += [(f"Rows dropped: {reason}", str(count)) for reason, count in estimation.data.rows_dropped]
+    if not estimation.data.rows_dropped:
+        rows.append(("Rows dropped", "0"))
+    rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
+    return rows
+
+
+def smallest_information(fit: Fit) -> float:
+    """Smallest eigenvalue of the information at the estimates, scaled to unit diagonal so that units do not matter.
+
+    Along equality constraints that hold at the estimates only; NaN where the information could not be computed.
+    """
+    from scipy.linalg import null_space
+
+    model = fit.estimation.model
+    if not np.isfinite(model.value) or not len(model.theta):
+        return np.nan
+    kind = fit.estimation.options.information
+    matrix = information(model, fit.estimation, "observed" if kind == "first.order" else kind)
+    if not np.all(np.isfinite(matrix)):
+        return np.nan
+    if model.maximum.jacobian is not None and len(model.maximum.jacobian):
+        z = null_space(model.maximum.jacobian)
+        matrix = z.T @ matrix @ z
+    diagonal = np.diag(matrix)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return float(np.linalg.eigvalsh(matrix * np.outer(scale, scale))[0]) if len(matrix) else np.nan
+
+
+def smallest_eigenvalues(fit: Fit, level: int) -> list[float]:
+    """Smallest eigenvalue of the implied covariance of a level's observed variables, by group."""
+    specification, moments = fit.specification, fit.estimation.model.moments
+    cov = np.asarray(moments.within_cov if level == 1 else moments.between_cov)
+    at = [specification.variables.index(name) for name in specification.level(level).observed]
+    if not at:
+        return []
+    blocks = [matrix[np.ix_(at, at)] for matrix in cov]
+    return [float(np.linalg.eigvalsh(b)[0]) if np.all(np.isfinite(b)) else np.nan for b in blocks]
+
+
+def improper_rows(fit: Fit) -> list[tuple[Parameter, float]]:
+    """Variances estimated below zero."""
+    values = fit.parameter_estimates()["est"].to_numpy(float)
+    rows = fit.specification.parameters
+    return [
+        (row, value)
+        for row, value in zip(rows, values[: len(rows)], strict=True)
+        if row.op == "~~" and row.lhs == row.rhs and value < 0
+    ]
