@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlsem_jax.models import Cell, Level, Parameter, Specification
+from mlsem_jax.models import Cell, Kind, Level, Parameter, Specification
 
 
 def exogenous(specification: Specification, level: int) -> tuple[str, ...]:
@@ -52,9 +52,11 @@ def unstructured(
                 exo = name in keep
                 cell = Cell("nu", variables.index(name))
                 parameters.append(Parameter(name, "~1", "", level, group, free=not exo, exo=exo, cell=cell))
+    # where the model has the switch between kinds, so does this: models of the same dimensions then share programs
+    kind: Kind | None = None if specification.within.theta_kind is None else "cov"
     return Specification(
-        within=Level(specification.within.observed, structural=()),
-        between=Level(specification.between.observed, structural=()),
+        within=Level(specification.within.observed, structural=(), psi_kind=kind, theta_kind=kind),
+        between=Level(specification.between.observed, structural=(), psi_kind=kind, theta_kind=kind),
         parameters=tuple(parameters),
         groups=specification.groups,
     )

@@ -67,7 +67,7 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         offset=offset,
         basis=basis,
         between_only=between_only,
-        kinds=None if set(kinds) == {"cov"} else Kinds(*(np.array(KINDS.index(kind)) for kind in kinds)),
+        kinds=None if set(kinds) == {None} else Kinds(*(np.array(KINDS.index(kind or "cov")) for kind in kinds)),
     )
     return Build(specification, structure, index, names, labels, values, kept, nonlinear)
 

@@ -98,7 +98,8 @@ class Level:
     observed: names in lavaan's order (those of the measurement part first, covariates last); latent: names in order of
     appearance; covariates: the exogenous observed ones whose moments are held at the data's (empty with fixed_x=False).
     structural: the members of eta, the vector that paths run between; None stands for observed + latent, the layout of
-    lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is parametrised.
+    lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is parametrised; where
+    all of a model are None, they are plain covariances and the structure has no switch between kinds.
     """
 
     observed: tuple[str, ...]
@@ -106,8 +107,8 @@ class Level:
     covariates: tuple[str, ...] = ()
     label: str = ""
     structural: tuple[str, ...] | None = None
-    psi_kind: Kind = "cov"
-    theta_kind: Kind = "cov"
+    psi_kind: Kind | None = None
+    theta_kind: Kind | None = None
 
 
 @dataclass(frozen=True)

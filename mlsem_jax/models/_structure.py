@@ -48,13 +48,14 @@ class Covariance(eqx.Module):
         scale = self.scale(natural)
         outer = scale[:, None] * scale[None, :]
         eye = jnp.eye(core.shape[-1], dtype=core.dtype)
+        # in a batch over kinds every branch runs: those not chosen must not meet a singular matrix
         return jax.lax.switch(
             kind,
             [
                 lambda: core,
                 lambda: core @ core.T,
-                lambda: outer * inverse(core),
-                lambda: outer * inverse(eye - core),
+                lambda: outer * inverse(jnp.where(kind == 2, core, eye)),
+                lambda: outer * inverse(eye - jnp.where(kind == 3, core, 0.0)),
                 lambda: outer * (eye + core),
             ],
         )
