@@ -51,7 +51,7 @@ def place(syntax: Syntax, group_labels: Sequence[str], level_label: tuple[str, s
             else:
                 group, level = groups[statement.label], None if outer == "group" else level
             if (group, level) in seen:
-                raise _repeated(statement, group, level, syntax)
+                raise _repeated(statement, group, level, syntax, group_labels)
             seen.add((group, level))
             if level is not None:
                 for g in [group] if group else range(1, ngroups + 1):
@@ -139,12 +139,17 @@ def _all_groups(syntax: Syntax, groups: dict[str, int], group_labels: Sequence[s
         raise ModelSyntaxError(message, syntax.text, last.line, last.column)
 
 
-def _repeated(header: Header, group: int | None, level: int | None, syntax: Syntax) -> ModelSyntaxError:
-    where = f" in group '{header.label}'" if header.kind == "group" and level else ""
-    what = LEVEL_NAMES[level] if level else f"group '{header.label}'"
-    within = f" of group {group}" if group and level and not where else ""
-    other = "" if not level else f" Is one of them {LEVEL_NAMES[3 - level]}?"
-    message = f"There is a second block of {what}{within}{where}: put its lines into the first one.{other}"
+def _repeated(
+    header: Header, group: int | None, level: int | None, syntax: Syntax, group_labels: Sequence[str]
+) -> ModelSyntaxError:
+    who = f"group '{group_labels[group - 1]}'" if group and group_labels else "the group"
+    if group and group_labels and header.kind == "group" and header.label != group_labels[group - 1]:
+        who = f"group '{header.label}' (which is '{group_labels[group - 1]}' in the data)"
+    what = who
+    if level:
+        what = f"{LEVEL_NAMES[level]} of {who}" if group else LEVEL_NAMES[level]
+    other = f" Is one of them {LEVEL_NAMES[3 - level]}?" if level and header.kind == "level" else ""
+    message = f"There is a second block of {what}: put its lines into the first one.{other}"
     return ModelSyntaxError(message, syntax.text, header.line, header.column)
 
 
