@@ -1,11 +1,12 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
-from mlsem_jax.estimation._fitting import estimate_model, fit_build, make_statistics
+from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, make_statistics, refit
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
+from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._verify import fit_warnings, improper_parameters, verified
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Fitted",
     "Maximum",
     "Problem",
+    "Start",
     "damped_step",
     "estimate_model",
     "exogenous",
@@ -28,7 +30,9 @@ __all__ = [
     "maximise",
     "moments_of_data",
     "positive_definite",
+    "refit",
     "saturated",
+    "starting_values",
     "unstructured",
     "verified",
 ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation._constrained import constraints_of, maximise_constrained
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._references import held, independence, saturated
@@ -24,6 +27,10 @@ from mlsem_jax.statistics import (
     reduce,
     sample_moments,
 )
+
+
+# natural parameters (k,) of a build, given unrestricted moments: (G, p, p), (G, p, p) and (G, p)
+Start = Callable[[Build, tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]
 
 
 def make_statistics(data: TwoLevelData) -> tuple[ClusterStatistics, Statistics]:
@@ -50,6 +57,7 @@ def fit_build(
     newton: bool = True,
     iterations: int = 300,
     report: Callable[[dict], None] | None = None,
+    bounds: str | dict = "none",
 ) -> Fitted:
     """Maximise from the given natural parameters, or from starting values by the sample moments."""
     problem = Problem(made.structure, statistics, made.free)
@@ -57,7 +65,11 @@ def fit_build(
     theta = natural[made.kept]
     if start is None:
         theta = _safe_start(problem, made, theta)
-    maximum = maximise(problem, theta, newton=newton, iterations=iterations, report=report)
+    constraints = constraints_of(made, bounds)
+    if constraints is None:
+        maximum = maximise(problem, theta, newton=newton, iterations=iterations, report=report)
+    else:
+        maximum = maximise_constrained(problem, theta, constraints, iterations=iterations, report=report)
     moments = Moments(*(np.asarray(x) for x in _leaves(made, maximum.theta)))
     return Fitted(made, problem, maximum, moments)
 
@@ -114,9 +126,16 @@ def estimate_model(
     data: TwoLevelData,
     options: FitOptions | None = None,
     *,
+    start: Start | None = None,
+    baseline: Specification | None = None,
+    pad_to: int | None = None,
     report: Callable[[dict], None] | None = None,
 ) -> Estimation:
-    """Fit a specification to prepared data by maximum likelihood, with the saturated model and the baseline beside it."""
+    """Fit a specification to prepared data by maximum likelihood, with the saturated model and the baseline beside it.
+
+    start: function of the build and of unrestricted moments to natural parameters (default: `starting_values`). baseline: in
+    place of the independence model. pad_to: width of the basis (see `build`).
+    """
     options = options or FitOptions()
     clusters, statistics = make_statistics(data)
     within_only = np.array([v in specification.within_only for v in specification.variables])
@@ -134,9 +153,12 @@ def estimate_model(
             exogenous = fitted_h1.moments
     if bounded and options.baseline and options.h1:
         width = None if fitted_h1 is None else fitted_h1.build.structure.basis.shape[1]
-        fitted_baseline = fit_unstructured(independence(specification), statistics, exogenous, sample, width)
+        reference = baseline or independence(specification)
+        fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
+    made = build(specification, exogenous, pad_to)
+    first = None if start is None else start(made, sample if fitted_h1 is None else _unrestricted(fitted_h1.moments))
     model = fit_build(
-        build(specification, exogenous, None), statistics, sample, iterations=options.iter_max, report=report
+        made, statistics, sample, start=first, iterations=options.iter_max, report=report, bounds=options.bounds
     )
     if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
         fitted_h1 = _restart(fitted_h1, model, statistics)
@@ -144,6 +166,32 @@ def estimate_model(
     return with_status(
         Estimation(options, data, clusters, statistics, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
     )
+
+
+@float64
+def refit(estimation: Estimation, specification: Specification, start: Start, pad_to: int | None = None) -> Estimation:
+    """Another model of the same data: its maximum from `start`, beside the same unrestricted and baseline models."""
+    sample = _unrestricted(estimation.model.moments)
+    made = build(specification, estimation.exogenous, pad_to)
+    options = estimation.options
+    model = fit_build(
+        made,
+        estimation.statistics,
+        sample,
+        start=start(made, sample),
+        iterations=options.iter_max,
+        bounds=options.bounds,
+    )
+    h1 = estimation.h1
+    if h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > h1.value + 1e-8:
+        h1 = _restart(h1, model, estimation.statistics)
+    notes = reference_exists(specification, estimation.data)[1]
+    return with_status(replace(estimation, model=model, h1=h1, notes=notes))
+
+
+def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Within and between covariance matrices and means of y, the form that starting values take."""
+    return moments.within_cov, moments.between_cov, moments.mean
 
 
 def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[bool, tuple[str, ...]]:
