@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._version import __version__
+
 if TYPE_CHECKING:
     from mlsem_jax import datasets as datasets
+    from mlsem_jax._cache import enable_compilation_cache as enable_compilation_cache
     from mlsem_jax._errors import ConvergenceWarning as ConvergenceWarning
     from mlsem_jax._errors import DataError as DataError
     from mlsem_jax._errors import IdentificationError as IdentificationError
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
     from mlsem_jax._errors import ModelSyntaxError as ModelSyntaxError
     from mlsem_jax._errors import ModelWarning as ModelWarning
     from mlsem_jax._fit import Fit as Fit
+    from mlsem_jax._fit import load as load
     from mlsem_jax._lavaan import cfa as cfa
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
     from mlsem_jax._lavaan import sem as sem
     from mlsem_jax._status import Status as Status
 
-__version__ = "0.1.0"
 
 # where each public name lives
 _HOMES = {
@@ -37,7 +40,8 @@ _HOMES = {
         "ModelSyntaxError",
         "ModelWarning",
     ),
-    "mlsem_jax._fit": ("Fit",),
+    "mlsem_jax._cache": ("enable_compilation_cache",),
+    "mlsem_jax._fit": ("Fit", "load"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._status": ("Status",),
 }

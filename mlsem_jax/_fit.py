@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mlsem_jax import inference, report
 from mlsem_jax._status import Status
@@ -88,6 +89,24 @@ class Fit:
         names = list(self.estimation.model.build.names)
         return pd.DataFrame(self._estimates.vcov, names, names)
 
+    def standardized_solution(self, type: inference.Standardization = "std.all", level: float = 0.95) -> pd.DataFrame:
+        """Standardized estimates with delta-method standard errors: "std.all", "std.lv", or "std.nox" (exogenous left as is)."""
+        table = report.parameter_table(self.estimation, self._estimates)
+        return report.standardized_table(table, inference.standardized(self.estimation, type), level)
+
+    # -- moments
+    def implied(self) -> dict[str, Any]:
+        """Model-implied moments: {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}, by group where there are several."""
+        return report.moments_frames(self.estimation, inference.implied(self.estimation))
+
+    def h1(self) -> dict[str, Any]:
+        """Moments of the saturated model, in the form of `implied()`."""
+        return report.moments_frames(self.estimation, inference.h1(self.estimation))
+
+    def icc(self) -> Any:
+        """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones."""
+        return report.icc_series(self.estimation, inference.icc(self.estimation))
+
     # -- fit
     def fit_measures(self, convention: inference.Convention = "lavaan") -> pd.Series:
         """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size."""
@@ -107,6 +126,10 @@ class Fit:
         """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
         return report.summarise(self, fit_measures, standardized, ci, rsquare, modindices)
 
+    def save(self, path: str | Path) -> Path:
+        """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""
+        return report.save(self, path)
+
     @cached_property
     def trace(self) -> pd.DataFrame:
         """One row per iteration: log-likelihood, expected gain (Newton decrement), largest gradient element."""
@@ -120,3 +143,8 @@ class Fit:
             f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"
         )
 
+
+def load(path: str | Path) -> Fit:
+    """A fit that `Fit.save` wrote. It answers everything that needs no rows of the data; the file is checked, not trusted."""
+    estimation, fields = report.load(path)
+    return Fit(estimation, **fields)

@@ -50,6 +50,11 @@ class TwoLevelData:
         return len(self.values)
 
     @property
+    def has_rows(self) -> bool:
+        """False in a fit that was read from a file, which holds statistics and no rows."""
+        return self.values.shape[1] == len(self.variables)
+
+    @property
     def nclusters(self) -> int:
         return len(self.cluster_ids)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlsem_jax._version import __version__
 from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
 from mlsem_jax.report._render_html import html
 from mlsem_jax.report._render_markup import latex, markdown
@@ -67,8 +68,6 @@ def summarise(
     modindices: bool = False,
 ) -> Summary:
     """Put the summary of a fit together; the arguments say which optional parts it has."""
-    from mlsem_jax import __version__
-
     table = fit.parameter_estimates(standardized=standardized or rsquare)
     blocks = header(fit, __version__)
     if fit.estimation.h1 is not None or fit_measures:

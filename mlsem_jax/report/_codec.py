@@ -1,0 +1,146 @@
+"""Records as JSON values and back: dataclasses and modules of a closed list, arrays, tuples, numbers, strings. No code runs.
+
+Floats keep all their bits. What is not finite is written as a string, so that files are JSON in the strict sense.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mlsem_jax import estimation, models, statistics
+from mlsem_jax._status import Status
+
+_DTYPES = ("float64", "float32", "int64", "int32", "bool")
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+class StorageError(ValueError):
+    """A file is not what `Fit.save` writes. The message says where it departs from that."""
+
+
+def _records() -> dict[str, type]:
+    """The classes that may occur in a file: what the packages below export and nothing else."""
+    found = [c for module in (models, statistics, estimation) for c in vars(module).values() if isinstance(c, type)]
+    return {c.__name__: c for c in found if dataclasses.is_dataclass(c)}
+
+
+def encode(value: Any) -> Any:
+    """A JSON value that `decode` turns back into the same record. Raises TypeError for what has no place in a file."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Status):
+        return {"status": value.name}
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return _number(float(value))
+    if isinstance(value, Mapping):
+        return {"map": [[encode(k), encode(v)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"tuple" if isinstance(value, tuple) else "list": [encode(v) for v in value]}
+    if dataclasses.is_dataclass(value) and type(value).__name__ in _records():
+        return {"record": type(value).__name__} | {
+            f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        array = np.asarray(value)
+        if array.dtype.kind in "OU":
+            return {"strings": [str(v) for v in array.ravel()]}
+        return {
+            "array": [_number(v) for v in array.ravel().tolist()],
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+        }
+    raise TypeError(f"{type(value).__name__} cannot be written to a file")
+
+
+def _number(value: Any) -> Any:
+    return value if not isinstance(value, float) or math.isfinite(value) else {"float": str(value)}
+
+
+def decode(value: Any, where: str = "file") -> Any:
+    """What `encode` was given. where: the place in the file, for messages. Raises StorageError."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        for key, read in _READERS.items():
+            if key in value:
+                return read(value, where)
+    raise StorageError(f"{where}: not a value that mlsem_jax writes")
+
+
+def _decode_float(value: dict, where: str) -> float:
+    if value["float"] not in _FLOATS:
+        raise StorageError(f"{where}: {value['float']!r} is no number")
+    return _FLOATS[value["float"]]
+
+
+def _decode_status(value: dict, where: str) -> Status:
+    if value["status"] not in Status.__members__:
+        raise StorageError(f"{where}: {value['status']!r} is no status")
+    return Status[value["status"]]
+
+
+def _decode_items(value: dict, where: str, kind: str) -> list:
+    items = value[kind]
+    if not isinstance(items, list):
+        raise StorageError(f"{where}: a list was expected")
+    return [decode(item, f"{where}[{i}]") for i, item in enumerate(items)]
+
+
+def _decode_map(value: dict, where: str) -> dict:
+    if not isinstance(value["map"], list) or any(not isinstance(p, list) or len(p) != 2 for p in value["map"]):
+        raise StorageError(f"{where}: pairs were expected")
+    return {decode(k, where): decode(v, f"{where}.{k}") for k, v in value["map"]}
+
+
+def _decode_array(value: dict, where: str) -> np.ndarray:
+    shape, dtype, flat = value.get("shape"), value.get("dtype"), value["array"]
+    whole = isinstance(shape, list) and all(isinstance(n, int) and n >= 0 for n in shape)
+    if not whole or dtype not in _DTYPES or not isinstance(flat, list) or len(flat) != math.prod(shape):
+        raise StorageError(f"{where}: an array whose shape, type and length do not agree")
+    numbers = [_decode_float(v, where) if isinstance(v, dict) and "float" in v else v for v in flat]
+    if any(not isinstance(v, bool | int | float) for v in numbers):
+        raise StorageError(f"{where}: an array with an element that is no number")
+    return np.array(numbers, dtype).reshape(shape)
+
+
+def _decode_strings(value: dict, where: str) -> np.ndarray:
+    if not isinstance(value["strings"], list) or any(not isinstance(v, str) for v in value["strings"]):
+        raise StorageError(f"{where}: strings were expected")
+    return np.array(value["strings"], object)
+
+
+def _decode_record(value: dict, where: str) -> Any:
+    name, known = value["record"], _records()
+    if name not in known:
+        raise StorageError(f"{where}: {name!r} is no record of mlsem_jax")
+    fields = {f.name for f in dataclasses.fields(known[name])}
+    required = {
+        f.name
+        for f in dataclasses.fields(known[name])
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    given = set(value) - {"record"}
+    if given - fields or required - given:
+        odd = sorted((given - fields) | (required - given))
+        raise StorageError(f"{where}: {name} has other fields than this version of mlsem_jax knows ({', '.join(odd)})")
+    return known[name](**{key: decode(value[key], f"{where}.{key}") for key in given})
+
+
+# records first: their fields may have the names of the other kinds
+_READERS = {
+    "record": _decode_record,
+    "float": _decode_float,
+    "status": _decode_status,
+    "map": _decode_map,
+    "tuple": lambda value, where: tuple(_decode_items(value, where, "tuple")),
+    "list": lambda value, where: _decode_items(value, where, "list"),
+    "array": _decode_array,
+    "strings": _decode_strings,
+}
