@@ -1,7 +1,7 @@
 """What the estimates mean: information and standard errors, tests, fit measures, indices, scores."""
 
 from mlsem_jax.inference._estimates import Estimates, estimates
-from mlsem_jax.inference._fit_measures import Convention, fit_measures
+from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
 from mlsem_jax.inference._vcov import information, invert, scores, vcov_natural, vcov_theta
 
 __all__ = ["Convention", "Estimates", "estimates", "fit_measures", "information", "invert", "scores", "vcov_natural", "vcov_theta"]

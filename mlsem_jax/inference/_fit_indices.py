@@ -27,7 +27,7 @@ def pvalue(t: float, d: float) -> float:
 
 
 def noncentral_cdf(t: float, d: float, noncentrality: float) -> float:
-    """P(X <= t) of the noncentral chi-square distribution, by the normal approximation of Sankaran (1959) where the series fails."""
+    """P(X <= t) of the noncentral chi-square distribution; by Sankaran's (1959) normal approximation where the series fails."""
     if t <= 0:
         return 0.0
     value = float(chndtr(t, d, noncentrality))
@@ -43,6 +43,8 @@ def noncentral_cdf(t: float, d: float, noncentrality: float) -> float:
 
 def noncentrality_limit(t: float, d: float, probability: float) -> float:
     """The noncentrality at which T lies at this quantile of the distribution; 0 where T is small even without any."""
+    if not math.isfinite(t):
+        return t
     if d <= 0 or noncentral_cdf(t, d, 0.0) < probability:
         return 0.0
     upper = max(t, 10.0)
@@ -53,20 +55,20 @@ def noncentrality_limit(t: float, d: float, probability: float) -> float:
     )
 
 
-def cfi(t: float, d: float, t0: float, d0: float) -> float:
-    """Comparative fit index (Bentler 1990)."""
-    top, bottom = max(t - d, 0.0), max(t - d, t0 - d0, 0.0)
+def cfi(excess: float, excess0: float) -> float:
+    """Comparative fit index (Bentler 1990). excess: T - d, or T - c d for the population index under non-normality."""
+    top, bottom = max(excess, 0.0), max(excess, excess0, 0.0)
     return 1.0 if bottom == 0 else 1.0 - top / bottom
 
 
-def rni(t: float, d: float, t0: float, d0: float) -> float:
+def rni(excess: float, excess0: float) -> float:
     """Relative noncentrality index (McDonald & Marsh 1990): CFI without its limits."""
-    return 1.0 - ratio(t - d, t0 - d0)
+    return 1.0 - ratio(excess, excess0)
 
 
-def tli(t: float, d: float, t0: float, d0: float) -> float:
+def tli(excess: float, d: float, excess0: float, d0: float) -> float:
     """Tucker & Lewis (1973), also called the non-normed fit index; 1 without degrees of freedom."""
-    return 1.0 if d == 0 else 1.0 - ratio((t - d) * d0, (t0 - d0) * d)
+    return 1.0 if d == 0 else 1.0 - ratio(excess * d0, excess0 * d)
 
 
 def nfi(t: float, t0: float) -> float:

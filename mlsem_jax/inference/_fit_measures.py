@@ -1,47 +1,66 @@
-"""Fit measures of a fitted model under lavaan's or psychonetrics' names."""
+"""Fit measures of a fitted model under lavaan's names, in lavaan's order.
+
+Under a robust test, `.scaled` indices take the scaled chi-squares in place of the plain ones; `.robust` indices estimate the
+population's value of the index, where the expectation of T is c d and not d (Brosseau-Liard, Savalei & Li 2012;
+Brosseau-Liard & Savalei 2014).
+"""
 
 from __future__ import annotations
 
 import math
-import warnings
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from mlsem_jax._errors import ConvergenceWarning, ModelError
-from mlsem_jax.estimation import Estimation, moments_of_data
+from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import _fit_indices as index
+from mlsem_jax.inference._chi_square import (
+    ChiSquare,
+    RobustTests,
+    baseline_chi_square,
+    check_converged,
+    chi_square,
+    robust_tests,
+    unrestricted,
+)
 from mlsem_jax.inference._srmr import srmr
 
-Convention = Literal["lavaan", "psychonetrics"]
+Measures = dict[str, float]
 
 
-@dataclass(frozen=True)
-class ChiSquare:
-    """A chi-square statistic with its degrees of freedom."""
+def lavaan_measures(estimation: Estimation) -> Measures:
+    """All measures of a fit; n is the number of rows. Without an unrestricted model only what the log-likelihood gives.
 
-    statistic: float
-    df: int
-
-    @property
-    def pvalue(self) -> float:
-        """Upper tail; NaN without degrees of freedom."""
-        return index.pvalue(self.statistic, self.df)
-
-
-def chi_square(estimation: Estimation) -> ChiSquare:
-    """Likelihood ratio of the model against the unrestricted model h1, not below 0."""
-    assert estimation.h1 is not None
-    return ChiSquare(max(0.0, 2 * (estimation.h1.value - estimation.model.value)), estimation.degrees_of_freedom)
-
-
-def baseline_chi_square(estimation: Estimation) -> ChiSquare:
-    """Likelihood ratio of the independence baseline against h1."""
-    assert estimation.h1 is not None
-    assert estimation.baseline is not None
-    df = moments_of_data(estimation.model.build.specification) - estimation.baseline.build.free
-    return ChiSquare(max(0.0, 2 * (estimation.h1.value - estimation.baseline.value)), df)
+    A p-value without degrees of freedom, and SRMR where the unrestricted between model has a variance that is not positive,
+    are NaN: they do not exist. Raises ModelError for a fit that did not converge.
+    """
+    check_converged(estimation)
+    n, criteria = estimation.data.nrows, information_criteria(estimation)
+    if estimation.h1 is None or estimation.options.test == "none":
+        return {"npar": estimation.npar, **criteria}
+    variables = len(estimation.model.build.specification.within.observed)
+    robust = robust_tests(estimation) if estimation.options.robust else None
+    test, baseline = chi_square(estimation), baseline_chi_square(estimation)
+    out: Measures = {"npar": estimation.npar, "fmin": objective(estimation) / (2 * n), **test_measures(test)}
+    if robust is not None:
+        out |= scaled_test_measures(robust.model)
+    if baseline is not None:
+        out |= baseline_measures(test, baseline, robust)
+    out |= {
+        "logl": criteria["logl"],
+        "unrestricted.logl": unrestricted(estimation).value - estimation.covariates_loglik,
+    }
+    out |= criteria
+    if robust is not None:
+        out |= {"scaling.factor.h1": robust.h1.factor, "scaling.factor.h0": robust.h0.factor}
+    out |= rmsea_measures(test, n, estimation.data.ngroups)
+    if robust is not None:
+        out |= _short(rmsea_measures(robust.model.scaled, n, estimation.data.ngroups), ".scaled")
+        out |= _short(rmsea_measures(robust.model, n, estimation.data.ngroups), ".robust")
+    out |= srmr_measures(estimation)
+    out |= gfi_measures(test, n, variables)
+    if robust is not None:
+        out |= _short(gfi_measures(robust.model, n, variables), ".robust")
+    return out
 
 
 def objective(estimation: Estimation) -> float:
@@ -52,39 +71,8 @@ def objective(estimation: Estimation) -> float:
     return -2 * estimation.model.value - values * math.log(2 * math.pi)
 
 
-def fit_measures(estimation: Estimation, convention: Convention = "lavaan") -> dict[str, float]:
-    """All fit measures of a fit, in order.
-
-    convention="lavaan": sample size is the number of rows in RMSEA, BIC and GFI. "psychonetrics": it is the number of
-    clusters there. Without an unrestricted model (h1=False, or too few clusters for one) only what the log-likelihood gives.
-    A p-value without degrees of freedom, and SRMR where the unrestricted between model has a negative variance, are NaN:
-    they do not exist. Raises ModelError for a fit that did not converge.
-    """
-    check_converged(estimation)
-    if convention == "lavaan":
-        return lavaan_measures(estimation)
-    if convention == "psychonetrics":
-        return psychonetrics_measures(estimation)
-    raise ModelError(f"convention={convention!r} is not known. Allowed: 'lavaan', 'psychonetrics'.")
-
-
-def check_converged(estimation: Estimation) -> None:
-    """Chi-squares exist at maxima only: an error for the model, a warning for h1 and the baseline."""
-    status = estimation.model.maximum.status
-    if not status.converged:
-        raise ModelError(f"There are no fit measures. {status.sentence} {status.advice}".strip())
-    for name, fitted in (("unrestricted model", estimation.h1), ("baseline model", estimation.baseline)):
-        if fitted is not None and not fitted.maximum.status.converged:
-            warnings.warn(
-                f"The {name}, which fit measures compare with, did not converge: {fitted.maximum.status.sentence} "
-                "Do not trust chi-square and the indices made of it.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-
-
-def information_criteria(estimation: Estimation) -> dict[str, float]:
-    """Log-likelihood measures under lavaan's names, n the number of rows."""
+def information_criteria(estimation: Estimation) -> Measures:
+    """What the log-likelihood alone gives, n the number of rows."""
     logl, q, n = estimation.loglik, estimation.npar, estimation.data.nrows
     return {
         "logl": logl,
@@ -95,126 +83,102 @@ def information_criteria(estimation: Estimation) -> dict[str, float]:
     }
 
 
-def test_measures(test: ChiSquare, prefix: str = "") -> dict[str, float]:
-    """Statistic, df and p-value."""
-    return {f"{prefix}chisq": test.statistic, f"{prefix}df": test.df, f"{prefix}pvalue": test.pvalue}
+def test_measures(test: ChiSquare) -> Measures:
+    """Statistic, degrees of freedom and p-value."""
+    return {"chisq": test.statistic, "df": test.df, "pvalue": test.pvalue}
 
 
-def relative_indices(test: ChiSquare, baseline: ChiSquare) -> dict[str, float]:
-    """Indices relative to the baseline, in lavaan's order after cfi and tli."""
+def scaled_test_measures(test: ChiSquare) -> Measures:
+    """The scaled test and its factor, NaN without degrees of freedom, where there is none."""
+    scaled = {f"{name}.scaled": value for name, value in test_measures(test.scaled).items()}
+    return scaled | {"chisq.scaling.factor": test.factor}
+
+
+def baseline_measures(test: ChiSquare, baseline: ChiSquare, robust: RobustTests | None) -> Measures:
+    """The test of the baseline and the indices relative to it, each followed by its scaled and robust variants."""
+    plain = relative_indices(test, baseline)
+    first = ("cfi", "tli")
+    out = _prefixed(test_measures(baseline), "baseline.")
+    scaled, population = {}, {}
+    if robust is not None and robust.baseline is not None:
+        out |= _prefixed(scaled_test_measures(robust.baseline), "baseline.")
+        scaled = _short(relative_indices(robust.model.scaled, robust.baseline.scaled), ".scaled")
+        population = _short(population_indices(robust.model, robust.baseline), ".robust")
+    for part, of_first in (
+        (plain, True),
+        (scaled, True),
+        (population, True),
+        (plain, False),
+        (scaled, False),
+        (population, False),
+    ):
+        out |= {name: value for name, value in part.items() if name.startswith(first) == of_first}
+    return out
+
+
+def relative_indices(test: ChiSquare, baseline: ChiSquare) -> Measures:
+    """Indices of two chi-squares as they stand."""
     t, d, t0, d0 = test.statistic, test.df, baseline.statistic, baseline.df
+    tli = index.tli(t - d, d, t0 - d0, d0)
     return {
-        "nnfi": index.tli(t, d, t0, d0),
+        "cfi": index.cfi(t - d, t0 - d0),
+        "tli": tli,
+        "nnfi": tli,
         "rfi": index.rfi(t, d, t0, d0),
         "nfi": index.nfi(t, t0),
         "pnfi": index.pnfi(t, d, t0, d0),
         "ifi": index.ifi(t, d, t0),
-        "rni": index.rni(t, d, t0, d0),
+        "rni": index.rni(t - d, t0 - d0),
     }
 
 
-def rmsea_measures(test: ChiSquare, n: float, groups: int) -> dict[str, float]:
-    """RMSEA, its 90 % interval, and the tests of close and not-close fit."""
-    t, d = test.statistic, test.df
+def population_indices(test: ChiSquare, baseline: ChiSquare) -> Measures:
+    """CFI, TLI and RNI with T - c d in place of T - d; a model without degrees of freedom fits perfectly."""
+    d, d0 = test.df, baseline.df
+    excess = test.statistic - test.factor * d if d else 0.0
+    excess0 = baseline.statistic - baseline.factor * d0 if d0 else 0.0
+    tli = index.tli(excess, d, excess0, d0)
+    return {"cfi": index.cfi(excess, excess0), "tli": tli, "nnfi": tli, "rni": index.rni(excess, excess0)}
+
+
+def rmsea_measures(test: ChiSquare, n: float, groups: int) -> Measures:
+    """RMSEA, its 90 % interval, the tests of close and not-close fit: of the population's index where c is not 1."""
+    t, d, c = test.statistic, test.df, test.factor
+    follows = test.scaled.statistic
     return {
-        "rmsea": index.rmsea(t, d, n, groups),
-        "rmsea.ci.lower": index.rmsea_limit(t, d, n, groups, 0.95),
-        "rmsea.ci.upper": index.rmsea_limit(t, d, n, groups, 0.05),
+        "rmsea": index.rmsea(t, d, n, groups, c),
+        "rmsea.ci.lower": index.rmsea_limit(follows, d, n, groups, 0.95, c),
+        "rmsea.ci.upper": index.rmsea_limit(follows, d, n, groups, 0.05, c),
         "rmsea.ci.level": 0.90,
-        "rmsea.pvalue": index.rmsea_close(t, d, n, groups),
+        "rmsea.pvalue": index.rmsea_close(follows, d, n, groups, c=c),
         "rmsea.close.h0": index.CLOSE,
-        "rmsea.notclose.pvalue": index.rmsea_not_close(t, d, n, groups),
+        "rmsea.notclose.pvalue": index.rmsea_not_close(follows, d, n, groups, c=c),
         "rmsea.notclose.h0": index.NOT_CLOSE,
     }
 
 
-def srmr_measures(estimation: Estimation) -> dict[str, float]:
+def srmr_measures(estimation: Estimation) -> Measures:
     """SRMR of both levels, and their sum."""
     within, between = srmr(estimation, 1), srmr(estimation, 2)
     return {"srmr": within + between, "srmr_within": within, "srmr_between": between}
 
 
-def gfi_measures(test: ChiSquare, n: float, variables: int) -> dict[str, float]:
-    """GFI with the interval that the noncentrality's implies."""
-    t, d = test.statistic, test.df
+def gfi_measures(test: ChiSquare, n: float, variables: int) -> Measures:
+    """GFI, with the interval that the noncentrality's implies."""
+    d, follows = test.df, test.scaled.statistic
+    c = test.factor if d else 1.0
     return {
-        "gfi": index.gfi(t - d, n, variables),
-        "gfi.ci.lower": index.gfi(index.noncentrality_limit(t, d, 0.05), n, variables),
-        "gfi.ci.upper": index.gfi(index.noncentrality_limit(t, d, 0.95), n, variables),
+        "gfi": index.gfi(test.statistic - c * d, n, variables),
+        "gfi.ci.lower": index.gfi(c * index.noncentrality_limit(follows, d, 0.05), n, variables),
+        "gfi.ci.upper": index.gfi(c * index.noncentrality_limit(follows, d, 0.95), n, variables),
         "gfi.ci.level": 0.90,
     }
 
 
-def lavaan_measures(estimation: Estimation) -> dict[str, float]:
-    """lavaan's names and order, n the number of rows."""
-    criteria, n = information_criteria(estimation), estimation.data.nrows
-    if estimation.h1 is None or estimation.options.test == "none":
-        return {"npar": estimation.npar, **criteria}
-    test, groups = chi_square(estimation), estimation.data.ngroups
-    out: dict[str, float] = {"npar": estimation.npar, "fmin": objective(estimation) / (2 * n), **test_measures(test)}
-    if estimation.baseline is not None:
-        baseline = baseline_chi_square(estimation)
-        out |= test_measures(baseline, "baseline.")
-        out["cfi"] = index.cfi(test.statistic, test.df, baseline.statistic, baseline.df)
-        out["tli"] = index.tli(test.statistic, test.df, baseline.statistic, baseline.df)
-        out |= relative_indices(test, baseline)
-    out["logl"] = criteria["logl"]
-    out["unrestricted.logl"] = estimation.h1.value - estimation.covariates_loglik
-    out |= criteria
-    out |= rmsea_measures(test, n, groups)
-    out |= srmr_measures(estimation)
-    return out | gfi_measures(test, n, len(estimation.model.build.specification.within.observed))
+def _prefixed(measures: Measures, prefix: str) -> Measures:
+    return {prefix + name: value for name, value in measures.items()}
 
 
-def psychonetrics_measures(estimation: Estimation) -> dict[str, float]:
-    """psychonetrics' names and order, n the number of clusters.
-
-    nvar is the number of variables and nobs the number of moments of the unrestricted model, whatever the estimator; srmr is
-    the one by level (see `srmr`), not that of the wide data; cfi, tli and nnfi are the usual ones where df = 0.
-    """
-    logl, q, n = estimation.loglik, estimation.npar, estimation.data.nclusters
-    specification = estimation.model.build.specification
-    variables = len(specification.variables)
-    out: dict[str, float] = {"logl": logl}
-    if estimation.h1 is not None:
-        out["unrestricted.logl"] = estimation.h1.value - estimation.covariates_loglik
-    if estimation.baseline is not None:
-        out["baseline.logl"] = estimation.baseline.value - estimation.covariates_loglik
-    out |= {"nvar": variables, "nobs": moments_of_data(specification), "npar": q, "df": estimation.degrees_of_freedom}
-    out["objective"] = objective(estimation) / n
-    if estimation.h1 is not None:
-        test = chi_square(estimation)
-        out |= {"chisq": test.statistic, "pvalue": test.pvalue}
-        if estimation.baseline is not None:
-            out |= _psychonetrics_relative(estimation, test)
-        rmsea = rmsea_measures(test, n, estimation.data.ngroups)
-        out |= {name: rmsea[name] for name in ("rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.pvalue")}
-        out |= srmr_measures(estimation)
-    out |= {"aic.ll": index.aic(logl, q), "aic.ll2": index.aic_corrected(logl, q, n)}
-    out |= {"bic": index.bic(logl, q, n), "bic2": index.bic_adjusted(logl, q, n)}
-    for name, gamma in (("ebic.25", 0.25), ("ebic.5", 0.5), ("ebic.75", 0.75), ("ebic1", 1.0)):
-        out[name] = index.ebic(logl, q, n, variables, gamma)
-    if estimation.h1 is not None:
-        out |= {"aic.x": test.statistic - 2 * test.df, "aic.x2": test.statistic + 2 * q}
-    return out
-
-
-def _psychonetrics_relative(estimation: Estimation, test: ChiSquare) -> dict[str, float]:
-    assert estimation.baseline is not None
-    baseline = baseline_chi_square(estimation)
-    indices = relative_indices(test, baseline)
-    t, d, t0, d0 = test.statistic, test.df, baseline.statistic, baseline.df
-    return {
-        "baseline.chisq": t0,
-        "baseline.npar": estimation.baseline.build.free,
-        "baseline.df": d0,
-        "baseline.pvalue": baseline.pvalue,
-        "nfi": indices["nfi"],
-        "pnfi": indices["pnfi"],
-        "tli": indices["nnfi"],
-        "nnfi": indices["nnfi"],
-        "rfi": indices["rfi"],
-        "ifi": indices["ifi"],
-        "rni": indices["rni"],
-        "cfi": index.cfi(t, d, t0, d0),
-    }
+def _short(measures: Measures, suffix: str) -> Measures:
+    """The same with a suffix, without the constants that lavaan prints once (levels and hypotheses)."""
+    return {name + suffix: value for name, value in measures.items() if not name.endswith((".level", ".h0"))}

@@ -1,0 +1,112 @@
+"""Scaling factors that correct likelihood-ratio tests for non-normality (Yuan & Bentler 2000; Asparouhov & Muthen 2005)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.estimation import Estimation, Fitted
+from mlsem_jax.inference._vcov import information, invert, scores
+from mlsem_jax.likelihood import moments_and_jacobian
+from mlsem_jax.models import Specification
+from mlsem_jax.numerics import float64
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """c = trace(A^-1 B) / q of a model with q parameters: A its information, B the sum of cluster score outer products.
+
+    1 under normality, larger for heavy tails. q * c is the trace itself, which differences are taken of.
+    """
+
+    factor: float
+    q: int
+
+
+def difference(smaller: Scaling, larger: Scaling) -> float:
+    """Scaling factor of the likelihood-ratio test of `smaller` within `larger`; NaN without degrees of freedom."""
+    df = larger.q - smaller.q
+    return (larger.q * larger.factor - smaller.q * smaller.factor) / df if df else float("nan")
+
+
+@float64
+def h1_scaling(estimation: Estimation) -> Scaling:
+    """Over the moments of h1 that are not moments of fixed covariates."""
+    h1 = _h1(estimation)
+    keep = free_of_covariates(h1, estimation.model.build.specification)
+    s = scores(h1, estimation)[:, keep]
+    a = information(h1, estimation, _kind(estimation))[np.ix_(keep, keep)]
+    return Scaling(_trace(invert(a), s) / len(keep), len(keep))
+
+
+@float64
+def model_scaling(fitted: Fitted, estimation: Estimation) -> Scaling:
+    """Of a fitted model or the baseline.
+
+    yuan.bentler.mplus takes A as the model's own information. yuan.bentler carries that of the unrestricted moments, taken at
+    the model's, to the parameters, so that the curvature of the model in its parameters has no part in it.
+    """
+    nonlinear = sum(c.op == "==" for c in fitted.build.nonlinear)
+    q = fitted.build.free - nonlinear
+    if not q:
+        return Scaling(1.0, 0)
+    if estimation.options.test == "yuan.bentler":
+        a = _information_of_moments(fitted, estimation)
+    else:
+        a = information(fitted, estimation, _kind(estimation))
+    return Scaling(_trace(invert(a, fitted.maximum.jacobian), scores(fitted, estimation)) / q, q)
+
+
+def free_of_covariates(h1: Fitted, specification: Specification) -> np.ndarray:
+    """Places in h1's theta of the moments that are not moments among fixed covariates of their level."""
+    out = []
+    for row, i in zip(h1.build.specification.parameters, h1.build.index, strict=True):
+        fixed = specification.level(row.level).covariates
+        if i >= 0 and not (row.lhs in fixed and (row.op == "~1" or row.rhs in fixed)):
+            out.append(i)
+    return np.array(out, int)
+
+
+def moments_as_theta(h1: Fitted, within_cov: np.ndarray, between_cov: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Moments by group, (G, p, p, ...) and (G, p, ...), as elements of h1's theta: (q1, ...)."""
+    place = {name: i for i, name in enumerate(h1.build.specification.variables)}
+    out = np.zeros((h1.build.free, *mean.shape[2:]))
+    for row, i in zip(h1.build.specification.parameters, h1.build.index, strict=True):
+        if i < 0:
+            continue
+        g, left = row.group - 1, place[row.lhs]
+        if row.op == "~1":
+            out[i] = mean[g, left]
+        else:
+            out[i] = (within_cov if row.level == 1 else between_cov)[g, left, place[row.rhs]]
+    return out
+
+
+def _information_of_moments(fitted: Fitted, estimation: Estimation) -> np.ndarray:
+    """D' A1 D (q, q): information of the unrestricted moments at the model's, D their derivatives in theta."""
+    h1, m = _h1(estimation), fitted.moments
+    at = moments_as_theta(h1, m.within_cov, m.between_cov, m.mean)
+    expected = _kind(estimation) == "expected"
+    a = h1.problem.expected(at) if expected else h1.problem.observed(at)
+    jacobian = moments_and_jacobian(fitted.problem.structure, jnp.asarray(fitted.problem.full(fitted.theta)))[1]
+    parts = (np.asarray(x) for x in (jacobian.within_cov, jacobian.between_cov, jacobian.mean))
+    d = moments_as_theta(h1, *parts)[:, : fitted.problem.q]
+    return d.T @ a @ d
+
+
+def _kind(estimation: Estimation) -> str:
+    return "expected" if estimation.options.information == "expected" else "observed"
+
+
+def _trace(inverse: np.ndarray, s: np.ndarray) -> float:
+    """trace(A^-1 S'S) without forming the product."""
+    return float(np.einsum("ij,ij->", s @ inverse, s))
+
+
+def _h1(estimation: Estimation) -> Fitted:
+    if estimation.h1 is None:
+        raise ModelError("A scaled test needs the unrestricted model: fit with h1=True.")
+    return estimation.h1
