@@ -63,16 +63,21 @@ def settings(dtype, decrement: float | None = None, iterations: int = 300, round
     )
 
 
-def scaled_inverse(information: Array, damping: Array) -> tuple[Array, Array]:
-    """Inverse (q, q) of I + damping diag I, and the smallest relative pivot; directions with a zero diagonal are left out."""
+def scaled_inverse(information: Array, damping: Array | float | None = None) -> tuple[Array, Array, Array]:
+    """Inverse (q, q) of I + damping diag I; the smallest relative pivot; and the smallest 1 / diag of the inverse after scaling
+    to unit diagonal, which bounds the smallest eigenvalue from above (and q times it from below).
+
+    Directions with a zero diagonal are left out: the inverse is zero there. A damping of None is exactly none, otherwise a
+    ridge is added that keeps flat directions finite and slows steps only where the condition number exceeds its inverse.
+    """
     diagonal = jnp.diagonal(information)
     empty = diagonal <= 0
     scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
-    # the ridge keeps flat directions finite; it slows steps only where the condition number exceeds its inverse
-    ridge = 50 * len(information) * jnp.finfo(information.dtype).eps
-    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 1.0, damping + ridge))
+    added = 0.0 if damping is None else damping + 50 * len(information) * jnp.finfo(information.dtype).eps
+    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 1.0, added))
     inverse, _, pivot = sweep(scaled)
-    return inverse * scale[:, None] * scale[None, :], pivot
+    least = 1.0 / jnp.max(jnp.abs(jnp.diagonal(inverse)), initial=1e-30)
+    return inverse * scale[:, None] * scale[None, :], pivot, least
 
 
 def _start(structure: Structure, statistics: Statistics, theta: Array) -> Climb:
@@ -100,7 +105,7 @@ def _start(structure: Structure, statistics: Statistics, theta: Array) -> Climb:
 def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
     """One trial step, accepted or not."""
     curvature = jnp.where(c.exact, c.information, c.metric)
-    inverse, _ = scaled_inverse(curvature, c.damping)
+    inverse, _, _ = scaled_inverse(curvature, c.damping)
     step = inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     there = evaluate(structure, c.theta + step, statistics)
@@ -145,10 +150,10 @@ def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, 
 def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
     """Observed information at theta; done if the decrement by it is small, otherwise the next inner search's curvature."""
     information = observed_information(structure, c.theta, statistics)
-    inverse, pivot = scaled_inverse(information, jnp.zeros((), information.dtype))
+    inverse, pivot, least = scaled_inverse(information, 0.0)
     held = jnp.diagonal(c.metric) <= 0
     known = jnp.all(jnp.isfinite(information)) & jnp.all((jnp.diagonal(information) > 0) | held)
-    definite = known & (pivot > _singular(c))
+    definite = known & (pivot > 0) & (least > flat_below(information.dtype))
     decrement = jnp.where(definite, 0.5 * (c.gradient @ inverse @ c.gradient), c.decrement)
     flat = known & (pivot > -1e-6)
     ended = jnp.where(definite, int(Status.CONVERGED), jnp.where(flat, int(Status.NOT_IDENTIFIED), int(Status.STALLED)))
@@ -173,9 +178,9 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     )
 
 
-def _singular(c: Climb) -> Array:
-    """Relative pivots below this mean a direction without information."""
-    return 200 * len(c.theta) * jnp.finfo(c.theta.dtype).eps
+def flat_below(dtype) -> float:
+    """Eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat."""
+    return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
 
 
 def climb(structure: Structure, statistics: Statistics, theta: Float[Array, " q"], limits: Settings) -> Climb:
