@@ -96,7 +96,7 @@ class Fit:
 
     # -- moments
     def implied(self) -> dict[str, Any]:
-        """Model-implied moments: {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}, by group where there are several."""
+        """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups."""
         return report.moments_frames(self.estimation, inference.implied(self.estimation))
 
     def h1(self) -> dict[str, Any]:

@@ -2,6 +2,26 @@
 
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
+from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied
+from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
 from mlsem_jax.inference._vcov import information, invert, scores, vcov_natural, vcov_theta
 
-__all__ = ["Convention", "Estimates", "estimates", "fit_measures", "information", "invert", "scores", "vcov_natural", "vcov_theta"]
+__all__ = [
+    "Convention",
+    "Estimates",
+    "LevelMoments",
+    "Standardization",
+    "Standardized",
+    "estimates",
+    "fit_measures",
+    "h1",
+    "icc",
+    "implied",
+    "information",
+    "invert",
+    "rsquare",
+    "scores",
+    "standardized",
+    "vcov_natural",
+    "vcov_theta",
+]

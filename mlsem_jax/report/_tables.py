@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import Estimates
+from mlsem_jax.inference import Estimates, Standardized
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +38,25 @@ def parameter_table(estimation: Estimation, estimates: Estimates, level: float =
         for row, index in zip(specification.parameters, estimation.model.build.index, strict=True)
     ]
     rows += [
-        dict(lhs=d.name, op=":=", rhs=d.text or str(d.expression), block=0, level=0, group=0, label=d.name, free=0, exo=0)
+        dict(
+            lhs=d.name, op=":=", rhs=d.text or str(d.expression), block=0, level=0, group=0, label=d.name, free=0, exo=0
+        )
         for d in specification.definitions
     ]
     table = pd.DataFrame(rows)
     table["est"] = np.concatenate([estimates.values, estimates.defined])
     table["se"] = np.concatenate([estimates.se, estimates.defined_se])
     return add_tests(table, level)
+
+
+def standardized_table(table: pd.DataFrame, standardized: Standardized, level: float = 0.95) -> pd.DataFrame:
+    """The rows of a parameter table with their standardized estimates and tests of these.
+
+    z and pvalue are NaN for rows without sampling variation, such as a factor's own standardized variance.
+    """
+    out = table[["lhs", "op", "rhs", "block", "level", "group", "label"]].copy()
+    out["est.std"], out["se"] = standardized.values, standardized.se
+    return add_tests(out, level, "est.std")
 
 
 def add_tests(table: pd.DataFrame, level: float, estimate: str = "est") -> pd.DataFrame:

@@ -1,0 +1,179 @@
+"""The model matrices of one level and group as NumPy arrays, and the closed-form derivatives of the moments in their elements.
+
+Automatic differentiation gives the same numbers (a test holds them equal), but would have to be compiled anew for every
+number of parameters: with these forms indices, residuals and standardized solutions cost milliseconds from the first call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax.models import KINDS, Covariance, Filled, Moments, Structure
+
+
+@dataclass(frozen=True, eq=False)
+class LevelMatrices:
+    """nu (p,), alpha (m,), lambda_ (p, m), beta (m, m), psi (m, m), theta (p, p) of one level and group at some estimates.
+
+    paths (p, m) = Lambda (I - B)^-1; eta_cov (m, m), eta_mean (m,): moments of eta.
+    """
+
+    nu: np.ndarray
+    alpha: np.ndarray
+    lambda_: np.ndarray
+    beta: np.ndarray
+    psi: np.ndarray
+    theta: np.ndarray
+    total: np.ndarray
+    eta_cov: np.ndarray
+    eta_mean: np.ndarray
+
+    @property
+    def paths(self) -> np.ndarray:
+        return self.lambda_ @ self.total
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Model-implied covariance of the observed variables (p, p); zero rows for those that the level does not have."""
+        return self.lambda_ @ self.eta_cov @ self.lambda_.T + self.theta
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.nu + self.lambda_ @ self.eta_mean
+
+
+def fill(filled: Filled, natural: np.ndarray, group: int) -> np.ndarray:
+    """One group's matrix with its free elements taken from the natural parameters."""
+    index, base = np.asarray(filled.index)[group], np.asarray(filled.base)[group]
+    return np.where(index >= 0, natural[np.maximum(index, 0)], base) if len(natural) else base.copy()
+
+
+def kinds_of(structure: Structure, level: int) -> tuple[str, str]:
+    """The parametrisation of Psi and Theta of a level."""
+    k = structure.kinds
+    if k is None:
+        return "cov", "cov"
+    psi, theta = (k.within_psi, k.within_theta) if level == 1 else (k.between_psi, k.between_theta)
+    return KINDS[int(psi)], KINDS[int(theta)]
+
+
+def covariance(block: Covariance, kind: str, natural: np.ndarray, group: int) -> np.ndarray:
+    """The covariance matrix of a block under its parametrisation; see models.Covariance."""
+    core = fill(block.core, natural, group)
+    if kind == "cov" or block.scale is None:
+        return core
+    if kind == "chol":
+        return core @ core.T
+    scale, eye = fill(block.scale, natural, group), np.eye(len(core))
+    inner = {"prec": lambda: np.linalg.inv(core), "ggm": lambda: np.linalg.inv(eye - core), "cor": lambda: eye + core}
+    return np.outer(scale, scale) * inner[kind]()
+
+
+def level_matrices(structure: Structure, natural: np.ndarray, level: int, group: int) -> LevelMatrices:
+    """The matrices of a level (1 or 2) and group (from 0) at the natural parameters (k,)."""
+    block = structure.within if level == 1 else structure.between
+    psi_kind, theta_kind = kinds_of(structure, level)
+    nu, alpha, lambda_, beta = (fill(f, natural, group) for f in (block.nu, block.alpha, block.lambda_, block.beta))
+    psi = covariance(block.psi, psi_kind, natural, group)
+    theta = covariance(block.theta, theta_kind, natural, group)
+    total = np.linalg.inv(np.eye(len(beta)) - beta)
+    return LevelMatrices(nu, alpha, lambda_, beta, psi, theta, total, total @ psi @ total.T, total @ alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Derivatives in t elements of the matrices of one level and group: d Sigma = left right' + right left' and d mean,
+    each (t, p); the same of eta, (t, m). index (t,): the natural parameter of each element.
+    """
+
+    index: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    mean: np.ndarray
+    eta_left: np.ndarray
+    eta_right: np.ndarray
+
+    @staticmethod
+    def join(parts: list[Directions]) -> Directions:
+        return Directions(*(np.concatenate([getattr(p, f) for p in parts]) for f in Directions.__dataclass_fields__))
+
+
+def directions(structure: Structure, natural: np.ndarray, level: int, group: int) -> Directions:
+    """All free elements of a level and group. Every element changes the covariance matrices by a symmetrised rank-one term."""
+    x = level_matrices(structure, natural, level, group)
+    block = structure.within if level == 1 else structure.between
+    psi_kind, theta_kind = kinds_of(structure, level)
+    p, m = x.lambda_.shape
+    paths, through = x.paths, x.lambda_ @ x.eta_cov
+
+    def spots(filled: Filled) -> tuple[np.ndarray, ...]:
+        index = np.asarray(filled.index)[group]
+        at = np.nonzero(index >= 0)
+        return (index[at], *at)
+
+    def part(index, left=None, right=None, mean=None, eta_left=None, eta_right=None) -> Directions:
+        t = len(index)
+        zero_p, zero_m = np.zeros((t, p)), np.zeros((t, m))
+        given = [zero_p if a is None else a for a in (left, right, mean)]
+        return Directions(index, *given, *(zero_m if a is None else a for a in (eta_left, eta_right)))
+
+    k, i = spots(block.nu)
+    parts = [part(k, mean=np.eye(p)[i])]
+    k, i = spots(block.alpha)
+    parts.append(part(k, mean=paths.T[i]))
+    k, i, j = spots(block.lambda_)
+    parts.append(part(k, np.eye(p)[i], through.T[j], np.eye(p)[i] * x.eta_mean[j, None]))
+    k, i, j = spots(block.beta)
+    parts.append(part(k, paths.T[i], through.T[j], paths.T[i] * x.eta_mean[j, None], x.total.T[i], x.eta_cov[j]))
+    for k, left, right in covariance_directions(block.psi, psi_kind, natural, group):
+        eta_left, eta_right = left @ x.total.T, right @ x.total.T
+        parts.append(part(k, eta_left @ x.lambda_.T, eta_right @ x.lambda_.T, None, eta_left, eta_right))
+    parts += [part(k, left, right) for k, left, right in covariance_directions(block.theta, theta_kind, natural, group)]
+    return Directions.join(parts)
+
+
+def covariance_directions(
+    block: Covariance, kind: str, natural: np.ndarray, group: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(natural parameter, left, right) of the free elements of a covariance block: d Sigma = left right' + right left'."""
+    index = np.asarray(block.core.index)[group]
+    i, j = np.nonzero(index >= 0)
+    k, eye = index[i, j], np.eye(len(index))
+    if kind == "cov" or block.scale is None:
+        return [(k, eye[i] / 2, eye[j])]  # both triangles are in the list, so half of each
+    core = fill(block.core, natural, group)
+    if kind == "chol":
+        return [(k, eye[i], core.T[j])]
+    scale = fill(block.scale, natural, group)
+    inner = covariance(block, kind, natural, group)  # D P D
+    if kind == "prec":
+        return [(k, -inner[i] / 2, inner[j])]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unscaled = np.where(scale != 0, inner / np.where(scale != 0, scale, 1.0), 0.0)  # D P
+    sides = {"ggm": (unscaled.T[i] / 2, unscaled.T[j]), "cor": (scale[i, None] * eye[i] / 2, scale[j, None] * eye[j])}
+    scales = np.asarray(block.scale.index)[group]
+    (s,) = np.nonzero(scales >= 0)
+    return [(k, *sides[kind]), (scales[s], eye[s], unscaled.T[s])]
+
+
+def moment_jacobian(structure: Structure, natural: np.ndarray) -> Moments:
+    """Derivatives of the moments in the natural parameters along a last axis: within_cov (G, p, p, k), within_mean (G, p, k)."""
+    groups, p, k = *np.shape(structure.within.nu.base), len(natural)
+    out = Moments(*(np.zeros((groups, p, p, k)) for _ in range(2)), *(np.zeros((groups, p, k)) for _ in range(2)))
+    for g in range(groups):
+        for level, cov, mean in ((1, out.within_cov, out.within_mean), (2, out.between_cov, out.between_mean)):
+            d = directions(structure, natural, level, g)
+            product = np.einsum("ti,tj->tij", d.left, d.right)
+            # several elements may be one parameter
+            by_parameter = np.zeros((k, p, p))
+            np.add.at(by_parameter, d.index, product + product.swapaxes(1, 2))
+            cov[g] = np.moveaxis(by_parameter, 0, -1)
+            in_mean = np.zeros((k, p))
+            np.add.at(in_mean, d.index, d.mean)
+            mean[g] = in_mean.T
+    return out
+
+
+__all__ = ["Directions", "LevelMatrices", "directions", "level_matrices", "moment_jacobian"]

@@ -1,0 +1,214 @@
+"""Standardized solution and explained variance: closed-form values and delta-method standard errors.
+
+Every standardized row is value * product of standard deviations to some power; its relative derivatives are those of the
+model-implied variances, which _matrices has in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.estimation import exogenous as exogenous_variables
+from mlsem_jax.inference._estimates import row_values
+from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices
+from mlsem_jax.inference._vcov import vcov_natural
+from mlsem_jax.models import Parameter, Specification, members, values_by_label
+from mlsem_jax.numerics import float64
+
+Standardization = Literal["std.all", "std.lv", "std.nox"]
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """values, se (rows + defined,): standardized estimates of every row of the table, then of the `:=` quantities.
+
+    se is 0 for rows that no free parameter moves.
+    """
+
+    values: np.ndarray
+    se: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """Variances that rows of a level and group are divided by, by name, with their derivatives (k,) in the natural parameters.
+
+    total: model-implied variance; residual: the diagonal of Psi (or Theta). Names that are left alone are absent.
+    """
+
+    total: dict[str, tuple[float, np.ndarray]]
+    residual: dict[str, tuple[float, np.ndarray]]
+
+
+@float64
+def standardized(estimation: Estimation, kind: Standardization = "std.all") -> Standardized:
+    """Standardize with the variances of each row's own level and group (Bollen 1989, p. 349).
+
+    std.all: all variables; std.lv: only latent ones; std.nox: all but exogenous observed ones. Elements of matrices that are
+    parametrised otherwise than by covariances (partial correlations, standard deviations, Cholesky factors) stay as they are.
+    NaN where a variance to divide by is negative, as in an improper solution.
+    """
+    kinds = get_args(Standardization)
+    if kind not in kinds:
+        raise ModelError(f"There is no standardization {kind!r}; there are {', '.join(kinds)}.{nearest(kind, kinds)}")
+    build = estimation.model.build
+    rows = build.specification.parameters
+    values, jacobian = standardize_rows(estimation, rows, row_values(estimation), kind)
+    free = np.flatnonzero(build.index >= 0)
+    # the standardized value also moves with the parameter itself
+    unit, _ = standardize_rows(estimation, rows, np.ones(len(rows)), kind)
+    jacobian[free, build.index[free]] += unit[free]
+    defined, defined_jacobian = _defined(estimation, values, jacobian)
+    values, jacobian = np.concatenate([values, defined]), np.concatenate([jacobian, defined_jacobian])
+    return Standardized(values, _standard_errors(jacobian, vcov_natural(estimation)))
+
+
+def standardize_rows(
+    estimation: Estimation, rows: Sequence[Parameter], raw: np.ndarray, kind: Standardization
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standardized values (rows,) of raw ones at the estimates, and their derivatives (rows, k) through the variances alone."""
+    specification, k = estimation.model.build.specification, len(estimation.model.natural)
+    values, jacobian = np.empty(len(rows)), np.zeros((len(rows), k))
+    scales: dict[tuple[int, int], Scales] = {}
+    for i, (row, value) in enumerate(zip(rows, raw, strict=True)):
+        where = (row.level, row.group)
+        if where not in scales:
+            scales[where] = scales_of(estimation, *where, standardizes(specification, row.level, kind))
+        factor, relative = _factor(row, specification, scales[where])
+        values[i], jacobian[i] = value * factor, value * factor * relative
+    return values, jacobian
+
+
+def standardizes(specification: Specification, level: int, kind: Standardization) -> Callable[[str], bool]:
+    """Which variables of a level a kind of standardization gives unit variance."""
+    if kind == "std.all":
+        return lambda name: True
+    observed = set(specification.level(level).observed)
+    if kind == "std.lv":
+        return lambda name: name not in observed
+    left_alone = set(exogenous_variables(specification, level)) | set(specification.level(level).covariates)
+    return lambda name: name not in left_alone
+
+
+def scales_of(estimation: Estimation, level: int, group: int, wanted: Callable[[str], bool] = bool) -> Scales:
+    """What the rows of a level (1, 2) and group (from 1) are standardized by, for the variables that are wanted."""
+    build, natural = estimation.model.build, estimation.model.natural
+    specification, structure = build.specification, build.structure
+    block = structure.within if level == 1 else structure.between
+    x = level_matrices(structure, natural, level, group - 1)
+    d = directions(structure, natural, level, group - 1)
+    total = _by_parameter(d.index, 2 * d.left * d.right, len(natural))
+    eta_total = _by_parameter(d.index, 2 * d.eta_left * d.eta_right, len(natural))
+    kinds = kinds_of(structure, level)
+    psi, theta = (
+        _by_parameter(
+            np.concatenate([index for index, _, _ in parts]),
+            np.concatenate([2 * left * right for _, left, right in parts]),
+            len(natural),
+        )
+        for parts in (
+            covariance_directions(part, kind, natural, group - 1)
+            for part, kind in zip((block.psi, block.theta), kinds, strict=True)
+        )
+    )
+    out, names = Scales({}, {}), members(specification, level)
+    for i, name in enumerate(specification.variables):
+        if name in specification.level(level).observed and name not in names and wanted(name):
+            out.total[name] = (x.cov[i, i], total[:, i])
+            out.residual[name] = (x.theta[i, i], theta[:, i])
+    for i, name in enumerate(names):
+        if wanted(name):
+            out.total[name] = (x.eta_cov[i, i], eta_total[:, i])
+            out.residual[name] = (x.psi[i, i], psi[:, i])
+    return out
+
+
+def _by_parameter(index: np.ndarray, derivatives: np.ndarray, k: int) -> np.ndarray:
+    out = np.zeros((k, derivatives.shape[1]))
+    np.add.at(out, index, derivatives)
+    return out
+
+
+def _factor(row: Parameter, specification: Specification, scales: Scales) -> tuple[float, np.ndarray | float]:
+    """What a row is multiplied by, and the derivatives (k,) of its logarithm."""
+    if row.cell is not None and row.cell.matrix in ("psi", "theta", "psi_scale", "theta_scale"):
+        block = specification.level(row.level)
+        kind = block.psi_kind if row.cell.matrix.startswith("psi") else block.theta_kind
+        if kind not in (None, "cov"):
+            return 1.0, 0.0
+    if row.op == "~~":
+        source, power = (scales.total, -1.0) if row.lhs == row.rhs else (scales.residual, -0.5)
+        names = {row.lhs: power, row.rhs: power}
+    elif row.op == "~1":
+        source, names = scales.total, {row.lhs: -0.5}
+    else:
+        cause, effect = (row.lhs, row.rhs) if row.op == "=~" else (row.rhs, row.lhs)
+        source, names = scales.total, {cause: 0.5, effect: -0.5}
+    factor, relative = 1.0, 0.0
+    for name, power in names.items():
+        if name in source:
+            variance, derivatives = source[name]
+            if source is scales.residual:
+                variance, derivatives = abs(variance), derivatives * np.sign(variance)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                factor = factor * np.power(np.float64(variance), power)
+                relative = relative + power * derivatives / variance
+    return float(factor), relative
+
+
+def _defined(estimation: Estimation, values: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The `:=` quantities at standardized values, and their derivatives (d, k). A label shared by several rows means the first."""
+    build = estimation.model.build
+    definitions = build.specification.definitions
+    if not definitions:
+        return np.zeros(0), np.zeros((0, jacobian.shape[1]))
+    _, first = np.unique(build.index[build.index >= 0], return_index=True)
+    first = np.flatnonzero(build.index >= 0)[first]
+
+    def function(x):
+        named = values_by_label(x, build.labels, definitions)
+        return jnp.stack([jnp.asarray(named[d.name], x.dtype) for d in definitions])
+
+    x = jnp.asarray(values[first])
+    return np.asarray(function(x)), np.asarray(jax.jacfwd(function)(x)) @ jacobian[first]
+
+
+def _standard_errors(jacobian: np.ndarray, vcov: np.ndarray) -> np.ndarray:
+    """Delta-method standard errors (rows,) from derivatives (rows, k); 0 for rows that no free parameter moves."""
+    moving = np.any(jacobian != 0, axis=1)
+    out = np.zeros(len(jacobian))
+    variance = np.sum((jacobian[moving] @ vcov) * jacobian[moving], axis=1)
+    # a marker's loading times its own scale can cancel to rounding error
+    out[moving] = np.sqrt(np.maximum(variance, 0.0))
+    return out
+
+
+@float64
+def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """Share of explained variance of every endogenous variable, by group: one dictionary for within and one for between.
+
+    1 - residual / total variance; NaN where the residual variance is negative, for which no share exists.
+    """
+    specification = estimation.model.build.specification
+    out = []
+    for group in range(1, specification.ngroups + 1):
+        pair = []
+        for level in (1, 2):
+            rows = [r for r in specification.parameters if r.level == level and r.group == group]
+            explained = {r.rhs for r in rows if r.op == "=~"} | {r.lhs for r in rows if r.op == "~"}
+            scales = scales_of(estimation, level, group)
+            shares = {}
+            for name in (v for v in scales.total if v in explained):
+                residual, total = scales.residual[name][0], scales.total[name][0]
+                shares[name] = 1 - residual / total if residual >= 0 and total > 0 else np.nan
+            pair.append(shares)
+        out.append(tuple(pair))
+    return out

@@ -1,0 +1,45 @@
+"""Moments, residuals and intraclass correlations as labelled pandas objects, nested by group and level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference import LevelMoments
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+def by_group(estimation: Estimation, values: Sequence[T], convert: Callable[[T], Any] = lambda x: x) -> Any:
+    """The only value where there is one group, otherwise {group label: value}."""
+    labels = estimation.model.build.specification.groups
+    if not labels:
+        return convert(values[0])
+    return {label: convert(value) for label, value in zip(labels, values, strict=True)}
+
+
+def moments_frames(estimation: Estimation, values: Sequence[tuple[LevelMoments, LevelMoments]]) -> dict[str, Any]:
+    """{"within": {"cov": DataFrame, "mean": Series}, "between": {...}}, by group label where there are several groups."""
+
+    def both(pair: tuple[LevelMoments, LevelMoments]) -> dict[str, dict[str, Any]]:
+        return {"within": _one(pair[0]), "between": _one(pair[1])}
+
+    return by_group(estimation, values, both)
+
+
+def _one(moments: LevelMoments) -> dict[str, pd.DataFrame | pd.Series]:
+    import pandas as pd
+
+    names = list(moments.names)
+    return {"cov": pd.DataFrame(moments.cov, names, names), "mean": pd.Series(moments.mean, names, name="mean")}
+
+
+def icc_series(estimation: Estimation, values: Sequence[dict[str, float]]) -> Any:
+    """Series by variable, or {group label: Series}."""
+    import pandas as pd
+
+    return by_group(estimation, values, lambda one: pd.Series(one, name="icc", dtype=float))
