@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     fit.save(folder / "fit.json")
     fit.parameter_estimates(standardized=True).to_csv(folder / "estimates.csv", index=False)
-    fit.fit_measures().to_json(folder / "fit_measures.json", indent=1)
+    fit.fit_measures().to_json(folder / "fit_measures.json", indent=1, double_precision=15)
     say(f"Saved in {folder}:")
     print("  fit.json           the whole fit: ml.load(...) gives it back")
     print("  estimates.csv      one row per parameter")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsem_jax._version import __version__
-from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
+from mlsem_jax.report._blocks import Block, Estimates, Heading, Prose, Row, number
 from mlsem_jax.report._render_html import html
 from mlsem_jax.report._render_markup import latex, markdown
 from mlsem_jax.report._render_text import text
@@ -70,7 +70,9 @@ def summarise(
     """Put the summary of a fit together; the arguments say which optional parts it has."""
     table = fit.parameter_estimates(standardized=standardized or rsquare)
     blocks = header(fit, __version__)
-    if fit.estimation.h1 is not None or fit_measures:
+    if not fit.converged:
+        blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))
+    elif fit.estimation.h1 is not None or fit_measures:
         measures = fit.fit_measures()
         blocks += model_test(measures, fit.estimation.options.test)
         blocks += fit_blocks(measures) if fit_measures else []

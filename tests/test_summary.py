@@ -1,0 +1,173 @@
+"""Summaries: lavaan's layout, every format, and what a careful reader is told."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mlsem_jax as ml
+from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+
+SMALL = """
+level: 1
+  math =~ math1 + a*math2 + math3
+level: 2
+  math_b =~ math1 + a*math2 + c*math3
+c > 0.1
+twice := 2*a
+"""
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
+
+
+@pytest.fixture(scope="module")
+def grouped():
+    data = load_schools().assign(kind=lambda d: d.public.map({1: "public", 0: "private"}))
+    data.loc[3, "math1"] = np.nan
+    return ml.sem(SMALL, data, cluster="school", group="kind")
+
+
+def lines(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip().startswith(start)]
+
+
+def test_layout_is_lavaans(fit):
+    """Column edges and numbers as R's lavaan 0.6-14 prints them for the same model and data."""
+    text = str(fit.summary(fit_measures=True))
+    for line in (
+        "  Estimator                                         ML",
+        "  Number of model parameters                        37",
+        "  Number of clusters [school]                      100",
+        "  Degrees of freedom                                35",
+        "  Loglikelihood user model (H0)             -19168.485",
+        "  Bayesian (BIC)                             38622.314",
+        "  90 Percent confidence interval - upper         0.015",
+        "  SRMR (between covariance matrix)               0.041",
+        "  Standard errors                             Standard",
+        "Level 1 [within]:",
+        "Level 2 [school]:",
+        "                   Estimate  Std.Err  z-value  P(>|z|)",
+        "  math =~",
+        "    math1             1.000",
+        "    math2             0.882    0.026   33.720    0.000",
+        "    girl             -0.077    0.044   -1.750    0.080",
+        " .math ~~",
+        "   .achievement       0.192    0.039    4.948    0.000",
+    ):
+        assert line in text.splitlines(), line
+
+
+def test_sections_come_in_lavaans_order_at_each_level(fit):
+    text = str(fit.summary(rsquare=True))
+    titles = re.findall(
+        r"^(Level \d|Latent Variables|Regressions|Covariances|Intercepts|Variances|R-Square)", text, re.M
+    )
+    assert titles == [
+        *["Level 1", "Latent Variables", "Regressions", "Covariances", "Variances", "R-Square"],
+        *["Level 2", "Latent Variables", "Regressions", "Intercepts", "Variances", "R-Square"],
+    ]
+
+
+def test_optional_columns(fit):
+    plain, full = str(fit.summary()), str(fit.summary(ci=True, standardized=True))
+    assert "ci.lower" not in plain
+    assert "Std.all" not in plain
+    assert "Comparative Fit" not in plain
+    assert lines(full, "Estimate")[0].split()[-4:] == ["ci.lower", "ci.upper", "Std.lv", "Std.all"]
+    assert len(lines(full, "math2")[0].split()) == 9
+
+
+def test_standardized_and_rsquare_add_up(fit):
+    """R-square is one less the standardized residual variance, and both come from the table."""
+    summary = fit.summary(rsquare=True, standardized=True)
+    table = summary.to_dataframe()
+    row = table[(table.lhs == "math2") & (table.op == "~~") & (table.level == 1)]
+    shown = str(summary).split("R-Square:")[1]
+    assert float(lines(shown, "math2")[0].split()[1]) == pytest.approx(1 - row["std.all"].item(), abs=5.1e-4)
+
+
+def test_groups_labels_constraints_and_dropped_rows(grouped):
+    text = str(grouped.summary())
+    assert "Group 1 [public]:" in text
+    assert "Group 2 [private]:" in text
+    assert re.search(r"math2 +\(a\) ", text)
+    assert re.search(r"Number of observations +2234 +2235", text)
+    assert re.search(r"Rows dropped: missing values \(listwise\) +1", text)
+    assert re.search(r"Number of inequality constraints +1", text)
+    table = grouped.parameter_estimates()
+    slack = table.loc[(table.lhs == "math_b") & (table.rhs == "math3"), "est"].iloc[0] - 0.1
+    assert float(text.split("|Slack|")[1].splitlines()[1].split()[-1]) == pytest.approx(slack, abs=5.1e-4)
+    defined = text.split("Defined Parameters:")[1].splitlines()[2].split()
+    assert defined[0] == "twice"
+    assert float(defined[1]) == pytest.approx(2 * grouped.coef()["a"], abs=5.1e-4)
+
+
+def test_honest_numbers(fit):
+    text = str(fit.summary()).split("How this was estimated:")[1]
+    assert re.search(r"Divisor in RMSEA and BIC: rows +2235", text)
+    measures = fit.fit_measures()
+    shown = float(re.search(r"logl\(H1\) - logl\(H0\) +(\S+)", text)[1])
+    assert shown == pytest.approx(measures["unrestricted.logl"] - measures["logl"], rel=5e-3)
+    moments = fit.estimation.model.moments
+    smallest = np.linalg.eigvalsh(moments.within_cov[0][:8, :8])[0]
+    assert float(re.search(r"Sigma within +(\S+)", text)[1]) == pytest.approx(smallest, rel=5e-3)
+
+
+def test_a_failed_fit_prints_and_says_what_to_do():
+    with pytest.warns(ml.ConvergenceWarning):
+        fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school", iter_max=1)
+    text = str(fit.summary(fit_measures=True))
+    assert text.startswith("mlsem_jax")
+    assert "did NOT converge" in text.splitlines()[0]
+    assert fit.status.sentence[:40] in text
+    assert fit.status.advice.split(",")[0] in text
+    assert "Warnings:" in text
+
+
+def test_long_names_widen_the_column_and_are_not_cut():
+    long = "a_very_long_name_of_a_test"
+    data = load_schools().rename(columns={"math2": long})
+    fit = ml.sem(SMALL.replace("math2", long).replace("c > 0.1", ""), data, cluster="school")
+    text = str(fit.summary())
+    row, head = lines(text, long)[0], lines(text, "Estimate")[0]
+    assert f"{long} (a)" in row
+    assert len(row) == len(head)
+
+
+def test_html_is_self_contained_and_escaped(fit):
+    page = fit.summary(fit_measures=True)._repr_html_()
+    assert page.startswith("<div")
+    assert page.endswith("</div>")
+    assert "P(&gt;|z|)" in page
+    assert "<script" not in page
+    assert "http" not in page
+    assert page.count("<table>") == page.count("</table>") > 8
+
+
+def test_markdown_tables_are_regular(fit):
+    text = fit.summary(ci=True).to_markdown()
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(widths) == 1, table
+
+
+def test_latex_is_balanced_and_escaped(grouped):
+    text = grouped.summary(fit_measures=True).to_latex()
+    for environment in ("table", "tabular"):
+        assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") >= 5
+    assert r"math\_b" in text
+    assert not re.search(r"(?<!\\)_", text)
+    body = re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", text, re.S)
+    for columns, rows in body:
+        cells = {
+            len(re.findall(r"(?<!\\)&", r)) + 1 for r in rows.splitlines() if r.endswith(r"\\") and "multicol" not in r
+        }
+        assert cells == {len(columns)}
+
+
+def test_dataframe_is_the_parameter_table(fit):
+    pd.testing.assert_frame_equal(fit.summary().to_dataframe(), fit.parameter_estimates())
