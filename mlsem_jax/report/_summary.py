@@ -68,7 +68,7 @@ def summarise(
     modindices: bool = False,
 ) -> Summary:
     """Put the summary of a fit together; the arguments say which optional parts it has."""
-    table = fit.parameter_estimates(standardized=standardized or rsquare)
+    table = fit.parameter_estimates(standardized=standardized)
     blocks = header(fit, __version__)
     if not fit.converged:
         blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))

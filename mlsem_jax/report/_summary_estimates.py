@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax import inference
 from mlsem_jax.models import Parameter, Specification, values_by_label
 from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
 
@@ -44,6 +45,7 @@ def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: 
     heads = tuple(_HEADS[c] for c in columns)
     values = table[columns].to_numpy(float)
     values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint
+    explained = inference.rsquare(fit.estimation) if rsquare else []
     numbered = list(enumerate(specification.parameters))
     blocks: list[Block] = []
     for g in range(1, specification.ngroups + 1):
@@ -54,7 +56,7 @@ def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: 
             sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], values, heads)
             if sections:
                 blocks += [Heading(f"Level {level} [{_level_name(fit, level)}]"), *sections]
-                blocks += _rsquare(rows, table) if rsquare else []
+                blocks += _rsquare(explained[g - 1][level - 1]) if rsquare else []
     return [*blocks, *_defined(specification, values, heads), *_constraints(fit)]
 
 
@@ -118,15 +120,10 @@ def _format(values: np.ndarray) -> tuple[str, ...]:
     return tuple(number(v) for v in values)
 
 
-def _rsquare(rows: list[tuple[int, Parameter]], table: pd.DataFrame) -> list[Block]:
-    """One less the standardized residual variance of every explained variable."""
-    explained = {row.lhs for _, row in rows if row.op == "~"} | {row.rhs for _, row in rows if row.op == "=~"}
-    lines = []
-    for i, row in rows:
-        if row.op == "~~" and row.lhs == row.rhs and row.lhs in explained:
-            r2 = 1.0 - float(table["std.all"].iloc[i])
-            lines.append(Row(f"  {row.lhs}", (number(r2) if 0.0 <= r2 <= 1.0 else "NA",)))
-    return [Estimates("R-Square", ("Estimate",), tuple(lines))] if lines else []
+def _rsquare(shares: dict[str, float]) -> list[Block]:
+    """Share of explained variance; NA where a residual variance is negative."""
+    lines = tuple(Row(f"  {name}", (number(share) or "NA",)) for name, share in shares.items())
+    return [Estimates("R-Square", ("Estimate",), lines)] if lines else []
 
 
 def _defined(specification: Specification, values: np.ndarray, heads: tuple[str, ...]) -> list[Block]:

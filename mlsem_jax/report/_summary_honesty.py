@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsem_jax.inference import information
-from mlsem_jax.models import Parameter
+from mlsem_jax.inference import implied, information
 from mlsem_jax.report._blocks import Block, Facts, Prose, small
 
 if TYPE_CHECKING:
@@ -70,21 +69,5 @@ def smallest_information(fit: Fit) -> float:
 
 def smallest_eigenvalues(fit: Fit, level: int) -> list[float]:
     """Smallest eigenvalue of the implied covariance of a level's observed variables, by group."""
-    specification, moments = fit.specification, fit.estimation.model.moments
-    cov = np.asarray(moments.within_cov if level == 1 else moments.between_cov)
-    at = [specification.variables.index(name) for name in specification.level(level).observed]
-    if not at:
-        return []
-    blocks = [matrix[np.ix_(at, at)] for matrix in cov]
-    return [float(np.linalg.eigvalsh(b)[0]) if np.all(np.isfinite(b)) else np.nan for b in blocks]
-
-
-def improper_rows(fit: Fit) -> list[tuple[Parameter, float]]:
-    """Variances estimated below zero."""
-    values = fit.parameter_estimates()["est"].to_numpy(float)
-    rows = fit.specification.parameters
-    return [
-        (row, value)
-        for row, value in zip(rows, values[: len(rows)], strict=True)
-        if row.op == "~~" and row.lhs == row.rhs and value < 0
-    ]
+    blocks = [pair[level - 1].cov for pair in implied(fit.estimation)]
+    return [float(np.linalg.eigvalsh(b)[0]) if np.all(np.isfinite(b)) else np.nan for b in blocks if len(b)]
