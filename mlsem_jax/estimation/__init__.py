@@ -1,9 +1,10 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
-from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, make_statistics, refit
+from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, refit
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
 from mlsem_jax.estimation._starts import starting_values
@@ -16,6 +17,7 @@ __all__ = [
     "Fitted",
     "Maximum",
     "Problem",
+    "Reduction",
     "Start",
     "damped_step",
     "estimate_model",
@@ -29,9 +31,11 @@ __all__ = [
     "make_statistics",
     "maximise",
     "moments_of_data",
+    "patterns_of",
     "positive_definite",
     "refit",
     "saturated",
+    "slope_columns",
     "starting_values",
     "unstructured",
     "verified",

@@ -53,7 +53,9 @@ def bounds_of(made: Build, bounds: str | dict) -> list[tuple[int, float, bool, s
     kinds = {"none": (), "pos.var": (True, False), "pos.ov.var": (True,), "pos.lv.var": (False,)}
     out = []
     if isinstance(bounds, str) and bounds not in kinds:
-        raise ModelError(f"bounds={bounds!r} is not available. Allowed: {', '.join(map(repr, kinds))}, or a dictionary.")
+        raise ModelError(
+            f"bounds={bounds!r} is not available. Allowed: {', '.join(map(repr, kinds))}, or a dictionary."
+        )
     specification = made.specification
     for row, index in zip(specification.parameters, made.index, strict=True):
         if index < 0:
@@ -172,7 +174,12 @@ def maximise_constrained(
         step, multipliers = solved
         violation = _violation(residual, constraints.equality)
         promise = 0.5 * float(step @ curvature @ step)
-        entry = {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": np.abs(gradient).max(initial=0.0)}
+        entry = {
+            "iteration": iteration,
+            "loglik": value,
+            "decrement": promise,
+            "gradient": np.abs(gradient).max(initial=0.0),
+        }
         trace.append(entry | {"violation": violation})
         if report is not None:
             report(trace[-1])
@@ -187,7 +194,9 @@ def maximise_constrained(
         theta = moved
         value, gradient, metric = problem.evaluate(theta)
         residual, jacobian = constraints.evaluate(theta)
-    held = constraints.equality | ((residual < ACTIVE * np.maximum(np.linalg.norm(jacobian, axis=1), 1.0)) & (multipliers >= 0))
+    held = constraints.equality | (
+        (residual < ACTIVE * np.maximum(np.linalg.norm(jacobian, axis=1), 1.0)) & (multipliers >= 0)
+    )
     if status is Status.CONVERGED and np.any(held & ~constraints.equality):
         status = Status.BOUNDARY
     end = Maximum(theta, value, gradient, problem.observed(theta), True, promise, iteration, status, trace)
@@ -208,7 +217,10 @@ def _lagrangian(problem, constraints, theta, multipliers, jacobian, residual, me
     # curvature across the active constraints does not move the solution but keeps the subproblem convex
     active = jacobian[held]
     if np.linalg.eigvalsh(w)[0] <= 0 and len(active):
-        w = w + active.T @ active * (np.abs(np.linalg.eigvalsh(w)).max() / max(np.linalg.norm(active) ** 2, 1e-300)) * 10
+        w = (
+            w
+            + active.T @ active * (np.abs(np.linalg.eigvalsh(w)).max() / max(np.linalg.norm(active) ** 2, 1e-300)) * 10
+        )
     return w if np.linalg.eigvalsh(w)[0] > 0 else metric
 
 

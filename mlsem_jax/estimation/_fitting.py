@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from mlsem_jax._status import Status
@@ -12,32 +13,18 @@ from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._constrained import constraints_of, maximise_constrained
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._references import held, independence, saturated
 from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._reduction import Reduction, make_statistics
+from mlsem_jax.estimation._references import held, independence, saturated
 from mlsem_jax.estimation._scoring import Problem, maximise
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._verify import with_status
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import (
-    ClusterStatistics,
-    Statistics,
-    cluster_statistics,
-    pool_sizes,
-    reduce,
-    sample_moments,
-)
-
+from mlsem_jax.statistics import Statistics
 
 # natural parameters (k,) of a build, given unrestricted moments: (G, p, p), (G, p, p) and (G, p)
 Start = Callable[[Build, tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]
-
-
-def make_statistics(data: TwoLevelData) -> tuple[ClusterStatistics, Statistics]:
-    """Both layers of the statistics of complete data."""
-    clusters = cluster_statistics(data.values, data.cluster, data.group)
-    complete = reduce(clusters, max(len(data.group_labels), 1))
-    return clusters, Statistics(complete, pool_sizes(complete))
 
 
 def fit_unstructured(
@@ -70,21 +57,21 @@ def fit_build(
         maximum = maximise(problem, theta, newton=newton, iterations=iterations, report=report)
     else:
         maximum = maximise_constrained(problem, theta, constraints, iterations=iterations, report=report)
-    moments = Moments(*(np.asarray(x) for x in _leaves(made, maximum.theta)))
-    return Fitted(made, problem, maximum, moments)
+    return Fitted(made, problem, maximum, _moments(made, maximum.theta))
 
 
-def _leaves(made: Build, theta: np.ndarray):
+def _moments(made: Build, theta: np.ndarray) -> Moments:
     padded = np.concatenate([theta, np.zeros(made.structure.basis.shape[1] - len(theta))])
-    m = implied_moments(made.structure, padded)
-    return m.within_cov, m.between_cov, m.within_mean, m.between_mean
+    return jax.tree.map(np.asarray, implied_moments(made.structure, padded))
 
 
 def _safe_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
     """Take covariances out until the likelihood is finite, then solve for the means, in which it is quadratic."""
     rows, index = made.specification.parameters, made.index
     off = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.op == "~~" and row.lhs != row.rhs}
-    means = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")}
+    means = {
+        i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
+    }
     is_off = np.array([k in off for k in made.kept])
     for shrink in (1.0, 0.5, 0.0):
         trial = np.where(is_off, shrink * theta, theta)
@@ -106,13 +93,13 @@ def normal_log_likelihood(cov: np.ndarray, count: float) -> float:
     return -0.5 * count * (p * np.log(2 * np.pi) + np.linalg.slogdet(cov)[1] + p) if p else 0.0
 
 
-def covariates_log_likelihood(specification: Specification, exogenous: Moments, statistics: Statistics) -> float:
+def covariates_log_likelihood(specification: Specification, exogenous: Moments, reduction: Reduction) -> float:
     """Log-likelihood of the fixed covariates that exist at one level only, by group, at their sample moments."""
     place = {name: i for i, name in enumerate(specification.variables)}
     total = 0.0
     for level, cov, count in (
-        (1, exogenous.within_cov, statistics.complete.rows),
-        (2, exogenous.between_cov, statistics.complete.clusters),
+        (1, exogenous.within_cov, reduction.rows),
+        (2, exogenous.between_cov, reduction.counts),
     ):
         at = [place[v] for v in held(specification, level)]
         for g in range(specification.ngroups):
@@ -137,13 +124,11 @@ def estimate_model(
     place of the independence model. pad_to: width of the basis (see `build`).
     """
     options = options or FitOptions()
-    clusters, statistics = make_statistics(data)
+    reduction = make_statistics(specification, data)
+    statistics, sample = reduction.statistics, reduction.sample
     within_only = np.array([v in specification.within_only for v in specification.variables])
-    sample = sample_moments(statistics.complete, data.between_only, within_only)
     within, between, mean = sample
-    exogenous = Moments(
-        within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean)
-    )
+    exogenous = Moments(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     fitted_h1 = fitted_baseline = None
     bounded, notes = reference_exists(specification, data)
@@ -162,9 +147,9 @@ def estimate_model(
     )
     if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
         fitted_h1 = _restart(fitted_h1, model, statistics)
-    constant = covariates_log_likelihood(specification, exogenous, statistics)
+    constant = covariates_log_likelihood(specification, exogenous, reduction)
     return with_status(
-        Estimation(options, data, clusters, statistics, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
+        Estimation(options, data, reduction, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
     )
 
 
@@ -196,8 +181,10 @@ def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[bool, tuple[str, ...]]:
     """Whether the unrestricted likelihood has a maximum: each group needs more clusters than variables at level 2, and more
-    rows within clusters than variables at level 1. Where not, a sentence for the user.
+    rows within clusters than variables at level 1. Where not, a sentence for the user. Models with random slopes have none.
     """
+    if specification.slopes:
+        return False, ()
     p, count = len(specification.between.observed), np.bincount(data.group, minlength=data.ngroups)
     within = np.bincount(data.group[data.cluster], minlength=data.ngroups) - count
     if count.min() <= p:
@@ -217,7 +204,9 @@ def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[
 def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:
     """h1 again, from the moments of the restricted model, which is a point of h1: its maximum cannot be lower."""
     m = model.moments
-    again = fit_build(h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=_as_natural(h1.build, m))
+    again = fit_build(
+        h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=_as_natural(h1.build, m)
+    )
     return again if again.value > h1.value else h1
 
 
@@ -229,5 +218,7 @@ def _as_natural(made: Build, moments: Moments) -> np.ndarray:
         if i >= 0:
             cov = moments.within_cov if row.level == 1 else moments.between_cov
             left = place[row.lhs]
-            natural[i] = moments.mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
+            natural[i] = (
+                moments.mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
+            )
     return natural

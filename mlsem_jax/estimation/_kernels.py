@@ -12,6 +12,7 @@ log_likelihood = jax.jit(likelihood.log_likelihood)
 observed_information = jax.jit(likelihood.observed_information)
 expected_information = jax.jit(likelihood.expected_information)
 cluster_scores = jax.jit(likelihood.cluster_scores)
+pattern_scores = jax.jit(likelihood.pattern_scores)
 
 
 @jax.jit

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.models import Build, Moments
@@ -49,14 +50,22 @@ class Estimation:
 
     options: FitOptions
     data: TwoLevelData
-    clusters: ClusterStatistics
-    statistics: Statistics
+    reduction: Reduction
     exogenous: Moments
     model: Fitted
     h1: Fitted | None
     baseline: Fitted | None
     covariates_loglik: float
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def statistics(self) -> Statistics:
+        return self.reduction.statistics
+
+    @property
+    def clusters(self) -> ClusterStatistics | None:
+        """The cluster layer of the clusters without missing values."""
+        return self.reduction.clusters
 
     @property
     def npar(self) -> int:

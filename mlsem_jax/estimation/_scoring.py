@@ -62,10 +62,14 @@ class Problem:
         return float(kernels.log_likelihood(self.structure, self.full(theta), self.statistics))
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
-        return np.asarray(kernels.observed_information(self.structure, self.full(theta), self.statistics))[: self.q, : self.q]
+        return np.asarray(kernels.observed_information(self.structure, self.full(theta), self.statistics))[
+            : self.q, : self.q
+        ]
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
-        return np.asarray(kernels.expected_information(self.structure, self.full(theta), self.statistics))[: self.q, : self.q]
+        return np.asarray(kernels.expected_information(self.structure, self.full(theta), self.statistics))[
+            : self.q, : self.q
+        ]
 
 
 def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
@@ -117,7 +121,12 @@ def maximise(
                 curvature, use_hessian = hessian, True
         step = damped_step(curvature, gradient, damping)
         promise = 0.5 * float(gradient @ step)
-        entry = {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": np.abs(gradient).max(initial=0.0)}
+        entry = {
+            "iteration": iteration,
+            "loglik": value,
+            "decrement": promise,
+            "gradient": np.abs(gradient).max(initial=0.0),
+        }
         trace.append(entry)
         if report is not None:
             report(entry)
@@ -132,9 +141,13 @@ def maximise(
         value_new, gradient_new, metric_new = problem.evaluate(candidate)
         gained = value_new - value
         # rounding of the value itself bounds what a comparison can show
-        if np.isfinite(value_new) and np.all(np.isfinite(gradient_new)) and gained > 1e-4 * promise - 1e-13 * abs(value):
+        if (
+            np.isfinite(value_new)
+            and np.all(np.isfinite(gradient_new))
+            and gained > 1e-4 * promise - 1e-13 * abs(value)
+        ):
             theta, value, gradient, metric = candidate, value_new, gradient_new, metric_new
-            damping = 0.0 if damping < 1e-3 or gained > 1.5 * promise and damping < 0.1 else damping / 8
+            damping = 0.0 if damping < 1e-3 or (gained > 1.5 * promise and damping < 0.1) else damping / 8
             stalled = 0
             if not use_hessian:
                 hessian = None

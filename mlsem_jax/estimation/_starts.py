@@ -17,9 +17,15 @@ def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean:
     guesses: dict[int, list[float]] = {}
     for group in range(1, specification.ngroups + 1):
         for level, cov in ((1, within), (2, between)):
-            rows = [(r, i) for r, i in zip(specification.parameters, build.index, strict=True) if (r.level, r.group) == (level, group)]
+            rows = [
+                (r, i)
+                for r, i in zip(specification.parameters, build.index, strict=True)
+                if (r.level, r.group) == (level, group)
+            ]
             scale = np.sqrt(np.maximum(np.diag(within[group - 1]), np.diag(between[group - 1])))
-            guess = _level(specification, level, [r for r, _ in rows], make_definite(cov[group - 1], scale), mean[group - 1])
+            guess = _level(
+                specification, level, [r for r, _ in rows], make_definite(cov[group - 1], scale), mean[group - 1]
+            )
             for (row, index), value in zip(rows, guess, strict=True):
                 if index >= 0:
                     guesses.setdefault(index, []).append(value if row.start is None else row.start)
@@ -29,7 +35,9 @@ def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean:
     return natural
 
 
-def _level(specification: Specification, level: int, rows: list[Parameter], cov: np.ndarray, mean: np.ndarray) -> list[float]:
+def _level(
+    specification: Specification, level: int, rows: list[Parameter], cov: np.ndarray, mean: np.ndarray
+) -> list[float]:
     place = {name: i for i, name in enumerate(specification.variables)}
     latent = [v for v in specification.level(level).latent]
     loading, variance = _factors(rows, place, latent, cov)
@@ -61,7 +69,9 @@ def _factors(rows, place, latent, cov):
     """Loadings by (factor, indicator) and variances by factor, each factor on its own from its observed indicators."""
     loading: dict[tuple[str, str], float] = {}
     variance: dict[str, float] = dict.fromkeys(latent, 0.05)
-    fixed_variance = {r.lhs: r.value for r in rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value is not None}
+    fixed_variance = {
+        r.lhs: r.value for r in rows if r.op == "~~" and r.lhs == r.rhs and not r.free and r.value is not None
+    }
     for factor in latent:
         own = [row for row in rows if row.op == "=~" and row.lhs == factor]
         seen = [row for row in own if row.rhs in place and cov[place[row.rhs], place[row.rhs]] > 0]

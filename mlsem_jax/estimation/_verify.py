@@ -70,7 +70,11 @@ def improper_parameters(model: Fitted) -> list[str]:
         if index < 0 or row.op != "~~" or row.lhs != row.rhs or natural[index] >= 0:
             continue
         i = place.get(row.lhs)
-        size = 1.0 if i is None else max(moments.within_cov[row.group - 1, i, i], abs(moments.between_cov[row.group - 1, i, i]))
+        size = (
+            1.0
+            if i is None
+            else max(moments.within_cov[row.group - 1, i, i], abs(moments.between_cov[row.group - 1, i, i]))
+        )
         if natural[index] < -NEGATIVE * size:
             group = f", group {specification.groups[row.group - 1]}" if specification.groups else ""
             what = "residual variance" if row.lhs in place else "variance"

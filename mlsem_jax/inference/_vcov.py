@@ -5,17 +5,38 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import null_space
 
-from mlsem_jax.estimation import Estimation, Fitted
+from mlsem_jax.estimation import Estimation, Fitted, patterns_of, slope_columns
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.numerics import float64
 
 
 @float64
+def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.ndarray, np.ndarray]:
+    """Log-likelihood (J,) and score (J, q) of every cluster at the maximum of `fitted`, in the order of the data's clusters.
+
+    Joint log-likelihoods, covariates included; they sum to the log-likelihood and to its gradient in theta.
+    """
+    structure, padded, q = fitted.problem.structure, fitted.problem.full(fitted.theta), fitted.problem.q
+    reduction, data = estimation.reduction, estimation.data
+    value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, q))
+    if reduction.clusters is not None:
+        some, their = kernels.cluster_scores(structure, padded, reduction.clusters)
+        value[reduction.complete_codes] = np.asarray(some)
+        score[reduction.complete_codes] = np.asarray(their)[:, :q]
+    if len(reduction.pattern_codes):
+        which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
+        slopes = slope_columns(fitted.build.specification)
+        patterns = patterns_of(data, which, slopes, by_pair=True)
+        some, their = kernels.pattern_scores(structure, padded, patterns)
+        count = len(reduction.pattern_codes)
+        value[reduction.pattern_codes] = np.asarray(some)[:count]
+        score[reduction.pattern_codes] = np.asarray(their)[:count, :q]
+    return value, score
+
+
 def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
     """Score (J, q) of every cluster at the maximum of `fitted`: derivatives of its log-likelihood in theta."""
-    padded = fitted.problem.full(fitted.theta)
-    by_cluster = kernels.cluster_scores(fitted.problem.structure, padded, estimation.clusters)[1]
-    return np.asarray(by_cluster)[:, : fitted.problem.q]
+    return cluster_log_likelihoods(fitted, estimation)[1]
 
 
 @float64

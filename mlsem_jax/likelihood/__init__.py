@@ -1,6 +1,6 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
-from mlsem_jax.likelihood._complete import MomentGradient, complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
     cluster_scores,
@@ -11,11 +11,13 @@ from mlsem_jax.likelihood._evaluate import (
     moment_gradient,
     moments_and_jacobian,
     observed_information,
+    outer_product_information,
+    pattern_scores,
 )
+from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
 
 __all__ = [
     "Evaluation",
-    "MomentGradient",
     "cluster_scores",
     "complete_information",
     "complete_log_likelihood",
@@ -26,4 +28,8 @@ __all__ = [
     "moment_gradient",
     "moments_and_jacobian",
     "observed_information",
+    "outer_product_information",
+    "pattern_cluster_log_likelihood",
+    "pattern_log_likelihood",
+    "pattern_scores",
 ]

@@ -10,7 +10,6 @@ so -2 log L = (N - J) log|Sigma_W| + tr(Sigma_W^-1 W) + sum over clusters of log
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -18,14 +17,6 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import CompleteStatistics
-
-
-class MomentGradient(eqx.Module):
-    """Derivatives of the log-likelihood in Sigma_W (G, p, p), Sigma_B (G, p, p; both symmetric) and mu (G, p)."""
-
-    within_cov: Float[Array, "G p p"]
-    between_cov: Float[Array, "G p p"]
-    mean: Float[Array, "G p"]
 
 
 def _scaling(size: Array, between_only: Array) -> Array:
@@ -49,13 +40,13 @@ def _group(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
     g = 0.5 * (precision @ scatter @ precision - weight[:, None, None] * precision)
     between_gradient = jnp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
     mean_gradient = jnp.einsum("s,si,sij,sj->i", s.count, d, precision[1:], r)
-    return jnp.where(positive, value, -jnp.inf), MomentGradient(g.sum(0), between_gradient, mean_gradient)
+    return jnp.where(positive, value, -jnp.inf), Moments(g.sum(0), between_gradient, mean_gradient, mean_gradient)
 
 
 def complete_log_likelihood(
     moments: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics
-) -> tuple[Float[Array, " G"], MomentGradient]:
-    """Log-likelihood by group (G,), a sum over all rows with its 2 pi constant, and its gradient in the moments.
+) -> tuple[Float[Array, " G"], Moments]:
+    """Log-likelihood by group (G,), a sum over all rows with its 2 pi constant, and its derivatives in each of the moments.
 
     -inf where Sigma_W or some Sigma_W + n Sigma_B of a size in the data is not positive definite.
     """

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._complete import MomentGradient, complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
 from mlsem_jax.models import Moments, Structure
-from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics, Statistics
+from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics, PatternStatistics, Statistics
 
 
 class Evaluation(eqx.Module):
@@ -24,23 +25,27 @@ class Evaluation(eqx.Module):
     information: Float[Array, "q q"]
 
 
-def moment_gradient(moments: Moments, between_only: Array, statistics: Statistics) -> tuple[Array, MomentGradient]:
-    """Log-likelihood by group (G,) and its gradient in the moments, over all routes of the statistics."""
-    return complete_log_likelihood(moments, between_only, statistics.complete)
+def moment_gradient(moments: Moments, between_only: Array, statistics: Statistics) -> tuple[Array, Moments]:
+    """Log-likelihood (scalar) and its derivatives in each of the moments, over both routes of the statistics."""
+    value, gradient = jnp.zeros((), moments.within_cov.dtype), jax.tree.map(jnp.zeros_like, moments)
+    if statistics.complete is not None:
+        by_group, gradient = complete_log_likelihood(moments, between_only, statistics.complete)
+        value = jnp.sum(by_group)
+    if statistics.patterns is not None:
+        more, more_gradient = pattern_log_likelihood(moments, statistics.patterns)
+        value, gradient = value + more, jax.tree.map(jnp.add, gradient, more_gradient)
+    return value, gradient
 
 
 def log_likelihood(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, ""]:
     """Joint log-likelihood of all variables, sum over rows, natural log, 2 pi constant included. -inf outside its domain."""
-    return jnp.sum(moment_gradient(structure(theta), structure.between_only, statistics)[0])
+    return moment_gradient(structure(theta), structure.between_only, statistics)[0]
 
 
-def _chain(gradient: MomentGradient, jacobian: Moments) -> Array:
+def _chain(gradient: Moments, jacobian: Moments) -> Array:
     """Sum over groups and elements of d loglik/d moments times d moments/d theta: (q,)."""
-    return (
-        jnp.einsum("gij,gijq->q", gradient.within_cov, jacobian.within_cov)
-        + jnp.einsum("gij,gijq->q", gradient.between_cov, jacobian.between_cov)
-        + jnp.einsum("gi,giq->q", gradient.mean, jacobian.mean)
-    )
+    terms = jax.tree.map(lambda g, j: jnp.tensordot(g, j, g.ndim), gradient, jacobian)
+    return sum(jax.tree.leaves(terms))
 
 
 def moments_and_jacobian(structure: Structure, theta: Float[Array, " q"]) -> tuple[Moments, Moments]:
@@ -58,24 +63,30 @@ def evaluate(structure: Structure, theta: Float[Array, " q"], statistics: Statis
     """Value, gradient and the scoring metric (expected information with pooled cluster sizes) in one pass."""
     moments, jacobian = moments_and_jacobian(structure, theta)
     value, gradient = moment_gradient(moments, structure.between_only, statistics)
-    metric = complete_information(moments, jacobian, structure.between_only, statistics.metric)
-    return Evaluation(jnp.sum(value), _chain(gradient, jacobian), metric)
+    if statistics.metric is not None:
+        metric = complete_information(moments, jacobian, structure.between_only, statistics.metric)
+    else:
+        metric = outer_product_information(structure, theta, statistics.patterns)
+    return Evaluation(value, _chain(gradient, jacobian), metric)
 
 
 def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, " q"]:
     """Gradient (q,) of the log-likelihood: closed form in the moments, reverse mode through the structure."""
     moments, back = jax.vjp(structure, theta)
-    _, g = moment_gradient(moments, structure.between_only, statistics)
-    return back(Moments(g.within_cov, g.between_cov, g.mean, g.mean))[0]
+    return back(moment_gradient(moments, structure.between_only, statistics)[1])[0]
 
 
-def observed_information(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, "q q"]:
+def observed_information(
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics
+) -> Float[Array, "q q"]:
     """Minus the Hessian (q, q) of the log-likelihood: forward-mode derivative of the exact gradient."""
     hessian = jax.jacfwd(lambda t: gradient(structure, t, statistics))(theta)
     return -(hessian + hessian.T) / 2
 
 
-def expected_information(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, "q q"]:
+def expected_information(
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics
+) -> Float[Array, "q q"]:
     """Expected information (q, q) of complete data with the exact distribution of cluster sizes."""
     moments, jacobian = moments_and_jacobian(structure, theta)
     return complete_information(moments, jacobian, structure.between_only, statistics.complete)
@@ -112,3 +123,24 @@ def cluster_scores(
         return jnp.sum(value), _chain(g, jacobian)
 
     return jax.vmap(one)(clusters)
+
+
+def pattern_scores(
+    structure: Structure, theta: Float[Array, " q"], patterns: PatternStatistics
+) -> tuple[Float[Array, " L"], Float[Array, "L q"]]:
+    """Log-likelihood and score of every cluster of the pattern route, padding (zeros) included; needs statistics by pair."""
+
+    def by_cluster(t):
+        values = pattern_cluster_log_likelihood(structure(t), patterns).ravel()
+        return values, values
+
+    score, value = jax.jacfwd(by_cluster, has_aux=True)(theta)
+    return value, score
+
+
+def outer_product_information(
+    structure: Structure, theta: Float[Array, " q"], patterns: PatternStatistics
+) -> Float[Array, "q q"]:
+    """Sum over clusters of score outer products (Berndt, Hall, Hall & Hausman 1974): positive semidefinite for any model."""
+    score = pattern_scores(structure, theta, patterns)[1]
+    return score.T @ score

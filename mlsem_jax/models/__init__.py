@@ -12,6 +12,7 @@ from mlsem_jax.models._specification import (
     Kind,
     Level,
     Parameter,
+    Slope,
     Specification,
 )
 from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
@@ -36,6 +37,7 @@ __all__ = [
     "Name",
     "Number",
     "Parameter",
+    "Slope",
     "Specification",
     "Structure",
     "build",

@@ -67,6 +67,7 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         offset=offset,
         basis=basis,
         between_only=between_only,
+        slope_targets=_slope_targets(specification),
         kinds=None if set(kinds) == {None} else Kinds(*(np.array(KINDS.index(kind or "cov")) for kind in kinds)),
     )
     return Build(specification, structure, index, names, labels, values, kept, nonlinear)
@@ -115,13 +116,15 @@ def fixed_values(specification: Specification, exogenous: Moments | None) -> np.
 def _level(specification: Specification, level: int, index: np.ndarray, values: np.ndarray) -> LevelStructure:
     block, variables, groups = specification.level(level), specification.variables, specification.ngroups
     names = members(specification, level)
+    slopes = [slope.name for slope in specification.slopes] if level == 2 else []
+    variables = (*variables, *slopes)
     p, m = len(variables), len(names)
     shapes = {"nu": (p,), "alpha": (m,), "lambda": (p, m), "beta": (m, m), "psi": (m, m), "theta": (p, p)}
     shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
     where = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
     base = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
     for column, name in enumerate(names):
-        if name in block.observed:
+        if name in block.observed or name in slopes:
             base["lambda"][:, variables.index(name), column] = 1.0
     for row, free, value in zip(specification.parameters, index, values, strict=True):
         if row.level != level or row.cell is None:
@@ -148,6 +151,17 @@ def _level(specification: Specification, level: int, index: np.ndarray, values: 
         psi=Covariance(filled["psi"], filled["psi_scale"]),
         theta=Covariance(filled["theta"], filled["theta_scale"]),
     )
+
+
+def _slope_targets(specification: Specification) -> np.ndarray | None:
+    """The member of the within eta that each random slope explains, as rows of the identity; None without random slopes."""
+    if not specification.slopes:
+        return None
+    names = members(specification, 1)
+    out = np.zeros((len(specification.slopes), len(names)))
+    for i, slope in enumerate(specification.slopes):
+        out[i, names.index(slope.target)] = 1.0
+    return out
 
 
 def _absent_in_precision(index: np.ndarray, core: np.ndarray, scale: np.ndarray) -> None:

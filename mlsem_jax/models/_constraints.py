@@ -102,7 +102,9 @@ def solve_linear(
         size = np.abs(a[i, :k])
         if size.max(initial=0.0) < 1e-10:
             if abs(a[i, k]) > 1e-10:
-                raise ModelError(f"The constraint {constraints[i].text!r} contradicts the others: no values satisfy them.")
+                raise ModelError(
+                    f"The constraint {constraints[i].text!r} contradicts the others: no values satisfy them."
+                )
             continue
         candidates = np.flatnonzero(size > 1e-3 * size.max())
         pivot = int(candidates[-1])
@@ -117,7 +119,9 @@ def solve_linear(
     offset = np.zeros(k)
     for row in a:
         if np.abs(row[:k]).max(initial=0.0) > 1e-10:
-            pivot = next(i for i in pivots if abs(row[i] - 1.0) < 1e-12 and all(abs(row[j]) < 1e-12 for j in pivots if j != i))
+            pivot = next(
+                i for i in pivots if abs(row[i] - 1.0) < 1e-12 and all(abs(row[j]) < 1e-12 for j in pivots if j != i)
+            )
             basis[pivot] = -row[:k][kept]
             offset[pivot] = -row[k]
     return offset, basis, kept

@@ -39,5 +39,7 @@ def cell(specification: Specification, row: Parameter) -> Cell:
 
 def place(specification: Specification) -> Specification:
     """The same specification with a cell in every row; rows that have one keep it."""
-    rows = tuple(row if row.cell is not None else row.but(cell=cell(specification, row)) for row in specification.parameters)
+    rows = tuple(
+        row if row.cell is not None else row.but(cell=cell(specification, row)) for row in specification.parameters
+    )
     return specification.but(parameters=rows)

@@ -112,6 +112,15 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Slope:
+    """A random slope: `target ~ rv("name")*covariate` at level 1; `name` is a variable of level 2."""
+
+    name: str
+    target: str
+    covariate: str
+
+
+@dataclass(frozen=True)
 class Specification:
     """A complete two-level model: variables by level, parameter table, constraints, definitions.
 
@@ -143,6 +152,12 @@ class Specification:
     @property
     def within_only(self) -> tuple[str, ...]:
         return tuple(v for v in self.within.observed if v not in self.between.observed)
+
+    @property
+    def slopes(self) -> tuple[Slope, ...]:
+        """The random slopes in order of appearance, alike in all groups."""
+        found = (Slope(row.random, row.lhs, row.rhs) for row in self.parameters if row.random)
+        return tuple(dict.fromkeys(found))
 
     def level(self, level: int) -> Level:
         return self.within if level == 1 else self.between

@@ -71,12 +71,16 @@ class LevelStructure(eqx.Module):
     psi: Covariance
     theta: Covariance
 
+    def paths(self, natural: Array) -> Array:
+        """Lambda (I - B)^-1 (p, m): total effects of the residuals of eta on y, of one group (no group axis)."""
+        beta = self.beta(natural)
+        return self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
+
     def moments(self, natural: Array, psi_kind: Array | None, theta_kind: Array | None) -> tuple[Array, Array]:
         """Covariance (p, p) and mean (p,) of one group (no group axis): call it under vmap."""
-        beta = self.beta(natural)
-        if beta.shape[-1] == 0:  # no eta: an unstructured model
+        if self.beta.base.shape[-1] == 0:  # no eta: an unstructured model
             return self.theta(natural, theta_kind), self.nu(natural)
-        paths = self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
+        paths = self.paths(natural)
         cov = paths @ self.psi(natural, psi_kind) @ paths.T + self.theta(natural, theta_kind)
         return cov, self.nu(natural) + paths @ self.alpha(natural)
 
@@ -84,17 +88,21 @@ class LevelStructure(eqx.Module):
 class Moments(eqx.Module):
     """Model-implied moments by group. Variables that a level does not have are zero rows there.
 
-    within_cov, between_cov (G, p, p); within_mean, between_mean (G, p): the mean of y is their sum.
+    within_cov, between_cov (G, p, p); within_mean, between_mean (G, p): the mean of y is their sum. With r random slopes the
+    between moments have p + r rows, the slopes last, and directions (G, r, p) holds what one unit of slope times covariate adds
+    to y.
     """
 
     within_cov: Float[Array, "G p p"]
     between_cov: Float[Array, "G p p"]
     within_mean: Float[Array, "G p"]
     between_mean: Float[Array, "G p"]
+    directions: Float[Array, "G r p"] | None = None
 
     @property
     def mean(self) -> Float[Array, "G p"]:
-        return self.within_mean + self.between_mean
+        """Mean of y at covariates with random slopes of zero."""
+        return self.within_mean + self.between_mean[:, : self.within_mean.shape[1]]
 
 
 class Kinds(eqx.Module):
@@ -110,7 +118,8 @@ class Structure(eqx.Module):
     """A two-level model as arrays only: what every kernel of the library takes.
 
     natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints, and columns of zeros
-    pad q. between_only (p,) is 1 for variables that exist at level 2 only.
+    pad q. between_only (p,) is 1 for variables that exist at level 2 only. slope_targets (r, m): the member of the within eta
+    that each random slope explains, as a row of the identity; the between level then has p + r observed rows.
     """
 
     within: LevelStructure
@@ -119,6 +128,7 @@ class Structure(eqx.Module):
     basis: Float[Array, "k q"]
     between_only: Float[Array, " p"]
     kinds: Kinds | None = None
+    slope_targets: Float[Array, "r m"] | None = None
 
     def natural(self, theta: Float[Array, " q"]) -> Float[Array, " k"]:
         return self.offset + self.basis @ theta
@@ -132,4 +142,7 @@ class Structure(eqx.Module):
         )
         within_cov, within_mean = jax.vmap(lambda level: level.moments(natural, psi_w, theta_w))(self.within)
         between_cov, between_mean = jax.vmap(lambda level: level.moments(natural, psi_b, theta_b))(self.between)
-        return Moments(within_cov, between_cov, within_mean, between_mean)
+        directions = None
+        if self.slope_targets is not None:
+            directions = jax.vmap(lambda level: self.slope_targets @ level.paths(natural).T)(self.within)
+        return Moments(within_cov, between_cov, within_mean, between_mean, directions)

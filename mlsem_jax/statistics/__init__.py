@@ -10,6 +10,21 @@ from mlsem_jax.statistics._complete import (
     pool_sizes,
     reduce,
 )
+from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.statistics._statistics import Statistics
 
-__all__ = ["ClusterStatistics", "CompleteStatistics", "Statistics", "bucket", "cluster_statistics", "make_definite", "merge_clusters", "pool_sizes", "reduce", "sample_moments"]
+__all__ = [
+    "ClusterStatistics",
+    "CompleteStatistics",
+    "Statistics",
+    "bucket",
+    "cluster_statistics",
+    "make_definite",
+    "merge_clusters",
+    "pool_sizes",
+    "reduce",
+    "sample_moments",
+    "ClusterChunk",
+    "PatternStatistics",
+    "pattern_statistics",
+]

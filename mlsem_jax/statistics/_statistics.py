@@ -5,12 +5,17 @@ from __future__ import annotations
 import equinox as eqx
 
 from mlsem_jax.statistics._complete import CompleteStatistics
+from mlsem_jax.statistics._patterns import PatternStatistics
 
 
 class Statistics(eqx.Module):
-    """All that the likelihood needs. `metric` is `complete` with its distinct sizes pooled into a few representative ones:
-    good enough for the scaling matrix of a Fisher-scoring step, at a cost that does not grow with the number of sizes.
+    """All that the likelihood needs: clusters without missing values in `complete`, the others in `patterns`; the two
+    log-likelihoods add. Either may be None.
+
+    `metric`: cluster sizes of all clusters pooled into a few representative ones, for the scaling matrix of a scoring step at a
+    cost that does not grow with the number of sizes. None (random slopes): the outer product of cluster scores serves.
     """
 
-    complete: CompleteStatistics
-    metric: CompleteStatistics
+    complete: CompleteStatistics | None
+    metric: CompleteStatistics | None
+    patterns: PatternStatistics | None = None

@@ -1,0 +1,167 @@
+"""Starting values from the arrays alone: sample moments by analysis of variance and what each free element stands for.
+
+Traceable and free of LAPACK, so that every lane of a batch starts from its own data. Same ideas as `_starts`: factors by
+instrumental ratios of covariances, the rest at the moments; roles are read off the pattern of the matrices.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from mlsem_jax._typing import Array, Float
+from mlsem_jax.estimation._climb import scaled_inverse
+from mlsem_jax.likelihood import log_likelihood
+from mlsem_jax.models import Filled, LevelStructure, Structure
+from mlsem_jax.statistics import CompleteStatistics, Statistics
+
+
+def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
+    """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
+    within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
+        statistics.complete, structure.between_only, _absent(structure.between)
+    )
+    full = _natural(structure, within, between, mean, 1.0)
+    plain = _natural(structure, within, between, mean, 0.0)
+    candidates = [plain + share * (full - plain) for share in (1.0, 0.6, 0.3, 0.0)]
+    best = _to_theta(structure, candidates[-1])
+    for natural in reversed(candidates[:-1]):
+        theta = _to_theta(structure, natural)
+        best = jnp.where(jnp.isfinite(log_likelihood(structure, theta, statistics)), theta, best)
+    return best
+
+
+def _absent(level: LevelStructure) -> Array:
+    """(G, p) variables that do not exist at a level: no row of Lambda, no variance in Theta."""
+    in_lambda = jnp.any((level.lambda_.index >= 0) | (level.lambda_.base != 0), axis=2)
+    core = level.theta.core
+    in_theta = jnp.diagonal((core.index >= 0) | (core.base != 0), axis1=1, axis2=2)
+    if level.theta.scale is not None:
+        scale = level.theta.scale
+        scaled = (scale.index >= 0) | (scale.base != 0)
+        in_theta = in_theta & scaled | scaled & (scale.index >= 0)
+    return ~(in_lambda | in_theta)
+
+
+def _anova(s: CompleteStatistics, between_only: Array, within_only: Array) -> tuple[Array, Array, Array]:
+    """Within (p, p), between (p, p) covariance and mean (p,) of one group; see statistics.sample_moments."""
+    z, x = between_only > 0, within_only
+    by_row = s.count * s.size
+    mean = jnp.where(z, s.count @ s.mean / s.clusters, by_row @ s.mean / s.rows)
+    deviation = s.mean - mean
+    scatter = s.cov + deviation[:, :, None] * deviation[:, None, :]
+    rows_scatter, cluster_scatter = jnp.tensordot(by_row, scatter, 1), jnp.tensordot(s.count, scatter, 1)
+    pooled = s.within / jnp.maximum(s.rows - s.clusters, 1.0)
+    within = jnp.where(x[:, None] & x[None, :], (s.within + rows_scatter) / s.rows, pooled)
+    within = jnp.where(z[:, None] | z[None, :], 0.0, within)
+    free = jnp.maximum(s.clusters - 1.0, 1.0)
+    n0 = jnp.maximum((s.rows - s.count @ s.size**2 / s.rows) / free, 1.0)
+    split = (rows_scatter / free - pooled) / n0
+    between = jnp.where(z[:, None] | z[None, :], cluster_scatter / s.clusters, split)
+    return within, jnp.where(x[:, None] | x[None, :], 0.0, between), mean
+
+
+def _natural(structure: Structure, within: Array, between: Array, mean: Array, share: float) -> Array:
+    """Natural parameters (k,): the average of what their elements suggest. share: of the sample covariances that is used."""
+    total, count = jnp.zeros_like(structure.offset), jnp.zeros_like(structure.offset)
+    kinds = structure.kinds
+    psi_kind, theta_kind = (None, None) if kinds is None else (kinds.within_psi, kinds.within_theta)
+    between_psi, between_theta = (None, None) if kinds is None else (kinds.between_psi, kinds.between_theta)
+    variance = jnp.diagonal(within, axis1=1, axis2=2)
+    floor = 0.05 * variance
+    for level, cov, psi, theta, low in (
+        (structure.within, within, psi_kind, theta_kind, 0.0 * floor),
+        (structure.between, between, between_psi, between_theta, floor),
+    ):
+        p = cov.shape[-1]
+        own = jnp.maximum(jnp.diagonal(cov, axis1=1, axis2=2), low)
+        eye = jnp.eye(p, dtype=cov.dtype)
+        cov = share * cov * (1 - eye) + own[:, :, None] * eye
+        for filled, guess in jax.vmap(lambda *a: _level(*a, psi, theta))(level, cov, mean):
+            index = jnp.maximum(filled, 0).ravel()
+            used = (filled >= 0).ravel().astype(total.dtype)
+            total = total.at[index].add(used * guess.ravel())
+            count = count.at[index].add(used)
+    return total / jnp.maximum(count, 1.0)
+
+
+def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind) -> list[tuple[Array, Array]]:
+    """(index, guess) of every matrix of one level and group."""
+    p, m = level.lambda_.base.shape
+    # members of eta that are observed variables themselves: a column of Lambda that selects one variable and is not free
+    fixed = level.lambda_.index < 0
+    selector = jnp.where(fixed & (level.lambda_.base == 1.0), 1.0, 0.0)
+    measured = jnp.diagonal((level.theta.core.index >= 0) | (level.theta.core.base != 0)) @ selector > 0
+    observed = jnp.all(fixed, axis=0) & (jnp.sum(level.lambda_.base != 0, axis=0) == 1) & (selector.sum(0) == 1) & ~measured
+    select = selector * observed
+    loads = jnp.where(observed, False, level.lambda_.index >= 0) | (select @ (level.beta.index >= 0) * ~observed > 0)
+    held = jnp.where(observed, 0.0, jnp.where(fixed, level.lambda_.base, 0.0))
+    held = held + select @ jnp.where(level.beta.index < 0, level.beta.base, 0.0) * ~observed
+    psi_diagonal = level.psi.core
+    variance_free = jnp.diagonal(psi_diagonal.index) >= 0
+    variance_held = jnp.diagonal(psi_diagonal.base)
+    loading, variance = jax.vmap(lambda f, h, free, v: _factor(cov, f, h, free, v), in_axes=(1, 1, 0, 0), out_axes=(1, 0))(
+        loads, held, variance_free, variance_held
+    )
+    latent = ~observed & jnp.any(loads | (held != 0), axis=0)
+    common = loading**2 @ jnp.where(latent, variance, 0.0)
+    own = jnp.diagonal(cov)
+    unique = jnp.maximum(own - common, 0.2 * own)
+    indicator = jnp.any(loads | (held != 0), axis=1)
+    free_cov = jnp.where(indicator[:, None] | indicator[None, :], 0.0, cov) * (1 - jnp.eye(p)) + jnp.diag(unique)
+    # latent variables without indicators of their own start small
+    latent_variance = jnp.where(observed, 0.0, jnp.where(latent, variance, 0.05))
+    psi = select.T @ free_cov @ select + jnp.diag(latent_variance)
+    to_members = jnp.where(observed[None, :], 0.0, loading)
+    return [
+        (level.nu.index, mean),
+        (level.alpha.index, select.T @ mean),
+        (level.lambda_.index, loading),
+        (level.beta.index, select.T @ to_members),
+        *_by_kind(level.psi.core, level.psi.scale, psi, psi_kind),
+        *_by_kind(level.theta.core, level.theta.scale, free_cov, theta_kind),
+    ]
+
+
+def _factor(cov: Array, free: Array, held: Array, variance_free: Array, variance_held: Array) -> tuple[Array, Array]:
+    """Loadings (p,) and variance of one factor from its indicators: ratios to a marker by Haegglund's (1982) instruments."""
+    own = jnp.diagonal(cov)
+    used = (free | (held != 0)) & (own > 0)
+    fixed = used & (held != 0)
+    marker = jnp.where(jnp.any(fixed), jnp.argmax(fixed), jnp.argmax(used))
+    here = jnp.arange(len(own)) == marker
+    sd = jnp.sqrt(jnp.where(own > 0, own, 1.0))
+    row = jnp.where(used & ~here, cov[marker], 0.0)
+    others = cov * (1 - jnp.eye(len(own), dtype=cov.dtype))
+    top = others @ row
+    bottom = row @ row - row**2
+    unit = sd / sd[marker]
+    sign = jnp.where(cov[marker] < 0, -1.0, 1.0)
+    enough = bottom > 1e-8 * own[marker] ** 2
+    raw = jnp.where(enough, top / jnp.where(enough, bottom, 1.0), sign * unit)
+    ratio = jnp.where(raw < 0, -1.0, 1.0) * jnp.clip(jnp.abs(raw) / unit, 0.2, 3.0) * unit
+    ratio = jnp.where(here, 1.0, jnp.where(used, ratio, 0.0))
+    pairs = ratio[:, None] * ratio[None, :] * (1 - jnp.eye(len(own), dtype=cov.dtype))
+    weight = jnp.sum(pairs**2)
+    common = jnp.where(weight > 0, jnp.sum(cov * pairs) / jnp.where(weight > 0, weight, 1.0), 0.5 * own[marker])
+    common = jnp.clip(common, 0.1 * own[marker], 0.9 * own[marker])
+    by_variance = jnp.sqrt(jnp.maximum(common, 1e-12) / jnp.where(variance_held != 0, jnp.abs(variance_held), 1.0))
+    unit = jnp.where(jnp.any(fixed), held[marker], jnp.where(variance_free | (variance_held == 0), 1.0, by_variance))
+    variance = jnp.where(variance_free, common / jnp.where(unit != 0, unit, 1.0) ** 2, variance_held)
+    return jnp.where(free, unit * ratio, held), variance
+
+
+def _by_kind(core: Filled, scale: Filled | None, cov: Array, kind: Array | None) -> list[tuple[Array, Array]]:
+    """Guesses for the core and scale of a covariance matrix; parametrisations other than plain start uncorrelated."""
+    variance = jnp.diagonal(cov)
+    if kind is None or scale is None:
+        return [(core.index, cov)]
+    positive = jnp.where(variance > 0, variance, 1.0)
+    kinds = [cov, jnp.diag(jnp.sqrt(positive)), jnp.diag(1.0 / positive), jnp.zeros_like(cov), jnp.zeros_like(cov)]
+    return [(core.index, jnp.stack(kinds)[kind]), (scale.index, jnp.sqrt(positive))]
+
+
+def _to_theta(structure: Structure, natural: Array) -> Array:
+    """The theta whose natural parameters are nearest: least squares under linear constraints."""
+    z = structure.basis
+    return scaled_inverse(z.T @ z)[0] @ (z.T @ (natural - structure.offset))

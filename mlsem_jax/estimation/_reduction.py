@@ -1,0 +1,127 @@
+"""From checked data to the statistics of both routes: complete clusters by size, the others by missing-value pattern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.models import Specification
+from mlsem_jax.statistics import (
+    ClusterStatistics,
+    PatternStatistics,
+    Statistics,
+    cluster_statistics,
+    pattern_statistics,
+    pool_sizes,
+    reduce,
+    sample_moments,
+)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Statistics of a data set for a model.
+
+    clusters: the cluster layer of the complete clusters, whose codes in the data are complete_codes; pattern_codes: the codes
+    of the others, in order. rows, counts (G,): rows with a level-1 value and clusters, by group. sample: within covariance,
+    between covariance (G, p, p) and mean (G, p) by analysis of variance, missing values set to means: for starting values, and
+    exact for covariates held at sample moments, which have no missing values.
+    """
+
+    clusters: ClusterStatistics | None
+    statistics: Statistics
+    complete_codes: np.ndarray
+    pattern_codes: np.ndarray
+    rows: np.ndarray
+    counts: np.ndarray
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def slope_columns(specification: Specification) -> np.ndarray:
+    """Columns of the covariates with random slopes, slope by slope in the order of `Specification.slopes`."""
+    place = {name: i for i, name in enumerate(specification.variables)}
+    return np.array([place[slope.covariate] for slope in specification.slopes], int)
+
+
+def make_statistics(specification: Specification, data: TwoLevelData) -> Reduction:
+    """One pass over the rows; clusters without missing values go by size unless the model has random slopes."""
+    groups, z = data.ngroups, np.asarray(data.between_only, bool)
+    slopes = slope_columns(specification)
+    missing = np.isnan(data.values)
+    count = data.nclusters
+    incomplete = np.zeros(count, bool)
+    if len(slopes):
+        incomplete[:] = True
+    elif missing.any():
+        incomplete[data.cluster[missing.any(axis=1)]] = True
+    seen = ~missing[:, ~z].all(axis=1)
+    rows = np.bincount(data.group[data.cluster[seen]], minlength=groups).astype(float)
+    counts = np.bincount(data.group, minlength=groups).astype(float)
+    if not incomplete.any():
+        clusters = cluster_statistics(data.values, data.cluster, data.group)
+        complete = reduce(clusters, groups)
+        statistics = Statistics(complete, pool_sizes(complete))
+        sample = sample_moments(complete, z, _within_only(specification))
+        return Reduction(clusters, statistics, np.arange(count), np.zeros(0, int), rows, counts, sample)
+    filled = _filled(data, missing, seen)
+    every = reduce(cluster_statistics(filled.values, filled.cluster, filled.group), groups)
+    sample = sample_moments(every, z, _within_only(specification))
+    clusters = complete = None
+    if not incomplete.all():
+        part = _only(data, ~incomplete)
+        clusters = cluster_statistics(part.values, part.cluster, part.group)
+        complete = reduce(clusters, groups)
+    metric = None if len(slopes) else pool_sizes(every)
+    statistics = Statistics(complete, metric, patterns_of(data, incomplete, slopes, by_pair=bool(len(slopes))))
+    return Reduction(
+        clusters, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample
+    )
+
+
+def patterns_of(data: TwoLevelData, which: np.ndarray, slopes: np.ndarray, by_pair: bool) -> PatternStatistics:
+    """Pattern statistics of the clusters marked in which (J,)."""
+    part = _only(data, which)
+    with np.errstate(invalid="ignore"):
+        known = ~np.isnan(data.values)
+        reference = np.where(known, data.values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return pattern_statistics(
+        part.values,
+        part.cluster,
+        part.group,
+        data.between_only,
+        reference=reference,
+        slope_columns=slopes,
+        by_pair=by_pair,
+    )
+
+
+def _within_only(specification: Specification) -> np.ndarray:
+    return np.array([v in specification.within_only for v in specification.variables])
+
+
+def _only(data: TwoLevelData, which: np.ndarray) -> TwoLevelData:
+    """The rows of the marked clusters, with codes 0..; ids and labels of rows are left as they are."""
+    if which.all():
+        return data
+    keep = which[data.cluster]
+    code = np.cumsum(which) - 1
+    return replace(data, values=data.values[keep], cluster=code[data.cluster[keep]], group=data.group[which])
+
+
+def _filled(data: TwoLevelData, missing: np.ndarray, seen: np.ndarray) -> TwoLevelData:
+    """Missing values at the mean of their cluster, or of everybody where the cluster has none; for starting values only."""
+    known = ~missing
+    values = np.where(known, data.values, 0.0)
+    grand = values.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    columns = []
+    for v in range(values.shape[1]):
+        total = np.bincount(data.cluster, values[:, v], data.nclusters)
+        number = np.bincount(data.cluster, known[:, v], data.nclusters)
+        mean = np.where(number > 0, total / np.maximum(number, 1), grand[v])
+        columns.append(np.where(known[:, v], data.values[:, v], mean[data.cluster]))
+    present = np.zeros(data.nclusters, bool)
+    present[data.cluster[seen]] = True
+    filled = replace(data, values=np.stack(columns, axis=1)[seen], cluster=data.cluster[seen])
+    return _only(filled, present) if not present.all() else filled

@@ -1,0 +1,184 @@
+"""Sufficient statistics by missing-value pattern and cluster, for clusters with missing values and for random slopes.
+
+The rows are read once. What is kept per pattern is its cross-products, per occupied (cluster, pattern) pair its count and sum;
+with random slopes of covariates x also their products with (1, x). Clusters come in chunks of equal, padded length, so that a
+likelihood evaluation needs memory for one chunk only.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import numpy as np
+
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.statistics._complete import bucket
+
+
+class ClusterChunk(eqx.Module):
+    """Clusters of one chunk (axis C of chunks in front): L clusters and their pairs, padded to length K.
+
+    group, between_pattern (C, L): group and pattern of the between-only variables of a cluster; between (C, L, p): those
+    variables, less the reference, 0 where missing; weight (C, L): 1, or 0 for padding. cluster, pattern (C, K): the pair's
+    cluster within the chunk and its row pattern; products (C, K, a, a): sum over its rows of t t' with t = (1, x), x the
+    covariates with random slopes; total (C, K, a, p): sum of t y' (y less the reference, 0 where missing); cross (C, K, p, p):
+    sum of y y', or None where only the reduced statistics are needed.
+    """
+
+    group: Int[Array, "C L"]
+    between_pattern: Int[Array, "C L"]
+    between: Float[Array, "C L p"]
+    weight: Float[Array, "C L"]
+    cluster: Int[Array, "C K"]
+    pattern: Int[Array, "C K"]
+    products: Float[Array, "C K a a"]
+    total: Float[Array, "C K a p"]
+    cross: Float[Array, "C K p p"] | None = None
+
+
+class PatternStatistics(eqx.Module):
+    """Row patterns (R), patterns of between-only variables (Rb) and the clusters in chunks.
+
+    observed (R, p), group (R,), rows (R,), total (R, p), cross (R, p, p) of rows less the reference, 0 where missing;
+    between_observed (Rb, p), between_group (Rb,). reference (p,): subtracted from all values. seen variables only: a pattern
+    is 0 for between-only variables, a between pattern 0 for the others.
+    """
+
+    observed: Float[Array, "R p"]
+    group: Int[Array, " R"]
+    rows: Float[Array, " R"]
+    total: Float[Array, "R p"]
+    cross: Float[Array, "R p p"]
+    between_observed: Float[Array, "Rb p"]
+    between_group: Int[Array, " Rb"]
+    reference: Float[Array, " p"]
+    clusters: ClusterChunk
+
+
+CHUNK = 4096
+
+
+def pattern_statistics(
+    values: np.ndarray,
+    cluster: np.ndarray,
+    group: np.ndarray,
+    between_only: np.ndarray,
+    *,
+    reference: np.ndarray,
+    slope_columns: np.ndarray | None = None,
+    by_pair: bool = False,
+) -> PatternStatistics:
+    """One pass over the rows. values (N, p) with NaN; cluster (N,) codes 0..J-1; group (J,); between_only (p,) bool.
+
+    slope_columns: columns of the covariates that have random slopes (no missing values there). by_pair keeps the
+    cross-products of every pair, which cluster scores need. Rows without any observed level-1 value have no effect.
+    """
+    z = np.asarray(between_only, bool)
+    count, p = len(group), values.shape[1]
+    slopes = np.zeros(0, int) if slope_columns is None else slope_columns
+    order = np.argsort(cluster, kind="stable") if np.any(cluster[1:] < cluster[:-1]) else slice(None)
+    values, cluster = values[order], cluster[order]
+    seen = ~np.isnan(values)
+    between, between_seen = _between_values(values, seen, cluster, z, count, reference)
+    keep = seen[:, ~z].any(axis=1)
+    values, seen, cluster = values[keep], seen[keep] & ~z, cluster[keep]
+    y = np.where(seen, values - reference, 0.0)
+    row_pattern, observed, pattern_group = _patterns(seen, group[cluster])
+    between_pattern, between_observed, between_group = _patterns(between_seen, group)
+    a = 1 + len(slopes)
+    t = np.concatenate([np.ones((len(y), 1)), values[:, slopes]], axis=1)
+    pair_code = cluster * len(observed) + row_pattern
+    pairs, pair = np.unique(pair_code, return_inverse=True)
+    sorter = np.argsort(pair, kind="stable")
+    starts = np.searchsorted(pair[sorter], np.arange(len(pairs)))
+    ys, ts = y[sorter], t[sorter]
+    total = np.stack([_add(ts[:, [i]] * ys, starts) for i in range(a)], axis=1)
+    products = np.empty((len(pairs), a, a))
+    for i in range(a):
+        products[:, i, :] = _add(ts[:, [i]] * ts, starts)
+    cross = np.empty((len(pairs), p, p)) if by_pair else None
+    pattern_cross = np.empty((len(observed), p, p))
+    by_pattern = np.argsort(row_pattern, kind="stable")
+    pattern_starts = np.searchsorted(row_pattern[by_pattern], np.arange(len(observed)))
+    y_pattern = y[by_pattern]
+    for i in range(p):
+        pattern_cross[:, i, :] = _add(y_pattern[:, [i]] * y_pattern, pattern_starts)
+        if cross is not None:
+            cross[:, i, :] = _add(ys[:, [i]] * ys, starts)
+    length = bucket(len(observed))
+    chunks = _chunks(
+        group, between_pattern, between, pairs // len(observed), pairs % len(observed), products, total, cross
+    )
+    return PatternStatistics(
+        observed=_pad(observed.astype(float), length),
+        group=_pad(pattern_group, length),
+        rows=_pad(np.bincount(row_pattern, minlength=len(observed)).astype(float), length),
+        total=_pad(_add(y_pattern, pattern_starts), length),
+        cross=_pad(pattern_cross, length),
+        between_observed=_pad(between_observed.astype(float), bucket(len(between_observed))),
+        between_group=_pad(between_group, bucket(len(between_observed))),
+        reference=np.asarray(reference, float),
+        clusters=chunks,
+    )
+
+
+def _add(rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(rows, starts, axis=0) if len(starts) else np.zeros((0, *rows.shape[1:]))
+
+
+def _pad(x: np.ndarray, length: int) -> np.ndarray:
+    return np.concatenate([x, np.zeros((length - len(x), *x.shape[1:]), x.dtype)])
+
+
+def _between_values(values, seen, cluster, z, count, reference):
+    """Value of every between-only variable by cluster (0 where missing) and whether it is known."""
+    out, known = np.zeros((count, values.shape[1])), np.zeros((count, values.shape[1]), bool)
+    for column in np.flatnonzero(z):
+        at = np.flatnonzero(seen[:, column])
+        out[cluster[at], column] = values[at, column] - reference[column]
+        known[cluster[at], column] = True
+    return out, known
+
+
+def _patterns(seen: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pattern of every row (a pattern belongs to one group), the patterns (R, p) and their groups (R,)."""
+    bits = np.packbits(seen, axis=1)
+    # one key per row: the bits of the pattern, then the group
+    key = np.zeros((len(seen), -(-bits.shape[1] // 8) * 8 + 8), np.uint8)
+    key[:, : bits.shape[1]] = bits
+    key[:, -8:] = np.ascontiguousarray(group.astype(np.int64)).view(np.uint8).reshape(-1, 8) if len(seen) else 0
+    words = np.ascontiguousarray(key).view(np.uint64)
+    code = np.zeros(len(seen), np.int64)
+    for column in range(words.shape[1]):
+        _, inner = np.unique(words[:, column], return_inverse=True)
+        _, code = np.unique(code * (inner.max(initial=0) + 1) + inner, return_inverse=True)
+    _, first = np.unique(code, return_index=True)
+    return code, seen[first], group[first]
+
+
+def _chunks(group, between_pattern, between, pair_cluster, pair_pattern, products, total, cross) -> ClusterChunk:
+    """Clusters in order, in chunks of at most CHUNK, each with its pairs; all padded to the longest."""
+    count = len(group)
+    number = -(-count // CHUNK)
+    size = bucket(count) if number == 1 else CHUNK
+    edges = np.minimum(np.arange(number + 1) * size, count)
+    pair_edges = np.searchsorted(pair_cluster, edges)
+    longest = int(np.diff(pair_edges).max(initial=1))
+    width = bucket(longest) if longest <= 256 else -(-longest // 256) * 256
+
+    def split(x, edge, length, fill=0):
+        out = np.full((number, length, *x.shape[1:]), fill, x.dtype)
+        for i in range(number):
+            out[i, : edge[i + 1] - edge[i]] = x[edge[i] : edge[i + 1]]
+        return out
+
+    return ClusterChunk(
+        group=split(np.asarray(group), edges, size),
+        between_pattern=split(between_pattern, edges, size),
+        between=split(between, edges, size),
+        weight=split(np.ones(count), edges, size, 0.0),
+        cluster=split(pair_cluster - edges[np.searchsorted(edges, pair_cluster, side="right") - 1], pair_edges, width),
+        pattern=split(pair_pattern, pair_edges, width),
+        products=split(products, pair_edges, width),
+        total=split(total, pair_edges, width),
+        cross=None if cross is None else split(cross, pair_edges, width),
+    )
