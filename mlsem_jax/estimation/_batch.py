@@ -44,7 +44,10 @@ class BatchMaximum(eqx.Module):
 
 def _batched(structure: Structure, statistics: Statistics, theta: Array) -> tuple[bool, bool, bool]:
     """Which of the three lead with a lane axis."""
-    return np.ndim(structure.between_only) == 2, np.ndim(statistics.complete.rows) == 2, np.ndim(theta) == 2
+    mark, usual = (
+        (statistics.complete.rows, 1) if statistics.complete is not None else (statistics.patterns.reference, 1)
+    )
+    return np.ndim(structure.between_only) == 2, np.ndim(mark) == usual + 1, np.ndim(theta) == 2
 
 
 def _split(tree: Any, batched: tuple[bool, ...]) -> tuple[Any, Any]:
@@ -92,7 +95,7 @@ def _sizes(count: int, chunk: int) -> int:
 def chunk_size(structure: Structure, statistics: Statistics, memory: float | None = None) -> int:
     """Lanes per call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
     q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
-    groups, sizes = np.shape(statistics.complete.size)[-2:]
+    groups, sizes = (1, 64) if statistics.complete is None else np.shape(statistics.complete.size)[-2:]
     # the observed information carries q tangents of a handful of (S + 1, p, p) arrays, the metric two (p, p, q) Jacobians
     lane = 8.0 * groups * p * p * (8 * q * (sizes + 1) + 20 * q) + 40.0 * q * q
     usual = CPU_CHUNK if jax.default_backend() == "cpu" else GPU_CHUNK

@@ -92,7 +92,9 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     fixed = level.lambda_.index < 0
     selector = jnp.where(fixed & (level.lambda_.base == 1.0), 1.0, 0.0)
     measured = jnp.diagonal((level.theta.core.index >= 0) | (level.theta.core.base != 0)) @ selector > 0
-    observed = jnp.all(fixed, axis=0) & (jnp.sum(level.lambda_.base != 0, axis=0) == 1) & (selector.sum(0) == 1) & ~measured
+    observed = (
+        jnp.all(fixed, axis=0) & (jnp.sum(level.lambda_.base != 0, axis=0) == 1) & (selector.sum(0) == 1) & ~measured
+    )
     select = selector * observed
     loads = jnp.where(observed, False, level.lambda_.index >= 0) | (select @ (level.beta.index >= 0) * ~observed > 0)
     held = jnp.where(observed, 0.0, jnp.where(fixed, level.lambda_.base, 0.0))
@@ -100,9 +102,9 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     psi_diagonal = level.psi.core
     variance_free = jnp.diagonal(psi_diagonal.index) >= 0
     variance_held = jnp.diagonal(psi_diagonal.base)
-    loading, variance = jax.vmap(lambda f, h, free, v: _factor(cov, f, h, free, v), in_axes=(1, 1, 0, 0), out_axes=(1, 0))(
-        loads, held, variance_free, variance_held
-    )
+    loading, variance = jax.vmap(
+        lambda f, h, free, v: _factor(cov, f, h, free, v), in_axes=(1, 1, 0, 0), out_axes=(1, 0)
+    )(loads, held, variance_free, variance_held)
     latent = ~observed & jnp.any(loads | (held != 0), axis=0)
     common = loading**2 @ jnp.where(latent, variance, 0.0)
     own = jnp.diagonal(cov)
