@@ -77,7 +77,7 @@ def _natural(structure: Structure, within: Array, between: Array, mean: Array, s
         own = jnp.maximum(jnp.diagonal(cov, axis1=1, axis2=2), low)
         eye = jnp.eye(p, dtype=cov.dtype)
         cov = share * cov * (1 - eye) + own[:, :, None] * eye
-        for filled, guess in jax.vmap(lambda *a: _level(*a, psi, theta))(level, cov, mean):
+        for filled, guess in jax.vmap(_level, in_axes=(0, 0, 0, None, None))(level, cov, mean, psi, theta):
             index = jnp.maximum(filled, 0).ravel()
             used = (filled >= 0).ravel().astype(total.dtype)
             total = total.at[index].add(used * guess.ravel())
@@ -87,7 +87,7 @@ def _natural(structure: Structure, within: Array, between: Array, mean: Array, s
 
 def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind) -> list[tuple[Array, Array]]:
     """(index, guess) of every matrix of one level and group."""
-    p, m = level.lambda_.base.shape
+    p = cov.shape[-1]
     # members of eta that are observed variables themselves: a column of Lambda that selects one variable and is not free
     fixed = level.lambda_.index < 0
     selector = jnp.where(fixed & (level.lambda_.base == 1.0), 1.0, 0.0)
