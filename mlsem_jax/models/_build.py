@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.models._constraints import check_names, is_linear, solve_linear
+from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, with_constants
 from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._specification import KINDS, Constraint, Specification
 from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
@@ -44,6 +44,12 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
     specification = place(specification)
     index, names, labels = number(specification)
     values = fixed_values(specification, exogenous)
+    fixed = {
+        row.label: float(value)
+        for row, value in zip(specification.parameters, values, strict=True)
+        if row.label and not row.free and row.label not in labels
+    }
+    specification = with_constants(specification, fixed)
     k = len(names)
     check_names(specification.constraints, specification.definitions, labels)
     linear = [c for c in specification.constraints if c.op == "==" and is_linear(c)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.models._expressions import Binary, Call, Expression, Number
-from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.models._expressions import Binary, Call, Expression, Name, Number
+from mlsem_jax.models._specification import Constraint, Definition, Specification
 
 
 def degree(expression: Expression) -> int:
@@ -32,6 +33,33 @@ def degree(expression: Expression) -> int:
 
 def is_linear(constraint: Constraint) -> bool:
     return max(degree(constraint.left), degree(constraint.right)) <= 1
+
+
+def substitute(expression: Expression, constants: Mapping[str, float]) -> Expression:
+    """The same expression with labels of fixed parameters replaced by what they are fixed at."""
+    if isinstance(expression, Binary):
+        left, right = substitute(expression.left, constants), substitute(expression.right, constants)
+        return Binary(expression.operator, left, right)
+    if isinstance(expression, Call):
+        return Call(expression.function, substitute(expression.argument, constants))
+    if isinstance(expression, Name) and expression.name in constants:
+        return Number(constants[expression.name])
+    return expression
+
+
+def with_constants(specification: Specification, constants: Mapping[str, float]) -> Specification:
+    """The specification with the labels of fixed parameters replaced in its constraints and definitions."""
+    if not constants:
+        return specification
+    return specification.but(
+        constraints=tuple(
+            replace(c, left=substitute(c.left, constants), right=substitute(c.right, constants))
+            for c in specification.constraints
+        ),
+        definitions=tuple(
+            replace(d, expression=substitute(d.expression, constants)) for d in specification.definitions
+        ),
+    )
 
 
 def values_by_label(
