@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._pattern_information import pattern_information
 from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics, PatternStatistics, Statistics
@@ -87,9 +88,14 @@ def observed_information(
 def expected_information(
     structure: Structure, theta: Float[Array, " q"], statistics: Statistics
 ) -> Float[Array, "q q"]:
-    """Expected information (q, q) of complete data with the exact distribution of cluster sizes."""
+    """Expected information (q, q) at the data's own cluster sizes and patterns of missing values."""
     moments, jacobian = moments_and_jacobian(structure, theta)
-    return complete_information(moments, jacobian, structure.between_only, statistics.complete)
+    total = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
+    if statistics.complete is not None:
+        total = total + complete_information(moments, jacobian, structure.between_only, statistics.complete)
+    if statistics.patterns is not None:
+        total = total + pattern_information(moments, jacobian, statistics.patterns)
+    return total
 
 
 def _one_cluster(clusters: ClusterStatistics, groups: int) -> CompleteStatistics:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._evaluate import Evaluation, _chain, moments_and_jacobian
-from mlsem_jax.likelihood._patterns import _between_patterns, _row_patterns
+from mlsem_jax.likelihood._patterns import between_patterns, row_patterns
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import ClusterChunk, CompleteStatistics, PatternStatistics, Statistics
@@ -104,7 +104,7 @@ def _complete(within_cov, between_cov, mean, between_only, s: CompleteStatistics
 
 def _patterns(moments: Moments, seen: Array, s: PatternStatistics):
     """Sums (G,), (G, p), (G, p, p) of the clusters that go by pattern, chunk by chunk."""
-    rows, between = _row_patterns(moments, s), _between_patterns(moments, s)
+    rows, between = row_patterns(moments, s), between_patterns(moments, s)
     groups, patterns = moments.mean.shape[0], s.rows.shape[0]
 
     def chunk_sums(carry, chunk: ClusterChunk):

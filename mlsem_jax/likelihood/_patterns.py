@@ -32,12 +32,14 @@ class _Rows(eqx.Module):
 
 
 class _Between(eqx.Module):
-    """Per pattern of between-only variables: covariance (Rb, u, u) and offset map (Rb, u, p) of u given them, their precision
-    (Rb, p, p), log-determinant (Rb,), number (Rb,), mean (Rb, p) less the reference, and the mean of u (Rb, u) at that mean.
+    """Per pattern of between-only variables: covariance (Rb, u, u) and offset map (Rb, u, p) of u given them; their own
+    covariance and precision (Rb, p, p), log-determinant (Rb,), number (Rb,), mean (Rb, p) less the reference; and the mean of u
+    (Rb, u) at that mean.
     """
 
     cov: Array
     map: Array
+    cov_between: Array
     precision: Array
     logdet: Array
     number: Array
@@ -52,12 +54,14 @@ def _inverse_of_observed(cov: Array, observed: Array) -> tuple[Array, Array]:
     return precision * observed[:, :, None] * observed[:, None, :], logdet
 
 
-def _row_patterns(moments: Moments, s: PatternStatistics) -> _Rows:
+def row_patterns(moments: Moments, s: PatternStatistics) -> _Rows:
+    """The part of the moments that each pattern of rows sees."""
     precision, logdet = _inverse_of_observed(moments.within_cov[s.group], s.observed)
     return _Rows(precision, logdet, (moments.mean[s.group] - s.reference) * s.observed)
 
 
-def _between_patterns(moments: Moments, s: PatternStatistics) -> _Between:
+def between_patterns(moments: Moments, s: PatternStatistics) -> _Between:
+    """The distribution of u given each pattern of between-only variables, and theirs."""
     p = s.observed.shape[-1]
     cov, mean = moments.between_cov[s.between_group], moments.between_mean[s.between_group]
     precision, logdet = _inverse_of_observed(cov[:, :p, :p], s.between_observed)
@@ -68,6 +72,7 @@ def _between_patterns(moments: Moments, s: PatternStatistics) -> _Between:
     return _Between(
         cov=cov - to_u @ jnp.swapaxes(cov[:, :, :p], -1, -2),
         map=to_u,
+        cov_between=cov[:, :p, :p] * s.between_observed[:, :, None] * s.between_observed[:, None, :],
         precision=precision,
         logdet=logdet,
         number=jnp.sum(s.between_observed, -1),
@@ -134,11 +139,11 @@ def _reduced(moments: Moments, s: PatternStatistics) -> tuple[Array, Moments]:
     """Value and gradient, summed over chunks by a scan so that only one chunk is differentiated at a time."""
 
     def by_pattern(moments):
-        rows = _row_patterns(moments, s)
+        rows = row_patterns(moments, s)
         return jnp.sum(_row_terms(rows.precision, rows.logdet, rows.mean, s.observed, s.rows, s.total, s.cross))
 
     def chunk_value(moments, chunk):
-        rows, between = _row_patterns(moments, s), _between_patterns(moments, s)
+        rows, between = row_patterns(moments, s), between_patterns(moments, s)
         return jnp.sum(_clusters(moments, rows, between, s.observed, chunk))
 
     value, gradient = jax.value_and_grad(by_pattern)(moments)
@@ -157,7 +162,7 @@ def pattern_log_likelihood(moments: Moments, s: PatternStatistics) -> tuple[Floa
 
 def pattern_cluster_log_likelihood(moments: Moments, s: PatternStatistics) -> Float[Array, "C L"]:
     """Log-likelihood of every cluster (chunks, clusters in a chunk); statistics must hold cross-products by pair."""
-    rows, between = _row_patterns(moments, s), _between_patterns(moments, s)
+    rows, between = row_patterns(moments, s), between_patterns(moments, s)
 
     def one(chunk: ClusterChunk):
         at = chunk.pattern
