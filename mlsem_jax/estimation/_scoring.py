@@ -100,22 +100,25 @@ def maximise(
     newton: bool = True,
     iterations: int = 300,
     tolerance: float = DECREMENT,
+    newton_from: float | None = None,
     report: Callable[[dict], None] | None = None,
 ) -> Maximum:
     """Climb from theta (q,) to a maximum of the log-likelihood.
 
     newton=False stops at a looser decrement without ever computing (and compiling) the Hessian, which is enough where only
-    the log-likelihood matters.
+    the log-likelihood matters. newton_from: the promised gain below which steps use the Hessian, where it is positive
+    definite (default 0.01; infinity is damped Newton from the start with the metric as its fallback).
     """
     value, gradient, metric = problem.evaluate(theta)
     if not np.isfinite(value):
         return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
     damping, trace, hessian, stalled = 0.0, [], None, 0
     limit = tolerance if newton else max(tolerance, 1e-11)
+    near = NEWTON_FROM if newton_from is None else newton_from
     for iteration in range(1, iterations + 1):
         promise = 0.5 * float(gradient @ damped_step(metric, gradient, 0.0))
         curvature, use_hessian = metric, False
-        if newton and (abs(promise) < NEWTON_FROM or hessian is not None or iteration > 30):
+        if newton and (abs(promise) < near or hessian is not None or iteration > 30):
             hessian = problem.observed(theta)
             if positive_definite(hessian, 1e-14):
                 curvature, use_hessian = hessian, True

@@ -14,15 +14,25 @@ from mlsem_jax.likelihood._evaluate import (
     outer_product_information,
     pattern_scores,
 )
+from mlsem_jax.likelihood._expected import (
+    ExpectedStatistics,
+    evaluate_expected,
+    expected_complete_log_likelihood,
+    expected_statistics,
+)
 from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
 
 __all__ = [
     "Evaluation",
+    "ExpectedStatistics",
     "cluster_scores",
     "complete_information",
     "complete_log_likelihood",
     "evaluate",
+    "evaluate_expected",
+    "expected_complete_log_likelihood",
     "expected_information",
+    "expected_statistics",
     "gradient",
     "log_likelihood",
     "moment_gradient",
