@@ -114,6 +114,12 @@ class Fit:
 
         return pd.Series(inference.fit_measures(self.estimation, convention), dtype=float)
 
+    def fit_measures_by_level(self) -> pd.DataFrame:
+        """Fit of the `within` and the `between` model, each with the other level saturated (Ryu & West 2009)."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(inference.fit_measures_by_level(self.estimation), orient="index", dtype=float)
+
     # -- reports
     def summary(
         self,

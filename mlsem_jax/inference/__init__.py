@@ -1,5 +1,6 @@
 """What the estimates mean: information and standard errors, tests, fit measures, indices, scores."""
 
+from mlsem_jax.inference._by_level import fit_measures_by_level
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied
@@ -14,6 +15,7 @@ __all__ = [
     "Standardized",
     "estimates",
     "fit_measures",
+    "fit_measures_by_level",
     "h1",
     "icc",
     "implied",

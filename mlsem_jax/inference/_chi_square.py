@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlsem_jax._errors import ConvergenceWarning, ModelError, ModelWarning
 from mlsem_jax.estimation import Estimation, Fitted, moments_of_data
 from mlsem_jax.inference import _fit_indices as index
-from mlsem_jax.inference._scaling import Scaling, difference, h1_scaling, model_scaling
+from mlsem_jax.inference._scaling import Scaling, model_scaling, test_scaling, unrestricted_scores
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def robust_tests(estimation: Estimation) -> RobustTests:
 
     Warns where the scaling factor of the model is not positive, which happens in small samples: there is no scaled test then.
     """
-    h1, h0 = h1_scaling(estimation), model_scaling(estimation.model, estimation)
-    plain, factor = chi_square(estimation), difference(h0, h1)
+    h1 = unrestricted_scores(estimation)
+    plain, factor = chi_square(estimation), test_scaling(estimation.model, estimation, h1)
     if plain.df and not factor > 0:
         warnings.warn(
             f"The scaling factor of the robust chi-square is {factor:.3g}, not positive, so there is no scaled test: too few "
@@ -82,10 +82,8 @@ def robust_tests(estimation: Estimation) -> RobustTests:
         )
     baseline = baseline_chi_square(estimation)
     if baseline is not None and estimation.baseline is not None:
-        baseline = ChiSquare(
-            baseline.statistic, baseline.df, difference(model_scaling(estimation.baseline, estimation), h1)
-        )
-    return RobustTests(ChiSquare(plain.statistic, plain.df, factor), baseline, h1, h0)
+        baseline = replace(baseline, factor=test_scaling(estimation.baseline, estimation, h1))
+    return RobustTests(replace(plain, factor=factor), baseline, h1.scaling, model_scaling(estimation.model, estimation))
 
 
 def check_converged(estimation: Estimation) -> None:

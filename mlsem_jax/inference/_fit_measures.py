@@ -65,10 +65,21 @@ def lavaan_measures(estimation: Estimation) -> Measures:
 
 def objective(estimation: Estimation) -> float:
     """-2 log-likelihood without its 2 pi constant, a sum over rows, covariates included."""
-    specification, complete = estimation.model.build.specification, estimation.statistics.complete
-    values = float(np.sum(complete.rows)) * len(specification.within.observed)
-    values += float(np.sum(complete.clusters)) * len(specification.between_only)
-    return -2 * estimation.model.value - values * math.log(2 * math.pi)
+    return -2 * estimation.model.value - observed_values(estimation) * math.log(2 * math.pi)
+
+
+def observed_values(estimation: Estimation) -> float:
+    """Number of values that the likelihood is of: one for each row at level 1, one for each cluster of between-only variables."""
+    specification, statistics = estimation.model.build.specification, estimation.statistics
+    total = 0.0
+    if (complete := statistics.complete) is not None:
+        total += np.sum(complete.rows) * len(specification.within.observed)
+        total += np.sum(complete.clusters) * len(specification.between_only)
+    if (patterns := statistics.patterns) is not None:
+        chunks = patterns.clusters
+        total += np.sum(np.asarray(patterns.rows) * np.sum(patterns.observed, axis=1))
+        total += np.sum(np.asarray(chunks.weight) * np.sum(patterns.between_observed, axis=1)[chunks.between_pattern])
+    return float(total)
 
 
 def information_criteria(estimation: Estimation) -> Measures:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.estimation import Estimation, Fitted
+from mlsem_jax.estimation import Estimation, Fitted, positive_definite
 from mlsem_jax.inference._vcov import information, invert, scores
 from mlsem_jax.likelihood import moments_and_jacobian
 from mlsem_jax.models import Specification
@@ -26,6 +26,27 @@ class Scaling:
     q: int
 
 
+@dataclass(frozen=True)
+class Unrestricted:
+    """h1 without the moments of fixed covariates: places `keep` (q1,) in its theta, information A1 (q1, q1) at its maximum
+    and cluster scores (J, q1) there.
+    """
+
+    keep: np.ndarray
+    information: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def scaling(self) -> Scaling:
+        return Scaling(_trace(invert(self.information), self.scores) / len(self.keep), len(self.keep))
+
+    @property
+    def gamma(self) -> np.ndarray:
+        """Sandwich A1^-1 B1 A1^-1 (q1, q1): sampling covariance of the unrestricted moments whatever their distribution."""
+        half = self.scores @ invert(self.information)
+        return half.T @ half
+
+
 def difference(smaller: Scaling, larger: Scaling) -> float:
     """Scaling factor of the likelihood-ratio test of `smaller` within `larger`; NaN without degrees of freedom."""
     df = larger.q - smaller.q
@@ -33,31 +54,54 @@ def difference(smaller: Scaling, larger: Scaling) -> float:
 
 
 @float64
-def h1_scaling(estimation: Estimation) -> Scaling:
-    """Over the moments of h1 that are not moments of fixed covariates."""
+def unrestricted_scores(estimation: Estimation) -> Unrestricted:
+    """What scaling factors need of h1."""
     h1 = _h1(estimation)
     keep = free_of_covariates(h1, estimation.model.build.specification)
-    s = scores(h1, estimation)[:, keep]
     a = information(h1, estimation, _kind(estimation))[np.ix_(keep, keep)]
-    return Scaling(_trace(invert(a), s) / len(keep), len(keep))
+    return Unrestricted(keep, a, scores(h1, estimation)[:, keep])
+
+
+def parameters_of(fitted: Fitted) -> int:
+    """Number of free parameters after equality constraints."""
+    return fitted.build.free - sum(c.op == "==" for c in fitted.build.nonlinear)
 
 
 @float64
 def model_scaling(fitted: Fitted, estimation: Estimation) -> Scaling:
-    """Of a fitted model or the baseline.
+    """Of a fitted model or the baseline, by its own information.
 
-    yuan.bentler.mplus takes A as the model's own information. yuan.bentler carries that of the unrestricted moments, taken at
-    the model's, to the parameters, so that the curvature of the model in its parameters has no part in it.
+    Under test="yuan.bentler" that is the information of the unrestricted moments, taken at the model's, carried to the
+    parameters, so that the curvature of the model in its parameters has no part in it.
     """
-    nonlinear = sum(c.op == "==" for c in fitted.build.nonlinear)
-    q = fitted.build.free - nonlinear
+    q = parameters_of(fitted)
     if not q:
         return Scaling(1.0, 0)
     if estimation.options.test == "yuan.bentler":
-        a = _information_of_moments(fitted, estimation)
+        keep = free_of_covariates(_h1(estimation), estimation.model.build.specification)
+        a, d = _information_of_moments(fitted, estimation, keep)
+        a = d.T @ a @ d
     else:
         a = information(fitted, estimation, _kind(estimation))
     return Scaling(_trace(invert(a, fitted.maximum.jacobian), scores(fitted, estimation)) / q, q)
+
+
+@float64
+def test_scaling(fitted: Fitted, estimation: Estimation, h1: Unrestricted) -> float:
+    """Scaling factor c of the test of a model, or the baseline, against h1; NaN without degrees of freedom.
+
+    yuan.bentler.mplus: the difference of the two traces (Asparouhov & Muthen 2005). yuan.bentler: trace(U Gamma) / d with
+    U = A - A D (D'AD)^-1 D'A at the model's moments and Gamma the sandwich at h1 (Satorra & Bentler 1994; Yuan & Bentler
+    2000). Far from the data, as a baseline is, observed information A may be indefinite: there expected information takes
+    its place, so that c is positive.
+    """
+    df = len(h1.keep) - parameters_of(fitted)
+    if estimation.options.test != "yuan.bentler" or not df:
+        return difference(model_scaling(fitted, estimation), h1.scaling)
+    a, d = _information_of_moments(fitted, estimation, h1.keep)
+    gamma, ad = h1.gamma, a @ d
+    explained = np.sum(invert(d.T @ ad, fitted.maximum.jacobian) * (ad.T @ gamma @ ad))
+    return float(np.sum(a * gamma) - explained) / df
 
 
 def free_of_covariates(h1: Fitted, specification: Specification) -> np.ndarray:
@@ -85,16 +129,17 @@ def moments_as_theta(h1: Fitted, within_cov: np.ndarray, between_cov: np.ndarray
     return out
 
 
-def _information_of_moments(fitted: Fitted, estimation: Estimation) -> np.ndarray:
-    """D' A1 D (q, q): information of the unrestricted moments at the model's, D their derivatives in theta."""
+def _information_of_moments(fitted: Fitted, estimation: Estimation, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Information A (q1, q1) of the unrestricted moments at the model's, and their derivatives D (q1, q) in theta."""
     h1, m = _h1(estimation), fitted.moments
     at = moments_as_theta(h1, m.within_cov, m.between_cov, m.mean)
-    expected = _kind(estimation) == "expected"
-    a = h1.problem.expected(at) if expected else h1.problem.observed(at)
+    a = h1.problem.observed(at)
+    if _kind(estimation) == "expected" or not positive_definite(a[keep][:, keep]):
+        a = h1.problem.expected(at)
     jacobian = moments_and_jacobian(fitted.problem.structure, jnp.asarray(fitted.problem.full(fitted.theta)))[1]
     parts = (np.asarray(x) for x in (jacobian.within_cov, jacobian.between_cov, jacobian.mean))
     d = moments_as_theta(h1, *parts)[:, : fitted.problem.q]
-    return d.T @ a @ d
+    return a[keep][:, keep], d[keep]
 
 
 def _kind(estimation: Estimation) -> str:

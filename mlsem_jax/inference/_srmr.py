@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlsem_jax.estimation import Estimation, Fitted
+from mlsem_jax.inference._chi_square import unrestricted
 
 EIGENVALUE_FLOOR = 1e-6
 
@@ -15,18 +16,16 @@ def srmr(estimation: Estimation, level: int) -> float:
     All variables of the level, fixed covariates included, no means; groups are weighted by their rows. NaN where the
     unrestricted between model has a variance that is not positive: a correlation with it does not exist.
     """
-    model, h1 = estimation.model, estimation.h1
-    if h1 is None:
-        raise ValueError("srmr needs the unrestricted model: fit with h1=True.")
+    model, h1 = estimation.model, unrestricted(estimation)
     specification = model.build.specification
     at = [specification.variables.index(v) for v in specification.level(level).observed]
-    rows = np.asarray(estimation.statistics.complete.rows, float)
+    rows = np.bincount(estimation.data.group[estimation.data.cluster], minlength=specification.ngroups)
     total = 0.0
     for g, weight in enumerate(rows / rows.sum()):
-        implied, unrestricted = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
+        implied, sample = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
         if level == 2:
             implied = floored(implied)
-        total += weight * srmr_of(unrestricted, implied)
+        total += weight * srmr_of(sample, implied)
     return float(total)
 
 
@@ -35,11 +34,11 @@ def level_covariance(fitted: Fitted, level: int, group: int) -> np.ndarray:
     return (fitted.moments.within_cov if level == 1 else fitted.moments.between_cov)[group]
 
 
-def srmr_of(unrestricted: np.ndarray, implied: np.ndarray) -> float:
+def srmr_of(sample: np.ndarray, implied: np.ndarray) -> float:
     """The index for one pair of covariance matrices (p, p)."""
-    if np.any(np.diag(unrestricted) <= 0) or np.any(np.diag(implied) <= 0):
+    if np.any(np.diag(sample) <= 0) or np.any(np.diag(implied) <= 0):
         return float("nan")
-    residual = correlation(unrestricted) - correlation(implied)
+    residual = correlation(sample) - correlation(implied)
     lower = residual[np.tril_indices(len(residual))]
     return float(np.sqrt(np.mean(lower**2))) if lower.size else 0.0
 
