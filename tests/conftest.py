@@ -1,0 +1,58 @@
+"""Settings of the test session: one compilation cache for all workers, reproducible property tests, data of the references."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import jax
+import pandas as pd
+import pytest
+
+# An empty cache of compiled programs for this session. The first process makes it; workers and subprocesses inherit the
+# variable and share it. Where the variable is set already, that cache is used and kept.
+_CACHE = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.mkdtemp(prefix="mlsem_jax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    jax.config.update("jax_compilation_cache_dir", _CACHE)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# the same examples in every run, so that the gate does not fail by chance; HYPOTHESIS_PROFILE=search looks for new ones
+hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, max_examples=20, database=None)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=300)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def pytest_unconfigure() -> None:
+    """The process that made the cache clears it away."""
+    if _CACHE is not None:
+        shutil.rmtree(_CACHE, ignore_errors=True)
+
+
+def reference_root() -> Path:
+    """Reference results that may not be copied: MLSEM_REFERENCE, by default ../shared/reference beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "reference"
+    return Path(os.environ.get("MLSEM_REFERENCE", default))
+
+
+@pytest.fixture(scope="session")
+def demo_folder() -> Path:
+    """Folder of the reference case on lavaan's Demo.twolevel; the test is skipped where it is absent."""
+    folder = reference_root() / "lavaan" / "demo-twolevel"
+    if not folder.exists():
+        pytest.skip(f"{folder} is absent: set MLSEM_REFERENCE to the folder of reference results")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(demo_folder: Path) -> pd.DataFrame:
+    """Demo.twolevel as a data frame; tests must not change it in place."""
+    path = demo_folder / "data.csv"
+    return pd.read_csv(path if path.exists() else demo_folder / "data.csv.gz")
