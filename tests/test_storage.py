@@ -70,11 +70,11 @@ def change_estimate(record):
 
 
 def change_class(record):
-    record["estimation"]["statistics"]["record"] = "Popen"
+    record["estimation"]["reduction"]["statistics"]["record"] = "Popen"
 
 
 def add_field(record):
-    record["estimation"]["statistics"]["extra"] = 1
+    record["estimation"]["reduction"]["statistics"]["extra"] = 1
 
 
 def change_shape(record):

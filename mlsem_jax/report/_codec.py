@@ -14,6 +14,7 @@ import numpy as np
 
 from mlsem_jax import estimation, models, statistics
 from mlsem_jax._status import Status
+from mlsem_jax.estimation._reduction import Reduction
 
 _DTYPES = ("float64", "float32", "int64", "int32", "bool")
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -26,7 +27,7 @@ class StorageError(ValueError):
 def _records() -> dict[str, type]:
     """The classes that may occur in a file: what the packages below export and nothing else."""
     found = [c for module in (models, statistics, estimation) for c in vars(module).values() if isinstance(c, type)]
-    return {c.__name__: c for c in found if dataclasses.is_dataclass(c)}
+    return {c.__name__: c for c in (*found, Reduction) if dataclasses.is_dataclass(c)}
 
 
 def encode(value: Any) -> Any:

@@ -138,7 +138,7 @@ def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -
     maximum = decode(record["maximum"], f"{where}.maximum")
     if maximum.theta.shape != (made.free,):
         raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {made.free} parameters")
-    statistics = jax.tree.map(np.asarray, fields["statistics"])
+    statistics = jax.tree.map(np.asarray, fields["reduction"].statistics)
     return Fitted(made, Problem(made.structure, statistics, made.free), maximum, decode(record["moments"], where))
 
 

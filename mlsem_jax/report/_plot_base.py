@@ -1,0 +1,36 @@
+"""What all pictures share: the lazy import of matplotlib, colours that colour-blind readers can tell apart, axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe & Ito's palette
+BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#1a1a1a"
+DIVERGING = "PuOr_r"
+
+
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes given, or those of a new figure of this size in inches."""
+    if ax is not None:
+        return ax
+    pyplot = require_pyplot()
+    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def require_pyplot() -> Any:
+    """matplotlib.pyplot, or an error that says how to install it."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError("Pictures need matplotlib: pip install 'mlsem_jax[plots]'.") from None
+    return pyplot
+
+
+def quiet(ax: Axes, keep: tuple[str, ...] = ("left", "bottom")) -> None:
+    """Take the spines away that carry nothing."""
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in keep)
+    ax.tick_params(length=3, labelsize=8)
