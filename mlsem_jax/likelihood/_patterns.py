@@ -2,13 +2,15 @@
 
 Row i of cluster j, seen through its pattern r, is y_i = mu + Z_i u_j + e_i with e_i ~ N(0, Sigma_W), Z_i = (I, d_1 x_i1, ...)
 and u_j, the between part of y and the random slopes, normal with covariance S and mean c given the between-only variables.
-With W_r the inverse of the observed block of Sigma_W (zero elsewhere), A_j = sum Z_i' W Z_i and b_j = sum Z_i' W (y_i - mu),
+With W_r the inverse of the observed block of Sigma_W (zero elsewhere), A_j = sum Z_i' W Z_i = R R', b_j = sum Z_i' W (y_i - mu) =
+R beta and K_j = I + R' S R,
 
-    -2 log L_j = sum_i log|Sigma_W,rr| + sum_i (y_i - mu)' W (y_i - mu) - b' A^-1 b + (b - A c)' M^-1 (b - A c)
-                 + log|M| - log|A| + constant,     M = A + A S A,
+    -2 log L_j = sum_i log|Sigma_W,rr| + sum_i (y_i - mu)' W (y_i - mu) - beta'beta
+                 + (beta - R'c)' K^-1 (beta - R'c) + log|K| + constant.
 
-exact for any S, singular or indefinite, as long as M is positive definite, and symmetric, so that a sweep without pivoting is
-safe. Rows enter through sums by (cluster, pattern) only. Coordinates of u without data get a unit diagonal in A and M.
+Exact for any S, singular or indefinite, as long as the covariance matrix of the cluster is positive definite, which K then is
+too; and for any A: it is singular where a variable is never seen in a cluster, or where the covariate of a random slope is
+constant there, as in a cluster of one row. Rows enter through sums by (cluster, pattern) only.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments
-from mlsem_jax.numerics import sweep
+from mlsem_jax.numerics import root, sweep
 from mlsem_jax.statistics import ClusterChunk, PatternStatistics
 
 
@@ -93,7 +95,7 @@ def _design(moments: Moments) -> Array:
     return jnp.concatenate([first, moments.directions[:, :slopes, :, None] * columns[None, :, None, :]], axis=1)
 
 
-def _clusters(moments: Moments, rows: _Rows, between: _Between, observed: Array, chunk: ClusterChunk) -> Array:
+def _clusters(moments: Moments, rows: _Rows, between: _Between, chunk: ClusterChunk) -> Array:
     """The part of log L_j that is not a sum over rows, (L,) for the clusters of one chunk (no chunk axis)."""
     length, u = chunk.group.shape[0], moments.between_cov.shape[-1]
     w = rows.precision[chunk.pattern]
@@ -102,29 +104,24 @@ def _clusters(moments: Moments, rows: _Rows, between: _Between, observed: Array,
     if moments.directions is None:
         a_pairs = chunk.products[:, 0, 0, None, None] * w
         b_pairs = jnp.einsum("kij,kj->ki", w, residual[:, 0])
-        seen_pairs = observed[chunk.pattern] * (chunk.products[:, 0, 0] > 0)[:, None]
     else:
         e = _design(moments)[chunk.group[chunk.cluster]]
         we = jnp.einsum("kij,kbju->kbiu", w, e)
         a_pairs = jnp.einsum("kab,kaiu,kbiv->kuv", chunk.products, e, we)
         b_pairs = jnp.einsum("kaiu,kai->ku", we, residual)
-        diagonal = jnp.diagonal(a_pairs, axis1=-2, axis2=-1)
-        seen_pairs = (jax.lax.stop_gradient(diagonal) > 0).astype(w.dtype)
     a = jax.ops.segment_sum(a_pairs, chunk.cluster, length)
     b = jax.ops.segment_sum(b_pairs, chunk.cluster, length)
-    seen = jnp.minimum(jax.ops.segment_sum(seen_pairs, chunk.cluster, length), 1.0)
-    unseen = jnp.eye(u) * (1 - seen)[:, None, :]
     which = chunk.between_pattern
     z = chunk.between - between.mean[which]
     c = between.centre[which] + jnp.einsum("lui,li->lu", between.map[which], z)
-    s = seen[:, :, None] * between.cov[which] * seen[:, None, :]
-    a_inverse, logdet_a, _ = sweep(a + unseen)
-    m_inverse, logdet_m, _ = sweep(a + a @ s @ a + unseen)
-    shifted = b - jnp.einsum("luv,lv->lu", a, c * seen)
-    quadratic = jnp.einsum("lu,luv,lv->l", shifted, m_inverse, shifted) - jnp.einsum("lu,luv,lv->l", b, a_inverse, b)
+    r, beta = root(a, b)
+    k = jnp.eye(u, dtype=a.dtype) + jnp.swapaxes(r, -1, -2) @ between.cov[which] @ r
+    k_inverse, logdet, _ = sweep(k)
+    shifted = beta - jnp.einsum("luv,lu->lv", r, c)
+    quadratic = jnp.einsum("lu,luv,lv->l", shifted, k_inverse, shifted) - jnp.sum(beta**2, -1)
     outside = jnp.einsum("li,lij,lj->l", z, between.precision[which], z) + between.logdet[which]
     constant = jnp.log(2 * jnp.pi) * between.number[which]
-    return -0.5 * chunk.weight * (logdet_m - logdet_a + quadratic + outside + constant)
+    return -0.5 * chunk.weight * (logdet + quadratic + outside + constant)
 
 
 def _row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:
@@ -144,7 +141,7 @@ def _reduced(moments: Moments, s: PatternStatistics) -> tuple[Array, Moments]:
 
     def chunk_value(moments, chunk):
         rows, between = row_patterns(moments, s), between_patterns(moments, s)
-        return jnp.sum(_clusters(moments, rows, between, s.observed, chunk))
+        return jnp.sum(_clusters(moments, rows, between, chunk))
 
     value, gradient = jax.value_and_grad(by_pattern)(moments)
 
@@ -171,6 +168,6 @@ def pattern_cluster_log_likelihood(moments: Moments, s: PatternStatistics) -> Fl
             rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
         )
         by_cluster = jax.ops.segment_sum(terms, chunk.cluster, chunk.group.shape[0])
-        return by_cluster + _clusters(moments, rows, between, s.observed, chunk)
+        return by_cluster + _clusters(moments, rows, between, chunk)
 
     return jax.lax.map(one, s.clusters)
