@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlsem_jax._errors import ModelWarning as ModelWarning
     from mlsem_jax._fit import Fit as Fit
     from mlsem_jax._fit import load as load
+    from mlsem_jax._fit import lrt as lrt
     from mlsem_jax._lavaan import cfa as cfa
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
@@ -41,7 +42,7 @@ _HOMES = {
         "ModelWarning",
     ),
     "mlsem_jax._cache": ("enable_compilation_cache",),
-    "mlsem_jax._fit": ("Fit", "load"),
+    "mlsem_jax._fit": ("Fit", "load", "lrt"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._status": ("Status",),
 }

@@ -11,6 +11,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.models import Specification
+from mlsem_jax.syntax import read_constraints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +121,16 @@ class Fit:
 
         return pd.DataFrame.from_dict(inference.fit_measures_by_level(self.estimation), orient="index", dtype=float)
 
+    def lrt(self, *others: Fit, method: inference.Method = "satorra.bentler.2001") -> pd.DataFrame:
+        """Likelihood-ratio test against other fits of the same data; see `mlsem_jax.lrt`."""
+        return lrt(self, *others, method=method)
+
+    def wald(self, constraints: str) -> pd.DataFrame:
+        """Wald test that equalities of labels, such as "a == b; c == 0", hold jointly; robust where the standard errors are."""
+        made = self.estimation.model.build
+        read = read_constraints(constraints, made.labels, made.specification.definitions)
+        return report.wald_table(inference.wald(self.estimation, read))
+
     # -- reports
     def summary(
         self,
@@ -148,6 +159,18 @@ class Fit:
             f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows in {self.nclusters} clusters, "
             f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"
         )
+
+
+def lrt(*fits: Fit, method: inference.Method = "satorra.bentler.2001", **named: Fit) -> pd.DataFrame:
+    """Likelihood-ratio tests of nested fits of the same data, the model with most parameters first.
+
+    Fits given by keyword go by that name in the table, the others by their place (`fit 1`). Fits under a robust test are compared
+    by the scaled difference (Satorra & Bentler 2001); method="satorra.bentler.2010" where its scaling factor is negative.
+    Raises ModelError where the fits are not of the same data.
+    """
+    by_name = {f"fit {i}": fit for i, fit in enumerate(fits, 1)} | named
+    comparisons = inference.likelihood_ratio({name: fit.estimation for name, fit in by_name.items()}, method)
+    return report.comparison_table(comparisons)
 
 
 def load(path: str | Path) -> Fit:

@@ -20,8 +20,9 @@ LAYERS = (
     ("estimation",),
     ("inference",),
     ("report",),
+    ("syntax",),
     ("_fit",),
-    ("syntax", "networks"),
+    ("networks",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TOP = len(LAYERS)  # modules of the public interface: whatever else lies directly in the package

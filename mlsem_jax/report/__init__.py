@@ -6,12 +6,14 @@ from mlsem_jax.report._progress import progress
 from mlsem_jax.report._storage import load, save
 from mlsem_jax.report._summary import Summary, summarise
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
+from mlsem_jax.report._test_tables import comparison_table, wald_table
 
 __all__ = [
     "StorageError",
     "Summary",
     "add_tests",
     "by_group",
+    "comparison_table",
     "icc_series",
     "load",
     "moments_frames",
@@ -20,4 +22,5 @@ __all__ = [
     "save",
     "standardized_table",
     "summarise",
+    "wald_table",
 ]

@@ -1,0 +1,77 @@
+"""Whether the log-likelihoods of several fits are of the same values, so that they may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.statistics import CompleteStatistics
+
+
+def check_comparable(estimations: Mapping[str, Estimation]) -> None:
+    """Raise ModelError, saying what differs, unless all fits converged and are of the same variables and rows."""
+    if len(estimations) < 2:
+        raise ModelError("A likelihood-ratio test compares two fits or more.")
+    for name, estimation in estimations.items():
+        if not estimation.model.maximum.status.converged:
+            raise ModelError(f"{name!r} did not converge, so it has no likelihood-ratio test.")
+    (first, one), *others = estimations.items()
+    for name, other in others:
+        reason = difference_between(one, other)
+        if reason:
+            raise ModelError(f"{first!r} and {name!r} cannot be compared: {reason}")
+
+
+def difference_between(one: Estimation, other: Estimation) -> str:
+    """A sentence about what makes two log-likelihoods incomparable; '' where nothing does."""
+    a, b = one.model.build.specification, other.model.build.specification
+    if odd := sorted(set(a.variables) ^ set(b.variables)):
+        return (
+            f"the likelihood of one is also of {listing(odd)}. Keep the variables in both models and fix their paths at 0 "
+            "(y ~ 0*x)."
+        )
+    for level in (1, 2):
+        if odd := sorted(set(a.level(level).covariates) ^ set(b.level(level).covariates)):
+            return (
+                f"{listing(odd)} is a fixed covariate of level {level} in one of them only. Keep it in both (y ~ 0*x), or fit "
+                "both with fixed_x=False."
+            )
+    if one.data.nrows != other.data.nrows or one.data.nclusters != other.data.nclusters:
+        return (
+            f"they are of different rows ({one.data.nrows} in {one.data.nclusters} clusters, {other.data.nrows} in "
+            f"{other.data.nclusters})."
+        )
+    if one.data.group_labels != other.data.group_labels:
+        return "they are of different groups."
+    if not same_values(one, other):
+        return "their data hold different values."
+    if one.options.robust != other.options.robust or (one.options.robust and one.options.test != other.options.test):
+        return f"their tests differ ({one.options.test}, {other.options.test}). Fit both with the same estimator."
+    return ""
+
+
+def same_values(one: Estimation, other: Estimation) -> bool:
+    """Whether the sums and within-cluster cross-products of complete clusters agree, variable by variable."""
+    names = one.model.build.specification.variables
+    order = [other.model.build.specification.variables.index(v) for v in names]
+    first, second = one.statistics.complete, other.statistics.complete
+    if first is None or second is None:
+        return first is second
+    total, within = _sums(first)
+    other_total, other_within = _sums(second)
+    rows = one.data.nrows
+    size = np.sqrt(within + total**2 / rows) + np.finfo(float).tiny
+    return bool(
+        np.allclose(other_total[:, order] / size, total / size, rtol=0, atol=1e-8 * np.sqrt(rows))
+        and np.allclose(other_within[:, order] / size**2, within / size**2, rtol=0, atol=1e-8)
+    )
+
+
+def _sums(complete: CompleteStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """Sums over rows (G, p) and pooled within-cluster sums of squares (G, p)."""
+    weight = np.asarray(complete.count) * np.asarray(complete.size)
+    total = np.einsum("gs,gsp->gp", weight, np.asarray(complete.mean))
+    return total, np.diagonal(np.asarray(complete.within), axis1=1, axis2=2)

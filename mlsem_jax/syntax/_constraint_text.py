@@ -1,0 +1,23 @@
+"""Constraints written apart from a model text, for tests of a fit that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.syntax._constraints import checked_constraints
+from mlsem_jax.syntax._parser import parse
+
+
+def read_constraints(
+    text: str, labels: Iterable[str], definitions: tuple[Definition, ...] = ()
+) -> tuple[Constraint, ...]:
+    """The constraints of a text such as "a == b; c == 0" in terms of labels alone; defined quantities may occur in them.
+
+    **Raises:** ModelSyntaxError for an unknown label, ModelError where the text holds anything but constraints.
+    """
+    syntax = parse(text)
+    if len(syntax.constraints) != len(syntax.statements):
+        raise ModelError(f"{text!r} holds more than constraints. Write equalities of labels, such as 'a == b; c == 0'.")
+    return checked_constraints(syntax, labels, definitions)
