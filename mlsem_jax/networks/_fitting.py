@@ -1,0 +1,105 @@
+"""From a model to a Fit, and from a Fit to the fit of a changed model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlsem_jax._errors import ImproperSolutionWarning, ModelWarning
+from mlsem_jax._fit import Fit
+from mlsem_jax.estimation import Estimation, estimate_model, fit_warnings, refit
+from mlsem_jax.models import Cell, Level, Parameter, Specification
+from mlsem_jax.networks._diagnose import degenerate
+from mlsem_jax.networks._model import Model
+from mlsem_jax.networks._starts import element_values, first_values, natural_values, repaired
+from mlsem_jax.networks._table import Table, count_free
+from mlsem_jax.report import progress
+
+# a search that adds parameters makes room for this many at a time, so that it compiles once
+ROOM = 16
+
+
+def fit_model(model: Model) -> Fit:
+    """Estimate a model from scratch, with its unrestricted model and baseline."""
+    estimation = estimate_model(
+        model.specification,
+        model.data,
+        model.options,
+        start=lambda made, unrestricted: first_values(model, made, unrestricted),
+        baseline=baseline(model),
+        report=progress(model.options.optim_method) if model.options.verbose else None,
+    )
+    return finish(model, estimation, model.data.warnings)
+
+
+def refit_model(fit: Fit, model: Model, values: dict | None = None) -> Estimation:
+    """Estimate a changed model of the same data from the estimates of a fit; values: others for some places of its table."""
+    old: Model = fit.network
+    known = dict(zip((e.place for e in old.table), estimates(fit), strict=True)) | (values or {})
+    start = np.array([_begin(e, known) for e in model.table])
+    start = repaired(model.layout, model.table, start)
+    return refit(
+        fit.estimation, model.specification, lambda made, _: natural_values(model, made, start), width(fit, model.table)
+    )
+
+
+def _begin(element, known: dict) -> float:
+    if not element.free:
+        return element.value
+    return known.get(element.place, 0.0) if element.start is None else element.start
+
+
+def width(fit: Fit, table: Table) -> int:
+    """Columns of the basis for another model of this fit's data: as many as now, or with room where it needs more."""
+    now, need = fit.estimation.model.build.structure.basis.shape[1], count_free(table)
+    return now if need <= now else need + ROOM - 1
+
+
+def finish(model: Model, estimation: Estimation, more: Sequence[str] = ()) -> Fit:
+    """The Fit of a model, with its warnings issued."""
+    raised: list[Warning] = [ModelWarning(sentence) for sentence in more]
+    raised += fit_warnings(estimation)
+    fit = Fit(estimation, function=model.function, network=model)
+    raised += [ImproperSolutionWarning(sentence) for sentence in degenerate(model, fit)]
+    for warning in raised:
+        warnings.warn(warning, stacklevel=4)
+    return Fit(estimation, function=model.function, warnings=tuple(map(str, raised)), network=model)
+
+
+def intermediate(model: Model, estimation: Estimation, sentences: Sequence[str] = ()) -> Fit:
+    """The Fit of a model without warnings of its own: a step of a search, or a fit that a search left as it was."""
+    return Fit(estimation, function=model.function, warnings=tuple(sentences), network=model)
+
+
+def estimates(fit: Fit) -> np.ndarray:
+    """The value of every element of the fit's table."""
+    made = fit.estimation.model.build
+    return element_values(fit.network, made, fit.estimation.model.natural)
+
+
+def baseline(model: Model) -> Specification:
+    """Means and variances of both levels. Of the equalities across groups that a user asks for by `equal`, those that it can
+    express hold here too, as in psychonetrics, where it is a model of lower triangular matrices: mu, lowertri_*.
+    """
+    layout, rows = model.layout, []
+    common = set(model.equal)
+    for group in range(1, layout.ngroups + 1):
+        for level in (1, 2):
+            held = {
+                f"lowertri_{where}" for where in (("within", "zeta_within"), ("between", "zeta_between"))[level - 1]
+            }
+            for i, name in enumerate(layout.variables):
+                if name in layout.absent(level):
+                    continue
+                label = f".pvariance{i}.{level}" if held & common else ""
+                rows.append(Parameter(name, "~~", name, level, group, label=label, cell=Cell("theta", i, i)))
+                if level == 2 or name in layout.within_only:
+                    label = f".pmean{i}" if "mu" in common else ""
+                    rows.append(Parameter(name, "~1", "", level, group, label=label, cell=Cell("nu", i)))
+    levels = [
+        Level(tuple(v for v in layout.variables if v not in layout.absent(level)), (), (), "", (), "cov", "cov")
+        for level in (1, 2)
+    ]
+    return Specification(levels[0], levels[1], tuple(rows), groups=layout.groups)

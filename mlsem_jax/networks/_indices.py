@@ -1,0 +1,105 @@
+"""Modification indices of the elements of network models (Sorbom 1989): what freeing one fixed element would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import chi2
+
+from mlsem_jax.estimation import Problem
+from mlsem_jax.models import build
+from mlsem_jax.networks._fitting import estimates
+from mlsem_jax.networks._search import candidates
+from mlsem_jax.networks._specify import names_of, specify
+from mlsem_jax.networks._starts import natural_values
+from mlsem_jax.networks._table import Element, at_places
+from mlsem_jax.numerics import float64
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+    from mlsem_jax.networks._model import Model
+
+# an element whose information, given the others, is less than this part of it alone, is not identified beside them
+DETERMINED = 1e-8
+
+
+def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
+    """Modification index and expected parameter change of each fixed element, freed alone.
+
+    mi = s^2 / V and epc = s / V, with s the derivative of the log-likelihood and V the expected information of the element given
+    the free ones (the observed information with missing values). NaN where V is zero: the element would not be identified.
+    """
+    model: Model = fit.network
+    if not elements:
+        return np.zeros(0), np.zeros(0)
+    wider, made = enlarged(fit, elements)
+    values = estimates(fit)
+    score, information = _score(fit, made, natural_values(wider, made, values))
+    places = {e.place: i for i, e in enumerate(wider.table)}
+    extra = np.array([made.index[wider.rows[places[e.place]]] for e in elements])
+    rest = np.array([k for k in range(made.free) if k not in set(extra)], int)
+    del model
+    cross = information[np.ix_(rest, extra)]
+    scale = 1 / np.sqrt(np.diag(information))
+    known = information[np.ix_(rest, rest)] * np.outer(scale[rest], scale[rest])
+    solved = scale[rest][:, None] * np.linalg.lstsq(known, scale[rest][:, None] * cross, rcond=1e-12)[0]
+    alone = np.diag(information)[extra]
+    v = alone - np.sum(cross * solved, axis=0)
+    v = np.where(v > DETERMINED * alone, v, np.nan)
+    # the score of the free parameters is zero at the maximum up to its tolerance; what is left of it is projected out
+    s = score[extra] - solved.T @ score[rest]
+    return s**2 / v, s / v
+
+
+def enlarged(fit: Fit, elements: Sequence[Element]):
+    """The model with these elements free as well, and its build."""
+    model: Model = fit.network
+    wider = _Wider(model, at_places(model.table, [e.place for e in elements], lambda e: e.freed()))
+    return wider, build(wider.specification, fit.estimation.exogenous)
+
+
+class _Wider:
+    """A table that identification does not touch again, with its specification."""
+
+    def __init__(self, model: Model, table):
+        self.layout, self.table = model.layout, table
+        self.specification, self.rows = specify(model.layout, table)
+
+
+@float64
+def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient (q,) and information (q, q) of the enlarged model at the estimates."""
+    problem = Problem(made.structure, fit.estimation.statistics, made.free)
+    theta = natural[made.kept]
+    _, gradient, metric = problem.evaluate(theta)
+    statistics = fit.estimation.statistics
+    if statistics.complete.size.shape == statistics.metric.size.shape:
+        return gradient, metric  # few distinct sizes: the metric is the expected information itself
+    return gradient, problem.expected(theta)
+
+
+def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None = 10) -> pd.DataFrame:
+    """Modification indices of all fixed elements, largest first; top=None for all of them."""
+    import pandas as pd
+
+    model: Model = fit.network
+    layout = model.layout
+    names = (
+        tuple(layout.matrices) if matrices is None else (matrices,) if isinstance(matrices, str) else tuple(matrices)
+    )
+    for name in names:
+        layout.matrix(name)
+    found = [e for e in candidates(model, names) if not e.free]
+    mi, epc = indices(fit, found)
+    rows = [
+        (*names_of(layout.matrices[e.matrix], e), e.matrix, e.row + 1, e.col + 1, layout.group_names[e.group - 1])
+        for e in found
+    ]
+    table = pd.DataFrame(rows, columns=["var1", "op", "var2", "matrix", "row", "col", "group"])
+    table["mi"], table["pmi"], table["epc"] = mi, chi2.sf(mi, 1), epc
+    table = table.dropna(subset="mi").sort_values("mi", ascending=False, kind="stable", ignore_index=True)
+    return table if top is None else table.head(top)

@@ -1,0 +1,153 @@
+"""Walk to the best neighbouring model; all neighbours of a step are fitted in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from scipy.stats import chi2
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax._fit import Fit
+from mlsem_jax.estimation import fit_batch
+from mlsem_jax.models import Structure
+from mlsem_jax.networks._edit import changed
+from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
+from mlsem_jax.networks._indices import enlarged, indices
+from mlsem_jax.networks._log import Log, Step
+from mlsem_jax.networks._parameters import pvalues, standard_errors
+from mlsem_jax.networks._search import (
+    candidates,
+    check_alpha,
+    check_criterion,
+    criterion as evaluate_criterion,
+    named,
+    search_matrices,
+    step,
+)
+from mlsem_jax.networks._starts import natural_values
+from mlsem_jax.networks._table import Element, Place, at_places, same_parameter
+from mlsem_jax.numerics import float64
+
+if TYPE_CHECKING:
+    from mlsem_jax.networks._model import Model
+
+# models of one batch; fixed, so that every batch of a search runs the same compiled program
+LANES = 32
+# a fall of the criterion smaller than this is rounding
+FALL = 1e-6
+
+
+def modelsearch(
+    fit: Fit,
+    criterion: str = "bic",
+    matrices: Sequence[str] | str | None = None,
+    prunealpha: float = 0.01,
+    addalpha: float = 0.01,
+    limit: int | None = None,
+) -> Fit:
+    """Take the best removal or addition by the criterion, then try those again that were improvements too, and all of them
+    once more before the end; see `Fit.modelsearch`.
+    """
+    _check(fit, criterion, prunealpha, addalpha)
+    names = search_matrices(fit.network.layout, matrices)
+    everything = {e.place for e in candidates(fit.network, names)}
+    current, pool, taken = fit, everything, 0
+    while limit is None or taken < limit:
+        tried = _neighbours(current, names, pool, prunealpha, addalpha)
+        now = evaluate_criterion(criterion, current.loglik, current.npar, fit)
+        values = _try_all(current, tried, criterion) if tried else np.zeros(0)
+        better = [i for i in range(len(tried)) if values[i] < now - FALL]
+        if not better:
+            if pool == everything:
+                break
+            pool = everything
+            continue
+        best = min(better, key=lambda i: values[i])
+        current = _take(current, tried[best], criterion, values[best], len(tried))
+        pool = {tried[i].place for i in better if i != best} or everything
+        taken += 1
+    model: Model = current.network
+    if not taken:
+        model = model.but(log=model.log + Log([Step(f"modelsearch: no neighbour has a smaller {criterion}")]))
+        return intermediate(model, fit.estimation, fit.warnings)
+    return finish(model, current.estimation)
+
+
+def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None:
+    check_criterion(criterion)
+    if criterion == "none":
+        raise ModelError("modelsearch() needs a criterion, such as 'bic'.")
+    check_alpha("prunealpha", prunealpha)
+    check_alpha("addalpha", addalpha)
+    if fit.network.layout.groups:
+        raise ModelError(
+            "modelsearch() compares models of one group: it does not say whether an edge changes in one group or in all. "
+            "Use prune() and stepup(), or search each group's data."
+        )
+
+
+def _neighbours(fit: Fit, names, pool: set[Place], prunealpha: float, addalpha: float) -> list[Element]:
+    """Free elements that are not significant, and fixed ones whose index is, among those in the pool."""
+    model: Model = fit.network
+    p = dict(zip((e.place for e in model.table), pvalues(estimates(fit), standard_errors(fit)), strict=True))
+    inside = [e for e in candidates(model, names) if e.place in pool]
+    removable: dict[object, Element] = {}
+    for e in inside:
+        if e.free and p[e.place] > prunealpha:
+            removable.setdefault(e.parameter, e)
+    fixed = [e for e in inside if not e.free and e.value == 0]
+    mi, _ = indices(fit, fixed)
+    return [*removable.values(), *(e for e, x in zip(fixed, mi, strict=True) if chi2.sf(x, 1) < addalpha)]
+
+
+@float64
+def _try_all(fit: Fit, tried: Sequence[Element], criterion: str) -> np.ndarray:
+    """The criterion of every neighbour, inf where its estimation did not converge.
+
+    All are one structure, in which every free or tried element is a parameter; a model is a basis with columns of zeros.
+    """
+    model: Model = fit.network
+    union = [e for e in model.table if e.free or e in set(tried)]
+    wider, made = enlarged(fit, [e for e in union if not e.free])
+    del union
+    places = {e.place: i for i, e in enumerate(wider.table)}
+    column = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
+    theta = natural_values(wider, made, estimates(fit))[made.kept]
+    on = np.ones(len(theta), bool)
+    for e, j in zip(tried, column, strict=True):
+        on[j] = e.free
+    basis, first = [], []
+    for j in column:
+        own = on.copy()
+        own[j] = not on[j]
+        basis.append(made.structure.basis * own)
+        first.append(theta * own)
+    out = fit_batch(_lanes(made.structure, np.stack(basis)), fit.estimation.statistics, np.stack(first), chunk=LANES)
+    npar = [fit.npar + (1 if not e.free else -1) for e in tried]
+    loglik = out.value - fit.estimation.covariates_loglik
+    values = [evaluate_criterion(criterion, float(x), q, fit) for x, q in zip(loglik, npar, strict=True)]
+    return np.where(out.converged, values, np.inf)
+
+
+def _lanes(structure: Structure, basis: np.ndarray) -> Structure:
+    """The structure once for every basis: arrays lead with the lane axis."""
+    repeated = jax.tree.map(lambda x: np.broadcast_to(x, (len(basis), *np.shape(x))), structure)
+    return replace(repeated, basis=basis)
+
+
+def _take(fit: Fit, chosen: Element, criterion: str, value: float, count: int) -> Fit:
+    """The fit of the chosen neighbour."""
+    model: Model = fit.network
+    if chosen.free:
+        places, change = [e.place for e in same_parameter(model.table, chosen)], lambda e: e.fixed(0.0)
+    else:
+        places, change = [chosen.place], lambda e: e.freed()
+    other = changed(model, at_places(model.wanted, places, change), "", log=False)
+    estimation = refit_model(fit, other)
+    verb = "removed" if chosen.free else "added"
+    action = f"modelsearch: {verb} {named(model, [chosen])} ({criterion} {value:.3f}, the best of {count} neighbours)"
+    return intermediate(other.but(log=model.log + Log([step(action, estimation, fit)])), estimation)

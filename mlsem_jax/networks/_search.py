@@ -1,0 +1,84 @@
+"""What the searches share: which elements they try, criteria, and entries of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax.inference import _fit_indices as index
+from mlsem_jax.networks._edit import describe
+from mlsem_jax.networks._layout import Layout
+from mlsem_jax.networks._log import Step
+from mlsem_jax.networks._table import Element
+
+if TYPE_CHECKING:
+    from mlsem_jax._fit import Fit
+    from mlsem_jax.estimation import Estimation
+    from mlsem_jax.networks._model import Model
+
+CRITERIA = ("bic", "aic", "bic2", "ebic.25", "ebic.5", "ebic.75", "ebic1", "none")
+NETWORKS = ("omega_", "kappa_")
+
+
+def search_matrices(layout: Layout, given: Sequence[str] | str | None) -> tuple[str, ...]:
+    """The matrices that a search works on: those named, or the networks; in models of observed variables all covariances."""
+    if given is not None:
+        names = (given,) if isinstance(given, str) else tuple(given)
+        return tuple(layout.matrix(name).name for name in names)
+    cores = [matrix.name for matrix in layout.matrices.values() if matrix.is_core]
+    if layout.family == "varcov":
+        return tuple(cores)
+    return tuple(name for name in cores if name.startswith(NETWORKS))
+
+
+def candidates(model: Model, matrices: Sequence[str]) -> list[Element]:
+    """The elements of these matrices that may be free or not: no variances, no scales, nothing that identifies the model."""
+    found = []
+    for e in model.table:
+        matrix = model.layout.matrices[e.matrix]
+        on_diagonal = e.row == e.col and (matrix.block is not None or matrix.cell == "beta")
+        if e.matrix in matrices and not e.identified and not on_diagonal:
+            found.append(e)
+    return found
+
+
+def check_criterion(name: str) -> None:
+    if name not in CRITERIA:
+        raise ModelError(
+            f"criterion={name!r} is not available.{nearest(name, CRITERIA)} Use one of {', '.join(CRITERIA)}."
+        )
+
+
+def check_alpha(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ModelError(f"{name}={value!r} is no significance level: it lies between 0 and 1.")
+
+
+def criterion(name: str, loglik: float, npar: int, fit: Fit) -> float:
+    """An information criterion with clusters as units, as psychonetrics counts."""
+    n, variables = fit.nclusters, len(fit.network.layout.variables)
+    if name == "aic":
+        return index.aic(loglik, npar)
+    if name == "bic2":
+        return index.bic_adjusted(loglik, npar, n)
+    if name.startswith("ebic"):
+        gamma = {"ebic.25": 0.25, "ebic.5": 0.5, "ebic.75": 0.75, "ebic1": 1.0}[name]
+        return index.ebic(loglik, npar, n, variables, gamma)
+    return index.bic(loglik, npar, n)
+
+
+def chi_square(estimation: Estimation) -> float | None:
+    """Likelihood ratio against the unrestricted model, where there is one."""
+    return None if estimation.h1 is None else max(0.0, 2 * (estimation.h1.value - estimation.model.value))
+
+
+def step(action: str, estimation: Estimation, fit: Fit) -> Step:
+    """A log entry with the fit of the model reached."""
+    bic = criterion("bic", estimation.loglik, estimation.npar, fit)
+    return Step(action, estimation.npar, estimation.degrees_of_freedom, chi_square(estimation), bic)
+
+
+def named(model: Model, found: Sequence[Element]) -> str:
+    """Elements in words, all of them."""
+    return listing([describe(model.layout, [e]) for e in found], 1000)
