@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax import inference, report
+from mlsem_jax._network_methods import NetworkMethods
+from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.models import Specification
@@ -15,16 +17,23 @@ from mlsem_jax.syntax import read_constraints
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+
+    from mlsem_jax.networks import Model
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for."""
+class Fit(ResultMethods, NetworkMethods):
+    """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for.
+
+    network: for models of psychonetrics' family, what was fitted; None for others.
+    """
 
     estimation: Estimation
     text: str = ""
     function: str = "sem"
     warnings: tuple[str, ...] = ()
+    network: Model | None = None
 
     # -- what happened
     @property
@@ -95,19 +104,6 @@ class Fit:
         table = report.parameter_table(self.estimation, self._estimates)
         return report.standardized_table(table, inference.standardized(self.estimation, type), level)
 
-    # -- moments
-    def implied(self) -> dict[str, Any]:
-        """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups."""
-        return report.moments_frames(self.estimation, inference.implied(self.estimation))
-
-    def h1(self) -> dict[str, Any]:
-        """Moments of the saturated model, in the form of `implied()`."""
-        return report.moments_frames(self.estimation, inference.h1(self.estimation))
-
-    def icc(self) -> Any:
-        """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones."""
-        return report.icc_series(self.estimation, inference.icc(self.estimation))
-
     # -- fit
     def fit_measures(self, convention: inference.Convention = "lavaan") -> pd.Series:
         """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size."""
@@ -142,6 +138,14 @@ class Fit:
     ) -> report.Summary:
         """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
         return report.summarise(self, fit_measures, standardized, ci, rsquare, modindices)
+
+    def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores" or "trace" (needs matplotlib).
+
+        Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
+        "scores".
+        """
+        return report.plot(self, kind, ax, **options)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""

@@ -1,10 +1,15 @@
 """What the estimates mean: information and standard errors, tests, fit measures, indices, scores."""
 
 from mlsem_jax.inference._by_level import fit_measures_by_level
+from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
+from mlsem_jax.inference._modification import Modification, modification_indices
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood_ratio
-from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied
+from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
+from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
+from mlsem_jax.inference._residuals import ResidualType, residuals
+from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
 from mlsem_jax.inference._vcov import information, invert, scores, vcov_natural, vcov_theta
 from mlsem_jax.inference._wald import WaldTest, wald
@@ -13,8 +18,13 @@ __all__ = [
     "Comparison",
     "Convention",
     "Estimates",
+    "FactorScores",
     "LevelMoments",
     "Method",
+    "Modification",
+    "ResidualType",
+    "ScoreConvention",
+    "ScoreTest",
     "Standardization",
     "Standardized",
     "WaldTest",
@@ -27,7 +37,13 @@ __all__ = [
     "information",
     "invert",
     "likelihood_ratio",
+    "latent_covariances",
+    "loglik_by_cluster",
+    "modification_indices",
+    "predict",
+    "residuals",
     "rsquare",
+    "score_test",
     "scores",
     "standardized",
     "vcov_natural",

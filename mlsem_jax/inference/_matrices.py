@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.models import KINDS, Covariance, Filled, Moments, Structure
+from mlsem_jax.models import KINDS, Covariance, Filled, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,41 +139,34 @@ def covariance_directions(
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(natural parameter, left, right) of the free elements of a covariance block: d Sigma = left right' + right left'."""
     index = np.asarray(block.core.index)[group]
-    i, j = np.nonzero(index >= 0)
+    i, j = np.nonzero(np.tril(index >= 0) if kind != "chol" else index >= 0)
     k, eye = index[i, j], np.eye(len(index))
+    half = np.where(i == j, 0.5, 1.0)[:, None]
     if kind == "cov" or block.scale is None:
-        return [(k, eye[i] / 2, eye[j])]  # both triangles are in the list, so half of each
+        return [(k, half * eye[i], eye[j])]
     core = fill(block.core, natural, group)
     if kind == "chol":
         return [(k, eye[i], core.T[j])]
     scale = fill(block.scale, natural, group)
     inner = covariance(block, kind, natural, group)  # D P D
     if kind == "prec":
-        return [(k, -inner[i] / 2, inner[j])]
+        return [(k, -half * inner[i], inner[j])]
     with np.errstate(divide="ignore", invalid="ignore"):
         unscaled = np.where(scale != 0, inner / np.where(scale != 0, scale, 1.0), 0.0)  # D P
-    sides = {"ggm": (unscaled.T[i] / 2, unscaled.T[j]), "cor": (scale[i, None] * eye[i] / 2, scale[j, None] * eye[j])}
+    sides = {
+        "ggm": (half * unscaled.T[i], unscaled.T[j]),
+        "cor": (half * scale[i, None] * eye[i], scale[j, None] * eye[j]),
+    }
     scales = np.asarray(block.scale.index)[group]
     (s,) = np.nonzero(scales >= 0)
     return [(k, *sides[kind]), (scales[s], eye[s], unscaled.T[s])]
 
 
-def moment_jacobian(structure: Structure, natural: np.ndarray) -> Moments:
-    """Derivatives of the moments in the natural parameters along a last axis: within_cov (G, p, p, k), within_mean (G, p, k)."""
-    groups, p, k = *np.shape(structure.within.nu.base), len(natural)
-    out = Moments(*(np.zeros((groups, p, p, k)) for _ in range(2)), *(np.zeros((groups, p, k)) for _ in range(2)))
-    for g in range(groups):
-        for level, cov, mean in ((1, out.within_cov, out.within_mean), (2, out.between_cov, out.between_mean)):
-            d = directions(structure, natural, level, g)
-            product = np.einsum("ti,tj->tij", d.left, d.right)
-            # several elements may be one parameter
-            by_parameter = np.zeros((k, p, p))
-            np.add.at(by_parameter, d.index, product + product.swapaxes(1, 2))
-            cov[g] = np.moveaxis(by_parameter, 0, -1)
-            in_mean = np.zeros((k, p))
-            np.add.at(in_mean, d.index, d.mean)
-            mean[g] = in_mean.T
+def sum_by_parameter(index: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """(k, ...): the rows (t, ...) added up by natural parameter; elements that share one count together."""
+    out = np.zeros((k, *rows.shape[1:]))
+    if len(np.unique(index)) == len(index):
+        out[index] = rows
+    else:
+        np.add.at(out, index, rows)
     return out
-
-
-__all__ = ["Directions", "LevelMatrices", "directions", "level_matrices", "moment_jacobian"]

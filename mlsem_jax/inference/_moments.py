@@ -8,7 +8,8 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Fitted
-from mlsem_jax.models import Moments, Specification
+from mlsem_jax.inference._matrices import level_matrices
+from mlsem_jax.models import Moments, Specification, members
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,21 @@ def by_level(specification: Specification, moments: Moments) -> ByGroup:
 def implied(estimation: Estimation) -> ByGroup:
     """Model-implied moments at the estimates. The mean of a variable is the sum of its within and between means."""
     return by_level(estimation.model.build.specification, estimation.model.moments)
+
+
+def latent_covariances(estimation: Estimation) -> ByGroup:
+    """Model-implied moments of the latent variables, by group and level."""
+    build, natural = estimation.model.build, estimation.model.natural
+    out = []
+    for g in range(build.specification.ngroups):
+        pair = []
+        for level in (1, 2):
+            names, latent = members(build.specification, level), build.specification.level(level).latent
+            at = [names.index(v) for v in latent]
+            x = level_matrices(build.structure, natural, level, g)
+            pair.append(LevelMoments(latent, x.eta_cov[np.ix_(at, at)], x.eta_mean[at]))
+        out.append(tuple(pair))
+    return out
 
 
 def unrestricted(estimation: Estimation, purpose: str = "The unrestricted moments") -> Fitted:

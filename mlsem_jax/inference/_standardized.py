@@ -18,7 +18,7 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
-from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices
+from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
 from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.models import Parameter, Specification, members, values_by_label
 from mlsem_jax.numerics import float64
@@ -105,11 +105,11 @@ def scales_of(estimation: Estimation, level: int, group: int, wanted: Callable[[
     block = structure.within if level == 1 else structure.between
     x = level_matrices(structure, natural, level, group - 1)
     d = directions(structure, natural, level, group - 1)
-    total = _by_parameter(d.index, 2 * d.left * d.right, len(natural))
-    eta_total = _by_parameter(d.index, 2 * d.eta_left * d.eta_right, len(natural))
+    total = sum_by_parameter(d.index, 2 * d.left * d.right, len(natural))
+    eta_total = sum_by_parameter(d.index, 2 * d.eta_left * d.eta_right, len(natural))
     kinds = kinds_of(structure, level)
     psi, theta = (
-        _by_parameter(
+        sum_by_parameter(
             np.concatenate([index for index, _, _ in parts]),
             np.concatenate([2 * left * right for _, left, right in parts]),
             len(natural),
@@ -128,12 +128,6 @@ def scales_of(estimation: Estimation, level: int, group: int, wanted: Callable[[
         if wanted(name):
             out.total[name] = (x.eta_cov[i, i], eta_total[:, i])
             out.residual[name] = (x.psi[i, i], psi[:, i])
-    return out
-
-
-def _by_parameter(index: np.ndarray, derivatives: np.ndarray, k: int) -> np.ndarray:
-    out = np.zeros((k, derivatives.shape[1]))
-    np.add.at(out, index, derivatives)
     return out
 
 

@@ -1,8 +1,12 @@
 """Tables, summaries and pictures of results."""
 
 from mlsem_jax.report._codec import StorageError
+from mlsem_jax.report._indices import modification_table, score_table
+from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
+from mlsem_jax.report._plots import plot
 from mlsem_jax.report._progress import progress
+from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
 from mlsem_jax.report._storage import load, save
 from mlsem_jax.report._summary import Summary, summarise
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
@@ -14,12 +18,20 @@ __all__ = [
     "add_tests",
     "by_group",
     "comparison_table",
+    "cluster_scores_table",
+    "cluster_series",
     "icc_series",
+    "inspect",
     "load",
+    "modification_table",
     "moments_frames",
     "parameter_table",
+    "plot",
     "progress",
+    "rsquare_series",
     "save",
+    "score_table",
+    "scores_table",
     "standardized_table",
     "summarise",
     "wald_table",

@@ -1,0 +1,120 @@
+"""The methods of a Fit that say what follows from the estimates. They delegate to `mlsem_jax.inference` and `mlsem_jax.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlsem_jax import inference, report
+from mlsem_jax.data import prepare
+from mlsem_jax.estimation import Estimation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+
+
+class ResultMethods:
+    """Moments, residuals, indices and scores of a fit; results of several groups are dictionaries by group label."""
+
+    estimation: Estimation
+
+    # -- moments
+    def implied(self) -> dict[str, Any]:
+        """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups."""
+        return report.moments_frames(self.estimation, inference.implied(self.estimation))
+
+    def h1(self) -> dict[str, Any]:
+        """Moments of the saturated model, in the form of `implied()`."""
+        return report.moments_frames(self.estimation, inference.h1(self.estimation))
+
+    def icc(self) -> Any:
+        """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones."""
+        return report.icc_series(self.estimation, inference.icc(self.estimation))
+
+    def residuals(self, type: inference.ResidualType = "raw") -> dict[str, Any]:
+        """Moments of the saturated model less implied ones, in the form of `implied()`.
+
+        "raw"; "cor": difference of the correlation matrices; "z": raw over its standard error. The mean of a variable in both
+        levels is compared as a whole and stands at level 2.
+        """
+        return report.moments_frames(self.estimation, inference.residuals(self.estimation, type))
+
+    def rsquare(self) -> Any:
+        """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}."""
+        return report.rsquare_series(self.estimation, inference.rsquare(self.estimation))
+
+    # -- what could be freed
+    def modification_indices(
+        self,
+        sort: bool = True,
+        minimum_value: float = 0.0,
+        maximum_number: int | None = None,
+        op: str | Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Expected drop in chi-square (mi) and change of the parameter (epc) if one fixed or absent parameter were freed.
+
+        Shared labels and other equalities of the model stay in force; `score_test()` is about releasing them. Parameters that could
+        not be estimated beside the others are left out.
+        """
+        found = inference.modification_indices(self.estimation)
+        return report.modification_table(found, sort, minimum_value, maximum_number, op)
+
+    modindices = modification_indices
+
+    def score_test(self, release: int | Sequence[int] | None = None) -> pd.DataFrame:
+        """Score tests of releasing equality constraints: all together (first row), then each alone while the others stay.
+
+        release: which equalities, counted from 1 in the order of the table that `score_test()` gives.
+        """
+        chosen = [release] if isinstance(release, int) else release
+        return report.score_table(inference.score_test(self.estimation, chosen))
+
+    # -- scores
+    def predict(
+        self,
+        level: int = 1,
+        se: bool = False,
+        newdata: Any = None,
+        convention: inference.ScoreConvention = "lavaan",
+    ) -> pd.DataFrame:
+        """Factor scores (posterior means of the latent variables): rows of the data at level 1, clusters at level 2.
+
+        **Arguments:**
+
+        - `se`: add a column `<name>.se` for each latent variable: posterior standard deviations at the estimates.
+        - `newdata`: a table with the model's columns (clusters and groups included) to score in place of the fit's own.
+        - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
+          other than zero.
+        """
+        data = self.estimation.data if newdata is None else self._prepared(newdata)
+        return report.scores_table(inference.predict(self.estimation, level, data, convention), data, level, se)
+
+    def _prepared(self, newdata: Any):
+        mine, specification = self.estimation.data, self.estimation.model.build.specification
+        return prepare(
+            newdata,
+            cluster=mine.cluster_name,
+            group=mine.group_name,
+            within=specification.within.observed,
+            between=specification.between.observed,
+            missing=self.estimation.options.missing,
+            group_label=mine.group_labels or None,
+        )
+
+    def scores(self) -> pd.DataFrame:
+        """Derivatives of every cluster's log-likelihood in the free parameters: one row a cluster, columns as in `coef()`.
+
+        They sum to zero but along constraints that hold with equality only at the estimates.
+        """
+        return report.cluster_scores_table(self.estimation, inference.scores(self.estimation.model, self.estimation))
+
+    def loglik_by_cluster(self) -> pd.Series:
+        """Log-likelihood of every cluster given the fixed covariates, by cluster id; they sum to `loglik`."""
+        return report.cluster_series(self.estimation, inference.loglik_by_cluster(self.estimation), "loglik")
+
+    # -- everything else by lavInspect's words
+    def inspect(self: Fit, what: str = "est") -> Any:
+        """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
+        return report.inspect(self, what)

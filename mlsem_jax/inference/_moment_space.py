@@ -1,0 +1,138 @@
+"""The moments that the saturated model leaves free, as one vector: score and expected information of any model in closed form.
+
+For a model with moments sigma(theta) the score is Delta' g and the expected information Delta' I Delta, with g and I those of
+the saturated model at sigma(theta) and Delta = d sigma / d theta. So candidate parameters, released constraints and
+residuals all share one gradient and one small matrix, and nothing is compiled anew for their number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax.estimation import Estimation, Problem, saturated
+from mlsem_jax.inference._matrices import directions, sum_by_parameter
+from mlsem_jax.models import Moments, Structure, build
+from mlsem_jax.statistics import CompleteStatistics, Statistics
+
+
+@dataclass(frozen=True, eq=False)
+class MomentSpace:
+    """The f free moments of h1: level (1, 2), group (from 0) and the variables (row, col) of each; col is -1 for means."""
+
+    level: np.ndarray
+    group: np.ndarray
+    row: np.ndarray
+    col: np.ndarray
+    problem: Problem
+
+    @classmethod
+    def of(cls, estimation: Estimation) -> MomentSpace:
+        """From the fit's h1, or from a fresh build of it: the space itself needs no maximum."""
+        if estimation.h1 is not None:
+            made, problem = estimation.h1.build, estimation.h1.problem
+        else:
+            made = build(saturated(estimation.model.build.specification), estimation.exogenous)
+            problem = Problem(made.structure, estimation.statistics, made.free)
+        place = {name: i for i, name in enumerate(made.specification.variables)}
+        free = [row for row in made.specification.parameters if row.free]
+        return cls(
+            level=np.array([row.level for row in free], int),
+            group=np.array([row.group - 1 for row in free], int),
+            row=np.array([place[row.lhs] for row in free], int),
+            col=np.array([place[row.rhs] if row.op == "~~" else -1 for row in free], int),
+            problem=problem,
+        )
+
+    def pick(self, moments: Moments) -> np.ndarray:
+        """The vector (f,) of some moments; a mean is the sum of the levels' means."""
+        total = np.asarray(moments.mean)
+        within, between = np.asarray(moments.within_cov), np.asarray(moments.between_cov)
+        cov = np.where((self.level == 1)[:, None, None], within[self.group], between[self.group])
+        rows = np.arange(len(self.row))
+        return np.where(self.col < 0, total[self.group, self.row], cov[rows, self.row, np.maximum(self.col, 0)])
+
+    def place(self, values: np.ndarray, like: Moments) -> Moments:
+        """A vector (f,) at its places in the arrays of moments, symmetric and otherwise 0; means at the level of h1's."""
+        out = Moments(
+            *(np.zeros(np.shape(x)) for x in (like.within_cov, like.between_cov, like.within_mean, like.between_mean))
+        )
+        for level, cov, mean in ((1, out.within_cov, out.within_mean), (2, out.between_cov, out.between_mean)):
+            here = (self.level == level) & (self.col >= 0)
+            cov[self.group[here], self.row[here], self.col[here]] = values[here]
+            cov[self.group[here], self.col[here], self.row[here]] = values[here]
+            here = (self.level == level) & (self.col < 0)
+            mean[self.group[here], self.row[here]] = values[here]
+        return out
+
+    def jacobian(self, structure: Structure, natural: np.ndarray) -> np.ndarray:
+        """Delta (f, k): derivatives of the moments in the natural parameters of a structure."""
+        out = np.zeros((len(natural), len(self.row)))
+        means, k = self.col < 0, len(natural)
+        for group in range(len(structure.within.nu.base)):
+            for level in (1, 2):
+                d = directions(structure, natural, level, group)
+                here = np.flatnonzero((self.group == group) & (self.level == level) & ~means)
+                i, j = self.row[here], self.col[here]
+                product = d.left[:, i] * d.right[:, j] + d.left[:, j] * d.right[:, i]
+                out[:, here] += sum_by_parameter(d.index, product, k)
+                here = np.flatnonzero((self.group == group) & means)
+                out[:, here] += sum_by_parameter(d.index, d.mean[:, self.row[here]], k)
+        return out.T
+
+    def gradient(self, moments: Moments) -> np.ndarray:
+        """Derivatives (f,) of the log-likelihood in the moments, a sum over rows."""
+        return self.problem.evaluate(self.pick(moments))[1]
+
+    def information(self, moments: Moments, between_only: np.ndarray, statistics: Statistics) -> np.ndarray:
+        """Information (f, f) at some moments: expected, with every cluster size; observed where values are missing."""
+        if statistics.patterns is not None:
+            return self.problem.observed(self.pick(moments))
+        return self._expected(moments, between_only, statistics.complete)
+
+    def _expected(self, moments: Moments, between_only: np.ndarray, statistics: CompleteStatistics) -> np.ndarray:
+        out = np.zeros((len(self.row),) * 2)
+        for group in range(len(statistics.rows)):
+            within, across, between, mean = _products(
+                moments.within_cov[group], moments.between_cov[group], between_only, statistics, group
+            )
+            here = np.flatnonzero((self.group == group) & (self.col < 0))
+            out[np.ix_(here, here)] = mean[np.ix_(self.row[here], self.row[here])]
+            one, two = (np.flatnonzero((self.group == group) & (self.level == lv) & (self.col >= 0)) for lv in (1, 2))
+            out[np.ix_(one, one)] = self._block(within, one, one)
+            out[np.ix_(one, two)] = self._block(across, one, two)
+            out[np.ix_(two, one)] = out[np.ix_(one, two)].T
+            out[np.ix_(two, two)] = self._block(between, two, two)
+        return out
+
+    def _block(self, product: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """1/2 tr(P dS P dS') for symmetric unit changes of elements `left` and `right`, from the summed products of P with P."""
+        i, j, k, m = self.row[left, None], self.col[left, None], self.row[None, right], self.col[None, right]
+        half = np.where(i == j, 0.5, 1.0) * np.where(k == m, 0.5, 1.0)
+        return half * (product[i, k, j, m] + product[i, m, j, k])
+
+
+def _products(
+    within_cov, between_cov, between_only, statistics: CompleteStatistics, group: int
+) -> tuple[np.ndarray, ...]:
+    """Sums over contrasts and cluster sizes of P_ik P_jm (p, p, p, p) for changes within, across and between levels, and the
+    information on the means (p, p). P is the precision of the contrasts, or of the scaled means of clusters of one size.
+    """
+    s, p = statistics, len(within_cov)
+    size, count = np.asarray(s.size[group]), np.asarray(s.count[group])
+    size, count = size[count > 0], count[count > 0]
+    d = np.where(np.asarray(between_only) > 0, 1.0, np.sqrt(size)[:, None])
+    omega = np.concatenate(
+        [(within_cov + np.diag(between_only))[None], within_cov + d[:, :, None] * between_cov * d[:, None]]
+    )
+    precision = np.linalg.inv(omega)
+    weight = np.concatenate([[s.rows[group] - s.clusters[group]], count])
+    d = np.concatenate([np.zeros((1, p)), d])
+    right, both = precision * d[:, None], d[:, :, None] * precision * d[:, None]
+
+    def total(x: np.ndarray) -> np.ndarray:
+        flat = x.reshape(len(x), p * p)
+        return (flat.T @ (weight[:, None] * flat)).reshape(p, p, p, p)
+
+    return total(precision), total(right), total(both), np.tensordot(weight, both, 1)

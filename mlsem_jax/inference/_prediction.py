@@ -1,0 +1,182 @@
+"""Factor scores: posterior means of the latent variables given a cluster's data at the estimates (EAP, or BLUP).
+
+Between-only variables z are observed, so the between part of everything is conditioned on them first. The rows then add
+information A_j = sum W_i and t_j = sum W_i r_i with W_i the precision of row i's observed variables under the within
+covariance (zero for the others) and r_i its deviation from the mean; so missing values need no case of their own. The
+posterior mean of (y_B, eta_B) is mu + C (I + A_j S)^-1 t_j with S the covariance of y_B and C that of (y_B, eta_B) with y_B.
+Given y_B, the rows are independent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
+from mlsem_jax.models import members
+
+ScoreConvention = Literal["lavaan", "exact"]
+
+
+@dataclass(frozen=True, eq=False)
+class FactorScores:
+    """values, se (rows or clusters, latent variables) of `names`, in the order of the data's rows or clusters.
+
+    se: posterior standard deviations, the estimates taken as known.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    se: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Of the between part v = (y_B, eta_B) of every cluster: mean (J, p + m) and covariance (J, p + m, p + m)."""
+
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+def predict(
+    estimation: Estimation, level: int, data: TwoLevelData | None = None, convention: ScoreConvention = "lavaan"
+) -> FactorScores:
+    """Scores of the latent variables of a level for the fit's own data, or other data with the same variables and groups.
+
+    The conventions differ by a constant for each latent variable and group, where within covariates with means other than
+    zero give the outcomes means at level 1. lavaan counts those means to the between parts, but not to the means that these are
+    compared with, so that its scores move with the origin of the covariates; exact scores are the posterior means.
+    """
+    _check(estimation, level, convention)
+    specification, natural = estimation.model.build.specification, estimation.model.natural
+    data = estimation.data if data is None else data
+    if data.values.shape[1] != len(specification.variables):
+        raise ModelError("The rows are not kept in a saved fit: give them as newdata=.")
+    latent, names = specification.level(level).latent, members(specification, level)
+    at = [names.index(v) for v in latent]
+    count = data.nrows if level == 1 else data.nclusters
+    values, se = np.empty((count, len(latent))), np.empty((count, len(latent)))
+    z = np.asarray(data.between_only, bool)
+    both = np.array([v in specification.between.observed for v in specification.variables]) & ~z
+    for group in range(specification.ngroups):
+        within, between = (level_matrices(estimation.model.build.structure, natural, lv, group) for lv in (1, 2))
+        extra = np.where(both, within.mean, 0.0) if convention == "lavaan" else np.zeros(len(z))
+        clusters = np.flatnonzero(data.group == group)
+        rows = np.flatnonzero(data.group[data.cluster] == group)
+        code = np.searchsorted(clusters, data.cluster[rows])
+        posterior = between_posterior(within, between, data.values[rows], code, len(clusters), z)
+        if level == 2:
+            towards = between.eta_cov[at] @ between.lambda_.T
+            shift = towards @ np.linalg.pinv(between.cov, hermitian=True) @ extra
+            values[clusters] = posterior.mean[:, len(z) :][:, at] + shift
+            se[clusters] = np.sqrt(np.maximum(np.diagonal(posterior.cov, axis1=1, axis2=2)[:, len(z) :][:, at], 0.0))
+        else:
+            values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, posterior, at)
+    return FactorScores(latent, values, se)
+
+
+def _check(estimation: Estimation, level: int, convention: str) -> None:
+    if level not in (1, 2):
+        raise ModelError(f"level must be 1 (scores of rows) or 2 (scores of clusters), not {level!r}.")
+    known = get_args(ScoreConvention)
+    if convention not in known:
+        raise ModelError(
+            f"convention must be one of {', '.join(known)}, not {convention!r}.{nearest(convention, known)}"
+        )
+    specification = estimation.model.build.specification
+    if specification.slopes:
+        raise ModelError(
+            "Factor scores are not defined here for models with random slopes: their within part varies by row."
+        )
+    if not specification.level(level).latent:
+        raise ModelError(f"Level {level} of the model has no latent variables, so there are no factor scores at it.")
+
+
+def between_posterior(
+    within: LevelMatrices, between: LevelMatrices, y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray
+) -> Posterior:
+    """From the rows y (N, p), NaN where missing, of the clusters code (N,)."""
+    p = len(z)
+    prior = np.block(
+        [[between.cov, between.lambda_ @ between.eta_cov], [between.eta_cov @ between.lambda_.T, between.eta_cov]]
+    )
+    mean0 = np.concatenate([between.mean, between.eta_mean])
+    z_values = _cluster_values(y, code, clusters, z)
+    level_1 = np.where(z, np.nan, y)
+    total, count, patterns = np.zeros((clusters, p)), [], []
+    for seen, at in _by_pattern(level_1):
+        w = _precision(within, seen)
+        deviation = np.where(seen, level_1[at] - within.mean - between.mean, 0.0)
+        sums = np.stack([np.bincount(code[at], deviation[:, i], clusters) for i in range(p)], axis=1)
+        total += sums @ w
+        patterns.append(w)
+        count.append(np.bincount(code[at], minlength=clusters))
+    count = np.stack(count, axis=1).astype(float)
+    mean, cov = np.empty((clusters, len(mean0))), np.empty((clusters, len(mean0), len(mean0)))
+    known = ~np.isnan(z_values) & z
+    # clusters of one composition share their matrices
+    kinds, kind = np.unique(np.concatenate([count, known], axis=1), axis=0, return_inverse=True)
+    for number, composition in enumerate(kinds):
+        here = np.flatnonzero(kind.ravel() == number)
+        a = np.tensordot(composition[: count.shape[1]], np.stack(patterns), 1)
+        seen = composition[count.shape[1] :] > 0
+        from_z = prior[:, :p][:, seen] @ np.linalg.inv(prior[:p, :p][np.ix_(seen, seen)])
+        shift = (z_values[here][:, seen] - between.mean[seen]) @ from_z.T
+        conditional = prior - from_z @ prior[:p][seen]
+        s = conditional[:, :p]
+        gain = s @ np.linalg.inv(np.eye(p) + a @ s[:p])
+        mean[here] = mean0 + shift + (total[here] - shift[:, :p] @ a.T) @ gain.T
+        cov[here] = conditional - gain @ a @ s.T
+    return Posterior(mean, cov)
+
+
+def _within_scores(
+    within: LevelMatrices, y: np.ndarray, code: np.ndarray, z: np.ndarray, posterior: Posterior, at: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means and standard deviations of the within latent variables of every row."""
+    p = len(z)
+    values, variance = np.empty((len(y), len(at))), np.empty((len(y), len(at)))
+    level_1 = np.where(z, np.nan, y)
+    towards = within.eta_cov[at] @ within.lambda_.T
+    prior = np.diag(within.eta_cov)[at]
+    for seen, rows in _by_pattern(level_1):
+        weight = towards @ _precision(within, seen)
+        own = posterior.mean[code[rows], :p]
+        deviation = np.where(seen, level_1[rows] - own - within.mean, 0.0)
+        values[rows] = within.eta_mean[at] + deviation @ weight.T
+        given = prior - np.sum(weight * towards, axis=1)
+        # what is left unknown about the between part
+        spread = np.einsum("ai,jik,ak->ja", weight, posterior.cov[:, :p, :p], weight)
+        variance[rows] = given + spread[code[rows]]
+    return values, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _precision(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:
+    """(p, p): inverse of the within covariance of the variables seen, 0 elsewhere."""
+    out = np.zeros_like(within.cov)
+    block = np.ix_(seen, seen)
+    out[block] = np.linalg.inv(within.cov[block])
+    return out
+
+
+def _by_pattern(y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The distinct patterns of observed variables (p,) with their rows."""
+    seen = ~np.isnan(y)
+    if len(y) and np.all(seen == seen[0]):
+        return [(seen[0], np.arange(len(y)))]
+    patterns, which = np.unique(seen, axis=0, return_inverse=True)
+    return [(pattern, np.flatnonzero(which.ravel() == i)) for i, pattern in enumerate(patterns)]
+
+
+def _cluster_values(y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray) -> np.ndarray:
+    """The between-only variables of every cluster (J, p), NaN where unknown and for the other variables."""
+    out = np.full((clusters, len(z)), np.nan)
+    for i in np.flatnonzero(z):
+        known = np.flatnonzero(~np.isnan(y[:, i]))
+        out[code[known], i] = y[known, i]
+    return out

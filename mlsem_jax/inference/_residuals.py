@@ -1,0 +1,103 @@
+"""Residual moments by group and level: unrestricted less implied, raw, as correlations, or over their standard errors."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._moment_space import MomentSpace
+from mlsem_jax.inference._moments import ByGroup, by_level, unrestricted
+from mlsem_jax.inference._vcov import invert
+from mlsem_jax.models import Moments
+from mlsem_jax.numerics import float64
+
+ResidualType = Literal["raw", "cor", "z"]
+
+
+@float64
+def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
+    """Moments of the saturated model less those of the model.
+
+    raw: covariances and means. cor: difference of the two correlation matrices, means each over its own standard deviation;
+    NaN for a variable whose between variance is negative. z: raw over its standard error (see `residual_errors`). The mean
+    of a variable in both levels is compared as a whole, at level 2.
+    """
+    kinds = get_args(ResidualType)
+    if type not in kinds:
+        raise ModelError(
+            f"There are no residuals of type {type!r}; there are {', '.join(kinds)}.{nearest(type, kinds)}"
+        )
+    specification = estimation.model.build.specification
+    observed = _means_placed(estimation, unrestricted(estimation, "Residuals").moments)
+    implied = _means_placed(estimation, estimation.model.moments)
+    if type == "cor":
+        observed, implied = _correlations(observed), _correlations(implied)
+    raw = Moments(*(a - b for a, b in zip(_arrays(observed), _arrays(implied), strict=True)))
+    if type == "z":
+        se = residual_errors(estimation)
+        raw = Moments(*(_ratio(a, b) for a, b in zip(_arrays(raw), _arrays(se), strict=True)))
+    return by_level(specification, raw)
+
+
+def residual_errors(estimation: Estimation) -> Moments:
+    """Standard errors of the raw residuals, in the shape of the moments; 0 for moments that the model always reproduces.
+
+    The residuals have the covariance I^-1 - D (D' I D)^-1 D', I the expected information on the unrestricted moments at the
+    implied ones and D their derivatives in theta: unrestricted estimates vary by the first term, implied ones by the
+    second, and the efficient estimate is uncorrelated with the difference (Hausman 1978; Maydeu-Olivares 2017).
+    """
+    model = estimation.model
+    space = MomentSpace.of(estimation)
+    build = model.build
+    between_only = np.asarray(build.structure.between_only)
+    information = space.information(model.moments, between_only, estimation.statistics)
+    basis = build.structure.basis[: len(build.names), : build.free]
+    delta = space.jacobian(build.structure, model.natural) @ basis
+    left = np.linalg.inv(information)
+    variance = np.diag(left) - np.sum(
+        (delta @ invert(delta.T @ information @ delta, model.maximum.jacobian)) * delta, axis=1
+    )
+    # what is zero up to the rounding of the difference
+    se = np.sqrt(np.where(variance > 1e-9 * np.diag(left), variance, 0.0))
+    return space.place(se, estimation.model.moments)
+
+
+def _arrays(moments: Moments) -> tuple[np.ndarray, ...]:
+    m = moments
+    return tuple(np.asarray(x) for x in (m.within_cov, m.between_cov, m.within_mean, m.between_mean))
+
+
+def _means_placed(estimation: Estimation, moments: Moments) -> Moments:
+    """The total mean at level 1 for within-only variables, at level 2 for the others."""
+    specification = estimation.model.build.specification
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    mean = np.asarray(moments.mean)
+    return Moments(
+        np.asarray(moments.within_cov),
+        np.asarray(moments.between_cov),
+        np.where(within_only, mean, 0.0),
+        np.where(within_only, 0.0, mean),
+    )
+
+
+def _correlations(moments: Moments) -> Moments:
+    def scaled(cov: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        variance = np.diagonal(cov, axis1=-2, axis2=-1)
+        with np.errstate(invalid="ignore"):
+            sd = np.where(variance == 0, 1.0, np.sqrt(variance))  # 0: the level does not have the variable
+        return cov / (sd[:, :, None] * sd[:, None, :]), mean / sd
+
+    within_cov, between_cov, within_mean, between_mean = _arrays(moments)
+    (within_cov, within_mean), (between_cov, between_mean) = (
+        scaled(within_cov, within_mean),
+        scaled(between_cov, between_mean),
+    )
+    return Moments(within_cov, between_cov, within_mean, between_mean)
+
+
+def _ratio(residual: np.ndarray, se: np.ndarray) -> np.ndarray:
+    """z values; 0 where the model reproduces the moment in every sample, so that the residual is rounding."""
+    return np.where(se > 0, residual / np.where(se > 0, se, 1.0), 0.0)

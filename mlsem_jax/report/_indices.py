@@ -1,0 +1,50 @@
+"""Modification indices and score tests as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlsem_jax.inference import Modification, ScoreTest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def modification_table(
+    modification: Modification,
+    sort: bool = True,
+    minimum_value: float = 0.0,
+    maximum_number: int | None = None,
+    op: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """One row per candidate, the largest index first if sorted; only indices of at least minimum_value, only the operators op."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "lhs": [row.lhs for row in modification.rows],
+            "op": [row.op for row in modification.rows],
+            "rhs": [row.rhs for row in modification.rows],
+            "level": [row.level for row in modification.rows],
+            "group": [row.group for row in modification.rows],
+            "mi": modification.mi,
+            "epc": modification.epc,
+            "sepc.lv": modification.epc_lv,
+            "sepc.all": modification.epc_all,
+        }
+    )
+    if op is not None:
+        table = table[table["op"].isin([op] if isinstance(op, str) else list(op))]
+    table = table[table["mi"] >= minimum_value]
+    if sort:
+        table = table.sort_values("mi", ascending=False, kind="stable")
+    return table.head(maximum_number).reset_index(drop=True) if maximum_number else table.reset_index(drop=True)
+
+
+def score_table(tests: Sequence[ScoreTest]) -> pd.DataFrame:
+    """lavaan's columns; the first row releases everything at once."""
+    import pandas as pd
+
+    rows = [(t.lhs, "==" if t.rhs else "", t.rhs, t.statistic, t.df, t.pvalue) for t in tests]
+    return pd.DataFrame(rows, columns=["lhs", "op", "rhs", "X2", "df", "p.value"])
