@@ -93,7 +93,7 @@ def test_mean_far_from_zero_loses_no_digits():
     rng = np.random.default_rng(5)
     cluster, small = np.repeat(np.arange(40), 25), rng.normal(size=(1000, 2))
     near = cluster_statistics(small, cluster, np.zeros(40, int))
-    far = cluster_statistics(small + [1e8, 0.0], cluster, np.zeros(40, int))
+    far = cluster_statistics(small + np.array([1e8, 0.0]), cluster, np.zeros(40, int))
     # values of 1e8 are stored to 1e-8: 25 of them give cross-products good to about 1e-7
     np.testing.assert_allclose(far.cross, near.cross, atol=2e-6)
 
