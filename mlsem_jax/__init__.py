@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from mlsem_jax._lavaan import lavaan as lavaan
     from mlsem_jax._lavaan import sem as sem
     from mlsem_jax._status import Status as Status
+    from mlsem_jax.networks import compare as compare
+    from mlsem_jax.networks import ml_corr as ml_corr
+    from mlsem_jax.networks import ml_ggm as ml_ggm
+    from mlsem_jax.networks import ml_lnm as ml_lnm
+    from mlsem_jax.networks import ml_lrnm as ml_lrnm
+    from mlsem_jax.networks import ml_lvm as ml_lvm
+    from mlsem_jax.networks import ml_rnm as ml_rnm
+    from mlsem_jax.networks import ml_varcov as ml_varcov
 
 
 # where each public name lives
@@ -45,6 +53,16 @@ _HOMES = {
     "mlsem_jax._fit": ("Fit", "load", "lrt"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._status": ("Status",),
+    "mlsem_jax.networks": (
+        "compare",
+        "ml_corr",
+        "ml_ggm",
+        "ml_lnm",
+        "ml_lrnm",
+        "ml_lvm",
+        "ml_rnm",
+        "ml_varcov",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
