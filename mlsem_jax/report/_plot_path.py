@@ -91,10 +91,11 @@ class _Drawing:
         y0 = self.ax.get_ylim()[0] + LINE * 1.15 * (deep + 0.6)
         font = 0.46 * self.point
         what = "Correlations" if self.standardized else "Covariances"
+        what += ", residual where variables are explained" * bool(layout.paths)
         self.ax.text(
             left + 0.6,
             y0,
-            what + ", residual where variables are explained" * bool(layout.paths),
+            what,
             fontsize=font,
             color=GREY,
             va="center",

@@ -1,0 +1,111 @@
+"""Estimates with intervals, and the way that the estimation took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, new_axes, quiet
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from mlsem_jax._fit import Fit
+
+_KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "intercepts", ":=": "defined"}
+
+
+def estimates_plot(
+    fit: Fit,
+    ops: str | Sequence[str] = ("=~", "~", ":="),
+    level: int | None = None,
+    group: int | None = None,
+    standardized: bool = False,
+    confidence: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
+    """Free parameters as points with confidence intervals, one line each; blue within, orange between, black defined.
+
+    ops: which operators of the parameter table; level, group: only that one; standardized: of the standardized solution.
+    """
+    if standardized:
+        table = fit.standardized_solution(level=confidence).rename(columns={"est.std": "est"})
+    else:
+        table = fit.parameter_estimates(level=confidence)
+    wanted = [ops] if isinstance(ops, str) else list(ops)
+    keep = table.op.isin(wanted) & (table.se > 0)
+    keep &= True if level is None else table.level.isin([0, level])
+    keep &= True if group is None else table.group.isin([0, group])
+    table = table[keep]
+    if table.empty:
+        raise ModelError(
+            f"No free parameter to show: ops={wanted}, level={level}, group={group}. Operators: {list(_KINDS)}."
+        )
+    ax = new_axes(ax, 6.5, 0.9 + 0.21 * len(table))
+    place = -np.arange(len(table), dtype=float)
+    colours = [{1: BLUE, 2: ORANGE}.get(int(lv), INK) for lv in table.level]
+    ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.hlines(place, table["ci.lower"], table["ci.upper"], colors=colours, linewidth=1.4)
+    ax.scatter(table.est, place, c=colours, s=16, zorder=3)
+    ax.set_yticks(place, _names(fit, table))
+    ax.set_ylim(place[-1] - 0.7, 0.7)
+    ax.set_xlabel(
+        f"{'standardized estimate' if standardized else 'estimate'} with {confidence:.0%} interval", fontsize=9
+    )
+    quiet(ax)
+    ax.tick_params(axis="y", length=0)
+    _level_key(ax, table)
+    return ax
+
+
+def _names(fit: Fit, table: pd.DataFrame) -> list[str]:
+    """'math =~ math2', with the group where there are several."""
+    groups = fit.specification.groups
+    names = []
+    for row in table.itertuples():
+        group = f"  [{groups[row.group - 1]}]" if groups and row.group else ""
+        names.append(row.lhs if row.op == ":=" else f"{row.lhs} {row.op} {row.rhs}".strip() + group)
+    return names
+
+
+def _level_key(ax: Axes, table: pd.DataFrame) -> None:
+    """Say which colour is which level, above the axes, where no point can lie."""
+    shown = [
+        (lv, c, n)
+        for lv, c, n in ((1, BLUE, "within"), (2, ORANGE, "between"), (0, INK, "defined"))
+        if (table.level == lv).any()
+    ]
+    if len(shown) > 1:
+        handles = [ax.plot([], [], color=c, marker="o", markersize=4, linewidth=1.4, label=n)[0] for _, c, n in shown]
+        ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False, fontsize=8)
+
+
+def trace_plot(fit: Fit, ax: Axes | None = None) -> Axes:
+    """The log-likelihood still to gain at every iteration, and what the algorithm expected of the next step (log scale)."""
+    trace = fit.trace
+    if not len(trace):
+        raise ModelError("The fit has no trace: it made no iteration.")
+    ax = new_axes(ax, 5.5, 3.4)
+    short = np.maximum(fit.estimation.model.value - trace["loglik"].to_numpy(float), 0.0)
+    # what is below rounding of the log-likelihood itself says nothing
+    floor = np.finfo(float).eps * max(abs(fit.estimation.model.value), 1.0)
+    steps = trace["iteration"].to_numpy(int)
+    ax.semilogy(
+        steps, np.where(short > floor, short, np.nan), color=BLUE, marker="o", markersize=4, label="still to gain"
+    )
+    if "decrement" in trace:
+        expected = trace["decrement"].to_numpy(float)
+        shown = np.where(expected > 0, expected, np.nan)
+        ax.semilogy(
+            steps, shown, color=ORANGE, marker="s", markersize=4, linestyle="--", label="expected of the next step"
+        )
+    ax.set_xlabel("iteration", fontsize=9)
+    ax.set_ylabel("log-likelihood units", fontsize=9)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False, fontsize=8)
+    quiet(ax)
+    return ax
