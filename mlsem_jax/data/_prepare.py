@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax.data._checks import check_structure, check_variation
+from mlsem_jax.data._checks import check_constant, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
@@ -47,7 +47,8 @@ class TwoLevelData:
 
     @property
     def nrows(self) -> int:
-        return len(self.values)
+        """Rows with at least one level-1 value: the others carry no information and are not counted."""
+        return int(np.count_nonzero(~np.isnan(self.values[:, ~self.between_only]).all(axis=1)))
 
     @property
     def has_rows(self) -> bool:
@@ -75,6 +76,7 @@ def prepare(
     missing: str = "listwise",
     group_label: Sequence[object] | None = None,
     group_splits_clusters: bool = False,
+    scoring: bool = False,
 ) -> TwoLevelData:
     """Read, convert and check what a two-level model needs of a table.
 
@@ -82,7 +84,8 @@ def prepare(
     both levels. covariates_*: those among them whose moments are held at the data's. missing: "listwise" drops rows with any
     missing value; "ml" ("fiml", "direct") keeps them, but for missing fixed covariates, and completes between-only variables
     from other rows of the cluster. group_label: the groups to use, and their order. group_splits_clusters: whether an id
-    that occurs in two groups stands for two clusters; if not, it is an error.
+    that occurs in two groups stands for two clusters; if not, it is an error. scoring: rows that only get scores from a fitted
+    model, so that neither one cluster nor a variable that does not vary is an obstacle.
 
     Raises DataError, naming variable, level and remedy.
     """
@@ -108,12 +111,16 @@ def prepare(
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
 
-    check_structure(used, cluster, group)
+    if not scoring:
+        check_structure(used, cluster, group)
     warnings = _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
-    if group and not used.labels:
+    if group and not used.labels and not scoring:
         warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
     still = incomplete & np.isnan(columns.sum(axis=1))
-    warnings += check_variation(columns, still, used, roles)
+    if scoring:
+        check_constant(columns, still, used, roles)
+    else:
+        warnings += check_variation(columns, still, used, roles)
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,

@@ -59,7 +59,7 @@ def predict(
         raise ModelError("The rows are not kept in a saved fit: give them as newdata=.")
     latent, names = specification.level(level).latent, members(specification, level)
     at = [names.index(v) for v in latent]
-    count = data.nrows if level == 1 else data.nclusters
+    count = len(data.values) if level == 1 else data.nclusters
     values, se = np.empty((count, len(latent))), np.empty((count, len(latent)))
     z = np.asarray(data.between_only, bool)
     both = np.array([v in specification.between.observed for v in specification.variables]) & ~z
