@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlsem_jax import inference, report
-from mlsem_jax.data import prepare
+from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data import TwoLevelData, group_labels, prepare
 from mlsem_jax.estimation import Estimation
 
 if TYPE_CHECKING:
@@ -84,24 +88,37 @@ class ResultMethods:
         **Arguments:**
 
         - `se`: add a column `<name>.se` for each latent variable: posterior standard deviations at the estimates.
-        - `newdata`: a table with the model's columns (clusters and groups included) to score in place of the fit's own.
+        - `newdata`: a table with the model's columns (clusters and groups included) to score in place of the fit's own;
+          rows with missing values are scored from what they have.
         - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
           other than zero.
         """
         data = self.estimation.data if newdata is None else self._prepared(newdata)
         return report.scores_table(inference.predict(self.estimation, level, data, convention), data, level, se)
 
-    def _prepared(self, newdata: Any):
+    def _prepared(self, newdata: Any) -> TwoLevelData:
+        """New rows as arrays, groups numbered as in the fit; rows with missing values are scored from what they have."""
         mine, specification = self.estimation.data, self.estimation.model.build.specification
-        return prepare(
+        present = group_labels(newdata, mine.group_name) if mine.group_labels else ()
+        if unknown := [label for label in present if label not in mine.group_labels]:
+            raise DataError(
+                f"{mine.group_name!r} has groups that the model was not fitted to: {listing(unknown)}. The fit has "
+                f"{listing(mine.group_labels)}."
+            )
+        data = prepare(
             newdata,
             cluster=mine.cluster_name,
-            group=mine.group_name,
+            group=mine.group_name if mine.group_labels else None,
             within=specification.within.observed,
             between=specification.between.observed,
-            missing=self.estimation.options.missing,
-            group_label=mine.group_labels or None,
+            missing="ml",
+            group_label=present or None,
+            scoring=True,
         )
+        if not present:
+            return data
+        number = np.array([mine.group_labels.index(label) for label in present])
+        return replace(data, group=number[data.group], group_labels=mine.group_labels)
 
     def scores(self) -> pd.DataFrame:
         """Derivatives of every cluster's log-likelihood in the free parameters: one row a cluster, columns as in `coef()`.

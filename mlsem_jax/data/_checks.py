@@ -6,7 +6,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError
 from mlsem_jax.data._collinear import check_collinear
-from mlsem_jax.data._parts import groups, parts
+from mlsem_jax.data._parts import Part, groups, parts
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import Units
 from mlsem_jax.data._variation import check_between_only, check_between_variance, check_within_variance, tolerances
@@ -63,10 +63,27 @@ def check_variation(columns: np.ndarray, incomplete: np.ndarray, units: Units, r
     for part, rows in parts(columns, incomplete, units):
         tolerance = tolerances(part.columns, incomplete, roles, part.text)
         means = part.means()
-        value = check_between_only(part, means, tolerance, roles)
-        for i, exact in value.items():
-            columns[i, rows] = exact
+        _make_constant(columns, rows, part, means, tolerance, roles)
         check_within_variance(part, means, tolerance, roles)
         told += check_between_variance(means, tolerance, roles, part.text)
         told += check_collinear(part, means, tolerance, roles)
     return told
+
+
+def check_constant(columns: np.ndarray, incomplete: np.ndarray, units: Units, roles: Roles) -> None:
+    """Between-only variables have one value a cluster: the one check of values that are only scored; columns in place."""
+    for part, rows in parts(columns, incomplete, units):
+        tolerance = 1e-10 * np.nan_to_num(np.abs(part.columns)).max(axis=1)
+        _make_constant(columns, rows, part, part.means(), tolerance, roles)
+
+
+def _make_constant(
+    columns: np.ndarray,
+    rows: slice | np.ndarray,
+    part: Part,
+    means: np.ndarray,
+    tolerance: np.ndarray,
+    roles: Roles,
+) -> None:
+    for i, exact in check_between_only(part, means, tolerance, roles).items():
+        columns[i, rows] = exact

@@ -67,6 +67,8 @@ def predict(
         within, between = (level_matrices(estimation.model.build.structure, natural, lv, group) for lv in (1, 2))
         extra = np.where(both, within.mean, 0.0) if convention == "lavaan" else np.zeros(len(z))
         clusters = np.flatnonzero(data.group == group)
+        if not len(clusters):  # new data need not have every group
+            continue
         rows = np.flatnonzero(data.group[data.cluster] == group)
         code = np.searchsorted(clusters, data.cluster[rows])
         posterior = between_posterior(within, between, data.values[rows], code, len(clusters), z)
