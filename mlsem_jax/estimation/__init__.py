@@ -1,6 +1,7 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
+from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, refit
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -8,7 +9,7 @@ from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
 from mlsem_jax.estimation._starts import starting_values
-from mlsem_jax.estimation._verify import fit_warnings, improper_parameters, verified
+from mlsem_jax.estimation._verify import fit_warnings, verified
 
 __all__ = [
     "BatchMaximum",

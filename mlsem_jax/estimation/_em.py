@@ -31,7 +31,7 @@ from mlsem_jax.statistics import Statistics
 M_STEPS = 4
 # smallest eigenvalue of Sigma_B, relative to total variances, below which its slope is watched
 NEAR_SINGULAR = 1e-2
-# maps in a row that gain less than em_fx_tol, or press against a singular Sigma_B, before EM gives up
+# iterations in a row that gain next to nothing, or press against a singular Sigma_B, before EM gives up
 PATIENCE = 25
 
 
@@ -139,7 +139,7 @@ def em_points(problem: Problem, start: Point, options: FitOptions) -> Points:
         largest = np.abs(here.gradient).max(initial=0.0)
         if change < options.em_fx_tol and (largest < options.em_dx_tol or here.decrement < 1e-13):
             return None
-        slow = slow + 1 if change < options.em_fx_tol else 0
+        slow = slow + 1 if change < 1e-2 * options.em_fx_tol else 0
         smallest, slope, _ = between_edge(problem, here.theta)
         pressed = pressed + 1 if smallest < NEAR_SINGULAR and slope < 0 else 0
         if pressed >= PATIENCE and smallest < 1e-4:
@@ -148,7 +148,7 @@ def em_points(problem: Problem, start: Point, options: FitOptions) -> Points:
                 f"{smallest:.1e} of the total variance) while the likelihood still rises in that direction."
             )
         if slow >= PATIENCE:
-            return f"EM slowed down: {PATIENCE} iterations in a row changed the log-likelihood by less than em_fx_tol."
+            return f"EM slowed down: {PATIENCE} iterations in a row hardly changed the log-likelihood."
 
 
 def _cycle(problem: Problem, here: Point, squarem: bool) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation._constrained import constraints_of, maximise_constrained
+from mlsem_jax.estimation._constrained import constraints_of
 from mlsem_jax.estimation._kernels import implied_moments
+from mlsem_jax.estimation._ladder import climb_surely, simple_start
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
@@ -42,22 +43,29 @@ def fit_build(
     *,
     start: np.ndarray | None = None,
     newton: bool = True,
-    iterations: int = 300,
+    options: FitOptions | None = None,
     report: Callable[[dict], None] | None = None,
-    bounds: str | dict = "none",
 ) -> Fitted:
-    """Maximise from the given natural parameters, or from starting values by the sample moments."""
+    """Maximise from the given natural parameters, or from starting values by the sample moments.
+
+    newton=False: scoring alone, to where the log-likelihood is exact, for models without structure.
+    """
+    options = options or FitOptions()
     problem = Problem(made.structure, statistics, made.free)
     natural = starting_values(made, *sample) if start is None else start
     theta = natural[made.kept]
     if start is None:
         theta = _safe_start(problem, made, theta)
-    constraints = constraints_of(made, bounds)
-    if constraints is None:
-        maximum = maximise(problem, theta, newton=newton, iterations=iterations, report=report)
+    notes: tuple[str, ...] = ()
+    if newton:
+        constraints = constraints_of(made, options.bounds)
+        maximum, notes = climb_surely(problem, made, theta, sample, constraints, options, report)
     else:
-        maximum = maximise_constrained(problem, theta, constraints, iterations=iterations, report=report)
-    return Fitted(made, problem, maximum, _moments(made, maximum.theta))
+        maximum = maximise(problem, theta, newton=False)
+        if not maximum.status.converged:
+            again = maximise(problem, simple_start(made, theta, sample), newton=False, damping=10.0)
+            maximum = again if again.status.converged else maximum
+    return Fitted(made, problem, maximum, _moments(made, maximum.theta), notes)
 
 
 def _moments(made: Build, theta: np.ndarray) -> Moments:
@@ -142,9 +150,7 @@ def estimate_model(
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)
     first = None if start is None else start(made, sample if fitted_h1 is None else _unrestricted(fitted_h1.moments))
-    model = fit_build(
-        made, statistics, sample, start=first, iterations=options.iter_max, report=report, bounds=options.bounds
-    )
+    model = fit_build(made, statistics, sample, start=first, options=options, report=report)
     if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
         fitted_h1 = _restart(fitted_h1, model, statistics)
     constant = covariates_log_likelihood(specification, exogenous, reduction)
@@ -164,8 +170,7 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
         estimation.statistics,
         sample,
         start=start(made, sample),
-        iterations=options.iter_max,
-        bounds=options.bounds,
+        options=options,
     )
     h1 = estimation.h1
     if h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > h1.value + 1e-8:

@@ -17,12 +17,16 @@ from mlsem_jax.statistics import ClusterStatistics, Statistics
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy)."""
+    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy).
+
+    notes: what the search took, where that was more than one.
+    """
 
     build: Build
     problem: Problem
     maximum: Maximum
     moments: Moments
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def theta(self) -> np.ndarray:

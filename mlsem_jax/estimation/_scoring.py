@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax import likelihood
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.models import Structure
@@ -22,6 +22,8 @@ from mlsem_jax.statistics import Statistics
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
 DECREMENT = 1e-13
 NEWTON_FROM = 1e-2
+# the same for models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
+REFERENCE_DECREMENT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,28 +50,35 @@ class Problem:
     """The compiled kernels bound to one structure and its statistics; q counts the elements of theta without padding."""
 
     def __init__(self, structure: Structure, statistics: Statistics, q: int):
-        self.structure, self.statistics = jax.tree.map(jnp.asarray, (structure, statistics))
+        leaves, self._tree = jax.tree.flatten((structure, statistics))
+        self._leaves = jax.device_put([np.asarray(leaf) for leaf in leaves])
+        self.structure, self.statistics = jax.tree.unflatten(self._tree, self._leaves)
         self.q, self.padded = q, int(np.shape(structure.basis)[1])
+        self._last: tuple[bytes, tuple[float, np.ndarray, np.ndarray]] | None = None
 
-    def full(self, theta: np.ndarray) -> jax.Array:
-        return jnp.asarray(np.concatenate([theta, np.zeros(self.padded - self.q)]))
+    def _run(self, kernel: Callable, theta: np.ndarray):
+        return jax.device_get(kernels.on_leaves(kernel, self._tree)(self._leaves, self.full(theta)))
+
+    def full(self, theta: np.ndarray) -> np.ndarray:
+        return np.concatenate([theta, np.zeros(self.padded - self.q)])
 
     def evaluate(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        out = kernels.evaluate(self.structure, self.full(theta), self.statistics)
-        return float(out.value), np.asarray(out.gradient)[: self.q], np.asarray(out.information)[: self.q, : self.q]
+        """Value, gradient (q,) and scoring metric (q, q); the last point asked for is remembered."""
+        key = np.asarray(theta, float).tobytes()
+        if self._last is None or self._last[0] != key:
+            out = self._run(likelihood.evaluate, theta)
+            found = float(out.value), out.gradient[: self.q], out.information[: self.q, : self.q]
+            self._last = key, found
+        return self._last[1]
 
     def value(self, theta: np.ndarray) -> float:
-        return float(kernels.log_likelihood(self.structure, self.full(theta), self.statistics))
+        return float(self._run(likelihood.log_likelihood, theta))
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
-        return np.asarray(kernels.observed_information(self.structure, self.full(theta), self.statistics))[
-            : self.q, : self.q
-        ]
+        return self._run(likelihood.observed_information, theta)[: self.q, : self.q]
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
-        return np.asarray(kernels.expected_information(self.structure, self.full(theta), self.statistics))[
-            : self.q, : self.q
-        ]
+        return self._run(likelihood.expected_information, theta)[: self.q, : self.q]
 
 
 def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
@@ -101,19 +110,21 @@ def maximise(
     iterations: int = 300,
     tolerance: float = DECREMENT,
     newton_from: float | None = None,
+    damping: float = 0.0,
     report: Callable[[dict], None] | None = None,
 ) -> Maximum:
     """Climb from theta (q,) to a maximum of the log-likelihood.
 
     newton=False stops at a looser decrement without ever computing (and compiling) the Hessian, which is enough where only
     the log-likelihood matters. newton_from: the promised gain below which steps use the Hessian, where it is positive
-    definite (default 0.01; infinity is damped Newton from the start with the metric as its fallback).
+    definite (default 0.01; infinity is damped Newton from the start with the metric as its fallback). damping: of the first step,
+    relative to the diagonal of the metric.
     """
     value, gradient, metric = problem.evaluate(theta)
     if not np.isfinite(value):
         return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
-    damping, trace, hessian, stalled = 0.0, [], None, 0
-    limit = tolerance if newton else max(tolerance, 1e-11)
+    trace, hessian, stalled = [], None, 0
+    limit = tolerance if newton else max(tolerance, REFERENCE_DECREMENT)
     near = NEWTON_FROM if newton_from is None else newton_from
     for iteration in range(1, iterations + 1):
         promise = 0.5 * float(gradient @ damped_step(metric, gradient, 0.0))
@@ -138,7 +149,8 @@ def maximise(
             value_new, gradient_new, metric_new = problem.evaluate(theta_new)
             if np.isfinite(value_new) and value_new >= value - 1e-12 * abs(value):
                 theta, value, gradient, metric = theta_new, value_new, gradient_new, metric_new
-            information = problem.observed(theta) if newton else metric
+            # the last step is too short to change the Hessian in any digit that is reported
+            information = hessian if use_hessian else problem.observed(theta) if newton else metric
             return Maximum(theta, value, gradient, information, newton, promise, iteration, Status.CONVERGED, trace)
         candidate = theta + step
         value_new, gradient_new, metric_new = problem.evaluate(candidate)

@@ -77,8 +77,8 @@ def _em(problem: Problem, made: Build, theta: np.ndarray, options: FitOptions, r
     points = em_points(problem, first, options)
     end = walk(problem, first, points, iterations=options.em_iter_max, report=report)
     notes = ()
-    if end.shortfall is not None:
-        why = end.shortfall if end.shortfall.startswith("EM") else f"EM stopped: {end.shortfall}."
+    if end.shortfall is not None and end.best.decrement > SHORT:
+        why = end.shortfall if end.shortfall.startswith("EM") else f"{end.shortfall}."
         notes = (f"optim_method='em': {why} Fisher scoring finished the search.",)
     return _finish(problem, end.best, end.trace, options, report), notes
 

@@ -1,0 +1,200 @@
+"""What is wrong at the end point of a search, in words: flat directions, a singular edge, improper parameters."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from scipy.linalg import null_space
+
+from mlsem_jax._errors import listing
+from mlsem_jax.estimation._kernels import implied_moments
+from mlsem_jax.estimation._records import Fitted
+from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.models import Build, LevelStructure
+from mlsem_jax.statistics import Statistics
+
+# eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
+# about 1e-13 there, and parameters that are identified by a real data set stay above 1e-8
+FLAT = 1e-9
+# a variance this far below zero, relative to the largest variance of its variable, is more than rounding; likewise a
+# correlation beyond 1 and an eigenvalue of a correlation matrix
+NEGATIVE = 1e-8
+# eigenvalue of Sigma_W + n Sigma_B, scaled to unit diagonal, below which an unfinished search counts as running off
+SINGULAR = 1e-5
+
+LEVELS = {1: "within", 2: "between"}
+
+
+def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool]:
+    """Names of the parameters in flat directions of the information, and whether a direction curves upwards."""
+    information = maximum.information
+    if not len(information) or not np.all(np.isfinite(information)):
+        return [], False
+    jacobian = maximum.jacobian
+    z = np.eye(len(information)) if jacobian is None or not len(jacobian) else null_space(jacobian)
+    reduced = z.T @ information @ z
+    diagonal = np.diag(reduced)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.maximum(np.abs(diagonal), 1e-300)))
+    values, vectors = np.linalg.eigh(reduced * np.outer(scale, scale))
+    if values.min(initial=0.0) < -1e-6:
+        return [], True
+    flat = z @ (scale[:, None] * vectors[:, values < FLAT])
+    if not flat.shape[1]:
+        return [], False
+    size = np.abs(flat / np.maximum(np.abs(flat).max(0), 1e-300)).max(1)
+    return [name for name, weight in zip(names, size, strict=True) if weight > 0.05], False
+
+
+def gain_outside_flat(maximum: Maximum) -> float:
+    """The rise of the log-likelihood that the quadratic model promises in the directions that are not flat."""
+    information, gradient = maximum.information, maximum.gradient
+    if not np.all(np.isfinite(information)) or not np.all(np.isfinite(gradient)):
+        return np.inf
+    diagonal = np.diag(information)
+    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.maximum(np.abs(diagonal), 1e-300)))
+    values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
+    along = vectors.T @ (scale * gradient)
+    curved = np.abs(values) > FLAT
+    return 0.5 * float(np.sum(along[curved] ** 2 / np.abs(values[curved])))
+
+
+def largest_clusters(statistics: Statistics, groups: int) -> np.ndarray:
+    """Size of the largest cluster of each group (G,)."""
+    largest = np.ones(groups)
+    if statistics.complete is not None:
+        size, count = np.asarray(statistics.complete.size), np.asarray(statistics.complete.count)
+        largest = np.maximum(largest, np.where(count > 0, size, 1.0).max(axis=1))
+    if statistics.patterns is not None:
+        chunk = statistics.patterns.clusters
+        for group, cluster, products in zip(
+            *map(np.asarray, (chunk.group, chunk.cluster, chunk.products)), strict=True
+        ):
+            size = np.bincount(cluster, products[:, 0, 0], len(group))
+            np.maximum.at(largest, group, size)
+    return largest
+
+
+def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | None:
+    """Whether some implied covariance matrix is nearly singular at theta, in words that name level and variables.
+
+    Sigma_W + n Sigma_B is positive definite for every size in the data when it is for n = 0 and for the largest, so those two
+    are looked at.
+    """
+    moments = jax.tree.map(np.asarray, implied_moments(problem.structure, problem.full(theta)))
+    specification = made.specification
+    variables = specification.variables
+    p = len(variables)
+    sizes = largest_clusters(problem.statistics, specification.ngroups)
+    z = np.asarray(problem.structure.between_only) > 0
+    for g in range(specification.ngroups):
+        d = np.where(z, 1.0, np.sqrt(sizes[g]))
+        within, between = moments.within_cov[g], moments.between_cov[g][:p, :p]
+        for words, matrix, at in (
+            ("within covariance matrix", within, np.flatnonzero(~z)),
+            ("covariance matrix of the cluster means", within + d[:, None] * between * d, np.arange(p)),
+        ):
+            if not np.all(np.isfinite(matrix)):
+                return f"The {words} is no longer finite."
+            block = matrix[np.ix_(at, at)]
+            scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(block)), 1e-300))
+            values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
+            if len(at) and (values[0] < SINGULAR or np.diag(block).min() <= 0):
+                names = [variables[i] for i, weight in zip(at, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
+                group = f" in group {specification.groups[g]}" if specification.groups else ""
+                return f"The {words}{group} tends to a singular one in {listing(names)}."
+    return None
+
+
+def improper_parameters(model: Fitted) -> list[str]:
+    """Sentences for negative variances, correlations beyond 1 and covariance matrices that are not positive semidefinite."""
+    negative = _negative_variances(model)
+    return list(negative.values()) + _indefinite(model, set(negative))
+
+
+def _negative_variances(model: Fitted) -> dict[tuple[int, int, str], str]:
+    """A sentence by group, level and variable."""
+    specification, moments = model.build.specification, model.moments
+    place = {name: i for i, name in enumerate(specification.variables)}
+    out, natural = {}, model.natural
+    for row, index in zip(specification.parameters, model.build.index, strict=True):
+        if index < 0 or row.op != "~~" or row.lhs != row.rhs or natural[index] >= 0:
+            continue
+        i = place.get(row.lhs)
+        size = (
+            1.0
+            if i is None
+            else max(moments.within_cov[row.group - 1, i, i], abs(moments.between_cov[row.group - 1, i, i]))
+        )
+        if natural[index] < -NEGATIVE * size:
+            what = "residual variance" if row.lhs in place else "variance"
+            out[row.group, row.level, row.lhs] = (
+                f"Improper solution: the {what} of {row.lhs} at the {LEVELS[row.level]} level{_of_group(model, row.group)} is "
+                f"estimated at {natural[index]:.4g}. If this is a variance near zero, fix it ({row.lhs} ~~ 0*{row.lhs}) or use "
+                f"bounds='pos.var'; a likelihood-ratio test of a variance at zero has a mixture of chi-squares as its reference."
+            )
+    return out
+
+
+def _of_group(model: Fitted, group: int) -> str:
+    groups = model.build.specification.groups
+    return f", group {groups[group - 1]}" if groups else ""
+
+
+def _indefinite(model: Fitted, negative: set[tuple[int, int, str]]) -> list[str]:
+    """Sentences for plain covariance matrices among residuals or latent variables that no variables can have.
+
+    Variables with a negative variance are named already and left out here.
+    """
+    specification, structure, out = model.build.specification, model.build.structure, []
+    kinds = structure.kinds
+    rows = [
+        (row, index) for row, index in zip(specification.parameters, model.build.index, strict=True) if row.op == "~~"
+    ]
+    for level, arrays in ((1, structure.within), (2, structure.between)):
+        for matrix in ("psi", "theta"):
+            kind = None if kinds is None else getattr(kinds, f"{LEVELS[level]}_{matrix}")
+            if kind is not None and int(kind) != 0:
+                continue
+            for group in range(1, specification.ngroups + 1):
+                cov = _core(arrays, matrix, group - 1, model.natural)
+                names: dict[int, str] = {}
+                free: set[tuple[int, int]] = set()
+                for row, index in rows:
+                    if (row.level, row.group) == (level, group) and row.cell is not None and row.cell.matrix == matrix:
+                        if row.lhs == row.rhs:
+                            names[row.cell.row] = row.lhs
+                        elif index >= 0:
+                            free.add((row.cell.row, row.cell.col))
+                kept = [i for i in sorted(names) if cov[i, i] > 0 and (group, level, names[i]) not in negative]
+                out += _impossible(cov, kept, free, names, f"{LEVELS[level]} level{_of_group(model, group)}")
+    return out
+
+
+def _core(arrays: LevelStructure, matrix: str, group: int, natural: np.ndarray) -> np.ndarray:
+    filled = getattr(arrays, matrix).core
+    index, base = np.asarray(filled.index)[group], np.asarray(filled.base)[group]
+    return np.where(index >= 0, natural[np.maximum(index, 0)], base) if len(natural) else base
+
+
+def _impossible(cov: np.ndarray, kept: list[int], free: set, names: dict[int, str], where: str) -> list[str]:
+    """Sentences about the block `kept` of a covariance matrix with positive variances."""
+    if not kept or not free:
+        return []
+    sd = np.sqrt(np.diag(cov)[kept])
+    correlation = cov[np.ix_(kept, kept)] / np.outer(sd, sd)
+    out = []
+    for a, i in enumerate(kept):
+        for b, j in enumerate(kept[:a]):
+            if (i, j) in free and abs(correlation[a, b]) > 1 + NEGATIVE:
+                out.append(
+                    f"Improper solution: the correlation of {names[j]} and {names[i]} at the {where} is estimated at "
+                    f"{correlation[a, b]:.4g}. They may be one variable at this level: merge them, or leave one out."
+                )
+    values, vectors = np.linalg.eigh(correlation)
+    if not out and values[0] < -NEGATIVE:
+        involved = [names[i] for i, weight in zip(kept, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
+        out.append(
+            f"Improper solution: the covariance matrix of {listing(involved)} at the {where} is not positive semidefinite "
+            f"(smallest eigenvalue of the correlations {values[0]:.3g}). Simplify this level, or collect more clusters."
+        )
+    return out

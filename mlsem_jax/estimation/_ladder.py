@@ -1,0 +1,195 @@
+"""What is tried before a search gives up: simpler starts, damping, EM, and many perturbed starts at once.
+
+A verified maximum (converged, positive definite information) outranks any other end point, whatever their likelihoods: with
+clusters of different size the unconstrained likelihood is unbounded near singular matrices (a largest cluster of its own
+suffices), so a higher value on the way to nowhere is no better. Among verified maxima the highest wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from mlsem_jax._status import Status
+from mlsem_jax.estimation._batch import fit_batch
+from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
+from mlsem_jax.estimation._diagnosis import FLAT, singular_edge
+from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._scoring import Maximum, Problem, maximise, positive_definite
+from mlsem_jax.estimation._solvers import Report, search
+from mlsem_jax.models import Build
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+# perturbed starts, and the size of the perturbation relative to standard deviations
+STARTS, SPREAD = 16, 0.3
+EM_ITERATIONS = 100
+
+
+def settled(maximum: Maximum) -> bool:
+    """Whether a search ended at a verified maximum."""
+    if not maximum.status.converged:
+        return False
+    if maximum.jacobian is not None and len(maximum.jacobian):
+        return True
+    return not len(maximum.theta) or positive_definite(maximum.information, FLAT)
+
+
+def climb_surely(
+    problem: Problem,
+    made: Build,
+    theta: np.ndarray,
+    sample: Sample,
+    constraints: Constraints | None,
+    options: FitOptions,
+    report: Report = None,
+) -> tuple[Maximum, tuple[str, ...]]:
+    """The maximum from theta (q,), or where that fails from what else the ladder offers; and what it took, in sentences."""
+    if constraints is not None:
+        notes = _not_used(options)
+        best = maximise_constrained(problem, theta, constraints, iterations=options.iter_max, report=report)
+    else:
+        best, notes = search(problem, made, theta, options, report)
+    # a limit that the user lowered is an answer, not a failure
+    limited = best.status is Status.ITERATION_LIMIT and options.iter_max < FitOptions.iter_max
+    if settled(best) or limited:
+        return best, notes
+    simple = simple_start(made, theta, sample)
+    tried = 1
+    for rung, attempt in _rungs(problem, made, theta, simple, sample, constraints, options):
+        tried += 1
+        end = attempt()
+        better = settled(end) or (np.isfinite(end.value) and end.value > best.value) or not np.isfinite(best.value)
+        if settled(end):
+            note = f"The search failed from the first starting values and reached the maximum by {rung}."
+            return _after(best, end), (*notes, note)
+        best = _after(best, end) if better else _after(end, best)
+        if _hopeless(problem, made, best):
+            break
+    return best, (*notes, f"{tried} searches were tried: other starting values, damping and EM did not help.")
+
+
+def _not_used(options: FitOptions) -> tuple[str, ...]:
+    if options.optim_method == "scoring":
+        return ()
+    name = repr(options.optim_method) if isinstance(options.optim_method, str) else "the solver"
+    return (
+        f"optim_method: {name} knows no inequality or nonlinear constraints; sequential quadratic programming was used.",
+    )
+
+
+def _after(first: Maximum, last: Maximum) -> Maximum:
+    """`last`, with the iterations of both."""
+    done = len(first.trace)
+    trace = first.trace + [entry | {"iteration": done + i + 1} for i, entry in enumerate(last.trace)]
+    return replace(last, iterations=first.iterations + last.iterations, trace=trace)
+
+
+def _rungs(
+    problem: Problem,
+    made: Build,
+    theta: np.ndarray,
+    simple: np.ndarray,
+    sample: Sample,
+    constraints: Constraints | None,
+    options: FitOptions,
+) -> Iterator[tuple[str, Callable[[], Maximum]]]:
+    """Name and search of each rung, cheapest first."""
+    limit = options.iter_max
+    if constraints is not None:
+        yield "simpler starting values", lambda: maximise_constrained(problem, simple, constraints, iterations=limit)
+        for i, start in enumerate(perturbed(problem, made, simple, sample, 4)):
+            yield (
+                f"perturbed starting values (set {i + 1})",
+                lambda start=start: maximise_constrained(problem, start, constraints, iterations=limit),
+            )
+        return
+    yield "simpler starting values", lambda: maximise(problem, simple, iterations=limit)
+    yield "strongly damped steps", lambda: maximise(problem, simple, iterations=2 * limit, damping=10.0)
+    if problem.structure.slope_targets is None and options.optim_method != "em":
+        em = replace(options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem")
+        yield "EM", lambda: search(problem, made, simple, em)[0]
+    yield (
+        f"one of {STARTS} perturbed sets of starting values",
+        lambda: multistart(problem, made, simple, sample, options),
+    )
+
+
+def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
+    """Whether the search ran off to a singular matrix and there are too few clusters for anything else."""
+    s = problem.statistics.complete
+    if s is None or problem.statistics.patterns is not None or end.status is Status.NON_FINITE:
+        return False
+    few = float(np.min(s.clusters)) <= len(made.specification.between.observed)
+    return few and singular_edge(problem, made, end.theta) is not None
+
+
+def simple_start(made: Build, theta: np.ndarray, sample: Sample) -> np.ndarray:
+    """theta with covariances and regressions at zero and loadings at ratios of standard deviations; variances stay."""
+    out = np.array(theta, float)
+    units, sign = parameter_scales(made, sample)
+    for at, k in enumerate(made.kept):
+        row = next(r for r, i in zip(made.specification.parameters, made.index, strict=True) if i == k)
+        if row.cell is None or row.cell.matrix in ("psi_scale", "theta_scale") or row.start is not None:
+            continue
+        if (row.op == "~~" and row.lhs != row.rhs) or row.op == "~":
+            out[at] = 0.0
+        elif row.op == "=~":
+            out[at] = sign[at] * units[at]
+    return out
+
+
+def parameter_scales(made: Build, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """A natural unit of each element of theta (q,) and the sign of its start: products or ratios of standard deviations.
+
+    Latent variables count with the standard deviation of their first indicator.
+    """
+    within, between, _ = sample
+    specification = made.specification
+    total = np.maximum(np.diagonal(within, axis1=1, axis2=2), 0) + np.maximum(np.diagonal(between, axis1=1, axis2=2), 0)
+    sd = {name: float(np.sqrt(total[:, i].mean())) or 1.0 for i, name in enumerate(specification.variables)}
+    for row in specification.parameters:
+        if row.op == "=~" and row.lhs not in sd:
+            sd[row.lhs] = sd.get(row.rhs, 1.0)
+    unit, sign = np.ones(len(made.kept)), np.ones(len(made.kept))
+    for at, k in enumerate(made.kept):
+        row = next(r for r, i in zip(specification.parameters, made.index, strict=True) if i == k)
+        left, right = sd.get(row.lhs, 1.0), sd.get(row.rhs, 1.0)
+        unit[at] = {"~~": left * right, "=~": right / left, "~": left / right}.get(row.op, left)
+        sign[at] = np.sign(row.start) if row.start else 1.0
+    return unit, sign
+
+
+def perturbed(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int) -> np.ndarray:
+    """count starts (count, q) around theta where the likelihood is finite; always the same for the same data."""
+    random = np.random.default_rng(20080)
+    unit, _ = parameter_scales(made, sample)
+    rows, index = made.specification.parameters, made.index
+    variance = {i for row, i in zip(rows, index, strict=True) if row.op == "~~" and row.lhs == row.rhs}
+    is_variance = np.array([k in variance for k in made.kept], bool)
+    out = []
+    for _ in range(count):
+        draw = random.standard_normal(len(theta))
+        trial = theta
+        for spread in SPREAD * 0.5 ** np.arange(6):
+            trial = np.where(is_variance, theta * np.exp(2 * spread * draw), theta + spread * unit * draw)
+            if np.isfinite(problem.value(trial)):
+                break
+        out.append(trial)
+    return np.stack(out)
+
+
+def multistart(
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, options: FitOptions, count: int = STARTS
+) -> Maximum:
+    """The best verified maximum from `count` perturbed starts, searched side by side where the data are complete."""
+    starts = perturbed(problem, made, theta, sample, count)
+    if problem.statistics.patterns is None:
+        padding = np.zeros((count, problem.padded - problem.q))
+        lanes = fit_batch(problem.structure, problem.statistics, np.concatenate([starts, padding], axis=1), chunk=count)
+        value = np.where(lanes.converged, lanes.value, -np.inf)
+        best = int(np.argmax(value if np.any(lanes.converged) else np.nan_to_num(lanes.value, nan=-np.inf)))
+        return maximise(problem, lanes.theta[best][: problem.q], iterations=options.iter_max)
+    ends = [maximise(problem, start, iterations=options.iter_max) for start in starts]
+    return max(ends, key=lambda end: (settled(end), np.nan_to_num(end.value, nan=-np.inf)))
