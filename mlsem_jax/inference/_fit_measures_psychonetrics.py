@@ -33,7 +33,8 @@ def psychonetrics_measures(estimation: Estimation) -> Measures:
     """All measures of a fit; n is the number of clusters.
 
     nvar is the number of variables and nobs the number of moments of the unrestricted model, whatever the estimator; srmr is
-    the one by level (see `srmr`), not that of the wide data; cfi, tli and nnfi are the usual ones where df = 0.
+    the one by level (see `srmr`), not that of the wide data; cfi, tli and nnfi are the usual ones where df = 0. Without
+    degrees of freedom the p-value is 1 and that of close fit 0, as psychonetrics has them.
     """
     check_converged(estimation)
     specification, q = estimation.model.build.specification, estimation.npar
@@ -52,6 +53,8 @@ def psychonetrics_measures(estimation: Estimation) -> Measures:
     out |= {"chisq": test.statistic, "pvalue": test.pvalue, **baseline_measures(estimation, test)}
     rmsea = rmsea_measures(test, n, estimation.data.ngroups)
     out |= {name: rmsea[name] for name in ("rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.pvalue")}
+    if test.df == 0:
+        out |= {"pvalue": 1.0, "rmsea.pvalue": 0.0}
     out |= srmr_measures(estimation) | criteria
     return out | {"aic.x": test.statistic - 2 * test.df, "aic.x2": test.statistic + 2 * q}
 
