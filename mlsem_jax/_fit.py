@@ -147,6 +147,10 @@ class Fit(ResultMethods, NetworkMethods):
         """
         return report.plot(self, kind, ax, **options)
 
+    def report(self, path: str | Path, title: str | None = None) -> Path:
+        """Write one self-contained HTML file: model, pictures, tables, fit by level, warnings, how it was estimated."""
+        return report.write_page(self, path, title)
+
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""
         return report.save(self, path)

@@ -4,6 +4,7 @@ from mlsem_jax.report._codec import StorageError
 from mlsem_jax.report._indices import modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
+from mlsem_jax.report._page import write_page
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._progress import progress
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
@@ -35,4 +36,5 @@ __all__ = [
     "standardized_table",
     "summarise",
     "wald_table",
+    "write_page",
 ]

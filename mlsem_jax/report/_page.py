@@ -1,0 +1,227 @@
+"""One fit as one self-contained HTML file: what it is, how well it fits, what it says, and how far to trust it."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax._version import __version__
+from mlsem_jax.report._blocks import Estimates, Facts, Heading, number
+from mlsem_jax.report._page_style import PAGE_STYLE
+from mlsem_jax.report._plot_base import require_pyplot
+from mlsem_jax.report._plots import plot
+from mlsem_jax.report._render_html import STYLE, html, paragraph
+from mlsem_jax.report._summary import summarise
+from mlsem_jax.report._summary_facts import fit_blocks, model_test, standard_errors_used
+from mlsem_jax.report._summary_honesty import honest_numbers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+
+Section = tuple[str, str]
+
+CITATION = f"""@software{{mlsem_jax,
+  title   = {{mlsem_jax: two-level structural equation and network models on JAX}},
+  author  = {{{{The mlsem_jax developers}}}},
+  version = {{{__version__}}}
+}}"""
+
+
+def write_page(fit: Fit, path: str | Path, title: str | None = None) -> Path:
+    """Write the report to `path` and return the path. The file needs nothing beside it and nothing from the network."""
+    path = Path(path)
+    path.write_text(page(fit, title), encoding="utf-8")
+    return path
+
+
+def page(fit: Fit, title: str | None = None) -> str:
+    """The whole HTML document."""
+    title = title or f"Two-level model of {fit.nobs} rows in {fit.nclusters} clusters"
+    sections = [section for make in _SECTIONS for section in make(fit) if section[1]]
+    anchors = [(re.sub(r"\W+", "-", name.lower()), name, body) for name, body in sections]
+    nav = "".join(f"<a href='#{key}'>{escape(name)}</a>" for key, name, _ in anchors)
+    body = "".join(f"<section><h2 id='{key}'>{escape(name)}</h2>{inside}</section>" for key, name, inside in anchors)
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{PAGE_STYLE}{STYLE}</style></head><body><main>"
+        f"<header><h1>{escape(title)}</h1>{_status(fit)}{_key_numbers(fit)}<nav>{nav}</nav></header>"
+        f"{body}</main></body></html>\n"
+    )
+
+
+def _status(fit: Fit) -> str:
+    colour = "ok" if fit.converged else "bad"
+    advice = f" {fit.status.advice}" if fit.status.advice else ""
+    how = f"mlsem_jax {__version__}, {fit.estimation.options.estimator}, {fit.iterations} iterations"
+    return f"<p class='{colour}'>{escape(fit.status.sentence + advice)}</p><p>{escape(how)}</p>"
+
+
+def _key_numbers(fit: Fit) -> str:
+    """The numbers that a reader looks for first."""
+    cells = [("rows", str(fit.nobs)), ("clusters", str(fit.nclusters)), ("parameters", str(fit.npar))]
+    if fit.converged:
+        measures = fit.fit_measures()
+        robust = "chisq.scaled" in measures.index
+        names = (("chisq", "chi-square"), ("df", "df"), ("pvalue", "p-value"), ("cfi", "CFI"), ("rmsea", "RMSEA"))
+        for name, label in (*names, ("srmr_within", "SRMR within"), ("srmr_between", "SRMR between")):
+            key = f"{name}.scaled" if robust and f"{name}.scaled" in measures.index else name
+            if key in measures.index:
+                value = float(measures[key])
+                cells.append((label, str(int(value)) if name == "df" and value == int(value) else number(value)))
+    return "<div class='big'>" + "".join(f"<div><b>{v}</b><span>{n}</span></div>" for n, v in cells) + "</div>"
+
+
+def _warnings(fit: Fit) -> list[Section]:
+    sentences = tuple(dict.fromkeys((*fit.warnings, *fit.estimation.notes)))
+    return [("Warnings", "".join(f"<p class='warning'>{paragraph(s)}</p>" for s in sentences))]
+
+
+def _model(fit: Fit) -> list[Section]:
+    text = f"<pre>{escape(_dedent(fit.text))}</pre>" if fit.text.strip() else ""
+    groups = range(1, fit.specification.ngroups + 1)
+    pictures = [
+        _figure(lambda g=g, lv=lv: plot(fit, "path", level=lv, group=g, standardized=fit.converged), f"path{g}{lv}")
+        for g in groups
+        for lv in (1, 2)
+    ]
+    caption = (
+        "<p class='quiet'>Ellipses are latent, boxes observed. Blue is positive, orange negative, dashed grey fixed; grey "
+        "numbers are (residual) variances.</p>"
+    )
+    return [("Model", text + "".join(pictures) + caption)]
+
+
+def _dedent(text: str) -> str:
+    import textwrap
+
+    return textwrap.dedent(text).strip("\n")
+
+
+def _fit(fit: Fit) -> list[Section]:
+    if not fit.converged:
+        return []
+    measures = fit.fit_measures()
+    blocks = [*model_test(measures, fit.estimation.options.test), *fit_blocks(measures)]
+    tables = "".join(f"<div>{html([block], style=False)}</div>" for block in blocks)
+    by_level = _optional(lambda: _by_level(fit.fit_measures_by_level()))
+    return [("Model fit", f"<div class='side'>{tables}</div>"), ("Fit by level", by_level)]
+
+
+_BY_LEVEL = (
+    "chisq",
+    "df",
+    "pvalue",
+    "cfi",
+    "tli",
+    "rmsea",
+    "rmsea.ci.lower",
+    "rmsea.ci.upper",
+    "srmr_within",
+    "srmr_between",
+)
+
+
+def _by_level(frame: pd.DataFrame) -> str:
+    """The main measures of partially saturated models; the robust ones where the test is robust."""
+    rows = []
+    for name in _BY_LEVEL:
+        key = f"{name}.scaled" if f"{name}.scaled" in frame.columns else name
+        if key in frame.columns:
+            cells = (str(int(v)) if name == "df" and v == int(v) else number(float(v)) for v in frame[key])
+            rows.append((key, *cells))
+    note = "<p class='quiet'>Each level with the other level saturated (Ryu &amp; West, 2009).</p>"
+    return note + html([Facts("", tuple(rows), tuple(frame.index))], style=False)
+
+
+def _estimates(fit: Fit) -> list[Section]:
+    good = fit.converged
+    blocks = summarise(fit, standardized=good, ci=True, rsquare=good).blocks
+    kept = [b for b in blocks if isinstance(b, Estimates) or (isinstance(b, Heading) and b.depth == 2)]
+    return [("Estimates", f"<div class='tables'>{html(kept, style=False)}</div>")]
+
+
+def _clusters(fit: Fit) -> list[Section]:
+    groups = fit.specification.groups or (1,)
+    icc = "".join(_figure(lambda g=g: plot(fit, "icc", group=g), f"icc{g}") for g in groups)
+    sizes = _figure(lambda: plot(fit, "cluster_sizes"), "sizes")
+    return [("Clusters", f"<div class='side'>{icc}{sizes}</div>")]
+
+
+def _residuals(fit: Fit) -> list[Section]:
+    groups = fit.specification.groups or (1,)
+    maps = [
+        _figure(lambda g=g, lv=lv: plot(fit, "residuals", level=lv, group=g), f"residuals{g}{lv}")
+        for g in groups
+        for lv in (1, 2)
+    ]
+    return [("Residual correlations", f"<div class='side'>{''.join(maps)}</div>" if fit.converged else "")]
+
+
+def _scores(fit: Fit) -> list[Section]:
+    if not fit.estimation.data.has_rows or not fit.converged:
+        return []
+    pictures = [
+        _figure(lambda f=f: plot(fit, "scores", factor=f), f"scores{f}") for f in fit.specification.between.latent
+    ]
+    return [("Factor scores of clusters", "".join(pictures))]
+
+
+def _how(fit: Fit) -> list[Section]:
+    table = html([Facts("", (*standard_errors_used(fit).rows, *honest_numbers(fit)))], style=False)
+    trace = _figure(lambda: plot(fit, "trace"), "trace")
+    return [("How this was estimated", f"<div class='side'>{table}{trace}</div>")]
+
+
+def _cite(fit: Fit) -> list[Section]:
+    return [("How to cite", f"<pre>{escape(CITATION)}</pre>")]
+
+
+_SECTIONS: tuple[Callable[[Fit], list[Section]], ...] = (
+    _warnings,
+    _model,
+    _fit,
+    _estimates,
+    _clusters,
+    _residuals,
+    _scores,
+    _how,
+    _cite,
+)
+
+
+def _optional(make: Callable[[], str]) -> str:
+    """What `make` returns, or the sentence that says why it is not there."""
+    try:
+        return make()
+    except (ModelError, ImportError) as problem:
+        return f"<p class='quiet'>{escape(str(problem))}</p>"
+
+
+def _figure(draw: Callable[[], Any], name: str) -> str:
+    return _optional(lambda: f"<figure>{_svg(draw, name)}</figure>")
+
+
+def _svg(draw: Callable[[], Any], name: str) -> str:
+    """A picture as an <svg> element, the same for the same fit; ids do not clash with those of other pictures."""
+    pyplot = require_pyplot()
+    with pyplot.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+        figure = draw().figure
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+        pyplot.close(figure)
+    return _own_ids(stream.getvalue()[stream.getvalue().index("<svg") :], re.sub(r"\W", "", name))
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    return svg.replace("<svg ", "<svg role='img' ", 1)
