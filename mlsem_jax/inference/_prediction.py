@@ -18,6 +18,8 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
+from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
+from mlsem_jax.inference._slope_prediction import scored, slope_scores
 from mlsem_jax.models import members
 
 ScoreConvention = Literal["lavaan", "exact"]
@@ -59,6 +61,8 @@ def predict(
         raise ModelError("The rows are not kept in a saved fit: give them as newdata=.")
     latent, names = specification.level(level).latent, members(specification, level)
     at = [names.index(v) for v in latent]
+    if specification.slopes:
+        return FactorScores(*slope_scores(estimation, level, data))
     count = len(data.values) if level == 1 else data.nclusters
     values, se = np.empty((count, len(latent))), np.empty((count, len(latent)))
     z = np.asarray(data.between_only, bool)
@@ -91,11 +95,7 @@ def _check(estimation: Estimation, level: int, convention: str) -> None:
             f"convention must be one of {', '.join(known)}, not {convention!r}.{nearest(convention, known)}"
         )
     specification = estimation.model.build.specification
-    if specification.slopes:
-        raise ModelError(
-            "Factor scores are not defined here for models with random slopes: their within part varies by row."
-        )
-    if not specification.level(level).latent:
+    if not (scored(specification, level) if specification.slopes else specification.level(level).latent):
         raise ModelError(f"Level {level} of the model has no latent variables, so there are no factor scores at it.")
 
 
@@ -108,11 +108,11 @@ def between_posterior(
         [[between.cov, between.lambda_ @ between.eta_cov], [between.eta_cov @ between.lambda_.T, between.eta_cov]]
     )
     mean0 = np.concatenate([between.mean, between.eta_mean])
-    z_values = _cluster_values(y, code, clusters, z)
+    z_values = cluster_values(y, code, clusters, z)
     level_1 = np.where(z, np.nan, y)
     total, count, patterns = np.zeros((clusters, p)), [], []
-    for seen, at in _by_pattern(level_1):
-        w = _precision(within, seen)
+    for seen, at in by_pattern(level_1):
+        w = precision_of(within, seen)
         deviation = np.where(seen, level_1[at] - within.mean - between.mean, 0.0)
         sums = np.stack([np.bincount(code[at], deviation[:, i], clusters) for i in range(p)], axis=1)
         total += sums @ w
@@ -146,8 +146,8 @@ def _within_scores(
     level_1 = np.where(z, np.nan, y)
     towards = within.eta_cov[at] @ within.lambda_.T
     prior = np.diag(within.eta_cov)[at]
-    for seen, rows in _by_pattern(level_1):
-        weight = towards @ _precision(within, seen)
+    for seen, rows in by_pattern(level_1):
+        weight = towards @ precision_of(within, seen)
         own = posterior.mean[code[rows], :p]
         deviation = np.where(seen, level_1[rows] - own - within.mean, 0.0)
         values[rows] = within.eta_mean[at] + deviation @ weight.T
@@ -156,29 +156,3 @@ def _within_scores(
         spread = np.einsum("ai,jik,ak->ja", weight, posterior.cov[:, :p, :p], weight)
         variance[rows] = given + spread[code[rows]]
     return values, np.sqrt(np.maximum(variance, 0.0))
-
-
-def _precision(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:
-    """(p, p): inverse of the within covariance of the variables seen, 0 elsewhere."""
-    out = np.zeros_like(within.cov)
-    block = np.ix_(seen, seen)
-    out[block] = np.linalg.inv(within.cov[block])
-    return out
-
-
-def _by_pattern(y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The distinct patterns of observed variables (p,) with their rows."""
-    seen = ~np.isnan(y)
-    if len(y) and np.all(seen == seen[0]):
-        return [(seen[0], np.arange(len(y)))]
-    patterns, which = np.unique(seen, axis=0, return_inverse=True)
-    return [(pattern, np.flatnonzero(which.ravel() == i)) for i, pattern in enumerate(patterns)]
-
-
-def _cluster_values(y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray) -> np.ndarray:
-    """The between-only variables of every cluster (J, p), NaN where unknown and for the other variables."""
-    out = np.full((clusters, len(z)), np.nan)
-    for i in np.flatnonzero(z):
-        known = np.flatnonzero(~np.isnan(y[:, i]))
-        out[code[known], i] = y[known, i]
-    return out

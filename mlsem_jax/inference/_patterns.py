@@ -1,0 +1,33 @@
+"""Rows by pattern of observed variables, for predictions: what each pattern sees of a level."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax.inference._matrices import LevelMatrices
+
+
+def precision_of(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:
+    """(p, p): inverse of the within covariance of the variables seen, 0 elsewhere."""
+    out = np.zeros_like(within.cov)
+    block = np.ix_(seen, seen)
+    out[block] = np.linalg.inv(within.cov[block])
+    return out
+
+
+def by_pattern(y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The distinct patterns of observed variables (p,) with their rows."""
+    seen = ~np.isnan(y)
+    if len(y) and np.all(seen == seen[0]):
+        return [(seen[0], np.arange(len(y)))]
+    patterns, which = np.unique(seen, axis=0, return_inverse=True)
+    return [(pattern, np.flatnonzero(which.ravel() == i)) for i, pattern in enumerate(patterns)]
+
+
+def cluster_values(y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray) -> np.ndarray:
+    """The between-only variables of every cluster (J, p), NaN where unknown and for the other variables."""
+    out = np.full((clusters, len(z)), np.nan)
+    for i in np.flatnonzero(z):
+        known = np.flatnonzero(~np.isnan(y[:, i]))
+        out[code[known], i] = y[known, i]
+    return out
