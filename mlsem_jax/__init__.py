@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
     from mlsem_jax._lavaan import sem as sem
+    from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._status import Status as Status
     from mlsem_jax.networks import compare as compare
     from mlsem_jax.networks import ml_corr as ml_corr
@@ -52,6 +53,7 @@ _HOMES = {
     "mlsem_jax._cache": ("enable_compilation_cache",),
     "mlsem_jax._fit": ("Fit", "load", "lrt"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
+    "mlsem_jax._partable": ("read_partable",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.networks": (
         "compare",

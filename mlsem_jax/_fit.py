@@ -16,6 +16,8 @@ from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -150,6 +152,17 @@ class Fit(ResultMethods, NetworkMethods):
     def report(self, path: str | Path, title: str | None = None) -> Path:
         """Write one self-contained HTML file: model, pictures, tables, fit by level, warnings, how it was estimated."""
         return report.write_page(self, path, title)
+
+    def to_lavaan(self, starts: bool = False) -> str:
+        """The model as lavaan syntax with every parameter written out, for `lavaan()`; starts: with the estimates as start()."""
+        values = dict(enumerate(self.parameter_estimates()["est"].tolist())) if starts else None
+        return report.to_lavaan(self.specification, values)
+
+    def to_mplus(self, data_file: str = "data.dat", columns: Sequence[str] | None = None) -> str:
+        """The model as an Mplus input file; columns: those of the data file, in order (default: the model's, then cluster)."""
+        data, options = self.estimation.data, self.estimation.options
+        group = data.group_name if self.specification.groups else None
+        return report.to_mplus(self.specification, data.cluster_name, group, options.estimator, data_file, columns)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""

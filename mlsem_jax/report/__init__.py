@@ -4,6 +4,7 @@ from mlsem_jax.report._codec import StorageError
 from mlsem_jax.report._indices import modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
+from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._progress import progress
@@ -12,6 +13,8 @@ from mlsem_jax.report._storage import load, save
 from mlsem_jax.report._summary import Summary, summarise
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
+from mlsem_jax.report._to_lavaan import to_lavaan
+from mlsem_jax.report._to_mplus import to_mplus
 
 __all__ = [
     "StorageError",
@@ -21,6 +24,8 @@ __all__ = [
     "comparison_table",
     "cluster_scores_table",
     "cluster_series",
+    "draw_intervals",
+    "draw_networks",
     "icc_series",
     "inspect",
     "load",
@@ -35,6 +40,8 @@ __all__ = [
     "scores_table",
     "standardized_table",
     "summarise",
+    "to_lavaan",
+    "to_mplus",
     "wald_table",
     "write_page",
 ]

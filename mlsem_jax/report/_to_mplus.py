@@ -1,0 +1,152 @@
+"""A model as an Mplus input file: TYPE = TWOLEVEL, every parameter written out, names cut to the eight characters allowed."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.models import Parameter, Specification
+from mlsem_jax.report._to_lavaan import label_of
+
+_LONGEST, _LINE = 8, 85
+
+
+def to_mplus(
+    specification: Specification,
+    cluster: str,
+    group: str | None = None,
+    estimator: str = "ML",
+    data_file: str = "data.dat",
+    columns: Sequence[str] | None = None,
+) -> str:
+    """The input file. columns: of the data file in order (default: the model's variables, then cluster and group).
+
+    Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
+    """
+    if specification.within.structural is not None:
+        raise ModelError(
+            "to_mplus writes models of the lavaan front end; network parametrisations have no Mplus counterpart."
+        )
+    everything = [*specification.variables, cluster, *([group] if group else [])]
+    columns = list(columns or everything)
+    short = _shortened(specification, columns)
+    parts = [
+        "TITLE: Two-level model written by mlsem_jax;",
+        _statement("DATA", [f"FILE = {data_file}"]),
+        _variables(specification, cluster, group, columns, short),
+        _statement("ANALYSIS", [_type(specification), f"ESTIMATOR = {estimator}", "MODEL = NOCOVARIANCES"]),
+        *_models(specification, short),
+        *_constraints(specification, short),
+        "OUTPUT: STANDARDIZED;",
+    ]
+    cut = [f"! {name} is called {new}" for (name, _), new in short.items() if name != new]
+    return "\n".join([*dict.fromkeys(cut), *parts]) + "\n"
+
+
+def _type(specification: Specification) -> str:
+    return "TYPE = TWOLEVEL RANDOM" if any(r.random for r in specification.parameters) else "TYPE = TWOLEVEL"
+
+
+Names = dict[tuple[str, int], str]
+
+
+def _shortened(specification: Specification, columns: Iterable[str]) -> Names:
+    """Mplus's name of each (name, level): at most 8 characters, unique; level 0 for columns and labels.
+
+    A latent variable of each level has a name of its own, as Mplus counts a name once.
+    """
+    wanted = [(name, 0) for name in columns]
+    for level in (1, 2):
+        wanted += [(name, level) for name in specification.level(level).latent if name not in specification.variables]
+    labels = [label_of(r) for r in specification.parameters if r.label] + [d.name for d in specification.definitions]
+    wanted += [(label, 0) for label in labels] + [(r.random, 2) for r in specification.parameters if r.random]
+    taken: set[str] = set()
+    names: Names = {}
+    for name, level in dict.fromkeys(wanted):
+        clean = re.sub(r"\W", "_", name)
+        clean = clean if clean[:1].isalpha() else f"v{clean}"
+        new, k = clean[:_LONGEST], 1
+        while new.lower() in taken:
+            k += 1
+            new = clean[: _LONGEST - len(str(k))] + str(k)
+        taken.add(new.lower())
+        names[name, level] = new
+    return names
+
+
+def _name(short: Names, name: str, level: int) -> str:
+    return short.get((name, level)) or short.get((name, 0)) or name
+
+
+def _statement(command: str, statements: Iterable[str]) -> str:
+    lines = [f"{command}:"]
+    for statement in statements:
+        lines += textwrap.wrap(
+            f"{statement};", _LINE, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+        )
+    return "\n".join(lines)
+
+
+def _variables(specification: Specification, cluster: str, group: str | None, columns: list[str], short: Names) -> str:
+    def listed(names: Iterable[str]) -> str:
+        return " ".join(_name(short, n, 0) for n in names)
+
+    statements = [
+        f"NAMES = {listed(columns)}",
+        f"USEVARIABLES = {listed(specification.variables)}",
+        f"CLUSTER = {listed([cluster])}",
+        "MISSING = ALL (-9999)",
+    ]
+    if specification.within_only:
+        statements.append(f"WITHIN = {listed(specification.within_only)}")
+    if specification.between_only:
+        statements.append(f"BETWEEN = {listed(specification.between_only)}")
+    if group:
+        codes = " ".join(f"{k} = g{k}" for k in range(1, specification.ngroups + 1))
+        statements.append(f"GROUPING = {listed([group])} ({codes})")
+    return _statement("VARIABLE", statements)
+
+
+def _models(specification: Specification, short: Names) -> list[str]:
+    parts = []
+    for group in range(1, specification.ngroups + 1):
+        lines = ["MODEL:"] if group == 1 else [f"MODEL g{group}:"]
+        for level, head in ((1, "%WITHIN%"), (2, "%BETWEEN%")):
+            rows = [r for r in specification.parameters if (r.group, r.level) == (group, level) and not r.exo]
+            lines += [f"  {head}", *(f"    {line}" for r in rows if (line := _line(specification, r, short)))]
+        parts.append("\n".join(lines))
+        if group == 1 and specification.ngroups > 1:
+            parts.append(parts[0].replace("MODEL:", "MODEL g1:", 1))
+    return parts
+
+
+def _line(specification: Specification, row: Parameter, short: Names) -> str:
+    """One parameter; '' for what Mplus does not have: means at level 1 of variables that are in both levels."""
+    left, right = _name(short, row.lhs, row.level), _name(short, row.rhs, row.level)
+    if row.random:
+        return f"{_name(short, row.random, 2)} | {left} ON {right};"
+    tail = (f" ({_name(short, label_of(row), 0)})" if row.label else "") + ";"
+    value = "*" if row.free and row.start is None else f"*{row.start:g}" if row.free else f"@{row.value or 0:g}"
+    if row.op == "~1":
+        if row.level == 1 and row.lhs in specification.variables and row.lhs not in specification.within_only:
+            return ""
+        return f"[{left}{value}]{tail}"
+    if row.op == "~~":
+        return f"{left}{value}{tail}" if row.lhs == row.rhs else f"{left} WITH {right}{value}{tail}"
+    return f"{left} {'BY' if row.op == '=~' else 'ON'} {right}{value}{tail}"
+
+
+def _constraints(specification: Specification, short: Names) -> list[str]:
+    def said(expression: object) -> str:
+        text = str(expression).replace("^", "**")
+        for (name, level), new in short.items():
+            if level == 0 and name != new:
+                text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", new, text)
+        return text
+
+    lines = [f"NEW({_name(short, d.name, 0)})" for d in specification.definitions]
+    lines += [f"{_name(short, d.name, 0)} = {said(d.expression)}" for d in specification.definitions]
+    lines += [f"{said(c.left)} {'=' if c.op == '==' else c.op} {said(c.right)}" for c in specification.constraints]
+    return [_statement("MODEL CONSTRAINT", lines)] if lines else []
