@@ -37,7 +37,7 @@ def compare(**fits: Fit) -> pd.DataFrame:
     table["Chisq_diff"], table["DF_diff"] = difference, steps
     with np.errstate(invalid="ignore"):
         table["p_value"] = np.where(steps > 0, chi2.sf(np.maximum(difference, 0.0), np.maximum(steps, 1)), np.nan)
-    if np.any(difference[1:] < -1e-6):
+    if np.any((difference[1:] < -1e-6) & (steps[1:] > 0)):
         warnings.warn(
             "A chi-square difference is negative: these models are not nested, or one of them is not at its maximum.",
             ModelWarning,

@@ -11,7 +11,7 @@ from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.models import KINDS
 from mlsem_jax.networks._identify import identify, mark
 from mlsem_jax.networks._layout import LEVELS, Layout, Matrix
-from mlsem_jax.networks._log import Log, Step
+from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._table import Element, Place, at_places, common_key, make_table
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def transmod(model: Model, **kinds: str) -> Model:
     unchanged = {e.place: e for e in model.wanted}
     wanted = tuple(unchanged.get(e.place, e) for e in wanted)
     words = ", ".join(f"{name}={kind!r}" for name, kind in kinds.items())
-    return model.but(layout=new, wanted=wanted, log=model.log + (Step(f"parametrised anew: {words}"),))
+    return model.but(layout=new, wanted=wanted, log=model.log.then(Step(f"parametrised anew: {words}")))
 
 
 def _fields(layout: Layout) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def changed(model: Model, wanted, action: str, log: bool = True) -> Model:
     if model.rule == "loadings" and model.layout.family == "lvm" and model.layout.loadings != "none":
         wanted = mark(model.layout, wanted)
     identify(model.layout, wanted, model.rule)
-    return model.but(wanted=wanted, log=model.log + (Step(action),) if log else model.log)
+    return model.but(wanted=wanted, log=model.log.then(Step(action)) if log else model.log)
 
 
 def describe(layout: Layout, found: Iterable[Element]) -> str:

@@ -17,6 +17,8 @@ from mlsem_jax.networks._starts import element_values, first_values, natural_val
 from mlsem_jax.networks._table import Table, count_free
 from mlsem_jax.report import progress
 
+# models whose numbers of parameters share a multiple of this share compiled programs
+WIDTH = 8
 # a search that adds parameters makes room for this many at a time, so that it compiles once
 ROOM = 16
 
@@ -29,6 +31,7 @@ def fit_model(model: Model) -> Fit:
         model.options,
         start=lambda made, unrestricted: first_values(model, made, unrestricted),
         baseline=baseline(model),
+        pad_to=padded(count_free(model.table)),
         report=progress(model.options.optim_method) if model.options.verbose else None,
     )
     return finish(model, estimation, model.data.warnings)
@@ -54,7 +57,12 @@ def _begin(element, known: dict) -> float:
 def width(fit: Fit, table: Table) -> int:
     """Columns of the basis for another model of this fit's data: as many as now, or with room where it needs more."""
     now, need = fit.estimation.model.build.structure.basis.shape[1], count_free(table)
-    return now if need <= now else need + ROOM - 1
+    return now if need <= now else padded(need + ROOM - 1)
+
+
+def padded(count: int) -> int:
+    """Width of the basis for so many parameters."""
+    return -(-count // WIDTH) * WIDTH
 
 
 def finish(model: Model, estimation: Estimation, more: Sequence[str] = ()) -> Fit:

@@ -10,11 +10,11 @@ from scipy.stats import chi2
 
 from mlsem_jax.estimation import Problem
 from mlsem_jax.models import build
-from mlsem_jax.networks._fitting import estimates
+from mlsem_jax.networks._fitting import estimates, padded
 from mlsem_jax.networks._search import candidates
 from mlsem_jax.networks._specify import names_of, specify
 from mlsem_jax.networks._starts import natural_values
-from mlsem_jax.networks._table import Element, at_places
+from mlsem_jax.networks._table import Element, at_places, count_free
 from mlsem_jax.numerics import float64
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarr
     mi = s^2 / V and epc = s / V, with s the derivative of the log-likelihood and V the expected information of the element given
     the free ones (the observed information with missing values). NaN where V is zero: the element would not be identified.
     """
-    model: Model = fit.network
     if not elements:
         return np.zeros(0), np.zeros(0)
     wider, made = enlarged(fit, elements)
@@ -42,7 +41,6 @@ def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarr
     places = {e.place: i for i, e in enumerate(wider.table)}
     extra = np.array([made.index[wider.rows[places[e.place]]] for e in elements])
     rest = np.array([k for k in range(made.free) if k not in set(extra)], int)
-    del model
     cross = information[np.ix_(rest, extra)]
     scale = 1 / np.sqrt(np.diag(information))
     known = information[np.ix_(rest, rest)] * np.outer(scale[rest], scale[rest])
@@ -59,7 +57,7 @@ def enlarged(fit: Fit, elements: Sequence[Element]):
     """The model with these elements free as well, and its build."""
     model: Model = fit.network
     wider = _Wider(model, at_places(model.table, [e.place for e in elements], lambda e: e.freed()))
-    return wider, build(wider.specification, fit.estimation.exogenous)
+    return wider, build(wider.specification, fit.estimation.exogenous, padded(count_free(wider.table)))
 
 
 class _Wider:

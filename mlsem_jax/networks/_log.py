@@ -27,8 +27,9 @@ class Log(tuple):
 
     __slots__ = ()
 
-    def __add__(self, other) -> Log:  # type: ignore[override]
-        return Log(tuple(self) + tuple(other))
+    def then(self, step: Step) -> Log:
+        """The log with one more step."""
+        return Log((*self, step))
 
     def __str__(self) -> str:
         return (

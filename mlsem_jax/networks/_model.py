@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Model:
     rule: Identification = "loadings"
     equal: tuple[str, ...] = ()
     function: str = "ml_lvm"
-    log: Log = Log()
+    log: Log = field(default_factory=Log)
 
     # -- what the model is
     @cached_property

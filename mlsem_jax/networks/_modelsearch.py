@@ -17,13 +17,13 @@ from mlsem_jax.models import Structure
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
 from mlsem_jax.networks._indices import enlarged, indices
-from mlsem_jax.networks._log import Log, Step
+from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
     check_criterion,
-    criterion as evaluate_criterion,
+    evaluate_criterion,
     named,
     search_matrices,
     step,
@@ -72,7 +72,7 @@ def modelsearch(
         taken += 1
     model: Model = current.network
     if not taken:
-        model = model.but(log=model.log + Log([Step(f"modelsearch: no neighbour has a smaller {criterion}")]))
+        model = model.but(log=model.log.then(Step(f"modelsearch: no neighbour has a smaller {criterion}")))
         return intermediate(model, fit.estimation, fit.warnings)
     return finish(model, current.estimation)
 
@@ -110,14 +110,12 @@ def _try_all(fit: Fit, tried: Sequence[Element], criterion: str) -> np.ndarray:
 
     All are one structure, in which every free or tried element is a parameter; a model is a basis with columns of zeros.
     """
-    model: Model = fit.network
-    union = [e for e in model.table if e.free or e in set(tried)]
-    wider, made = enlarged(fit, [e for e in union if not e.free])
-    del union
+    wider, made = enlarged(fit, [e for e in tried if not e.free])
     places = {e.place: i for i, e in enumerate(wider.table)}
     column = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
-    theta = natural_values(wider, made, estimates(fit))[made.kept]
-    on = np.ones(len(theta), bool)
+    theta = np.zeros(made.structure.basis.shape[1])
+    theta[: made.free] = natural_values(wider, made, estimates(fit))[made.kept]
+    on = np.arange(len(theta)) < made.free
     for e, j in zip(tried, column, strict=True):
         on[j] = e.free
     basis, first = [], []
@@ -150,4 +148,4 @@ def _take(fit: Fit, chosen: Element, criterion: str, value: float, count: int) -
     estimation = refit_model(fit, other)
     verb = "removed" if chosen.free else "added"
     action = f"modelsearch: {verb} {named(model, [chosen])} ({criterion} {value:.3f}, the best of {count} neighbours)"
-    return intermediate(other.but(log=model.log + Log([step(action, estimation, fit)])), estimation)
+    return intermediate(other.but(log=model.log.then(step(action, estimation, fit))), estimation)

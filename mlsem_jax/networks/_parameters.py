@@ -80,9 +80,10 @@ def getmatrix(
         if name not in known:
             known |= derived_matrices(layout, known)
         if name not in known:
+            others = [other for other in known if other not in layout.matrices]
             raise ModelError(
-                f"There is no matrix {name!r} in this model.{nearest(name, known)} Those that the model estimates are "
-                f"{listing(layout.matrices, 12)}; others are derived, such as {listing([n for n in known if n not in layout.matrices], 6)}."
+                f"There is no matrix {name!r} in this model.{nearest(name, known)} The model estimates "
+                f"{listing(layout.matrices, 12)}; derived from them are {listing(others, 40)}."
             )
         matrix = known[name]
         if not isinstance(threshold, bool):
@@ -97,7 +98,7 @@ def significant(fit: Fit, name: str, alpha: float, adjust: str) -> np.ndarray:
     """
     model: Model = fit.network
     if name not in model.layout.matrices:
-        modelled = listing([m for m in model.layout.matrices], 12)
+        modelled = listing(model.layout.matrices, 12)
         raise ModelError(
             f"{name} is derived, so its elements have no p-values and threshold=True cannot be used. The model estimates "
             f"{modelled}; give a number as threshold, or make the model with a parametrisation that has {name}."

@@ -11,7 +11,7 @@ from mlsem_jax._fit import Fit
 from mlsem_jax.networks._adjust import adjust_pvalues
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
-from mlsem_jax.networks._log import Log, Step
+from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import candidates, check_alpha, named, search_matrices, step
 from mlsem_jax.networks._table import Element, at_places, same_parameter
@@ -37,13 +37,14 @@ def prune(
         model: Model = current.network
         if not removed:
             action = f"prune: no edge of {', '.join(names) or 'any network'} with p > {alpha:g} (adjust: {adjust})"
-            model = model.but(log=model.log + Log([Step(action)]))
+            model = model.but(log=model.log.then(Step(action)))
             return finish(model, current.estimation) if changes else intermediate(model, fit.estimation, fit.warnings)
         places = [o.place for e in removed for o in same_parameter(model.table, e)]
         smaller = changed(model, at_places(model.wanted, places, lambda e: e.fixed(0.0)), "", log=False)
         estimation = refit_model(current, smaller)
-        action = f"prune: removed {named(model, removed)} (p > {alpha:g}, adjust: {adjust})"
-        smaller = smaller.but(log=model.log + Log([step(action, estimation, fit)]))
+        what = f"{len(removed)} edge{'s' * (len(removed) != 1)} with p > {alpha:g} (adjust: {adjust})"
+        action = f"prune: removed {what}: {named(model, removed)}"
+        smaller = smaller.but(log=model.log.then(step(action, estimation, fit)))
         if not recursive:
             return finish(smaller, estimation)
         current, changes = intermediate(smaller, estimation), True

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.inference import _fit_indices as index
-from mlsem_jax.networks._edit import describe
+from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.inference._fit_measures_psychonetrics import criteria_measures
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._table import Element
@@ -55,17 +54,10 @@ def check_alpha(name: str, value: float) -> None:
         raise ModelError(f"{name}={value!r} is no significance level: it lies between 0 and 1.")
 
 
-def criterion(name: str, loglik: float, npar: int, fit: Fit) -> float:
+def evaluate_criterion(name: str, loglik: float, npar: int, fit: Fit) -> float:
     """An information criterion with clusters as units, as psychonetrics counts."""
-    n, variables = fit.nclusters, len(fit.network.layout.variables)
-    if name == "aic":
-        return index.aic(loglik, npar)
-    if name == "bic2":
-        return index.bic_adjusted(loglik, npar, n)
-    if name.startswith("ebic"):
-        gamma = {"ebic.25": 0.25, "ebic.5": 0.5, "ebic.75": 0.75, "ebic1": 1.0}[name]
-        return index.ebic(loglik, npar, n, variables, gamma)
-    return index.bic(loglik, npar, n)
+    measures = criteria_measures(loglik, npar, fit.nclusters, len(fit.network.layout.variables))
+    return measures["aic.ll" if name == "aic" else name]
 
 
 def chi_square(estimation: Estimation) -> float | None:
@@ -75,10 +67,17 @@ def chi_square(estimation: Estimation) -> float | None:
 
 def step(action: str, estimation: Estimation, fit: Fit) -> Step:
     """A log entry with the fit of the model reached."""
-    bic = criterion("bic", estimation.loglik, estimation.npar, fit)
+    bic = evaluate_criterion("bic", estimation.loglik, estimation.npar, fit)
     return Step(action, estimation.npar, estimation.degrees_of_freedom, chi_square(estimation), bic)
 
 
 def named(model: Model, found: Sequence[Element]) -> str:
-    """Elements in words, all of them."""
-    return listing([describe(model.layout, [e]) for e in found], 1000)
+    """Elements in words, all of them, by matrix: 'omega_within: y2-y1, y3-y1; omega_between: y3-y2'."""
+    layout = model.layout
+    by_matrix: dict[str, list[str]] = {}
+    for e in sorted(found, key=lambda e: list(layout.matrices).index(e.matrix)):
+        matrix = layout.matrices[e.matrix]
+        where = f" [{layout.groups[e.group - 1]}]" if layout.groups else ""
+        text = f"{matrix.rows[e.row]}-{matrix.cols[e.col]}" if matrix.cols else matrix.rows[e.row]
+        by_matrix.setdefault(e.matrix, []).append(text + where)
+    return "; ".join(f"{name}: {', '.join(texts)}" for name, texts in by_matrix.items())

@@ -12,12 +12,12 @@ from mlsem_jax._fit import Fit
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import finish, intermediate, refit_model
 from mlsem_jax.networks._indices import indices
-from mlsem_jax.networks._log import Log, Step
+from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
     check_criterion,
-    criterion,
+    evaluate_criterion,
     named,
     search_matrices,
     step,
@@ -44,7 +44,7 @@ def stepup(
         better, reason = _one(current, names, alpha, criterion)
         if better is None:
             model: Model = current.network
-            model = model.but(log=model.log + Log([Step(f"stepup: stopped, {reason}")]))
+            model = model.but(log=model.log.then(Step(f"stepup: stopped, {reason}")))
             break
         current, added = better, added + 1
     else:
@@ -68,9 +68,9 @@ def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit |
     if chi2.sf(gain, estimation.npar - fit.npar) >= alpha:
         return None, f"adding {words} gains {gain:.3f} in chi-square, which is not significant"
     if rule != "none":
-        before = criterion(rule, fit.loglik, fit.npar, fit)
-        after = criterion(rule, estimation.loglik, estimation.npar, fit)
+        before = evaluate_criterion(rule, fit.loglik, fit.npar, fit)
+        after = evaluate_criterion(rule, estimation.loglik, estimation.npar, fit)
         if after > before:
             return None, f"adding {words} raises {rule} by {after - before:.3f}"
-    larger = larger.but(log=model.log + Log([step(f"stepup: added {words}", estimation, fit)]))
+    larger = larger.but(log=model.log.then(step(f"stepup: added {words}", estimation, fit)))
     return intermediate(larger, estimation), ""
