@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 
 from mlsem_jax import likelihood
@@ -19,3 +23,19 @@ pattern_scores = jax.jit(likelihood.pattern_scores)
 def implied_moments(structure: Structure, theta):
     """Model-implied moments by group at theta."""
     return structure(theta)
+
+
+@functools.lru_cache(maxsize=256)
+def on_leaves(kernel: Callable, treedef: Any) -> Callable:
+    """`kernel(structure, theta, statistics)`, compiled, as a function of the leaves of (structure, statistics) and theta.
+
+    A search calls a kernel many times with the same trees; taking them apart once instead of on every call is a third of the
+    time of a small fit. One compiled program per kernel, tree and shapes, as with the tree itself as argument.
+    """
+
+    @jax.jit
+    def run(leaves, theta):
+        structure, statistics = jax.tree.unflatten(treedef, leaves)
+        return kernel(structure, theta, statistics)
+
+    return run
