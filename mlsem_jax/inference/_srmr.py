@@ -24,7 +24,7 @@ def srmr(estimation: Estimation, level: int) -> float:
     for g, weight in enumerate(rows / rows.sum()):
         implied, sample = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
         if level == 2:
-            implied = floored(implied)
+            implied = floored(implied, sample)
         total += weight * srmr_of(sample, implied)
     return float(total)
 
@@ -51,9 +51,15 @@ def correlation(cov: np.ndarray) -> np.ndarray:
     return out
 
 
-def floored(cov: np.ndarray) -> np.ndarray:
-    """The matrix with eigenvalues below a small positive number raised to it."""
-    values, vectors = np.linalg.eigh(cov)
-    if not len(values) or values[0] >= EIGENVALUE_FLOOR:
+def floored(cov: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """An indefinite matrix with its eigenvalues raised to a small positive number; a semidefinite one as it is.
+
+    Whether it is indefinite is judged after division by the standard deviations of `sample`, so that units do not matter. The
+    eigenvalues raised are those in the given units, which is lavaan's definition.
+    """
+    sd = np.sqrt(np.abs(np.diag(sample)))
+    scale = 1.0 / np.where(sd > 0, sd, 1.0)
+    if not len(cov) or np.linalg.eigvalsh(cov * np.outer(scale, scale))[0] >= -1e-8:
         return cov
-    return (vectors * np.maximum(values, EIGENVALUE_FLOOR)) @ vectors.T
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.maximum(values, EIGENVALUE_FLOOR * np.mean(sd**2))) @ vectors.T
