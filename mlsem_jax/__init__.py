@@ -6,6 +6,8 @@ Names are imported when they are first used, so that `import mlsem_jax` is quick
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._version import __version__
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     from mlsem_jax._fit import Fit as Fit
     from mlsem_jax._fit import load as load
     from mlsem_jax._fit import lrt as lrt
+    from mlsem_jax._functional import estimate as estimate
+    from mlsem_jax._functional import log_likelihood as log_likelihood
     from mlsem_jax._lavaan import cfa as cfa
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
     from mlsem_jax._lavaan import sem as sem
+    from mlsem_jax._model import model as model
+    from mlsem_jax._model import statistics as statistics
     from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._status import Status as Status
     from mlsem_jax.networks import compare as compare
@@ -52,7 +58,9 @@ _HOMES = {
     ),
     "mlsem_jax._cache": ("enable_compilation_cache",),
     "mlsem_jax._fit": ("Fit", "load", "lrt"),
+    "mlsem_jax._functional": ("estimate", "log_likelihood"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
+    "mlsem_jax._model": ("model", "statistics"),
     "mlsem_jax._partable": ("read_partable",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.networks": (
@@ -83,3 +91,15 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(types.ModuleType):
+    """`ml.statistics` is a function of the public interface, and also the name of a package below; the function wins."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # the import system sets a package's attribute to every submodule that is imported
+        if not (name in _HOME and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,8 +1,12 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
+from mlsem_jax.estimation._batch_starts import moment_starts
+from mlsem_jax.estimation._climb import Settings, climb, scaled_inverse, settings
 from mlsem_jax.estimation._diagnosis import improper_parameters
+from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, is_maximum, no_reference, optimum
 from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, refit
+from mlsem_jax.estimation._model import Model, Source, make_model
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
@@ -13,15 +17,21 @@ from mlsem_jax.estimation._verify import fit_warnings, verified
 
 __all__ = [
     "BatchMaximum",
+    "Estimate",
     "Estimation",
     "FitOptions",
     "Fitted",
     "Maximum",
+    "Model",
     "Problem",
     "Reduction",
+    "Settings",
+    "Source",
     "Start",
+    "climb",
     "damped_step",
     "estimate_model",
+    "estimate_structure",
     "exogenous",
     "fit_batch",
     "fit_build",
@@ -29,13 +39,20 @@ __all__ = [
     "held",
     "improper_parameters",
     "independence",
+    "is_maximum",
+    "make_model",
     "make_statistics",
     "maximise",
+    "moment_starts",
     "moments_of_data",
+    "no_reference",
+    "optimum",
     "patterns_of",
     "positive_definite",
     "refit",
     "saturated",
+    "scaled_inverse",
+    "settings",
     "slope_columns",
     "starting_values",
     "unstructured",

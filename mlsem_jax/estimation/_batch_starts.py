@@ -21,14 +21,11 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
         statistics.complete, structure.between_only, _absent(structure.between)
     )
-    full = _natural(structure, within, between, mean, 1.0)
-    plain = _natural(structure, within, between, mean, 0.0)
-    candidates = [plain + share * (full - plain) for share in (1.0, 0.6, 0.3, 0.0)]
-    best = _to_theta(structure, candidates[-1])
-    for natural in reversed(candidates[:-1]):
-        theta = _to_theta(structure, natural)
-        best = jnp.where(jnp.isfinite(log_likelihood(structure, theta, statistics)), theta, best)
-    return best
+    natural = jax.vmap(lambda share: _natural(structure, within, between, mean, share))(jnp.array([1.0, 0.6, 0.3, 0.0]))
+    theta = jax.vmap(lambda n: _to_theta(structure, n))(natural)
+    finite = jnp.isfinite(jax.vmap(lambda t: log_likelihood(structure, t, statistics))(theta))
+    # the first that is finite; the last one if none is
+    return theta[jnp.where(jnp.any(finite), jnp.argmax(finite), len(theta) - 1)]
 
 
 def _absent(level: LevelStructure) -> Array:
@@ -61,7 +58,7 @@ def _anova(s: CompleteStatistics, between_only: Array, within_only: Array) -> tu
     return within, jnp.where(x[:, None] | x[None, :], 0.0, between), mean
 
 
-def _natural(structure: Structure, within: Array, between: Array, mean: Array, share: float) -> Array:
+def _natural(structure: Structure, within: Array, between: Array, mean: Array, share: Array) -> Array:
     """Natural parameters (k,): the average of what their elements suggest. share: of the sample covariances that is used."""
     total, count = jnp.zeros_like(structure.offset), jnp.zeros_like(structure.offset)
     kinds = structure.kinds

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.likelihood import evaluate, observed_information
+from mlsem_jax.likelihood import Evaluation, evaluate, moment_gradient, observed_information
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import Statistics
@@ -80,16 +80,15 @@ def scaled_inverse(information: Array, damping: Array | float | None = None) -> 
     return inverse * scale[:, None] * scale[None, :], pivot, least
 
 
-def _start(structure: Structure, statistics: Statistics, theta: Array) -> Climb:
-    first = evaluate(structure, theta, statistics)
-    finite = jnp.isfinite(first.value) & jnp.all(jnp.isfinite(first.gradient))
-    dtype, zero = first.value.dtype, jnp.zeros((), int)
+def _start(theta: Array) -> Climb:
+    """The state before anything is evaluated: the first trial step has length zero and is always accepted."""
+    q, dtype, zero = len(theta), theta.dtype, jnp.zeros((), int)
     return Climb(
         theta=theta,
-        value=first.value,
-        gradient=first.gradient,
-        metric=first.information,
-        information=jnp.zeros_like(first.information),
+        value=jnp.asarray(-jnp.inf, dtype),
+        gradient=jnp.zeros(q, dtype),
+        metric=jnp.eye(q, dtype=dtype),
+        information=jnp.zeros((q, q), dtype),
         exact=jnp.asarray(False),
         target=jnp.asarray(NEWTON_FROM, dtype),
         decrement=jnp.asarray(jnp.inf, dtype),
@@ -98,20 +97,21 @@ def _start(structure: Structure, statistics: Statistics, theta: Array) -> Climb:
         rounds=zero,
         rejected=zero,
         handover=jnp.asarray(False),
-        status=jnp.where(finite, RUNNING, int(Status.NON_FINITE)),
+        status=jnp.asarray(RUNNING),
     )
 
 
-def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
+def _inner_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
     """One trial step, accepted or not."""
     curvature = jnp.where(c.exact, c.information, c.metric)
     inverse, _, _ = scaled_inverse(curvature, c.damping)
     step = inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     there = evaluate(structure, c.theta + step, statistics)
-    gained = there.value - c.value
+    first = c.iterations == 0
+    gained = jnp.where(first, 0.0, there.value - c.value)
     # rounding of the value itself bounds what a comparison can show
-    noise = 500 * jnp.finfo(c.value.dtype).eps * jnp.abs(c.value)
+    noise = 500 * jnp.finfo(c.value.dtype).eps * jnp.where(first, 1.0, jnp.abs(c.value))
     accept = (
         jnp.isfinite(there.value)
         & jnp.all(jnp.isfinite(there.gradient))
@@ -125,7 +125,7 @@ def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, 
     eased = jnp.where((c.damping < 1e-3) | (gained > 1.5 * promise) & (c.damping < 0.1), 0.0, c.damping / 8)
     raised = jnp.maximum(c.damping * 6, 1e-2)
     rejected = jnp.where(accept, 0, c.rejected + 1)
-    left = 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient))
+    left = jnp.where(first, jnp.inf, 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient)))
     # steps on old information are to converge fast; if they do not, it is time to compute it again
     slow = c.exact & ((left > 0.1 * promise) | ~accept)
     handover = accept & (left < c.target) & (eased == 0.0) | slow | (rejected > PATIENCE)
@@ -143,7 +143,7 @@ def _inner_step(structure: Structure, statistics: Statistics, limits: Settings, 
         rounds=c.rounds,
         rejected=rejected,
         handover=handover,
-        status=c.status,
+        status=jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
     )
 
 
@@ -178,6 +178,19 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     )
 
 
+def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
+    """Value, gradient and observed information at theta in one pass."""
+
+    def with_value(t):
+        moments, back = jax.vjp(structure, t)
+        value, by_moment = moment_gradient(moments, structure.between_only, statistics)
+        gradient = back(by_moment)[0]
+        return gradient, (value, gradient)
+
+    hessian, (value, gradient) = jax.jacfwd(with_value, has_aux=True)(theta)
+    return Evaluation(value, gradient, -(hessian + hessian.T) / 2)
+
+
 def flat_below(dtype) -> float:
     """Eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat."""
     return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
@@ -188,7 +201,7 @@ def climb(structure: Structure, statistics: Statistics, theta: Float[Array, " q"
 
     The state returned holds the observed information at theta whatever the status, but for a start that is not finite.
     """
-    return resume(structure, statistics, _start(structure, statistics, theta), limits)
+    return resume(structure, statistics, _start(theta), limits)
 
 
 def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings) -> Climb:
@@ -198,9 +211,7 @@ def resume(structure: Structure, statistics: Statistics, state: Climb, limits: S
         return (c.status == RUNNING) & (c.iterations < limits.iterations)
 
     def outer(c: Climb) -> Climb:
-        c = jax.lax.while_loop(
-            lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, limits, c), c
-        )
+        c = jax.lax.while_loop(lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, c), c)
         return _verify(structure, statistics, limits, c)
 
     return jax.lax.while_loop(lambda c: open_(c) & (c.rounds < limits.rounds), outer, state)

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.estimation._climb import RUNNING, Settings, climb, scaled_inverse, settings
+from mlsem_jax.estimation._climb import RUNNING, Settings, climb, exact, scaled_inverse, settings
 from mlsem_jax.estimation._proper import negative_variance
-from mlsem_jax.likelihood import gradient, log_likelihood, observed_information
+from mlsem_jax.likelihood import gradient, observed_information
 from mlsem_jax.models import Structure
 from mlsem_jax.statistics import Statistics
 
@@ -26,7 +27,7 @@ class Estimate(eqx.Module):
     """A fit as a pytree. theta (q,); value: joint log-likelihood, a sum over rows; gradient (q,) and observed information (q, q)
     at theta; se (q,) of theta, NaN unless the fit converged; status: a `Status` code. Every float leaf but `decrement` is
     differentiable in the statistics and in the float leaves of the structure; where the fit did not converge to an isolated
-    maximum, the derivatives are NaN.
+    maximum, the derivatives are NaN. chisq, df: of the test against the unrestricted model, where asked for.
     """
 
     theta: Float[Array, " q"]
@@ -37,6 +38,8 @@ class Estimate(eqx.Module):
     status: Int[Array, ""]
     iterations: Int[Array, ""]
     decrement: Float[Array, ""]
+    chisq: Float[Array, ""] | None = None
+    df: Int[Array, ""] | None = None
 
     @property
     def vcov(self) -> Float[Array, "q q"]:
@@ -78,18 +81,25 @@ def estimate_structure(
     structure, statistics, theta0 = jax.tree.map(jnp.asarray, (structure, statistics, theta0))
     limits = settings(theta0.dtype) if limits is None else limits
     theta, status, iterations, decrement = optimum(structure, statistics, jax.lax.stop_gradient(theta0), limits)
-    information = observed_information(structure, theta, statistics)
-    variance = jnp.diagonal(scaled_inverse(information)[0])
+    end = exact(structure, theta, statistics)
+    variance = jnp.diagonal(scaled_inverse(end.information)[0])
     usable = is_maximum(status) & (variance > 0)
     # the inner `where` keeps derivatives of lanes without standard errors from turning into 0 * inf
     se = jnp.where(usable, jnp.sqrt(jnp.where(usable, variance, 1.0)), jnp.nan)
     return Estimate(
         theta=theta,
-        value=log_likelihood(structure, theta, statistics),
-        gradient=gradient(structure, theta, statistics),
-        information=information,
+        value=end.value,
+        gradient=end.gradient,
+        information=end.information,
         se=se,
         status=status,
         iterations=iterations,
         decrement=decrement,
     )
+
+
+def no_reference(model: object) -> ModelError:
+    """The error for a chi-square of a model that has no unrestricted model beside it."""
+    if isinstance(model, Structure):
+        return ModelError("A bare Structure has no unrestricted model beside it: pass the model that ml.model returns.")
+    return ModelError("A model with random slopes has no chi-square: its unrestricted model is not defined.")

@@ -1,6 +1,7 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
 from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._covariates import covariates_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
     cluster_scores,
@@ -28,6 +29,7 @@ __all__ = [
     "cluster_scores",
     "complete_information",
     "complete_log_likelihood",
+    "covariates_log_likelihood",
     "evaluate",
     "evaluate_expected",
     "expected_complete_log_likelihood",

@@ -1,0 +1,141 @@
+"""Statistics of data sets that come in pieces: they add up, also where the rows of a cluster lie in several pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data import read_piece
+from mlsem_jax.estimation import Model
+from mlsem_jax.statistics import (
+    ClusterStatistics,
+    CompleteStatistics,
+    Statistics,
+    cluster_statistics,
+    merge_clusters,
+    pool_sizes,
+    reduce,
+)
+
+
+@jax.tree_util.register_pytree_node_class
+class Collected:
+    """Statistics of a data set: as a pytree, `reduced` and nothing else.
+
+    clusters: the cluster layer, and ids (J,) of its clusters; both stay behind when a JAX transformation takes the pytree
+    apart, because ids are no arrays and must not decide whether a program is compiled again.
+    """
+
+    def __init__(
+        self,
+        reduced: Statistics,
+        clusters: ClusterStatistics | None = None,
+        ids: np.ndarray | None = None,
+        groups: int = 1,
+    ):
+        self.reduced, self.clusters, self.ids, self.groups = reduced, clusters, ids, groups
+
+    def tree_flatten(self) -> tuple[tuple[Statistics], None]:
+        return (self.reduced,), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Statistics]) -> Collected:
+        return cls(children[0])
+
+    @property
+    def complete(self) -> CompleteStatistics | None:
+        return self.reduced.complete
+
+    def __add__(self, other: Collected) -> Collected:
+        """Statistics of both data sets; clusters with the same id (and group) are one cluster."""
+        if not isinstance(other, Collected):
+            return NotImplemented
+        if self.clusters is None or other.clusters is None:
+            raise DataError(
+                "These statistics cannot be added: they hold missing-value patterns or have been through a JAX transformation, "
+                "so the ids of their clusters are not known. Add statistics of complete data before transforming them."
+            )
+        number = {key: i for i, key in enumerate(_keys(self))}
+        places = np.array([number.setdefault(key, len(number)) for key in _keys(other)], int)
+        _check_between_only(self, other, places)
+        merged = merge_clusters(self.clusters, other.clusters, places)
+        ids = np.array([key[1] for key in number], object)
+        return _reduced(merged, ids, max(self.groups, other.groups))
+
+    def __repr__(self) -> str:
+        if self.clusters is None:
+            return "<mlsem_jax statistics>"
+        return f"<mlsem_jax statistics of {int(np.sum(self.clusters.size))} rows in {len(self.ids)} clusters>"
+
+
+def _keys(s: Collected) -> list[tuple[int, object]]:
+    return list(zip(np.asarray(s.clusters.group).tolist(), list(s.ids), strict=True))
+
+
+def _reduced(clusters: ClusterStatistics, ids: np.ndarray, groups: int) -> Collected:
+    complete = reduce(clusters, groups)
+    return Collected(Statistics(complete, pool_sizes(complete)), clusters, ids, groups)
+
+
+def _check_between_only(a: Collected, b: Collected, places: np.ndarray) -> None:
+    """A between-only variable of a cluster that both hold has one value: its cross-products are zero in each."""
+    both = np.flatnonzero(places < len(a.ids))
+    if not len(both):
+        return
+    flat = ~(
+        np.diagonal(a.clusters.cross, axis1=1, axis2=2).any(0) | np.diagonal(b.clusters.cross, axis1=1, axis2=2).any(0)
+    )
+    difference = np.abs(a.clusters.mean[places[both]] - b.clusters.mean[both]) * flat
+    size = np.abs(b.clusters.mean[both]).max(0) + 1e-300
+    wrong = (difference > 1e-8 * size).any(1)
+    if wrong.any():
+        raise DataError(
+            f"A variable of level 2 has different values in the two parts for {wrong.sum()} of their common clusters "
+            f"({listing(b.ids[both[wrong]])}); a cluster must have one value."
+        )
+
+
+def collect(model: Model, pieces: Iterable[Any]) -> Collected:
+    """Statistics of a data set that comes in pieces, of which one at a time is in memory."""
+    labels, source = model.labels, model.labels.source
+    specification = labels.specification
+    if specification.slopes or source.missing != "listwise":
+        raise DataError(
+            "Statistics from several tables are of complete data and models without random slopes. Pass one table, or make the "
+            "model with missing='listwise'."
+        )
+    total: Collected | None = None
+    for piece in pieces:
+        values, codes, ids, group = read_piece(
+            piece, specification.variables, source.cluster, source.group, source.group_label or specification.groups
+        )
+        if len(values):
+            one = _reduced(cluster_statistics(values, codes, group), ids, specification.ngroups)
+            total = one if total is None else total + one
+    if total is None:
+        raise DataError("The data hold no complete row.")
+    _check_variation(total, specification.variables, specification.between_only)
+    return total
+
+
+def _check_variation(total: Collected, variables: tuple[str, ...], between_only: tuple[str, ...]) -> None:
+    within = np.diagonal(total.clusters.cross, axis1=1, axis2=2).sum(0)
+    for name, scatter in zip(variables, within, strict=True):
+        if name in between_only and scatter > 1e-12 * np.abs(total.clusters.mean).max():
+            raise DataError(
+                f"Variable {name!r} at level 2 varies within clusters; use its cluster means, or add it to level: 1."
+            )
+        if name not in between_only and scatter == 0:
+            raise DataError(
+                f"Variable {name!r} at level 1 does not vary within any cluster: it is a property of clusters."
+            )
+
+
+def with_reduced(collected: Collected, reduced: Statistics) -> Collected:
+    """The same clusters with other reduced statistics."""
+    return Collected(replace(reduced), collected.clusters, collected.ids, collected.groups)

@@ -1,0 +1,102 @@
+"""The pure functions of the JAX layer: log-likelihood, estimate and batches of estimates of a `Model`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from mlsem_jax import estimation
+from mlsem_jax._collected import Collected
+from mlsem_jax._typing import Array, Float
+from mlsem_jax.estimation import Estimate, Model, Settings
+from mlsem_jax.likelihood import covariates_log_likelihood
+from mlsem_jax.likelihood import log_likelihood as joint_log_likelihood
+from mlsem_jax.models import Structure
+from mlsem_jax.numerics import follows_precision, warn_single_precision
+from mlsem_jax.statistics import Statistics
+
+AnyStatistics = Statistics | Collected
+
+
+def reduced(stats: AnyStatistics) -> Statistics:
+    """The arrays that the likelihood needs, without the wrapper that makes them add up."""
+    return stats.reduced if isinstance(stats, Collected) else stats
+
+
+@jax.jit
+def _conditional(structure: Structure, held: Array, theta: Array, statistics: Statistics) -> Array:
+    covariates = covariates_log_likelihood(structure(theta), held[0], held[1], statistics)
+    return joint_log_likelihood(structure, theta, statistics) - covariates
+
+
+@follows_precision
+def log_likelihood(model: Model | Structure, theta: Float[Array, " q"], stats: AnyStatistics) -> Float[Array, ""]:
+    """Log-likelihood of the outcomes given the fixed covariates, a sum over rows with its 2 pi constant: `Fit.loglik`.
+
+    Pure: jit it, differentiate it in any argument, vmap it. -inf where a covariance matrix is not positive definite. For a bare
+    `Structure` it is the joint log-likelihood of all variables.
+    """
+    if isinstance(model, Model):
+        return _conditional(model.structure, model.held, theta, reduced(stats))
+    return joint_log_likelihood(model, theta, reduced(stats))
+
+
+_starts = jax.jit(estimation.moment_starts)
+_estimate = jax.jit(estimation.estimate_structure)
+
+
+@jax.jit
+def _chi_square(saturated: Structure, statistics: Statistics, value: Array, limits: Settings) -> Array:
+    start = estimation.moment_starts(saturated, statistics)
+    theta, *_ = estimation.optimum(saturated, statistics, start, limits)
+    return 2 * (joint_log_likelihood(saturated, theta, statistics) - value)
+
+
+@follows_precision
+def estimate(
+    model: Model | Structure,
+    stats: AnyStatistics,
+    *,
+    solver: Settings | None = None,
+    theta0: Float[Array, " q"] | None = None,
+    chisq: bool = False,
+) -> Estimate:
+    """Maximum-likelihood estimate as a pure function: jit it, vmap it over statistics, differentiate it.
+
+    **Arguments:**
+
+    - `model`: from [`mlsem_jax.model`][], or a bare `Structure`.
+    - `stats`: from [`mlsem_jax.statistics`][] or [`mlsem_jax.simulate`][].
+    - `solver`: limits of the search (`mlsem_jax.estimation.settings`); derivatives do not depend on how the maximum was found.
+    - `theta0`: where to start; by default values by analysis of variance of the statistics themselves.
+    - `chisq`: also maximise the unrestricted model, for the chi-square statistic and its degrees of freedom.
+
+    **Returns:** an `Estimate`: theta, value, gradient, information, se, status, iterations, decrement, and chisq and df if asked
+    for. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in forward and
+    reverse mode; they are NaN where the search did not end at a maximum.
+    """
+    statistics = reduced(stats)
+    structure = model
+    if isinstance(model, Model):
+        model.check_estimable()
+        structure = model.structure
+    theta0 = _default_start(model, structure, statistics) if theta0 is None else jnp.asarray(theta0)
+    if not isinstance(theta0, jax.core.Tracer):
+        warn_single_precision(theta0.dtype, "ml.estimate")
+    limits = estimation.settings(theta0.dtype) if solver is None else solver
+    out = _estimate(structure, statistics, theta0, limits)
+    if not chisq:
+        return out
+    if not isinstance(model, Model) or model.saturated is None:
+        raise estimation.no_reference(model)
+    value = _chi_square(model.saturated, statistics, out.value, limits)
+    return eqx.tree_at(lambda e: (e.chisq, e.df), out, (value, jnp.asarray(model.df)), is_leaf=lambda x: x is None)
+
+
+def _default_start(model: Any, structure: Structure, statistics: Statistics) -> Array:
+    if statistics.complete is not None and statistics.patterns is None and structure.slope_targets is None:
+        return _starts(structure, statistics)
+    return jnp.asarray(model.start)

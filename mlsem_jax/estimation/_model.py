@@ -1,0 +1,153 @@
+"""A two-level model for the JAX layer: one equinox module, arrays as leaves, labels beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._typing import Array, Float
+from mlsem_jax.estimation._constrained import bounds_of
+from mlsem_jax.estimation._fitting import fit_unstructured
+from mlsem_jax.estimation._reduction import Reduction
+from mlsem_jax.estimation._references import held, moments_of_data, saturated
+from mlsem_jax.estimation._starts import starting_values
+from mlsem_jax.models import Build, Moments, Specification, Structure, build, values_by_label
+from mlsem_jax.numerics import float64
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a table becomes the statistics of the model: its cluster and group columns and the treatment of missing values."""
+
+    cluster: str = ""
+    group: str | None = None
+    missing: str = "listwise"
+    group_label: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The words that belong to a model's arrays. names (q,) label theta; natural (k,) the natural parameters; by_label: names
+    and labels with their natural parameter; refused: constraints and bounds that the JAX layer does not fit under.
+    """
+
+    specification: Specification
+    names: tuple[str, ...]
+    natural: tuple[str, ...]
+    by_label: tuple[tuple[str, int], ...]
+    refused: tuple[str, ...]
+    source: Source
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.specification, self.names, self.by_label, self.source))
+
+    def __hash__(self) -> int:
+        # a jitted function looks its arguments' static parts up on every call
+        return self._hash
+
+
+class Model(eqx.Module):
+    """A two-level model as a pytree: `model(theta)` gives the moments of both levels.
+
+    structure: arrays of the model; saturated: those of the unrestricted model h1 (None where there is none); start (q,):
+    starting values from the data that the model was made with; held (2, p): 1 for fixed covariates of level 1 and level 2 whose
+    moments are held at the data's. labels is static.
+    """
+
+    structure: Structure
+    saturated: Structure | None
+    start: Float[Array, " q"]
+    held: Float[Array, "2 p"]
+    labels: Labels = eqx.field(static=True)
+
+    def __call__(self, theta: Float[Array, " q"]) -> Moments:
+        """Within and between means and covariances by group."""
+        return self.structure(theta)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Labels of theta's elements, in lavaan's spelling."""
+        return self.labels.names
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The observed variables in the order of the moments."""
+        return self.labels.specification.variables
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom of the chi-square test."""
+        return moments_of_data(self.labels.specification) - len(self.names)
+
+    def parameters(self, theta: Float[Array, " q"]) -> dict[str, Array]:
+        """Natural values by name: free parameters in lavaan's order, then the `:=` quantities."""
+        natural = self.structure.natural(theta)
+        values = dict(zip(self.labels.natural, natural, strict=False))
+        return values | self.defined(theta)
+
+    def defined(self, theta: Float[Array, " q"]) -> dict[str, Array]:
+        """The `:=` quantities by name."""
+        definitions = self.labels.specification.definitions
+        values = values_by_label(self.structure.natural(theta), dict(self.labels.by_label), definitions)
+        return {d.name: values[d.name] for d in definitions}
+
+    def standard_errors(self, theta: Float[Array, " q"], vcov: Float[Array, "q q"]) -> dict[str, Array]:
+        """Standard errors of `parameters(theta)` by the delta method, from the sampling covariance of theta."""
+        names = list(self.parameters(theta))
+        jacobian = jax.jacfwd(lambda t: jnp.stack([jnp.asarray(v) for v in self.parameters(t).values()]))(theta)
+        variance = jnp.einsum("rq,qs,rs->r", jacobian, vcov, jacobian)
+        return dict(zip(names, jnp.sqrt(jnp.where(variance > 0, variance, 0.0)), strict=True))
+
+    def check_estimable(self) -> None:
+        """ModelError if the model has constraints or bounds that the JAX layer does not fit under."""
+        if self.labels.refused:
+            raise ModelError(
+                f"ml.estimate and ml.estimate_batch fit under linear equality constraints only; this model has "
+                f"{listing(self.labels.refused)}. Use ml.sem for it, write the constraint linearly, or build the parametrisation "
+                "into your own function of theta and ml.log_likelihood."
+            )
+
+
+def make_labels(made: Build, source: Source) -> Labels:
+    """The static part of a Model."""
+    refused = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, "none"))
+    return Labels(
+        specification=made.specification,
+        names=tuple(made.names[i] for i in made.kept),
+        natural=made.names,
+        by_label=tuple(made.labels.items()),
+        refused=refused,
+        source=source,
+    )
+
+
+def held_mask(specification: Specification) -> np.ndarray:
+    """(2, p): 1 for the covariates of level 1 and level 2 whose moments are held at the data's."""
+    return np.array([[float(v in held(specification, level)) for v in specification.variables] for level in (1, 2)])
+
+
+@float64
+def make_model(specification: Specification, reduction: Reduction, source: Source) -> Model:
+    """The Model of a specification, exogenous moments and starting values taken from a data set's statistics."""
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    within, between, mean = reduction.sample
+    exogenous = Moments(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    h1 = None if specification.slopes else saturated(specification)
+    split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
+    if split and h1 is not None:
+        exogenous = fit_unstructured(h1, reduction.statistics, exogenous, reduction.sample).moments
+    made = build(specification, exogenous)
+    return Model(
+        structure=made.structure,
+        saturated=None if h1 is None else build(h1, exogenous).structure,
+        start=starting_values(made, *reduction.sample)[made.kept],
+        held=held_mask(specification),
+        labels=make_labels(made, source),
+    )
