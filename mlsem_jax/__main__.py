@@ -1,0 +1,82 @@
+"""The command line: `mlsem fit model.txt data.csv --cluster school`. Same numbers as the library, no Python needed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlsem_jax._commands import COMMANDS, CommandError
+from mlsem_jax._version import __version__
+
+OK, NOT_CONVERGED, BAD_INPUT, FAILED = 0, 1, 2, 3
+
+_EPILOG = """exit status: 0 done; 1 fitted, but not to a maximum (results are printed all the same);
+2 the command, the model or the data cannot be used; 3 an error in the program"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(
+        prog="mlsem",
+        description="Two-level structural equation models by maximum likelihood.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"mlsem_jax {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(
+            command.name,
+            help=command.help,
+            description=command.help,
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.arguments(sub)
+        sub.add_argument(
+            "--cache", type=Path, metavar="DIR", help="folder of compiled programs (default: the user's cache)"
+        )
+        sub.add_argument("--no-cache", action="store_true", help="compile anew")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; mistakes of the user are told without a traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        if not arguments.no_cache:
+            from mlsem_jax._cache import enable_compilation_cache
+
+            enable_compilation_cache(arguments.cache)
+        with warnings.catch_warnings():
+            # everything that a fit warns of is in its summary
+            warnings.simplefilter("ignore", UserWarning)
+            return OK if arguments.run(arguments) else NOT_CONVERGED
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        sys.stderr.close()
+        return OK
+    except (CommandError, ValueError, OSError, ImportError) as problem:
+        if arguments.debug:
+            raise
+        print(f"mlsem: error: {problem}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("mlsem: stopped", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        if arguments.debug:
+            raise
+        print(
+            f"mlsem: {type(problem).__name__}: {problem}\nThis is a mistake in mlsem_jax. Please report it with --debug.",
+            file=sys.stderr,
+        )
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The commands of `mlsem`: what each takes and does. A command returns whether everything went to its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlsem_jax._fit import Fit
+
+
+class CommandError(Exception):
+    """A command that cannot be carried out as given."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """arguments adds the options to a parser; run carries the command out and returns whether a maximum was reached."""
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], bool]
+
+
+def say(arguments: argparse.Namespace, what: str) -> None:
+    """Progress, on stderr, so that stdout holds results only."""
+    if not arguments.quiet:
+        print(f"mlsem: {what}", file=sys.stderr, flush=True)
+
+
+def _outputs(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--report", type=Path, metavar="FILE", help="write an HTML report with pictures")
+    p.add_argument("--json", type=Path, metavar="FILE", help="save the fit (ml.load reads it)")
+    p.add_argument("--csv", type=Path, metavar="FILE", help="write the table of estimates")
+    p.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def _shown(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--standardized", action="store_true", help="show the standardized solution")
+    p.add_argument("--ci", action="store_true", help="show confidence intervals")
+    p.add_argument("--rsquare", action="store_true", help="show explained variances")
+    p.add_argument("--modindices", action="store_true", help="show the largest modification indices")
+
+
+def _fit_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("model", type=Path, help="model in lavaan syntax (text file), or a lavaan parameter table (.csv)")
+    p.add_argument("data", type=Path, help="table: CSV, Parquet, Feather, Stata, SPSS, SAS or R file")
+    p.add_argument("--cluster", required=True, metavar="COLUMN", help="column that says which cluster a row is in")
+    p.add_argument("--group", metavar="COLUMN", help="column of groups")
+    p.add_argument(
+        "--group-equal", nargs="+", default=None, metavar="WHAT", help="loadings, intercepts, residuals, ..."
+    )
+    p.add_argument("--function", choices=("sem", "cfa", "growth", "lavaan"), default=None, help="whose defaults (sem)")
+    p.add_argument("--estimator", default="ML", help="ML, MLR or MLF (ML)")
+    p.add_argument("--missing", default="listwise", help="listwise or ml (listwise)")
+    p.add_argument(
+        "--na", nargs="+", default=(), metavar="CODE", help="codes of missing values in the data, such as -99"
+    )
+    p.add_argument("--std-lv", action="store_true", help="latent variances at 1, all loadings free")
+    p.add_argument("--random-x", action="store_true", help="estimate the moments of covariates (fixed_x=False)")
+    p.add_argument("--orthogonal", action="store_true", help="no covariances of latent variables by default")
+    p.add_argument("--bounds", default=None, help="pos.var keeps variances at or above zero")
+    p.add_argument("--verbose", "-v", action="store_true", help="show the iterations")
+    _shown(p)
+    _outputs(p)
+
+
+def _fit(arguments: argparse.Namespace) -> bool:
+    import mlsem_jax as ml
+    from mlsem_jax._files import read_table
+
+    model, function = _read_model(arguments)
+    data = read_table(arguments.data, tuple(arguments.na))
+    say(arguments, f"{len(data)} rows read from {arguments.data}; fitting ...")
+    options: dict[str, Any] = {
+        "estimator": arguments.estimator,
+        "missing": arguments.missing,
+        "std_lv": arguments.std_lv or None,
+        "fixed_x": False if arguments.random_x else None,
+        "orthogonal": arguments.orthogonal or None,
+        "bounds": arguments.bounds,
+        "group_equal": arguments.group_equal,
+        "verbose": arguments.verbose,
+    }
+    start = time.perf_counter()
+    given = {name: value for name, value in options.items() if value is not None}
+    fit = getattr(ml, function)(model, data, cluster=arguments.cluster, group=arguments.group, **given)
+    say(arguments, f"{fit.status} ({fit.iterations} iterations, {time.perf_counter() - start:.1f} s)")
+    return _show(arguments, fit)
+
+
+def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
+    """The model text and the function to fit it with; a parameter table holds the whole model."""
+    import mlsem_jax as ml
+
+    if not arguments.model.exists():
+        raise CommandError(f"There is no file {arguments.model}.")
+    if arguments.model.suffix.lower() == ".csv":
+        return ml.read_partable(arguments.model), arguments.function or "lavaan"
+    return arguments.model.read_text(encoding="utf-8-sig"), arguments.function or "sem"
+
+
+def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
+    print(
+        fit.summary(
+            fit_measures=True,
+            standardized=arguments.standardized,
+            ci=arguments.ci,
+            rsquare=arguments.rsquare,
+            modindices=arguments.modindices,
+        )
+    )
+    if arguments.json:
+        say(arguments, f"fit saved in {fit.save(arguments.json)}")
+    if arguments.csv:
+        fit.parameter_estimates(standardized=fit.converged).to_csv(arguments.csv, index=False)
+        say(arguments, f"estimates written to {arguments.csv}")
+    if arguments.report:
+        say(arguments, "drawing the report ...")
+        say(arguments, f"report written to {fit.report(arguments.report)}")
+    return fit.converged
+
+
+def _demo_arguments(p: argparse.ArgumentParser) -> None:
+    _shown(p)
+    _outputs(p)
+
+
+def _demo(arguments: argparse.Namespace) -> bool:
+    import mlsem_jax as ml
+    from mlsem_jax.datasets import SCHOOLS_MODEL
+
+    data: pd.DataFrame = ml.datasets.load_schools()
+    say(arguments, f"{len(data)} pupils in {data.school.nunique()} schools, and this model:\n{SCHOOLS_MODEL}")
+    return _show(arguments, ml.sem(SCHOOLS_MODEL, data, cluster="school"))
+
+
+COMMANDS = (
+    Command("fit", "Fit a two-level model to a file of data.", _fit_arguments, _fit),
+    Command("demo", "Fit a model to the data that come with the package.", _demo_arguments, _demo),
+)

@@ -1,0 +1,183 @@
+"""The command line: the library's numbers, files of many kinds, and mistakes told in a sentence."""
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import mlsem_jax as ml
+from mlsem_jax import _cache
+from mlsem_jax.__main__ import main
+from mlsem_jax._files import read_table
+from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("cli")
+    load_schools().to_csv(place / "schools.csv", index=False)
+    (place / "model.txt").write_text(SCHOOLS_MODEL)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    """Tests leave the user's cache and JAX's configuration alone."""
+    monkeypatch.setattr(_cache, "enable_compilation_cache", lambda path=None: path)
+
+
+def run(*words) -> int:
+    return main([str(word) for word in words])
+
+
+def test_fit_prints_the_librarys_summary_and_writes_the_files(folder, capsys):
+    files = {"--json": folder / "fit.json", "--csv": folder / "estimates.csv", "--report": folder / "report.html"}
+    given = [word for pair in files.items() for word in pair]
+    status = run("fit", folder / "model.txt", folder / "schools.csv", "--cluster", "school", "--standardized", *given)
+    out, err = capsys.readouterr()
+    assert status == 0
+    fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
+    assert out.strip() == str(fit.summary(fit_measures=True, standardized=True)).strip()
+    assert "2235 rows" in err
+    assert ml.load(files["--json"]).loglik == pytest.approx(fit.loglik, abs=1e-8)
+    table = pd.read_csv(files["--csv"])
+    assert table.est.to_numpy() == pytest.approx(fit.parameter_estimates().est.to_numpy(), abs=1e-9)
+    assert "</html>" in files["--report"].read_text()
+
+
+def test_options_reach_the_fit(folder, capsys):
+    run(
+        "fit",
+        folder / "model.txt",
+        folder / "schools.csv",
+        "--cluster",
+        "school",
+        "--estimator",
+        "MLR",
+        "--std-lv",
+        "-q",
+    )
+    out, err = capsys.readouterr()
+    assert "Sandwich" in out
+    assert re.search(r"  \.?math +1\.000 *$", out, re.M)
+    assert err == ""
+
+
+def test_a_parameter_table_is_a_model(folder, capsys):
+    fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
+    table = fit.parameter_estimates()
+    table["ustart"] = table.est.where(table.free == 0)
+    table.to_csv(folder / "table.csv", index=False)
+    assert run("fit", folder / "table.csv", folder / "schools.csv", "--cluster", "school", "-q") == 0
+    assert f"{fit.loglik:.3f}" in capsys.readouterr().out
+
+
+def test_demo(capsys):
+    assert run("demo", "-q") == 0
+    assert "achievement =~" in capsys.readouterr().out
+
+
+def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
+    original = ml.sem
+    monkeypatch.setattr(ml, "sem", lambda *a, **k: original(*a, **k, iter_max=1))
+    assert run("fit", folder / "model.txt", folder / "schools.csv", "--cluster", "school") == 1
+    assert "did NOT converge" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": "nowhere.csv"}, "There is no file"),
+        ({"model": "nowhere.txt"}, "There is no file"),
+        ({"cluster": "schol"}, "Did you mean 'school'"),
+        ({"text": SCHOOLS_MODEL.replace("math2", "mth2", 1)}, "Did you mean 'math2'"),
+        ({"text": SCHOOLS_MODEL.replace("level: 1", "level 1:")}, "level: 1"),
+        ({"data": "model.txt"}, "The data have level: 1"),
+        ({"data": "picture.png"}, "cannot be read. Known: "),
+        ({"extra": ["--estimator", "WLS"]}, "'WLS'"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(folder, capsys, change, words):
+    (folder / "picture.png").write_bytes(b"x")
+    model = folder / change.get("model", "model.txt")
+    if "text" in change:
+        model = folder / "changed.txt"
+        model.write_text(change["text"])
+    data = folder / change.get("data", "schools.csv")
+    status = run("fit", model, data, "--cluster", change.get("cluster", "school"), *change.get("extra", []))
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert out == ""
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_text_in_a_numeric_column_is_named(folder, capsys):
+    data = load_schools().astype({"math2": object})
+    data.loc[7, "math2"] = "absent"
+    data.to_csv(folder / "text.csv", index=False)
+    assert run("fit", folder / "model.txt", folder / "text.csv", "--cluster", "school") == 2
+    err = capsys.readouterr().err
+    assert "math2" in err
+    assert "absent" in err
+
+
+def test_codes_of_missing_values(folder, capsys):
+    data = load_schools()
+    data.loc[[3, 9], "math1"] = -99
+    data.to_csv(folder / "coded.csv", index=False)
+    run("fit", folder / "model.txt", folder / "coded.csv", "--cluster", "school", "--na", "-99", "-q")
+    assert re.search(r"Number of observations +2233 +2235", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.csv.gz", lambda d, p: d.to_csv(p, index=False)),
+        ("a.tsv", lambda d, p: d.to_csv(p, index=False, sep="\t")),
+        ("semicolon.csv", lambda d, p: d.to_csv(p, index=False, sep=";", decimal=",")),
+        ("blanks.dat", lambda d, p: d.to_csv(p, index=False, sep=" ")),
+        ("a.parquet", lambda d, p: d.to_parquet(p)),
+        ("a.feather", lambda d, p: d.to_feather(p)),
+        ("a.dta", lambda d, p: d.to_stata(p, write_index=False)),
+    ],
+)
+def test_every_format_gives_the_same_table(tmp_path, name, write):
+    data = load_schools().head(40)
+    write(data, tmp_path / name)
+    pd.testing.assert_frame_equal(read_table(tmp_path / name), data, check_dtype=False)
+
+
+def test_spss_files(tmp_path):
+    pyreadstat = pytest.importorskip("pyreadstat")
+    data = load_schools().head(40)
+    pyreadstat.write_sav(data, tmp_path / "a.sav")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "a.sav"), data, check_dtype=False)
+
+
+def test_a_missing_reader_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "a.rds").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "pyreadr", None)
+    with pytest.raises(ml.DataError, match=r"need pyreadr: pip install 'mlsem_jax\[io\]'"):
+        read_table(tmp_path / "a.rds")
+
+
+def test_usage(capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("fit", "model.txt")
+    assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        run("--version")
+    assert stop.value.code == 0
+    assert ml.__version__ in capsys.readouterr().out
+
+
+def test_help_is_quick():
+    """No JAX, no pandas for a question about usage."""
+    code = (
+        "import sys; from mlsem_jax.__main__ import parser; parser().format_help();"
+        "assert not {'jax', 'pandas'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
