@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return OK
     except (CommandError, ValueError, OSError, ImportError) as problem:
-        if arguments.debug:
+        # an ImportError of ours says what to install; any other is a mistake in the program
+        if arguments.debug or (isinstance(problem, ImportError) and "pip install" not in str(problem)):
             raise
         print(f"mlsem: error: {problem}", file=sys.stderr)
         return BAD_INPUT

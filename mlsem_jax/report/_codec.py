@@ -6,13 +6,14 @@ Floats keep all their bits. What is not finite is written as a string, so that f
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mlsem_jax import estimation, models, statistics
+from mlsem_jax import estimation, models
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._reduction import Reduction
 
@@ -26,6 +27,8 @@ class StorageError(ValueError):
 
 def _records() -> dict[str, type]:
     """The classes that may occur in a file: what the packages below export and nothing else."""
+    # as an attribute of the package, `statistics` is a function of the public interface
+    statistics = importlib.import_module("mlsem_jax.statistics")
     found = [c for module in (models, statistics, estimation) for c in vars(module).values() if isinstance(c, type)]
     return {c.__name__: c for c in (*found, Reduction) if dataclasses.is_dataclass(c)}
 
