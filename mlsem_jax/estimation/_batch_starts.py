@@ -19,7 +19,7 @@ from mlsem_jax.statistics import CompleteStatistics, Statistics
 def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
     """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
-        statistics.complete, structure.between_only, _absent(structure.between)
+        statistics.complete, structure.between_only, _absent(structure.between, structure.kinds and structure.kinds.between_theta)
     )
     natural = jax.vmap(lambda share: _natural(structure, within, between, mean, share))(jnp.array([1.0, 0.6, 0.3, 0.0]))
     theta = jax.vmap(lambda n: _to_theta(structure, n))(natural)
@@ -28,16 +28,18 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     return theta[jnp.where(jnp.any(finite), jnp.argmax(finite), len(theta) - 1)]
 
 
-def _absent(level: LevelStructure) -> Array:
+def _absent(level: LevelStructure, kind: Array | None) -> Array:
     """(G, p) variables that do not exist at a level: no row of Lambda, no variance in Theta."""
-    in_lambda = jnp.any((level.lambda_.index >= 0) | (level.lambda_.base != 0), axis=2)
-    core = level.theta.core
-    in_theta = jnp.diagonal((core.index >= 0) | (core.base != 0), axis1=1, axis2=2)
-    if level.theta.scale is not None:
-        scale = level.theta.scale
-        scaled = (scale.index >= 0) | (scale.base != 0)
-        in_theta = in_theta & scaled | scaled & (scale.index >= 0)
+    in_lambda = jnp.any(_filled(level.lambda_), axis=2)
+    in_theta = jnp.diagonal(_filled(level.theta.core), axis1=1, axis2=2)
+    if kind is not None and level.theta.scale is not None:
+        # in a precision matrix absent variables have a unit diagonal and scale 0
+        in_theta = in_theta & (kind != 2) | _filled(level.theta.scale)
     return ~(in_lambda | in_theta)
+
+
+def _filled(matrix: Filled) -> Array:
+    return (matrix.index >= 0) | (matrix.base != 0)
 
 
 def _anova(s: CompleteStatistics, between_only: Array, within_only: Array) -> tuple[Array, Array, Array]:
