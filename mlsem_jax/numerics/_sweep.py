@@ -29,7 +29,9 @@ def sweep(a: Array) -> tuple[Array, Array, Array]:
         column = jax.lax.dynamic_index_in_dim(a, k, -1, keepdims=True)
         pivot = jax.lax.dynamic_index_in_dim(row, k, -1, keepdims=True)
         here = jnp.arange(p) == k
-        a = a - jnp.where(here[:, None], pivot - 1, column) * (jnp.where(here[None, :], pivot + 1, row) / pivot)
+        # the pivot's own row and column are replaced, not updated: they may be of any size
+        rest = jnp.where(here[:, None] | here[None, :], 0.0, a)
+        a = rest - jnp.where(here[:, None], -1.0, column) * (jnp.where(here[None, :], 1.0, row) / pivot)
         d = pivot[..., 0, 0]
         relative = d / jax.lax.dynamic_index_in_dim(diagonal, k, -1, keepdims=False)
         # a negative diagonal over a negative pivot must not look positive
