@@ -16,14 +16,17 @@ from mlsem_jax.numerics import float64
 
 ResidualType = Literal["raw", "cor", "z"]
 
+REPRODUCED = 0.01
+"""A moment counts as reproduced by the model where the standard error of its residual is less than this part of its own."""
+
 
 @float64
 def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
     """Moments of the saturated model less those of the model.
 
     raw: covariances and means. cor: difference of the two correlation matrices, means each over its own standard deviation;
-    NaN for a variable whose between variance is negative. z: raw over its standard error (see `residual_errors`). The mean
-    of a variable in both levels is compared as a whole, at level 2.
+    NaN for a variable whose between variance is negative. z: raw over its standard error (see `residual_errors`), 0 for
+    moments that the model reproduces. The mean of a variable in both levels is compared as a whole, at level 2.
     """
     kinds = get_args(ResidualType)
     if type not in kinds:
@@ -43,7 +46,7 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
 
 
 def residual_errors(estimation: Estimation) -> Moments:
-    """Standard errors of the raw residuals, in the shape of the moments; 0 for moments that the model always reproduces.
+    """Standard errors of the raw residuals, in the shape of the moments; 0 for moments that the model reproduces.
 
     The residuals have the covariance I^-1 - D (D' I D)^-1 D', I the expected information on the unrestricted moments at the
     implied ones and D their derivatives in theta: unrestricted estimates vary by the first term, implied ones by the
@@ -60,8 +63,8 @@ def residual_errors(estimation: Estimation) -> Moments:
     variance = np.diag(left) - np.sum(
         (delta @ invert(delta.T @ information @ delta, model.maximum.jacobian)) * delta, axis=1
     )
-    # what is zero up to the rounding of the difference
-    se = np.sqrt(np.where(variance > 1e-9 * np.diag(left), variance, 0.0))
+    # below that, second-order terms are larger than the standard error, and their ratio to it says nothing
+    se = np.sqrt(np.where(variance > REPRODUCED**2 * np.diag(left), variance, 0.0))
     return space.place(se, estimation.model.moments)
 
 
@@ -99,5 +102,5 @@ def _correlations(moments: Moments) -> Moments:
 
 
 def _ratio(residual: np.ndarray, se: np.ndarray) -> np.ndarray:
-    """z values; 0 where the model reproduces the moment in every sample, so that the residual is rounding."""
+    """z values; 0 where the model reproduces the moment, so that the residual is rounding or of second order."""
     return np.where(se > 0, residual / np.where(se > 0, se, 1.0), 0.0)
