@@ -5,7 +5,8 @@ from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._climb import Settings, climb, scaled_inverse, settings
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, is_maximum, no_reference, optimum
-from mlsem_jax.estimation._fitting import Start, estimate_model, fit_build, refit
+from mlsem_jax.estimation._fitting import Start, estimate_model, refit
+from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._model import Model, Source, make_model
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted

@@ -63,9 +63,9 @@ def bounds_of(made: Build, bounds: str | dict) -> list[tuple[int, float, bool, s
         for value, lower in ((row.lower, True), (row.upper, False)):
             if value is not None and np.isfinite(value):
                 out.append((int(index), float(value), lower, f"{row.name} {'>' if lower else '<'} {value:g}"))
-        if isinstance(bounds, str) and row.op == "~~" and row.lhs == row.rhs:
-            if (row.lhs in specification.variables) in kinds[bounds]:
-                out.append((int(index), 0.0, True, f"{row.name} > 0"))
+        is_variance = row.op == "~~" and row.lhs == row.rhs
+        if isinstance(bounds, str) and is_variance and (row.lhs in specification.variables) in kinds[bounds]:
+            out.append((int(index), 0.0, True, f"{row.name} > 0"))
     if isinstance(bounds, dict):
         for name, pair in bounds.items():
             if name not in made.labels:

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import jax
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation._constrained import constraints_of
-from mlsem_jax.estimation._kernels import implied_moments
-from mlsem_jax.estimation._ladder import climb_surely, simple_start
+from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
+from mlsem_jax.estimation._reference_fits import as_natural, fit_unstructured
 from mlsem_jax.estimation._references import held, independence, saturated
-from mlsem_jax.estimation._scoring import Problem, maximise
-from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._verify import with_status
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.numerics import float64
@@ -26,73 +22,6 @@ from mlsem_jax.statistics import Statistics
 
 # natural parameters (k,) of a build, given unrestricted moments: (G, p, p), (G, p, p) and (G, p)
 Start = Callable[[Build, tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]
-
-
-def fit_unstructured(
-    specification: Specification, statistics: Statistics, exogenous: Moments, sample: tuple, pad_to: int | None = None
-) -> Fitted:
-    """Maximise the likelihood of a model without structure (h1 or the baseline)."""
-    made = build(specification, exogenous, pad_to)
-    return fit_build(made, statistics, sample, newton=False)
-
-
-def fit_build(
-    made: Build,
-    statistics: Statistics,
-    sample: tuple[np.ndarray, np.ndarray, np.ndarray],
-    *,
-    start: np.ndarray | None = None,
-    newton: bool = True,
-    options: FitOptions | None = None,
-    report: Callable[[dict], None] | None = None,
-) -> Fitted:
-    """Maximise from the given natural parameters, or from starting values by the sample moments.
-
-    newton=False: scoring alone, to where the log-likelihood is exact, for models without structure.
-    """
-    options = options or FitOptions()
-    problem = Problem(made.structure, statistics, made.free)
-    natural = starting_values(made, *sample) if start is None else start
-    theta = natural[made.kept]
-    if start is None:
-        theta = _safe_start(problem, made, theta)
-    notes: tuple[str, ...] = ()
-    if newton:
-        constraints = constraints_of(made, options.bounds)
-        maximum, notes = climb_surely(problem, made, theta, sample, constraints, options, report)
-    else:
-        maximum = maximise(problem, theta, newton=False)
-        if not maximum.status.converged:
-            again = maximise(problem, simple_start(made, theta, sample), newton=False, damping=10.0)
-            maximum = again if again.status.converged else maximum
-    return Fitted(made, problem, maximum, _moments(made, maximum.theta), notes)
-
-
-def _moments(made: Build, theta: np.ndarray) -> Moments:
-    padded = np.concatenate([theta, np.zeros(made.structure.basis.shape[1] - len(theta))])
-    return jax.tree.map(np.asarray, implied_moments(made.structure, padded))
-
-
-def _safe_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
-    """Take covariances out until the likelihood is finite, then solve for the means, in which it is quadratic."""
-    rows, index = made.specification.parameters, made.index
-    off = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.op == "~~" and row.lhs != row.rhs}
-    means = {
-        i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
-    }
-    is_off = np.array([k in off for k in made.kept])
-    for shrink in (1.0, 0.5, 0.0):
-        trial = np.where(is_off, shrink * theta, theta)
-        value, gradient, information = problem.evaluate(trial)
-        if np.isfinite(value):
-            break
-    basis = made.structure.basis[:, : made.free]
-    in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
-    if np.isfinite(value) and in_means.any():
-        block = information[np.ix_(in_means, in_means)]
-        trial = trial.copy()
-        trial[in_means] += np.linalg.lstsq(block, gradient[in_means], rcond=1e-10)[0]
-    return trial
 
 
 def normal_log_likelihood(cov: np.ndarray, count: float) -> float:
@@ -210,20 +139,6 @@ def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:
     """h1 again, from the moments of the restricted model, which is a point of h1: its maximum cannot be lower."""
     m = model.moments
     again = fit_build(
-        h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=_as_natural(h1.build, m)
+        h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=as_natural(h1.build, m)
     )
     return again if again.value > h1.value else h1
-
-
-def _as_natural(made: Build, moments: Moments) -> np.ndarray:
-    """The natural parameters of an unstructured model that has exactly these moments."""
-    place = {name: i for i, name in enumerate(made.specification.variables)}
-    natural = np.zeros(made.structure.basis.shape[0])
-    for row, i in zip(made.specification.parameters, made.index, strict=True):
-        if i >= 0:
-            cov = moments.within_cov if row.level == 1 else moments.between_cov
-            left = place[row.lhs]
-            natural[i] = (
-                moments.mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
-            )
-    return natural

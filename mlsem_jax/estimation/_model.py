@@ -13,8 +13,8 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._constrained import bounds_of
-from mlsem_jax.estimation._fitting import fit_unstructured
 from mlsem_jax.estimation._reduction import Reduction
+from mlsem_jax.estimation._reference_fits import fit_unstructured
 from mlsem_jax.estimation._references import held, moments_of_data, saturated
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.models import Build, Moments, Specification, Structure, build, values_by_label

@@ -28,7 +28,7 @@ REFERENCE_DECREMENT = 1e-9
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where a search ended. information: observed at theta where it was computed (else the scoring metric).
+    """Where a search ended. information: observed at theta where it was computed, else the scoring metric, if any.
 
     jacobian (c, q), multipliers (c,): of the nonlinear equalities and active inequalities that hold at theta, if any.
     """
@@ -36,7 +36,7 @@ class Maximum:
     theta: np.ndarray
     value: float
     gradient: np.ndarray
-    information: np.ndarray
+    information: np.ndarray | None
     observed: bool
     decrement: float
     iterations: int

@@ -39,7 +39,7 @@ def _level(
     specification: Specification, level: int, rows: list[Parameter], cov: np.ndarray, mean: np.ndarray
 ) -> list[float]:
     place = {name: i for i, name in enumerate(specification.variables)}
-    latent = [v for v in specification.level(level).latent]
+    latent = list(specification.level(level).latent)
     loading, variance = _factors(rows, place, latent, cov)
     common = dict.fromkeys(place, 0.0)
     for (factor, name), value in loading.items():
@@ -81,12 +81,16 @@ def _factors(rows, place, latent, cov):
             continue
         marker = next((i for i, row in enumerate(seen) if not row.free and row.value), 0)
         s = cov[np.ix_([place[r.rhs] for r in seen], [place[r.rhs] for r in seen])]
+        # in correlations, so that the units of the indicators have no part in it
+        sd = np.sqrt(np.diag(s))
+        s = s / np.outer(sd, sd)
         ratio = _ratios(s, marker)
         pairs = np.triu_indices(len(seen), 1)
         products = np.outer(ratio, ratio)[pairs]
         common = s[pairs] @ products / (products @ products) if len(products) else 0.5 * s[0, 0]
         # a common part between a tenth and nine tenths of every indicator's variance
-        common = float(np.clip(common, 0.1 * s[marker, marker], 0.9 * s[marker, marker]))
+        common = float(np.clip(common, 0.1, 0.9)) * sd[marker] ** 2
+        ratio = ratio * sd / sd[marker]
         anchor = seen[marker]
         if not anchor.free and anchor.value:
             unit = anchor.value
@@ -102,9 +106,8 @@ def _factors(rows, place, latent, cov):
 
 
 def _ratios(s: np.ndarray, marker: int) -> np.ndarray:
-    """Loadings relative to the marker's: sum_l s_jl s_ml / sum_l s_ml^2 over the other indicators (Haegglund 1982)."""
+    """Loadings relative to the marker's, from correlations: sum_l s_jl s_ml / sum_l s_ml^2 over the others (Haegglund 1982)."""
     count = len(s)
-    sd = np.sqrt(np.diag(s))
     ratio = np.ones(count)
     for j in range(count):
         if j == marker:
@@ -112,8 +115,6 @@ def _ratios(s: np.ndarray, marker: int) -> np.ndarray:
         others = [i for i in range(count) if i not in (j, marker)]
         bottom = s[marker, others] @ s[marker, others]
         top = s[j, others] @ s[marker, others]
-        unit = sd[j] / sd[marker]
-        raw = top / bottom if bottom > 1e-8 * s[marker, marker] ** 2 else np.sign(s[j, marker] or 1.0) * unit
-        size = np.clip(abs(raw) / unit, 0.2, 3.0) * unit
-        ratio[j] = np.sign(raw or 1.0) * size
+        raw = top / bottom if bottom > 1e-8 else np.sign(s[j, marker] or 1.0)
+        ratio[j] = np.sign(raw or 1.0) * np.clip(abs(raw), 0.2, 3.0)
     return ratio

@@ -1,0 +1,159 @@
+"""Fitting h1 and the baseline: block by block in closed-form scoring where the data are complete, else like any model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from mlsem_jax import likelihood
+from mlsem_jax._status import Status
+from mlsem_jax.estimation._fitting_one import fit_build
+from mlsem_jax.estimation._records import Fitted
+from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.estimation._unrestricted import block_moments, sums_of
+from mlsem_jax.models import Build, Moments, Specification, build
+from mlsem_jax.statistics import Statistics
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
+
+
+def fit_unstructured(
+    specification: Specification, statistics: Statistics, exogenous: Moments, sample: Sample, pad_to: int | None = None
+) -> Fitted:
+    """Maximise the likelihood of a model without structure: h1, the baseline, or one of the user's making.
+
+    sample: within covariance, between covariance and mean by analysis of variance, by group; exact for covariates that exist at
+    one level. exogenous: what rows of the table that the data decide are fixed at.
+    """
+    made = build(specification, exogenous, pad_to)
+    blocks = independent_blocks(made)
+    if statistics.patterns is not None or blocks is None:
+        return fit_build(made, statistics, sample, newton=False)
+    try:
+        moments, iterations, status = _blockwise(made, statistics, exogenous, sample, blocks)
+    except (FloatingPointError, np.linalg.LinAlgError):
+        return fit_build(made, statistics, sample, newton=False)
+    if not status.converged:
+        return fit_build(made, statistics, sample, newton=False)
+    return _at(made, statistics, moments, iterations)
+
+
+def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
+    """Blocks of variables that covary, with whether their moments are given; None if they cannot be fitted one by one.
+
+    They can where no parameter is shared, and every block is saturated at each level among the variables it has there.
+    """
+    specification = made.specification
+    place = {name: i for i, name in enumerate(specification.variables)}
+    free_rows = int(np.sum(made.index >= 0))
+    if len(made.names) != free_rows or specification.constraints or len(made.kept) != len(made.names):
+        return None
+    edges: dict[int, set[tuple[int, int]]] = {1: set(), 2: set()}
+    given: dict[tuple[int, int, int], bool] = {}
+    for row in specification.parameters:
+        if row.group == 1 and row.op == "~~":
+            pair = tuple(sorted((place[row.lhs], place[row.rhs])))
+            edges[row.level].add(pair)
+            given[(row.level, *pair)] = not row.free
+    component = list(range(len(place)))
+    for level in (1, 2):
+        for i, j in edges[level]:
+            a, b = component[i], component[j]
+            component = [a if c == b else c for c in component]
+    blocks = []
+    for root in dict.fromkeys(component):
+        block = [i for i, c in enumerate(component) if c == root]
+        pairs = {}
+        for level in (1, 2):
+            here = [i for i in block if specification.variables[i] in specification.level(level).observed]
+            for n, i in enumerate(here):
+                for j in here[n:]:
+                    if (i, j) not in edges[level]:
+                        return None
+                    pairs[level, i, j] = given[level, i, j]
+        fixed = {key for key, value in pairs.items() if value}
+        alone = {v: lv for lv, vs in ((1, specification.within_only), (2, specification.between_only)) for v in vs}
+        split = [key for key in fixed if any(specification.variables[i] not in alone for i in key[1:])]
+        if split and len(fixed) != len(pairs):
+            return None  # given moments of a variable of both levels beside free ones: not a block of its own
+        blocks.append((block, bool(split)))
+    return blocks
+
+
+def _blockwise(
+    made: Build, statistics: Statistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
+) -> tuple[Moments, int, Status]:
+    specification = made.specification
+    x = {i for i, v in enumerate(specification.variables) if v in specification.within_only}
+    z = {i for i, v in enumerate(specification.variables) if v in specification.between_only}
+    singles = [block[0] for block, given in blocks if len(block) == 1 and not given]
+    jobs = [(block, False) for block, given in blocks if len(block) > 1 and not given]
+    jobs += [(singles, True)] if singles else []
+    within, between = (np.zeros_like(np.asarray(part, float)) for part in sample[:2])
+    mean = np.array(sample[2], float)
+    iterations, status = 0, Status.CONVERGED
+    for g in range(len(mean)):
+        s = sums_of(statistics.complete, g, sample[2][g])
+        one = tuple(np.asarray(part[g]) for part in sample)
+        for block, diagonal in jobs:
+            y = [i for i in block if i not in x | z]
+            parts = (y, [i for i in block if i in x], [i for i in block if i in z])
+            index = tuple(np.array(part, int) for part in parts)
+            found, taken, end = block_moments(s, *index, one, diagonal)
+            within[g], between[g] = within[g] + found[0], between[g] + found[1]
+            mean[g, block] = found[2][block]
+            iterations, status = max(iterations, taken), max(status, end)
+        for block, given in blocks:
+            if given:
+                at = np.ix_(block, block)
+                within[g][at], between[g][at] = exogenous.within_cov[g][at], exogenous.between_cov[g][at]
+                mean[g, block] = exogenous.mean[g, block]
+    x_mean = np.where([i in x for i in range(mean.shape[1])], mean, 0.0)
+    return Moments(within, between, x_mean, mean - x_mean), iterations, status
+
+
+def _at(made: Build, statistics: Statistics, moments: Moments, iterations: int) -> Fitted:
+    """The fitted model at given moments, with its value and gradient by the one likelihood."""
+    problem = Problem(made.structure, statistics, made.free)
+    value, slope = jax.device_get(
+        moment_log_likelihood(moments, np.asarray(made.structure.between_only), statistics.complete)
+    )
+    natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
+    maximum = Maximum(
+        theta=natural[made.kept],
+        value=float(np.sum(value)),
+        gradient=gradient[made.kept],
+        information=None,
+        observed=False,
+        decrement=0.0,
+        iterations=iterations,
+        status=Status.CONVERGED,
+    )
+    return Fitted(made, problem, maximum, moments)
+
+
+def as_natural(made: Build, moments: Moments) -> np.ndarray:
+    """The natural parameters (k, padding included) of an unstructured model that has exactly these moments."""
+    natural = np.zeros(made.structure.basis.shape[0])
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+    mean = moments.mean
+    for row, i in zip(made.specification.parameters, made.index, strict=True):
+        if i >= 0:
+            cov = moments.within_cov if row.level == 1 else moments.between_cov
+            left = place[row.lhs]
+            natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
+    return natural
+
+
+def _natural_gradient(made: Build, slope: Moments) -> np.ndarray:
+    """Gradient in the natural parameters, which here are the moments themselves; covariances count twice."""
+    symmetric = replace(
+        slope,
+        within_cov=slope.within_cov + np.swapaxes(slope.within_cov, 1, 2) * (1 - np.eye(slope.within_cov.shape[1])),
+        between_cov=slope.between_cov + np.swapaxes(slope.between_cov, 1, 2) * (1 - np.eye(slope.between_cov.shape[1])),
+        within_mean=np.zeros_like(slope.within_mean),
+    )
+    return as_natural(made, symmetric)
