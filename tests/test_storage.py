@@ -65,12 +65,21 @@ def test_the_file_is_strict_json_with_readable_estimates(record):
     json.loads(json.dumps(record), parse_constant=refuse)
 
 
+def test_network_models_come_back(tmp_path):
+    names = ["math1", "math2", "math3", "reading1"]
+    fit = ml.ml_ggm(load_schools(), clusters="school", vars=names).fit().prune()
+    again = ml.load(fit.save(tmp_path / "fit.json"))
+    pd.testing.assert_frame_equal(again.parameters(), fit.parameters())
+    pd.testing.assert_frame_equal(again.getmatrix("omega_within"), fit.getmatrix("omega_within"))
+    assert str(again.log) == str(fit.log)
+
+
 def change_estimate(record):
     record["estimates"][4]["est"] += 1e-4
 
 
 def change_class(record):
-    record["estimation"]["reduction"]["statistics"]["record"] = "Popen"
+    record["estimation"]["reduction"]["statistics"]["record"] = "subprocess.Popen"
 
 
 def add_field(record):
@@ -101,7 +110,7 @@ def newer_format(record):
     ("damage", "words"),
     [
         (change_estimate, "listed estimate of"),
-        (change_class, "'Popen' is no record"),
+        (change_class, "Popen' is no record"),
         (add_field, "extra"),
         (change_shape, "do not agree"),
         (put_text_in_array, "no number"),

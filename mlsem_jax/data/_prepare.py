@@ -48,6 +48,8 @@ class TwoLevelData:
     @property
     def nrows(self) -> int:
         """Rows with at least one level-1 value: the others carry no information and are not counted."""
+        if not self.has_rows:
+            return len(self.values)
         return int(np.count_nonzero(~np.isnan(self.values[:, ~self.between_only]).all(axis=1)))
 
     @property

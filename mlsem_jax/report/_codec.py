@@ -6,6 +6,7 @@ Floats keep all their bits. What is not finite is written as a string, so that f
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import math
 from collections.abc import Mapping
@@ -13,9 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax import estimation, models
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._reduction import Reduction
 
 _DTYPES = ("float64", "float32", "int64", "int32", "bool")
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -25,12 +24,37 @@ class StorageError(ValueError):
     """A file is not what `Fit.save` writes. The message says where it departs from that."""
 
 
+_PLACES = (
+    "models",
+    "statistics",
+    "estimation",
+    "estimation._reduction",
+    "networks",
+    "networks._layout",
+    "networks._table",
+    "networks._log",
+)
+
+
+@functools.cache
 def _records() -> dict[str, type]:
-    """The classes that may occur in a file: what the packages below export and nothing else."""
-    # as an attribute of the package, `statistics` is a function of the public interface
-    statistics = importlib.import_module("mlsem_jax.statistics")
-    found = [c for module in (models, statistics, estimation) for c in vars(module).values() if isinstance(c, type)]
-    return {c.__name__: c for c in (*found, Reduction) if dataclasses.is_dataclass(c)}
+    """The classes that may occur in a file, by package and name: the records of these places and no others.
+
+    Imported by name at run time: the packages of the front ends stand above this one.
+    """
+    modules = [importlib.import_module(f"mlsem_jax.{place}") for place in _PLACES]
+    found = [c for module in modules for c in vars(module).values() if isinstance(c, type)]
+    return {_key(c): c for c in found if dataclasses.is_dataclass(c) or _is_named_tuple_like(c)}
+
+
+def _key(cls: type) -> str:
+    """'networks.Model': the package below mlsem_jax and the name of a class."""
+    return ".".join([*cls.__module__.split(".")[1:2], cls.__name__])
+
+
+def _is_named_tuple_like(cls: type) -> bool:
+    """A record that is a tuple with methods, such as the log of a network model."""
+    return issubclass(cls, tuple) and cls is not tuple and cls.__module__.startswith("mlsem_jax.")
 
 
 def encode(value: Any) -> Any:
@@ -45,10 +69,12 @@ def encode(value: Any) -> Any:
         return _number(float(value))
     if isinstance(value, Mapping):
         return {"map": [[encode(k), encode(v)] for k, v in value.items()]}
+    if isinstance(value, tuple) and _key(type(value)) in _records():
+        return {"record": _key(type(value)), "items": [encode(v) for v in value]}
     if isinstance(value, list | tuple):
         return {"tuple" if isinstance(value, tuple) else "list": [encode(v) for v in value]}
-    if dataclasses.is_dataclass(value) and type(value).__name__ in _records():
-        return {"record": type(value).__name__} | {
+    if dataclasses.is_dataclass(value) and _key(type(value)) in _records():
+        return {"record": _key(type(value))} | {
             f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)
         }
     if hasattr(value, "dtype") and hasattr(value, "shape"):
@@ -124,6 +150,8 @@ def _decode_record(value: dict, where: str) -> Any:
     name, known = value["record"], _records()
     if name not in known:
         raise StorageError(f"{where}: {name!r} is no record of mlsem_jax")
+    if issubclass(known[name], tuple):
+        return known[name](_decode_items(value, where, "items"))
     fields = {f.name for f in dataclasses.fields(known[name])}
     required = {
         f.name

@@ -48,7 +48,7 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "versions": {"mlsem_jax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in ("jax", "numpy", "scipy", "pandas")},
-        "fit": {name: encode(getattr(fit, name)) for name in extra},
+        "fit": {name: _field(getattr(fit, name)) for name in extra},
         "estimates": [
             {"parameter": row.name, "level": row.level, "group": row.group, "est": float(value)}
             for row, value in zip(fit.specification.parameters, row_values(estimation), strict=True)
@@ -59,6 +59,13 @@ def to_record(fit: Fit) -> dict[str, Any]:
         "estimation": {name: encode(getattr(estimation, name)) for name in kept}
         | {name: _fitted_record(getattr(estimation, name)) for name in _FITTED},
     }
+
+
+def _field(value: Any) -> Any:
+    """A field of the fit; of a network model all but the data and options, which are stored once."""
+    if hasattr(value, "but") and hasattr(value, "data"):
+        value = value.but(data=None, options=None)
+    return encode(value)
 
 
 def _version(name: str) -> str:
@@ -82,7 +89,8 @@ def _options(options: FitOptions) -> dict[str, Any]:
 
 def _data_record(data: TwoLevelData) -> dict[str, Any]:
     record = {f.name: encode(getattr(data, f.name)) for f in dataclasses.fields(data) if f.name not in _ROWS}
-    sizes = np.bincount(data.cluster, minlength=data.nclusters)
+    seen = ~np.isnan(data.values[:, ~data.between_only]).all(axis=1) if data.has_rows else slice(None)
+    sizes = np.bincount(data.cluster[seen], minlength=data.nclusters)
     return record | {"cluster_sizes": encode(sizes)}
 
 
@@ -114,11 +122,18 @@ def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
         )
     try:
         estimation = _estimation(record)
-        extra = {name: decode(value, f"fit.{name}") for name, value in record["fit"].items()}
+        extra = {name: _own(decode(value, f"fit.{name}"), estimation) for name, value in record["fit"].items()}
     except (KeyError, TypeError, AttributeError, IndexError) as problem:
         raise StorageError(f"{path}: incomplete or damaged ({type(problem).__name__}: {problem})") from None
     _compare(record["estimates"], estimation, path)
     return estimation, extra
+
+
+def _own(value: Any, estimation: Estimation) -> Any:
+    """A network model gets the data and options of the fit that it belongs to."""
+    if hasattr(value, "but") and hasattr(value, "data"):
+        return value.but(data=estimation.data, options=estimation.options)
+    return value
 
 
 def _estimation(record: dict[str, Any]) -> Estimation:
