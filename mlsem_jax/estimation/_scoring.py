@@ -7,8 +7,10 @@ g' I^-1 g / 2, the rise of the log-likelihood that the quadratic model promises:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import numpy as np
@@ -50,14 +52,29 @@ class Problem:
     """The compiled kernels bound to one structure and its statistics; q counts the elements of theta without padding."""
 
     def __init__(self, structure: Structure, statistics: Statistics, q: int):
-        leaves, self._tree = jax.tree.flatten((structure, statistics))
-        self._leaves = jax.device_put([np.asarray(leaf) for leaf in leaves])
-        self.structure, self.statistics = jax.tree.unflatten(self._tree, self._leaves)
+        self._host = structure, statistics
         self.q, self.padded = q, int(np.shape(structure.basis)[1])
         self._last: tuple[bytes, tuple[float, np.ndarray, np.ndarray]] | None = None
 
+    @functools.cached_property
+    def _on_device(self) -> tuple[list[jax.Array], Any]:
+        """Leaves and tree of (structure, statistics), sent to the device when a kernel first needs them."""
+        leaves, tree = jax.tree.flatten(self._host)
+        return jax.device_put([np.asarray(leaf) for leaf in leaves]), tree
+
+    @property
+    def structure(self) -> Structure:
+        leaves, tree = self._on_device
+        return jax.tree.unflatten(tree, leaves)[0]
+
+    @property
+    def statistics(self) -> Statistics:
+        leaves, tree = self._on_device
+        return jax.tree.unflatten(tree, leaves)[1]
+
     def _run(self, kernel: Callable, theta: np.ndarray):
-        return jax.device_get(kernels.on_leaves(kernel, self._tree)(self._leaves, self.full(theta)))
+        leaves, tree = self._on_device
+        return jax.device_get(kernels.on_leaves(kernel, tree)(leaves, self.full(theta)))
 
     def full(self, theta: np.ndarray) -> np.ndarray:
         return np.concatenate([theta, np.zeros(self.padded - self.q)])
