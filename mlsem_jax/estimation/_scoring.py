@@ -60,7 +60,8 @@ class Problem:
     def _on_device(self) -> tuple[list[jax.Array], Any]:
         """Leaves and tree of (structure, statistics), sent to the device when a kernel first needs them."""
         leaves, tree = jax.tree.flatten(self._host)
-        return jax.device_put([np.asarray(leaf) for leaf in leaves]), tree
+        with jax.enable_x64(True):  # whoever asks first: nothing may be rounded to 32 bits here
+            return jax.device_put([np.asarray(leaf) for leaf in leaves]), tree
 
     @property
     def structure(self) -> Structure:
