@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mlsem_jax._model import model as model
     from mlsem_jax._model import statistics as statistics
     from mlsem_jax._partable import read_partable as read_partable
+    from mlsem_jax._simulate import simulate as simulate
     from mlsem_jax._status import Status as Status
     from mlsem_jax.networks import compare as compare
     from mlsem_jax.networks import ml_corr as ml_corr
@@ -62,6 +63,7 @@ _HOMES = {
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._model": ("model", "statistics"),
     "mlsem_jax._partable": ("read_partable",),
+    "mlsem_jax._simulate": ("simulate",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.networks": (
         "compare",

@@ -10,21 +10,29 @@ from mlsem_jax.statistics._complete import (
     pool_sizes,
     reduce,
 )
+from mlsem_jax.statistics._draws import draw_statistics
 from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.statistics._statistics import Statistics
+from mlsem_jax.statistics._weighted import Plan, plan_sizes, pooled, traced_clusters, weighted_statistics
 
 __all__ = [
+    "ClusterChunk",
     "ClusterStatistics",
     "CompleteStatistics",
+    "PatternStatistics",
+    "Plan",
     "Statistics",
     "bucket",
     "cluster_statistics",
+    "draw_statistics",
     "make_definite",
     "merge_clusters",
+    "pattern_statistics",
+    "plan_sizes",
     "pool_sizes",
+    "pooled",
     "reduce",
     "sample_moments",
-    "ClusterChunk",
-    "PatternStatistics",
-    "pattern_statistics",
+    "traced_clusters",
+    "weighted_statistics",
 ]

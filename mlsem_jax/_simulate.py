@@ -1,0 +1,239 @@
+"""`ml.simulate`: data sets of a model, as sufficient statistics or as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import DataError, ModelError, listing
+from mlsem_jax.data._simulation import RowMoments, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.estimation import Model, slope_columns
+from mlsem_jax.models import Moments
+from mlsem_jax.numerics import follows_precision
+from mlsem_jax.statistics import Plan, Statistics, draw_statistics, plan_sizes, pooled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
+    of the clusters' groups; `frame(i)` is data set i as a table.
+    """
+
+    values: np.ndarray
+    variables: tuple[str, ...]
+    cluster: np.ndarray
+    group: np.ndarray
+    names: tuple[str, str | None]
+    group_labels: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def frame(self, i: int = 0) -> pd.DataFrame:
+        """Data set i as a DataFrame with the model's cluster (and group) column."""
+        import pandas as pd
+
+        out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
+        cluster, group = self.names
+        out.insert(0, cluster or "cluster", self.cluster)
+        if group:
+            out.insert(1, group, np.array(self.group_labels)[self.group[self.cluster]])
+        return out
+
+
+@follows_precision
+def simulate(
+    model: Model,
+    theta: Any,
+    key: Any,
+    cluster_sizes: Sequence[int] | np.ndarray,
+    n_datasets: int = 1,
+    *,
+    rows: bool = False,
+    group: Sequence[int] | None = None,
+    covariates: Any = None,
+    distribution: Shape = "normal",
+    freedom: float = 5.0,
+    missing: Mapping[str, Any] | None = None,
+) -> Statistics | Rows:
+    """Draw data sets from a model at theta.
+
+    **Arguments:**
+
+    - `model`, `theta`: from [`mlsem_jax.model`][], and values of its free parameters.
+    - `key`: of `jax.random`, or an integer. Data set i depends on the key and i alone, not on `n_datasets`.
+    - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups.
+    - `rows`: draw rows. Otherwise sufficient statistics are drawn, at a cost that does not depend on cluster sizes.
+    - `covariates`: rows to take the fixed covariates from (a table with one row per simulated row, in order of clusters);
+      by default they are drawn, normal, with the moments that the model holds for them. Needs `rows=True`.
+    - `distribution`: of the independent shocks behind both levels: "normal", "t" or "chisq" with `freedom`, "laplace"; means and
+      covariances are the model's in any case. Needs `rows=True`.
+    - `missing`: share of missing values by variable, `{"y1": 0.2}`, or (deciding variable, share, rise of the log-odds per standard
+      deviation): `{"y1": ("x", 0.2, 1.0)}`. Needs `rows=True`.
+
+    **Returns:** `Statistics` with a leading axis of `n_datasets`, or `Rows`.
+    """
+    key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
+    sizes, groups = _design(model, cluster_sizes, group)
+    moments = _moments(model, jnp.asarray(theta))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_datasets))
+    if rows:
+        return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
+    if covariates is not None or distribution != "normal" or missing:
+        raise DataError("covariates, distribution and missing concern rows: pass rows=True.")
+    if model.labels.specification.slopes:
+        raise ModelError("A model with random slopes has no sufficient statistics to draw: pass rows=True.")
+    plan = plan_sizes(sizes, groups, moments.mean.shape[0])
+    _check_definite(moments, sizes)
+    shape = plan.size.shape
+    count = jnp.asarray(np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape), moments.mean.dtype)
+    return _draw(keys, moments, plan, count)
+
+
+@jax.jit
+def _draw(keys, moments: Moments, plan: Plan, count) -> Statistics:
+    size = jnp.asarray(plan.size, count.dtype)
+
+    def one(key):
+        complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, size, count)
+        return Statistics(complete, pooled(complete, plan))
+
+    return jax.vmap(one)(keys)
+
+
+@jax.jit
+def _moments_of(structure, theta) -> Moments:
+    return structure(theta)
+
+
+def _moments(model: Model, theta) -> Moments:
+    if theta.shape != (len(model.names),):
+        raise DataError(
+            f"theta must have {len(model.names)} elements, one for each of model.names; its shape is {theta.shape}."
+        )
+    return _moments_of(model.structure, theta)
+
+
+def _design(model: Model, cluster_sizes: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
+    sizes = np.asarray(cluster_sizes)
+    if sizes.ndim != 1 or not len(sizes) or np.any(sizes < 1) or np.any(sizes != np.floor(sizes)):
+        raise DataError(
+            "cluster_sizes must list the rows of each cluster: whole numbers of at least 1, such as [10] * 50."
+        )
+    count = model.labels.specification.ngroups
+    groups = np.zeros(len(sizes), int) if group is None else np.asarray(group, int)
+    if groups.shape != sizes.shape or (count > 1 and set(groups) != set(range(count))):
+        raise DataError(
+            f"group must say for each of the {len(sizes)} clusters which of the {count} groups it is in, 0..{count - 1}."
+        )
+    return sizes.astype(float), groups
+
+
+def _check_definite(moments: Moments, sizes: np.ndarray) -> None:
+    if isinstance(moments.within_cov, jax.core.Tracer):
+        return
+    for within, between in zip(np.asarray(moments.within_cov), np.asarray(moments.between_cov), strict=True):
+        for n in (sizes.min(), sizes.max()):
+            if np.linalg.eigvalsh(between + within / n)[0] < -1e-8 * np.diag(within).max():
+                raise DataError(
+                    f"At this theta the cluster means of clusters of size {n:g} have no positive definite covariance."
+                )
+
+
+def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing) -> Rows:
+    check_shape(distribution, freedom)
+    specification, source = model.labels.specification, model.labels.source
+    order = np.argsort(groups, kind="stable")
+    sizes, groups = sizes[order].astype(int), groups[order]
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    _check_between(moments)
+    known = None if covariates is None else _given_covariates(model, covariates, cluster, sizes)
+    fixed = tuple(jnp.asarray(mask) for mask in model.held)
+    columns = slope_columns(specification) if specification.slopes else None
+    parts = []
+    for g in range(specification.ngroups):
+        mine = np.flatnonzero(groups == g)
+        rows = np.flatnonzero(groups[cluster] == g)
+        own = RowMoments(
+            moments.within_cov[g],
+            moments.within_mean[g],
+            moments.between_cov[g],
+            moments.between_mean[g],
+            None if moments.directions is None else moments.directions[g],
+            columns,
+        )
+        given = None if known is None else (known[0][rows], known[1][mine])
+        numbers = jnp.asarray(cluster[rows] - mine[0])
+        parts.append(
+            jax.vmap(
+                lambda key, own=own, numbers=numbers, mine=mine, given=given, g=g: draw_rows(
+                    jax.random.fold_in(key, g),
+                    own,
+                    numbers,
+                    len(mine),
+                    distribution,
+                    freedom,
+                    fixed if given else None,
+                    given,
+                )
+            )(keys)
+        )
+    values = jnp.concatenate(parts, axis=1)
+    if missing:
+        plan = _holes(missing, specification.variables, values.dtype)
+        values = jax.vmap(lambda key, rows: punch_holes(jax.random.fold_in(key, 10**6), rows, *plan))(keys, values)
+    names = (source.cluster or "cluster", source.group)
+    return Rows(np.asarray(values), specification.variables, cluster, groups, names, specification.groups)
+
+
+def _check_between(moments: Moments) -> None:
+    for between in np.asarray(moments.between_cov):
+        if np.linalg.eigvalsh(between)[0] < -1e-8 * max(np.diag(between).max(), 1e-300):
+            raise DataError(
+                "At this theta the between covariance matrix is not positive semidefinite: there are no cluster effects to draw "
+                "rows from. Draw statistics (rows=False), or choose a theta without negative variances."
+            )
+
+
+def _given_covariates(model: Model, table: Any, cluster: np.ndarray, sizes: np.ndarray) -> tuple[Any, Any]:
+    """Values (N, p) by row and (J, p) by cluster of the fixed covariates, zero elsewhere."""
+    specification = model.labels.specification
+    at_one, at_two = (np.flatnonzero(mask) for mask in np.asarray(model.held))
+    covariates = set(specification.within.covariates) | set(specification.between.covariates)
+    names = {specification.variables[i] for i in (*at_one, *at_two)}
+    if covariates - names or not names:
+        both = listing(sorted(covariates - names)) or "none that are fixed"
+        raise ModelError(
+            f"covariates= is for fixed covariates that exist at one level; this model has {both} at both levels or none to fix. "
+            "Let them be drawn with the other variables."
+        )
+    rows = np.zeros((len(cluster), len(specification.variables)))
+    for i in (*at_one, *at_two):
+        column = np.asarray(table[specification.variables[i]], float)
+        if column.shape != (len(cluster),):
+            raise DataError(f"covariates must have one row per simulated row, {len(cluster)}, not {len(column)}.")
+        rows[:, i] = column
+    first = np.cumsum(sizes) - sizes
+    return jnp.asarray(rows), jnp.asarray(rows[first])
+
+
+def _holes(missing: Mapping[str, Any], variables: tuple[str, ...], dtype: Any) -> tuple[Any, Any, Any]:
+    rate, decider, slope = np.zeros(len(variables)), np.full(len(variables), -1), np.zeros(len(variables))
+    for name, how in missing.items():
+        by, share, steep = how if isinstance(how, tuple) else ("", how, 0.0)
+        if name not in variables or (by and by not in variables) or not 0 <= share < 1:
+            raise DataError(
+                f"missing={{{name!r}: {how!r}}}: names must be variables of the model and shares lie in [0, 1). "
+                f"The variables are {listing(variables, 12)}."
+            )
+        rate[variables.index(name)], slope[variables.index(name)] = share, steep
+        decider[variables.index(name)] = variables.index(by) if by else -1
+    return jnp.asarray(rate, dtype), jnp.asarray(decider), jnp.asarray(slope, dtype)

@@ -1,0 +1,121 @@
+"""Rows of two-level samples: normal or not, with given covariates, with missing values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import DataError, nearest
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.numerics import inverse, root
+
+Shape = Literal["normal", "t", "chisq", "laplace"]
+SHAPES: tuple[Shape, ...] = ("normal", "t", "chisq", "laplace")
+
+
+class RowMoments(eqx.Module):
+    """Moments of one group to draw rows from: covariance and mean of both levels; between ones may have r random slopes as last
+    rows, whose unit effect per covariate is directions (r, p) and whose covariates are columns slopes (r,).
+    """
+
+    within_cov: Float[Array, "p p"]
+    within_mean: Float[Array, " p"]
+    between_cov: Float[Array, "u u"]
+    between_mean: Float[Array, " u"]
+    directions: Float[Array, "r p"] | None = None
+    slopes: Int[Array, " r"] | None = None
+
+
+def shocks(key: Array, shape: tuple[int, ...], kind: Shape, freedom: float, dtype: Any) -> Array:
+    """Independent values of mean 0 and variance 1. t: heavy tails (freedom > 2); chisq: skewness sqrt(8 / freedom)."""
+    if kind == "t":
+        return jax.random.t(key, freedom, shape, dtype) * np.sqrt((freedom - 2) / freedom)
+    if kind == "chisq":
+        return (2 * jax.random.gamma(key, freedom / 2, shape, dtype) - freedom) / np.sqrt(2 * freedom)
+    if kind == "laplace":
+        return jax.random.laplace(key, shape, dtype) / np.sqrt(2.0)
+    return jax.random.normal(key, shape, dtype)
+
+
+def check_shape(kind: Any, freedom: float) -> None:
+    """DataError for an unknown distribution, or one without a variance."""
+    if kind not in SHAPES:
+        raise DataError(
+            f"distribution={kind!r} is not available: {', '.join(map(repr, SHAPES))}.{nearest(kind, SHAPES)}"
+        )
+    if kind == "t" and not freedom > 2:
+        raise DataError(f"distribution='t' needs freedom above 2 to have a variance, not {freedom:g}.")
+    if not freedom > 0:
+        raise DataError(f"freedom must be positive, not {freedom:g}.")
+
+
+def _given(cov: Array, mean: Array, fixed: Array, known: Array) -> tuple[Array, Array]:
+    """Covariance of what is left, and shift (n, d) of the mean, given values `known` (n, d) of the variables marked in fixed."""
+    both = fixed[:, None] * fixed[None, :]
+    precision = inverse(jnp.where(both > 0, cov, jnp.eye(len(cov), dtype=cov.dtype))) * both
+    slope = cov @ precision
+    free = 1 - fixed
+    left = (cov - slope @ cov) * free[:, None] * free[None, :]
+    shift = (fixed * (known - mean)) @ slope.T
+    return left, jnp.where(fixed > 0, known - mean, shift)
+
+
+def draw_rows(
+    key: Array,
+    moments: RowMoments,
+    cluster: Int[Array, " N"],
+    clusters: int,
+    kind: Shape = "normal",
+    freedom: float = 5.0,
+    fixed: tuple[Array, Array] | None = None,
+    known: tuple[Array, Array] | None = None,
+) -> Float[Array, "N p"]:
+    """Rows of one group: y = between part of the cluster + within part of the row, each a root of its covariance times shocks.
+
+    cluster (N,) codes 0..clusters-1. fixed, known: masks (p,) of given covariates of each level, and their values (N, p) by row
+    and (clusters, p) by cluster. With shocks that are not normal, skewness and tails of y follow from the mixing.
+    """
+    p, dtype = moments.within_mean.shape[0], moments.within_mean.dtype
+    at_within, at_between = jax.random.split(key)
+    u = moments.between_mean.shape[0]
+    within_cov, between_cov = moments.within_cov, moments.between_cov
+    within_shift, between_shift = jnp.zeros((len(cluster), p), dtype), jnp.zeros((clusters, u), dtype)
+    if fixed is not None and known is not None:
+        within_cov, within_shift = _given(within_cov, moments.within_mean, fixed[0], known[0])
+        pad = jnp.zeros(u - p, dtype)
+        known_between = jnp.concatenate([known[1], jnp.zeros((clusters, u - p), dtype)], axis=1)
+        between_cov, between_shift = _given(
+            between_cov, moments.between_mean, jnp.concatenate([fixed[1], pad]), known_between
+        )
+    within = root(within_cov, jnp.zeros(p, dtype))[0]
+    between = root(between_cov, jnp.zeros(u, dtype))[0]
+    rows = moments.within_mean + within_shift + shocks(at_within, (len(cluster), p), kind, freedom, dtype) @ within.T
+    effects = moments.between_mean + between_shift + shocks(at_between, (clusters, u), kind, freedom, dtype) @ between.T
+    out = rows + effects[cluster, :p]
+    if moments.directions is not None and moments.slopes is not None:
+        out = out + (effects[cluster, p:] * out[:, moments.slopes]) @ moments.directions
+    return out
+
+
+def punch_holes(
+    key: Array,
+    rows: Float[Array, "N p"],
+    rate: Float[Array, " p"],
+    decider: Int[Array, " p"],
+    slope: Float[Array, " p"],
+) -> Float[Array, "N p"]:
+    """Rows with NaN in a share `rate` (p,) of a variable's values.
+
+    Missing completely at random where decider is -1; otherwise the log-odds rise by `slope` per standard deviation of variable
+    number `decider`, which makes the values missing at random as long as that variable has none missing itself.
+    """
+    by = rows[:, jnp.maximum(decider, 0)]
+    z = (by - by.mean(0)) / jnp.where(by.std(0) > 0, by.std(0), 1.0)
+    safe = jnp.clip(rate, 1e-12, 1 - 1e-12)
+    odds = jnp.log(safe / (1 - safe)) + jnp.where(decider >= 0, slope, 0.0) * z
+    gone = (jax.random.uniform(key, rows.shape, rows.dtype) < jax.nn.sigmoid(odds)) & (rate > 0)
+    return jnp.where(gone, jnp.nan, rows)
