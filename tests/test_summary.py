@@ -1,6 +1,7 @@
 """Summaries: lavaan's layout, every format, and what a careful reader is told."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -171,3 +172,25 @@ def test_latex_is_balanced_and_escaped(grouped):
 
 def test_dataframe_is_the_parameter_table(fit):
     pd.testing.assert_frame_equal(fit.summary().to_dataframe(), fit.parameter_estimates())
+
+
+def test_network_models_show_every_free_parameter():
+    names = ["math1", "math2", "math3"]
+    for within, between, sections in (
+        ("ggm", "chol", ("Network (partial correlations)", "Scales of the network (delta)", "Cholesky Factor")),
+        ("cor", "prec", ("Correlations", "Standard Deviations", "Precisions")),
+    ):
+        fit = ml.ml_varcov(load_schools(), clusters="school", vars=names, within=within, between=between).fit()
+        text = str(fit.summary())
+        assert all(f"{title}:" in text for title in sections)
+        assert sum(len(line.split()) == 5 and line.startswith("   ") for line in text.splitlines()) == fit.npar
+
+
+def test_random_slopes_have_a_section_and_no_chi_square():
+    model = 'level: 1\nmath1 ~ rv("slope")*ses\nlevel: 2\nmath1 ~ public\nslope ~ public'
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.ImproperSolutionWarning)
+        text = str(ml.sem(model, load_schools(), cluster="school").summary(fit_measures=True))
+    assert re.search(r"Random Slopes:\n.*\n  math1 ~\n    ses +\(slope\)\n", text)
+    assert "no chi-square test" in text
+    assert "Model Test User Model" not in text

@@ -72,7 +72,9 @@ def summarise(
     blocks = header(fit, __version__)
     if not fit.converged:
         blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))
-    elif fit.estimation.h1 is not None or fit_measures:
+    else:
+        if fit.estimation.h1 is None:
+            blocks.append(Prose("", (_without_h1(fit),)))
         measures = fit.fit_measures()
         blocks += model_test(measures, fit.estimation.options.test)
         blocks += fit_blocks(measures) if fit_measures else []
@@ -80,6 +82,15 @@ def summarise(
     blocks += estimate_blocks(fit, table, value_columns(ci, standardized), rsquare)
     blocks += _indices(fit) if modindices else []
     return Summary((*blocks, *honesty_blocks(fit)), table)
+
+
+def _without_h1(fit: Fit) -> str:
+    """Why there is no chi-square."""
+    if any(row.random for row in fit.specification.parameters):
+        return "With random slopes there is no unrestricted model, and so no chi-square test and no fit index."
+    if not fit.estimation.options.h1:
+        return "The unrestricted model was left out (h1=False), and with it the chi-square test and the fit indices."
+    return "There is no unrestricted model, and so no chi-square test and no fit index; see the warnings below."
 
 
 def _indices(fit: Fit) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -29,14 +29,19 @@ _HEADS = {
 }
 
 
+# operators of network models: an element of a network, of a Cholesky factor, a correlation, a scale
+_NETWORK = ("--", "~chol~", "~cor~", "~/~")
+
+
 def value_columns(ci: bool, standardized: bool) -> list[str]:
     """The columns of the parameter table that a summary shows, in order."""
     return ["est", "se", "z", "pvalue", *["ci.lower", "ci.upper"] * ci, *["std.lv", "std.all"] * standardized]
 
 
 def hidden(row: Parameter) -> bool:
-    """Rows that say nothing: moments of fixed covariates, and means that a model function fixed at zero by default."""
-    return row.exo or (not row.free and row.user == 0 and row.op == "~1" and not row.value)
+    """Rows that say nothing: moments of fixed covariates, means fixed at zero by default, edges that a network lacks."""
+    default = row.op == "~1" and row.user == 0
+    return row.exo or (not row.free and not row.value and (default or row.op in _NETWORK))
 
 
 def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
@@ -44,6 +49,8 @@ def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: 
     specification = fit.specification
     heads = tuple(_HEADS[c] for c in columns)
     values = table[columns].to_numpy(float)
+    random = [i for i, row in enumerate(specification.parameters) if row.random]
+    values[random] = np.nan  # the mean of a random slope stands at level 2
     values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint
     explained = inference.rsquare(fit.estimation) if rsquare else []
     numbered = list(enumerate(specification.parameters))
@@ -76,12 +83,13 @@ def _sections(
     def dotted(name: str) -> str:
         return f".{name}" if name in explained else name
 
-    headed = (
+    headed: tuple = (
         ("Latent Variables", part(lambda r: r.op == "=~"), "=~", str),
         ("Regressions", part(lambda r: r.op == "~" and not r.random), "~", str),
         ("Random Slopes", part(lambda r: r.op == "~" and bool(r.random)), "~", str),
         ("Covariances", part(lambda r: r.op == "~~" and r.lhs != r.rhs), "~~", dotted),
     )
+    headed += tuple((title, part(_is(op, kind, specification)), op, str) for title, op, kind in _MATRICES)
     blocks: list[Block] = []
     for title, chosen, op, name in headed:
         if chosen:
@@ -90,6 +98,8 @@ def _sections(
     for title, chosen in (
         ("Intercepts", part(lambda r: r.op == "~1")),
         ("Variances", part(lambda r: r.op == "~~" and r.lhs == r.rhs)),
+        ("Scales of the network (delta)", part(_is("~/~", "ggm", specification))),
+        ("Standard Deviations", part(_is("~/~", "cor", specification))),
     ):
         if chosen:
             lines = [
@@ -98,6 +108,26 @@ def _sections(
             ]
             blocks.append(Estimates(title, heads, tuple(lines)))
     return blocks
+
+
+_MATRICES = (
+    ("Network (partial correlations)", "--", "ggm"),
+    ("Precisions", "--", "prec"),
+    ("Cholesky Factor", "~chol~", "chol"),
+    ("Correlations", "~cor~", "cor"),
+)
+
+
+def _is(op: str, kind: str, specification: Specification) -> Callable[[Parameter], bool]:
+    """Whether a row is an element of a covariance matrix that is written in the way `kind`."""
+
+    def test(row: Parameter) -> bool:
+        if row.op != op or row.cell is None:
+            return False
+        level = specification.level(row.level)
+        return kind == (level.psi_kind if row.cell.matrix.startswith("psi") else level.theta_kind)
+
+    return test
 
 
 def _headed(chosen: list[tuple[int, Parameter]], values: np.ndarray, op: str, name) -> Iterable[Row]:
