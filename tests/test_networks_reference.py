@@ -49,12 +49,12 @@ def fitted(name: str, fit: str):
     return model(name, fit).fit()
 
 
-def cases():
+def all_fits():
     for name in ("types_latent_4x4", "two_groups", "rnm_residual_network", "ggm8_prune", "identification"):
         yield from (pytest.param(name, item, id=f"{name}-{item['name']}") for item in case(name)[0]["fits"])
 
 
-@pytest.mark.parametrize(("name", "item"), cases())
+@pytest.mark.parametrize(("name", "item"), list(all_fits()))
 def test_fit(name, item):
     fit = fitted(name, item["name"])
     assert fit.converged

@@ -54,22 +54,21 @@ def modelsearch(
     """
     _check(fit, criterion, prunealpha, addalpha)
     names = search_matrices(fit.network.layout, matrices)
-    everything = {e.place for e in candidates(fit.network, names)}
-    current, pool, taken = fit, everything, 0
+    current, promising, taken = fit, set(), 0
     while limit is None or taken < limit:
-        tried = _neighbours(current, names, pool, prunealpha, addalpha)
+        tried = _promising(current, names, promising) or _neighbours(current, names, prunealpha, addalpha)
         now = evaluate_criterion(criterion, current.loglik, current.npar, fit)
         values = _try_all(current, tried, criterion) if tried else np.zeros(0)
         better = [i for i in range(len(tried)) if values[i] < now - FALL]
-        if not better:
-            if pool == everything:
-                break
-            pool = everything
-            continue
-        best = min(better, key=lambda i: values[i])
-        current = _take(current, tried[best], criterion, values[best], len(tried))
-        pool = {tried[i].place for i in better if i != best} or everything
-        taken += 1
+        if better:
+            best = min(better, key=lambda i: values[i])
+            current = _take(current, tried[best], criterion, values[best], len(tried))
+            taken += 1
+            promising = {tried[i].place for i in better if i != best}
+        elif promising:
+            promising = set()
+        else:
+            break
     model: Model = current.network
     if not taken:
         model = model.but(log=model.log.then(Step(f"modelsearch: no neighbour has a smaller {criterion}")))
@@ -90,16 +89,21 @@ def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None
         )
 
 
-def _neighbours(fit: Fit, names, pool: set[Place], prunealpha: float, addalpha: float) -> list[Element]:
-    """Free elements that are not significant, and fixed ones whose index is, among those in the pool."""
+def _promising(fit: Fit, names: Sequence[str], places: set[Place]) -> list[Element]:
+    """The elements that were improvements in the step before, whatever their p-values are now."""
+    return [e for e in candidates(fit.network, names) if e.place in places]
+
+
+def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: float) -> list[Element]:
+    """Free elements that are not significant, and fixed ones whose modification index is."""
     model: Model = fit.network
     p = dict(zip((e.place for e in model.table), pvalues(estimates(fit), standard_errors(fit)), strict=True))
-    inside = [e for e in candidates(model, names) if e.place in pool]
+    elements = candidates(model, names)
     removable: dict[object, Element] = {}
-    for e in inside:
+    for e in elements:
         if e.free and p[e.place] > prunealpha:
             removable.setdefault(e.parameter, e)
-    fixed = [e for e in inside if not e.free and e.value == 0]
+    fixed = [e for e in elements if not e.free and e.value == 0]
     mi, _ = indices(fit, fixed)
     return [*removable.values(), *(e for e, x in zip(fixed, mi, strict=True) if chi2.sf(x, 1) < addalpha)]
 

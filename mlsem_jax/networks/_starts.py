@@ -113,8 +113,8 @@ def _level(
     common = np.diag(loading @ psi @ loading.T)
     variance = np.diag(cov)
     core, scale = decompose(zeta.kind, psi)
-    size = {"cov": np.sqrt(np.diag(core)), "chol": np.diag(core), "prec": 1 / np.sqrt(np.diag(core))}
-    size = size.get(zeta.kind, np.diag(scale))
+    size = np.diag(core if zeta.scale is None else scale)
+    size = {"cov": np.sqrt, "prec": lambda x: 1 / np.sqrt(x)}.get(zeta.kind, np.asarray)(size)
     change = np.array([size[i] / scales[i] if i in scales else 1.0 for i in range(len(psi))])
     matrices[name] = matrices[name] * change
     psi = psi / np.outer(change, change)
