@@ -36,7 +36,8 @@ class Climb(eqx.Module):
     """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
 
     exact: whether steps use `information` (which may be some steps old) or the metric. target: the decrement at which the
-    inner loop hands over; damping: Levenberg-Marquardt's, relative to the diagonal; status: RUNNING or a Status code.
+    inner loop hands over; damping: Levenberg-Marquardt's, relative to the diagonal; variance (q,): diagonal of the inverse of
+    `information`; status: RUNNING or a Status code.
     """
 
     theta: Float[Array, " q"]
@@ -52,6 +53,7 @@ class Climb(eqx.Module):
     rounds: Int[Array, ""]
     rejected: Int[Array, ""]
     handover: Array
+    variance: Float[Array, " q"]
     status: Int[Array, ""]
 
 
@@ -65,7 +67,7 @@ def settings(dtype, decrement: float | None = None, iterations: int = 300, round
 
 def scaled_inverse(information: Array, damping: Array | float | None = None) -> tuple[Array, Array, Array]:
     """Inverse (q, q) of I + damping diag I; the smallest relative pivot; and the smallest 1 / diag of the inverse after scaling
-    to unit diagonal, which bounds the smallest eigenvalue from above (and q times it from below).
+    to unit diagonal, which is at least the smallest eigenvalue and at most q times it.
 
     Directions with a zero diagonal are left out: the inverse is zero there. A damping of None is exactly none, otherwise a
     ridge is added that keeps flat directions finite and slows steps only where the condition number exceeds its inverse.
@@ -97,6 +99,7 @@ def _start(theta: Array) -> Climb:
         rounds=zero,
         rejected=zero,
         handover=jnp.asarray(False),
+        variance=jnp.full(q, jnp.nan, dtype),
         status=jnp.asarray(RUNNING),
     )
 
@@ -143,6 +146,7 @@ def _inner_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb
         rounds=c.rounds,
         rejected=rejected,
         handover=handover,
+        variance=c.variance,
         status=jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
     )
 
@@ -164,7 +168,7 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     close = 1e-5 * limits.decrement
     target = jnp.where(exact, close, jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close))
     return eqx.tree_at(
-        lambda c: (c.information, c.exact, c.target, c.decrement, c.rounds, c.handover, c.status),
+        lambda c: (c.information, c.exact, c.target, c.decrement, c.rounds, c.handover, c.variance, c.status),
         c,
         (
             information,
@@ -173,9 +177,17 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
             decrement,
             c.rounds + 1,
             jnp.asarray(False),
+            _variance(information, inverse),
             jnp.where(c.status == RUNNING, status, c.status),
         ),
     )
+
+
+def _variance(information: Array, inverse: Array) -> Array:
+    """Diagonal of the inverse of the information, from its inverse with a ridge: one step of the Neumann series takes it out."""
+    diagonal = jnp.diagonal(information)
+    ridge = 50 * len(information) * jnp.finfo(information.dtype).eps * jnp.where(diagonal > 0, diagonal, 0.0)
+    return jnp.diagonal(inverse) + jnp.einsum("ij,j,ji->i", inverse, ridge, inverse)
 
 
 def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
@@ -196,22 +208,33 @@ def flat_below(dtype) -> float:
     return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
 
 
-def climb(structure: Structure, statistics: Statistics, theta: Float[Array, " q"], limits: Settings) -> Climb:
+def climb(
+    structure: Structure, statistics: Statistics, theta: Float[Array, " q"], limits: Settings, newton: bool = True
+) -> Climb:
     """Climb from theta to a maximum of the log-likelihood. Pure; vmaps over any argument; no LAPACK.
 
     The state returned holds the observed information at theta whatever the status, but for a start that is not finite.
+    newton=False never computes it and stops at a looser decrement of 1e-11, which is enough where only the value matters.
     """
-    return resume(structure, statistics, _start(theta), limits)
+    return resume(structure, statistics, _start(theta), limits, newton)
 
 
-def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings) -> Climb:
+def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings, newton: bool = True) -> Climb:
     """Carry an unfinished search on until it is done or one of its limits is reached."""
 
     def open_(c: Climb) -> Array:
         return (c.status == RUNNING) & (c.iterations < limits.iterations)
 
-    def outer(c: Climb) -> Climb:
-        c = jax.lax.while_loop(lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, c), c)
-        return _verify(structure, statistics, limits, c)
+    def inner(c: Climb) -> Climb:
+        return jax.lax.while_loop(lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, c), c)
 
-    return jax.lax.while_loop(lambda c: open_(c) & (c.rounds < limits.rounds), outer, state)
+    if not newton:
+        loose = jnp.maximum(limits.decrement, 1e-11)
+        end = inner(eqx.tree_at(lambda c: c.target, state, loose))
+        done = jnp.where(end.decrement < loose, int(Status.CONVERGED), int(Status.STALLED))
+        return eqx.tree_at(lambda c: c.status, end, jnp.where((end.status == RUNNING) & end.handover, done, end.status))
+    return jax.lax.while_loop(
+        lambda c: open_(c) & (c.rounds < limits.rounds),
+        lambda c: _verify(structure, statistics, limits, inner(c)),
+        state,
+    )

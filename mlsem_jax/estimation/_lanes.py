@@ -1,0 +1,75 @@
+"""The compiled programs that run a search on many lanes: vmapped on one device, or split over the local devices."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from mlsem_jax.estimation._batch_starts import moment_starts
+from mlsem_jax.estimation._climb import Climb, Settings, climb, resume
+from mlsem_jax.estimation._proper import negative_variance
+
+# (structure, statistics, theta0): the parts that lead with a lane axis, and those that all lanes share, None in the other's place
+Parts = tuple[Any, Any, Any]
+
+
+def split(parts: Parts, batched: tuple[bool, bool, bool]) -> tuple[Parts, Parts]:
+    """The parts that lead with a lane axis, and the others."""
+    lanes = tuple(part if flag else None for part, flag in zip(parts, batched, strict=True))
+    shared = tuple(None if flag else part for part, flag in zip(parts, batched, strict=True))
+    return lanes, shared
+
+
+def join(lanes: Parts, shared: Parts) -> Parts:
+    """One lane's (structure, statistics, theta0)."""
+    return tuple(common if own is None else own for own, common in zip(lanes, shared, strict=True))
+
+
+def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool) -> tuple[Climb, Any]:
+    def one(own):
+        structure, statistics, theta = join(own, shared)
+        start = moment_starts(structure, statistics) if theta is None else theta
+        end = climb(structure, statistics, start, limits, newton)
+        return end, negative_variance(structure, end.theta)
+
+    return jax.vmap(one)(lanes)
+
+
+def _continue(lanes: Parts, shared: Parts, state: Climb, limits: Settings, newton: bool) -> tuple[Climb, Any]:
+    def one(own, state):
+        structure, statistics, _ = join(own, shared)
+        end = resume(structure, statistics, state, limits, newton)
+        return end, negative_variance(structure, end.theta)
+
+    return jax.vmap(one)(lanes, state)
+
+
+@functools.cache
+def program(devices: tuple[jax.Device, ...], begins: bool, newton: bool) -> Callable:
+    """The jitted search over lanes. On several devices each runs its share of the lanes in a loop of its own, without talking to
+    the others, so that a slow lane holds up one device only.
+    """
+
+    def run(lanes, shared, state, limits):
+        if begins:
+            return _begin(lanes, shared, limits, newton)
+        return _continue(lanes, shared, state, limits, newton)
+
+    if len(devices) == 1:
+        return jax.jit(run)
+    mesh = Mesh(np.array(devices), ("lanes",))
+    over, whole = PartitionSpec("lanes"), PartitionSpec()
+    return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=(over, whole, over, whole), out_specs=over, check_vma=False))
+
+
+def place(tree: Any, devices: tuple[jax.Device, ...], lanes: bool) -> Any:
+    """Arrays on the devices: split by lane, or a copy on each."""
+    if len(devices) == 1:
+        return jax.device_put(tree, devices[0])
+    spec = PartitionSpec("lanes") if lanes else PartitionSpec()
+    return jax.device_put(tree, NamedSharding(Mesh(np.array(devices), ("lanes",)), spec))
