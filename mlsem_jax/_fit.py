@@ -107,11 +107,18 @@ class Fit(ResultMethods, NetworkMethods):
         return report.standardized_table(table, inference.standardized(self.estimation, type), level)
 
     # -- fit
+    @cached_property
+    def _fit_measures(self) -> dict[str, float]:
+        return inference.fit_measures(self.estimation)
+
     def fit_measures(self, convention: inference.Convention = "lavaan") -> pd.Series:
         """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size."""
         import pandas as pd
 
-        return pd.Series(inference.fit_measures(self.estimation, convention), dtype=float)
+        # scaled tests need information matrices of three models: computed once
+        lavaan = convention == "lavaan"
+        measures = self._fit_measures if lavaan else inference.fit_measures(self.estimation, convention)
+        return pd.Series(measures, dtype=float)
 
     def fit_measures_by_level(self) -> pd.DataFrame:
         """Fit of the `within` and the `between` model, each with the other level saturated (Ryu & West 2009)."""

@@ -17,45 +17,15 @@ from mlsem_jax.datasets import load_schools
 WITHIN = "level: 1\n  fw =~ math1 + math2 + math3 + reading1\n  fw ~ ses\n"
 BETWEEN = "level: 2\n  fb =~ math1 + math2 + math3 + reading1\n  fb ~ public\n"
 # lavaan's order; a data frame of many fits relies on it
+# fmt: off
 PLAIN = [
-    "npar",
-    "fmin",
-    "chisq",
-    "df",
-    "pvalue",
-    "baseline.chisq",
-    "baseline.df",
-    "baseline.pvalue",
-    "cfi",
-    "tli",
-    "nnfi",
-    "rfi",
-    "nfi",
-    "pnfi",
-    "ifi",
-    "rni",
-    "logl",
-    "unrestricted.logl",
-    "aic",
-    "bic",
-    "ntotal",
-    "bic2",
-    "rmsea",
-    "rmsea.ci.lower",
-    "rmsea.ci.upper",
-    "rmsea.ci.level",
-    "rmsea.pvalue",
-    "rmsea.close.h0",
-    "rmsea.notclose.pvalue",
-    "rmsea.notclose.h0",
-    "srmr",
-    "srmr_within",
-    "srmr_between",
-    "gfi",
-    "gfi.ci.lower",
-    "gfi.ci.upper",
-    "gfi.ci.level",
+    "npar", "fmin", "chisq", "df", "pvalue", "baseline.chisq", "baseline.df", "baseline.pvalue", "cfi", "tli",
+    "nnfi", "rfi", "nfi", "pnfi", "ifi", "rni", "logl", "unrestricted.logl", "aic", "bic", "ntotal", "bic2",
+    "rmsea", "rmsea.ci.lower", "rmsea.ci.upper", "rmsea.ci.level", "rmsea.pvalue", "rmsea.close.h0",
+    "rmsea.notclose.pvalue", "rmsea.notclose.h0", "srmr", "srmr_within", "srmr_between", "gfi",
+    "gfi.ci.lower", "gfi.ci.upper", "gfi.ci.level",
 ]
+# fmt: on
 
 
 @pytest.fixture(scope="module")
