@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlsem_jax._fit import Fit
+    from mlsem_jax.networks import Model
 
 
 class ResultMethods:
     """Moments, residuals, indices and scores of a fit; results of several groups are dictionaries by group label."""
 
     estimation: Estimation
+    network: Model | None
 
     # -- moments
     def implied(self) -> dict[str, Any]:
@@ -62,6 +64,8 @@ class ResultMethods:
         Shared labels and other equalities of the model stay in force; `score_test()` is about releasing them. Parameters that could
         not be estimated beside the others are left out.
         """
+        if self.network is not None:
+            return self.network.operation("modification_indices")(self, sort, minimum_value, maximum_number, op)
         found = inference.modification_indices(self.estimation)
         return report.modification_table(found, sort, minimum_value, maximum_number, op)
 

@@ -124,7 +124,7 @@ def _pattern(model: Model, new: Layout, name: str, old: dict):
     core = model.layout.matrices[block.core]
     diagonal = model.layout.matrices[block.scale or block.core]
     for group in range(1, new.ngroups + 1):
-        state = {(e.matrix, e.row, e.col): e for e in model.table if e.group == group}
+        state = {(e.matrix, e.row, e.col): e for e in model.wanted if e.group == group}
         off = [state[core.name, i, j] for i, j in core.positions if i != j]
         some, all_ = any(e.free or e.value for e in off), all(e.free and not e.key for e in off)
         if some and not all_:

@@ -101,3 +101,26 @@ def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None =
     table["mi"], table["pmi"], table["epc"] = mi, chi2.sf(mi, 1), epc
     table = table.dropna(subset="mi").sort_values("mi", ascending=False, kind="stable", ignore_index=True)
     return table if top is None else table.head(top)
+
+
+def modification_indices(
+    fit: Fit,
+    sort: bool = True,
+    minimum_value: float = 0.0,
+    maximum_number: int | None = None,
+    op: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The indices of `MIs` in the form of lavaan's table; level is 0 for loadings that both levels share."""
+    table = MIs(fit, top=None)
+    layout = fit.network.layout
+    levels = [layout.matrices[name].levels for name in table["matrix"]]
+    table["level"] = [0 if len(own) > 1 else own[0] for own in levels]
+    table["group"] = [layout.group_names.index(group) + 1 for group in table["group"]]
+    table = table.rename(columns={"var1": "lhs", "var2": "rhs"})
+    wanted = {op} if isinstance(op, str) else None if op is None else set(op)
+    keep = (table["mi"] >= minimum_value) & (True if wanted is None else table["op"].isin(wanted))
+    table = table[keep]
+    if not sort:
+        table = table.sort_values(["group", "matrix", "col", "row"])
+    columns = ["lhs", "op", "rhs", "level", "group", "mi", "epc", "matrix", "row", "col"]
+    return table[columns].iloc[:maximum_number].reset_index(drop=True)

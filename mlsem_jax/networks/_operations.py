@@ -8,7 +8,7 @@ from typing import Any
 from mlsem_jax._fit import Fit
 from mlsem_jax.networks import _edit as edits
 from mlsem_jax.networks._fitting import finish, refit_model
-from mlsem_jax.networks._indices import MIs
+from mlsem_jax.networks._indices import MIs, modification_indices
 from mlsem_jax.networks._log import Log
 from mlsem_jax.networks._modelsearch import modelsearch
 from mlsem_jax.networks._parameters import getmatrix, parameters
@@ -48,6 +48,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "groupfree": _fitted(edits.groupfree),
     "log": log,
     "modelsearch": modelsearch,
+    "modification_indices": modification_indices,
     "parameters": parameters,
     "plot_network": plot_network,
     "prune": prune,

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlsem_jax.models import Level, Parameter, Specification
 from mlsem_jax.networks._layout import Layout, Matrix
-from mlsem_jax.networks._table import Element, Table
+from mlsem_jax.networks._table import Element, Table, common_key
 
 # lavaan's operators where they mean the same; the others are psychonetrics' own
 _OPERATORS = {"<-": "~"}
@@ -54,7 +54,8 @@ def _parameters(layout: Layout, element: Element) -> list[Parameter]:
     levels = [level for level in matrix.levels if matrix.cell == "alpha" or row not in layout.absent(level)]
     if matrix.name in ("nu", "mu") and row in layout.within_only:
         levels = [1]
-    key = element.key or (f"{element.matrix}{element.place[1:]}" if len(levels) > 1 else "")
+    own = f"{common_key(element.matrix, element.row, element.col)}.g{element.group}"
+    key = element.key or (own if len(levels) > 1 else "")
     lhs, op, rhs = _names(matrix, element)
     return [
         Parameter(
