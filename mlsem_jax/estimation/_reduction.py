@@ -74,13 +74,15 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
         clusters = cluster_statistics(part.values, part.cluster, part.group)
         complete = reduce(clusters, groups)
     metric = None if len(slopes) else pool_sizes(every)
-    statistics = Statistics(complete, metric, patterns_of(data, incomplete, slopes, by_pair=bool(len(slopes))))
+    statistics = Statistics(complete, metric, patterns_of(specification, data, incomplete, by_pair=bool(len(slopes))))
     return Reduction(
         clusters, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample
     )
 
 
-def patterns_of(data: TwoLevelData, which: np.ndarray, slopes: np.ndarray, by_pair: bool) -> PatternStatistics:
+def patterns_of(
+    specification: Specification, data: TwoLevelData, which: np.ndarray, by_pair: bool
+) -> PatternStatistics:
     """Pattern statistics of the clusters marked in which (J,)."""
     part = _only(data, which)
     with np.errstate(invalid="ignore"):
@@ -92,7 +94,8 @@ def patterns_of(data: TwoLevelData, which: np.ndarray, slopes: np.ndarray, by_pa
         part.group,
         data.between_only,
         reference=reference,
-        slope_columns=slopes,
+        slope_columns=slope_columns(specification),
+        effects=np.flatnonzero(~np.asarray(data.between_only, bool) & ~_within_only(specification)),
         by_pair=by_pair,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import null_space
 
-from mlsem_jax.estimation import Estimation, Fitted, patterns_of, slope_columns
+from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.numerics import float64
 
@@ -25,8 +25,7 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
         score[reduction.complete_codes] = np.asarray(their)[:, :q]
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
-        slopes = slope_columns(fitted.build.specification)
-        patterns = patterns_of(data, which, slopes, by_pair=True)
+        patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
         some, their = kernels.pattern_scores(structure, padded, patterns)
         count = len(reduction.pattern_codes)
         value[reduction.pattern_codes] = np.asarray(some)[:count]

@@ -83,39 +83,47 @@ def between_patterns(moments: Moments, s: PatternStatistics) -> _Between:
     )
 
 
-def _design(moments: Moments) -> Array:
-    """E (G, a, p, u) with Z_i = sum_a t_ia E_a for t_i = (1, x_i): identity, then direction d_k in column p + k."""
+def _design(moments: Moments, effects: Array) -> Array:
+    """E (G, a, p, u) with Z_i = sum_a t_ia E_a for t_i = (1, x_i): the identity's columns of the variables with a between part,
+    then, for slope k, direction d_k in the column of that slope.
+    """
     groups, p = moments.mean.shape
-    u = moments.between_cov.shape[-1]
-    first = jnp.broadcast_to(jnp.eye(p, u, dtype=moments.mean.dtype), (groups, 1, p, u))
+    eye = jnp.eye(p, dtype=moments.mean.dtype)[:, effects]
+    slopes = 0 if moments.directions is None else moments.directions.shape[1]
+    first = jnp.concatenate([eye, jnp.zeros((p, slopes), eye.dtype)], axis=1)
+    first = jnp.broadcast_to(first, (groups, 1, *first.shape))
     if moments.directions is None:
         return first
-    slopes = u - p
-    columns = jnp.eye(u, dtype=moments.mean.dtype)[p:]
-    return jnp.concatenate([first, moments.directions[:, :slopes, :, None] * columns[None, :, None, :]], axis=1)
+    columns = jnp.eye(len(effects) + slopes, dtype=eye.dtype)[len(effects) :]
+    return jnp.concatenate([first, moments.directions[:, :, :, None] * columns[None, :, None, :]], axis=1)
 
 
-def _clusters(moments: Moments, rows: _Rows, between: _Between, chunk: ClusterChunk) -> Array:
-    """The part of log L_j that is not a sum over rows, (L,) for the clusters of one chunk (no chunk axis)."""
-    length, u = chunk.group.shape[0], moments.between_cov.shape[-1]
-    w = rows.precision[chunk.pattern]
+def _clusters(moments: Moments, rows: _Rows, between: _Between, effects: Array, chunk: ClusterChunk) -> Array:
+    """The part of log L_j that is not a sum over rows, (L,) for the clusters of one chunk (no chunk axis).
+
+    effects (e,): the variables that have a between part and are not between-only. u is their between parts and the slopes.
+    """
+    length, p = chunk.group.shape[0], moments.mean.shape[1]
+    here = jnp.concatenate([effects, jnp.arange(p, moments.between_cov.shape[-1])])
+    u = here.shape[0]
     # residual sums about the mean of the pattern, by element of t
     residual = chunk.total - chunk.products[:, :, :1] * rows.mean[chunk.pattern][:, None, :]
     if moments.directions is None:
-        a_pairs = chunk.products[:, 0, 0, None, None] * w
-        b_pairs = jnp.einsum("kij,kj->ki", w, residual[:, 0])
+        w = rows.precision[:, effects]
+        a_pairs = chunk.products[:, 0, 0, None, None] * w[:, :, effects][chunk.pattern]
+        b_pairs = jnp.einsum("kij,kj->ki", w[chunk.pattern], residual[:, 0])
     else:
-        e = _design(moments)[chunk.group[chunk.cluster]]
-        we = jnp.einsum("kij,kbju->kbiu", w, e)
+        e = _design(moments, effects)[chunk.group[chunk.cluster]]
+        we = jnp.einsum("kij,kbju->kbiu", rows.precision[chunk.pattern], e)
         a_pairs = jnp.einsum("kab,kaiu,kbiv->kuv", chunk.products, e, we)
         b_pairs = jnp.einsum("kaiu,kai->ku", we, residual)
     a = jax.ops.segment_sum(a_pairs, chunk.cluster, length)
     b = jax.ops.segment_sum(b_pairs, chunk.cluster, length)
     which = chunk.between_pattern
     z = chunk.between - between.mean[which]
-    c = between.centre[which] + jnp.einsum("lui,li->lu", between.map[which], z)
+    c = between.centre[:, here][which] + jnp.einsum("lui,li->lu", between.map[:, here][which], z)
     r, beta = root(a, b)
-    k = jnp.eye(u, dtype=a.dtype) + jnp.swapaxes(r, -1, -2) @ between.cov[which] @ r
+    k = jnp.eye(u, dtype=a.dtype) + jnp.swapaxes(r, -1, -2) @ between.cov[:, here][:, :, here][which] @ r
     k_inverse, logdet, _ = sweep(k)
     shifted = beta - jnp.einsum("luv,lu->lv", r, c)
     quadratic = jnp.einsum("lu,luv,lv->l", shifted, k_inverse, shifted) - jnp.sum(beta**2, -1)
@@ -141,7 +149,7 @@ def _reduced(moments: Moments, s: PatternStatistics) -> tuple[Array, Moments]:
 
     def chunk_value(moments, chunk):
         rows, between = row_patterns(moments, s), between_patterns(moments, s)
-        return jnp.sum(_clusters(moments, rows, between, chunk))
+        return jnp.sum(_clusters(moments, rows, between, s.effects, chunk))
 
     value, gradient = jax.value_and_grad(by_pattern)(moments)
 
@@ -168,6 +176,6 @@ def pattern_cluster_log_likelihood(moments: Moments, s: PatternStatistics) -> Fl
             rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
         )
         by_cluster = jax.ops.segment_sum(terms, chunk.cluster, chunk.group.shape[0])
-        return by_cluster + _clusters(moments, rows, between, chunk)
+        return by_cluster + _clusters(moments, rows, between, s.effects, chunk)
 
     return jax.lax.map(one, s.clusters)

@@ -39,7 +39,8 @@ class PatternStatistics(eqx.Module):
     """Row patterns (R), patterns of between-only variables (Rb) and the clusters in chunks.
 
     observed (R, p), group (R,), rows (R,), total (R, p), cross (R, p, p) of rows less the reference, 0 where missing;
-    between_observed (Rb, p), between_group (Rb,). reference (p,): subtracted from all values. seen variables only: a pattern
+    between_observed (Rb, p), between_group (Rb,). reference (p,): subtracted from all values. effects (e,): columns of
+    the variables of both levels, those with a random cluster effect. seen variables only: a pattern
     is 0 for between-only variables, a between pattern 0 for the others.
     """
 
@@ -51,6 +52,7 @@ class PatternStatistics(eqx.Module):
     between_observed: Float[Array, "Rb p"]
     between_group: Int[Array, " Rb"]
     reference: Float[Array, " p"]
+    effects: Int[Array, " e"]
     clusters: ClusterChunk
 
 
@@ -65,11 +67,13 @@ def pattern_statistics(
     *,
     reference: np.ndarray,
     slope_columns: np.ndarray | None = None,
+    effects: np.ndarray | None = None,
     by_pair: bool = False,
 ) -> PatternStatistics:
     """One pass over the rows. values (N, p) with NaN; cluster (N,) codes 0..J-1; group (J,); between_only (p,) bool.
 
-    slope_columns: columns of the covariates that have random slopes (no missing values there). by_pair keeps the
+    slope_columns: columns of the covariates that have random slopes (no missing values there). effects: columns of the
+    variables of both levels (default: all that are not between-only). by_pair keeps the
     cross-products of every pair, which cluster scores need. Rows without any observed level-1 value have no effect.
     """
     z = np.asarray(between_only, bool)
@@ -117,6 +121,7 @@ def pattern_statistics(
         between_observed=_pad(between_observed.astype(float), bucket(len(between_observed))),
         between_group=_pad(between_group, bucket(len(between_observed))),
         reference=np.asarray(reference, float),
+        effects=np.flatnonzero(~z) if effects is None else np.asarray(effects),
         clusters=chunks,
     )
 
