@@ -14,6 +14,7 @@ from mlsem_jax._version import __version__
 
 if TYPE_CHECKING:
     from mlsem_jax import datasets as datasets
+    from mlsem_jax._batches import estimate_batch as estimate_batch
     from mlsem_jax._cache import enable_compilation_cache as enable_compilation_cache
     from mlsem_jax._errors import ConvergenceWarning as ConvergenceWarning
     from mlsem_jax._errors import DataError as DataError
@@ -57,6 +58,7 @@ _HOMES = {
         "ModelSyntaxError",
         "ModelWarning",
     ),
+    "mlsem_jax._batches": ("estimate_batch",),
     "mlsem_jax._cache": ("enable_compilation_cache",),
     "mlsem_jax._fit": ("Fit", "load", "lrt"),
     "mlsem_jax._functional": ("estimate", "log_likelihood"),

@@ -1,0 +1,132 @@
+"""`ml.estimate_batch`: thousands of data sets, or thousands of models of the same dimensions, in one call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._functional import AnyStatistics, reduced
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference
+from mlsem_jax.models import Structure
+from mlsem_jax.statistics import Statistics
+
+
+def estimate_batch(
+    model: Model | Structure,
+    stats: AnyStatistics,
+    *,
+    theta0: Any = None,
+    chisq: bool = False,
+    iterations: int = 300,
+    chunk: int | None = None,
+    memory: float | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    progress: bool | Callable[[int, int], None] = False,
+) -> Estimate:
+    """Estimates of a whole batch: data sets, models, or both.
+
+    **Arguments:**
+
+    - `model`: from [`mlsem_jax.model`][], or a `Structure`; every array leaf of the structure may lead with the batch axis.
+    - `stats`: statistics, every leaf leading with the batch axis, or of one data set for a batch of models.
+    - `theta0`: starting values, with or without the batch axis; by default every lane starts from its own sample moments.
+    - `chisq`: also maximise the unrestricted model of every lane.
+    - `chunk`, `memory`: lanes per device and call, or a budget in bytes that decides them.
+    - `devices`: default all local devices. With `jax.distributed` every process passes the same arguments, fits its share of the
+      lanes on its own devices, and gets all results.
+    - `progress`: show a bar on stderr, or call `progress(done, total)`.
+
+    **Returns:** an `Estimate` of NumPy arrays with the batch axis in front; `status` holds one `Status` code a lane. A lane that
+    cannot be fitted has its own status and harms no other.
+    """
+    statistics, structure = reduced(stats), model
+    if isinstance(model, Model):
+        model.check_estimable()
+        structure = model.structure
+    if theta0 is None and (statistics.patterns is not None or structure.slope_targets is not None):
+        theta0 = model.start if isinstance(model, Model) else None
+    if chisq and (not isinstance(model, Model) or model.saturated is None):
+        raise no_reference(model)
+    share = _Share(structure, statistics, theta0)
+    options = dict(iterations=iterations, chunk=chunk, memory=memory, devices=devices)
+    report = _bar if progress is True else (progress or None)
+    end = fit_batch(*share.mine(structure, statistics, theta0), **options, progress=report)
+    chi, df = None, None
+    if chisq:
+        h1 = fit_batch(*share.mine(model.saturated, statistics, None), newton=False, **options)
+        better = np.maximum(h1.value, end.value)
+        chi = np.where(end.converged & h1.converged, 2 * (better - end.value), np.nan)
+        df = np.full(len(chi), model.df)
+    return share.gathered(_estimate(end, chi, df))
+
+
+def _estimate(end: BatchMaximum, chisq: np.ndarray | None, df: np.ndarray | None) -> Estimate:
+    return Estimate(
+        end.theta,
+        end.value,
+        end.gradient,
+        end.information,
+        end.se,
+        end.status,
+        end.iterations,
+        end.decrement,
+        chisq,
+        df,
+    )
+
+
+class _Share:
+    """This process's part of the lanes: all of them unless `jax.distributed` runs several processes."""
+
+    def __init__(self, structure: Structure, statistics: Statistics, theta0: Any):
+        mark = statistics.complete.rows if statistics.complete is not None else statistics.patterns.reference
+        ranks = (np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta0 is not None and np.ndim(theta0) == 2)
+        parts = (structure.between_only, mark, theta0)
+        self.total = next((np.shape(part)[0] for part, flag in zip(parts, ranks, strict=True) if flag), 0)
+        self.processes, self.index = jax.process_count(), jax.process_index()
+        self.length = -(-self.total // self.processes)
+
+    def mine(self, structure: Structure, statistics: Statistics, theta0: Any) -> tuple[Structure, Statistics, Any]:
+        if self.processes == 1:
+            return structure, statistics, theta0
+        # every process takes equally many; the last ones repeat a lane to fill up
+        lanes = np.minimum(np.arange(self.index * self.length, (self.index + 1) * self.length), self.total - 1)
+        mark = statistics.complete.rows if statistics.complete is not None else statistics.patterns.reference
+        flags = (np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta0 is not None and np.ndim(theta0) == 2)
+        parts = (structure, statistics, theta0)
+        return tuple(
+            jax.tree.map(lambda x: np.asarray(x)[lanes], part) if flag else part
+            for part, flag in zip(parts, flags, strict=True)
+        )
+
+    def gathered(self, own: Estimate) -> Estimate:
+        if self.processes == 1:
+            return own
+        from jax.experimental import multihost_utils
+
+        with jax.enable_x64(True):
+            all_ = multihost_utils.process_allgather(jax.tree.map(jnp.asarray, own), tiled=True)
+        return jax.tree.map(lambda x: np.asarray(x)[: self.total], all_)
+
+
+def _bar(done: int, total: int) -> None:
+    """A bar on stderr, drawn again after every chunk."""
+    width = 30
+    filled = width * done // max(total, 1)
+    end = "\n" if done >= total else ""
+    sys.stderr.write(f"\r[{'=' * filled}{' ' * (width - filled)}] {done}/{total}{end}")
+    sys.stderr.flush()
+
+
+def summarise(estimate: Estimate) -> str:
+    """One line: lanes, and how many ended how."""
+    codes, counts = np.unique(np.asarray(estimate.status), return_counts=True)
+    shown = ", ".join(f"{count} {Status(int(code)).name.lower()}" for code, count in zip(codes, counts, strict=True))
+    converged = int(np.sum(np.asarray(is_maximum(np.asarray(estimate.status)))))
+    return f"{len(estimate.status)} lanes, {converged} converged ({shown})"
