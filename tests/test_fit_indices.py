@@ -112,7 +112,8 @@ def test_srmr_of_two_matrices():
 
 
 def test_floor_of_eigenvalues():
-    matrix = np.array([[1.0, 2.0], [2.0, 1.0]])
-    values = np.linalg.eigvalsh(floored(matrix))
-    np.testing.assert_allclose(values, [1e-6, 3.0], atol=1e-12)
-    np.testing.assert_array_equal(floored(np.eye(2)), np.eye(2))
+    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
+    np.testing.assert_allclose(np.linalg.eigvalsh(floored(indefinite, np.eye(2))), [1e-6, 3.0], atol=1e-12)
+    # a matrix that is only singular, as of a between model without residual variances, stays as it is
+    for matrix in (np.eye(2), np.ones((2, 2)), 1e-9 * np.ones((2, 2))):
+        np.testing.assert_array_equal(floored(matrix, matrix), matrix)
