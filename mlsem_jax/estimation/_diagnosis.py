@@ -10,7 +10,7 @@ from mlsem_jax._errors import listing
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
-from mlsem_jax.models import Build, LevelStructure
+from mlsem_jax.models import Build, LevelStructure, Structure
 from mlsem_jax.statistics import Statistics
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
@@ -21,6 +21,8 @@ FLAT = 1e-9
 NEGATIVE = 1e-8
 # eigenvalue of Sigma_W + n Sigma_B, scaled to unit diagonal, below which an unfinished search counts as running off
 SINGULAR = 1e-5
+# eigenvalue of an inverse covariance matrix, scaled to unit diagonal, below which an unfinished search counts as running off
+SINGULAR_NETWORK = 1e-2
 
 LEVELS = {1: "within", 2: "between"}
 
@@ -103,6 +105,25 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
                 group = f" in group {specification.groups[g]}" if specification.groups else ""
                 return f"The {words}{group} tends to a singular one in {listing(names)}."
     return None
+
+
+def singular_network(structure: Structure, natural: np.ndarray) -> bool:
+    """Whether a covariance matrix written by its inverse (prec) or by partial correlations (ggm) runs off to a singular one.
+
+    Its inverse then grows without bound, and scaled to unit diagonal it tends to a singular matrix itself.
+    """
+    if structure.kinds is None:
+        return False
+    for level, arrays in ((1, structure.within), (2, structure.between)):
+        for matrix in ("psi", "theta"):
+            kind = int(getattr(structure.kinds, f"{LEVELS[level]}_{matrix}"))
+            for group in range(len(np.asarray(arrays.nu.base)) if kind in (2, 3) else 0):
+                core = _core(arrays, matrix, group, natural)
+                inverse = core if kind == 2 else np.eye(len(core)) - core
+                scale = 1.0 / np.sqrt(np.maximum(np.diag(inverse), 1e-300))
+                if len(core) and np.linalg.eigvalsh(inverse * np.outer(scale, scale))[0] < SINGULAR_NETWORK:
+                    return True
+    return False
 
 
 def improper_parameters(model: Fitted) -> list[str]:

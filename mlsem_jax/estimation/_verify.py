@@ -8,7 +8,13 @@ import numpy as np
 
 from mlsem_jax._errors import ConvergenceWarning, ImproperSolutionWarning, ModelWarning, listing
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._diagnosis import flat_directions, gain_outside_flat, improper_parameters, singular_edge
+from mlsem_jax.estimation._diagnosis import (
+    flat_directions,
+    gain_outside_flat,
+    improper_parameters,
+    singular_edge,
+    singular_network,
+)
 from mlsem_jax.estimation._records import Estimation, Fitted
 
 
@@ -20,6 +26,8 @@ def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
         return Status.NON_FINITE, ()
     flat, upward = flat_directions(maximum, [build.names[k] for k in build.kept])
     not_identified = (f"Not identified, or only together: {listing(flat)}. {Status.NOT_IDENTIFIED.advice}",)
+    if (flat or not status.converged) and singular_network(build.structure, model.natural):
+        return Status.NO_MAXIMUM, ()
     if not status.converged:
         edge = singular_edge(model.problem, build, maximum.theta)
         if edge is not None and status is not Status.NON_FINITE:

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.numerics import inverse
+from mlsem_jax.numerics import inverse, sweep
 
 
 class Filled(eqx.Module):
@@ -50,7 +50,9 @@ class Covariance(eqx.Module):
         eye = jnp.eye(core.shape[-1], dtype=core.dtype)
         # selections, not branches: one inverse serves both kinds that need it (half the compile time of a switch), and a batch
         # may mix kinds; a kind that needs none must not meet a singular matrix
-        inverted = inverse(jnp.where(kind == 2, core, eye - jnp.where(kind == 3, core, 0.0)))
+        inverted, _, pivot = sweep(jnp.where(kind == 2, core, eye - jnp.where(kind == 3, core, 0.0)))
+        # behind a singular network lies no covariance matrix: no search may step across
+        inverted = jnp.where(pivot > 0, inverted, jnp.nan)
         choices = [core, core @ core.T, outer * (eye + core)]
         return jnp.select([kind == 0, kind == 1, kind == 4], choices, outer * inverted)
 

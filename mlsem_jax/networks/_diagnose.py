@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # smallest eigenvalue of the correlation matrix of a level below which partial correlations are at the mercy of rounding
 SINGULAR = 1e-3
+# the same for a fit that did not converge: what it was on the way to
+RUNNING_OFF = 0.05
 # weight of a variable in an eigenvector from which it is named
 WEIGHT = 0.25
 
@@ -27,13 +29,16 @@ def degenerate(model: Model, fit: Fit) -> list[str]:
     out = []
     for group in range(model.layout.ngroups):
         for level in (1, 2):
-            sentence = _level(model.layout, fit.estimation.model.moments, group, level)
+            if all(block.kind == "cov" for block in model.layout.blocks if block.level == level):
+                continue  # plain covariance matrices may be improper, and estimation says so
+            limit = SINGULAR if fit.converged else RUNNING_OFF
+            sentence = _level(model.layout, fit.estimation.model.moments, group, level, limit)
             if sentence:
                 out.append(sentence)
     return out
 
 
-def _level(layout: Layout, moments: Moments, group: int, level: int) -> str:
+def _level(layout: Layout, moments: Moments, group: int, level: int, limit: float) -> str:
     cov = (moments.within_cov if level == 1 else moments.between_cov)[group]
     keep = [i for i, v in enumerate(layout.variables) if v not in layout.absent(level) and cov[i, i] != 0]
     if not keep:
@@ -46,7 +51,7 @@ def _level(layout: Layout, moments: Moments, group: int, level: int) -> str:
         return f"The variance of {listing(negative)} at {where} is negative. {_remedy(level)}"
     sd = np.sqrt(np.diag(part))
     values, vectors = np.linalg.eigh(part / np.outer(sd, sd))
-    if values[0] >= SINGULAR:
+    if values[0] >= limit:
         return ""
     vector = vectors[:, 0]
     involved = [name for name, weight in zip(names, vector, strict=True) if abs(weight) > WEIGHT]
@@ -63,6 +68,6 @@ def _remedy(level: int) -> str:
         return "Take out or combine variables that say nearly the same."
     return (
         "The clusters tell too little about so many variables: combine those that go together at this level, restrict its "
-        "network (prune() or a pattern with zeros), declare a variable without variation between clusters within_only, or "
-        "collect more clusters."
+        "network (a pattern with zeros, or stepup() from an empty one), declare a variable without variation between clusters "
+        "within_only, or collect more clusters. Written as 'chol' the matrix may be singular at the maximum."
     )

@@ -12,7 +12,7 @@ from mlsem_jax.estimation import Problem
 from mlsem_jax.models import build
 from mlsem_jax.networks._fitting import estimates, padded
 from mlsem_jax.networks._search import candidates
-from mlsem_jax.networks._specify import names_of, specify
+from mlsem_jax.networks._specify import lavaan_names, names_of, specify
 from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, at_places, count_free
 from mlsem_jax.numerics import float64
@@ -80,27 +80,32 @@ def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return gradient, problem.expected(theta)
 
 
+def _all_indices(fit: Fit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:
+    """The fixed elements of these matrices with their indices, largest first, without those that would not be identified."""
+    found = [e for e in candidates(fit.network, names) if not e.free]
+    mi, epc = indices(fit, found)
+    order = [i for i in np.argsort(-mi, kind="stable") if not np.isnan(mi[i])]
+    return [found[i] for i in order], mi[order], epc[order]
+
+
 def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None = 10) -> pd.DataFrame:
     """Modification indices of all fixed elements, largest first; top=None for all of them."""
     import pandas as pd
 
-    model: Model = fit.network
-    layout = model.layout
+    layout = fit.network.layout
     names = (
         tuple(layout.matrices) if matrices is None else (matrices,) if isinstance(matrices, str) else tuple(matrices)
     )
     for name in names:
         layout.matrix(name)
-    found = [e for e in candidates(model, names) if not e.free]
-    mi, epc = indices(fit, found)
+    found, mi, epc = _all_indices(fit, names)
     rows = [
         (*names_of(layout.matrices[e.matrix], e), e.matrix, e.row + 1, e.col + 1, layout.group_names[e.group - 1])
         for e in found
     ]
     table = pd.DataFrame(rows, columns=["var1", "op", "var2", "matrix", "row", "col", "group"])
     table["mi"], table["pmi"], table["epc"] = mi, chi2.sf(mi, 1), epc
-    table = table.dropna(subset="mi").sort_values("mi", ascending=False, kind="stable", ignore_index=True)
-    return table if top is None else table.head(top)
+    return table.iloc[:top]
 
 
 def modification_indices(
@@ -111,16 +116,20 @@ def modification_indices(
     op: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """The indices of `MIs` in the form of lavaan's table; level is 0 for loadings that both levels share."""
-    table = MIs(fit, top=None)
+    import pandas as pd
+
     layout = fit.network.layout
-    levels = [layout.matrices[name].levels for name in table["matrix"]]
-    table["level"] = [0 if len(own) > 1 else own[0] for own in levels]
-    table["group"] = [layout.group_names.index(group) + 1 for group in table["group"]]
-    table = table.rename(columns={"var1": "lhs", "var2": "rhs"})
-    wanted = {op} if isinstance(op, str) else None if op is None else set(op)
-    keep = (table["mi"] >= minimum_value) & (True if wanted is None else table["op"].isin(wanted))
-    table = table[keep]
+    found, mi, epc = _all_indices(fit, tuple(layout.matrices))
+    rows = []
+    for e in found:
+        matrix = layout.matrices[e.matrix]
+        level = 0 if len(matrix.levels) > 1 else matrix.levels[0]
+        rows.append((*lavaan_names(matrix, e), level, e.group, e.matrix, e.row + 1, e.col + 1))
+    table = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "level", "group", "matrix", "row", "col"])
+    table.insert(5, "mi", mi)
+    table.insert(6, "epc", epc)
+    wanted = [op] if isinstance(op, str) else op
+    table = table[(table["mi"] >= minimum_value) & (True if wanted is None else table["op"].isin(wanted))]
     if not sort:
         table = table.sort_values(["group", "matrix", "col", "row"])
-    columns = ["lhs", "op", "rhs", "level", "group", "mi", "epc", "matrix", "row", "col"]
-    return table[columns].iloc[:maximum_number].reset_index(drop=True)
+    return table.iloc[:maximum_number].reset_index(drop=True)

@@ -23,6 +23,7 @@ from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
     check_criterion,
+    check_maximum,
     evaluate_criterion,
     named,
     search_matrices,
@@ -78,6 +79,7 @@ def modelsearch(
 
 def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None:
     check_criterion(criterion)
+    check_maximum(fit, "modelsearch")
     if criterion == "none":
         raise ModelError("modelsearch() needs a criterion, such as 'bic'.")
     check_alpha("prunealpha", prunealpha)

@@ -13,7 +13,7 @@ from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
 from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._parameters import pvalues, standard_errors
-from mlsem_jax.networks._search import candidates, check_alpha, named, search_matrices, step
+from mlsem_jax.networks._search import candidates, check_alpha, check_maximum, named, search_matrices, step
 from mlsem_jax.networks._table import Element, at_places, same_parameter
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def prune(
 ) -> Fit:
     """Fix all tested edges with adjusted p > alpha at zero together and refit; see `Fit.prune`."""
     check_alpha("alpha", alpha)
+    check_maximum(fit, "prune")
     names = search_matrices(fit.network.layout, matrices)
     current, changes = fit, False
     while True:
@@ -45,7 +46,7 @@ def prune(
         what = f"{len(removed)} edge{'s' * (len(removed) != 1)} with p > {alpha:g} (adjust: {adjust})"
         action = f"prune: removed {what}: {named(model, removed)}"
         smaller = smaller.but(log=model.log.then(step(action, estimation, fit)))
-        if not recursive:
+        if not recursive or not estimation.model.maximum.status.converged:
             return finish(smaller, estimation)
         current, changes = intermediate(smaller, estimation), True
 

@@ -49,6 +49,15 @@ def check_criterion(name: str) -> None:
         )
 
 
+def check_maximum(fit: Fit, name: str) -> None:
+    """Raise ModelError for a fit that is no maximum: its standard errors and indices mean nothing."""
+    if not fit.converged:
+        raise ModelError(
+            f"{name}() goes by standard errors and likelihoods at a maximum, and this fit is none. {fit.status.sentence} Start "
+            "from a model with fewer edges, for example an empty network (omega_...='zero') and stepup()."
+        )
+
+
 def check_alpha(name: str, value: float) -> None:
     if not 0 < value < 1:
         raise ModelError(f"{name}={value!r} is no significance level: it lies between 0 and 1.")

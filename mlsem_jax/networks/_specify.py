@@ -56,7 +56,7 @@ def _parameters(layout: Layout, element: Element) -> list[Parameter]:
         levels = [1]
     own = f"{common_key(element.matrix, element.row, element.col)}.g{element.group}"
     key = element.key or (own if len(levels) > 1 else "")
-    lhs, op, rhs = _names(matrix, element)
+    lhs, op, rhs = lavaan_names(matrix, element)
     return [
         Parameter(
             lhs,
@@ -74,7 +74,7 @@ def _parameters(layout: Layout, element: Element) -> list[Parameter]:
     ]
 
 
-def _names(matrix: Matrix, element: Element) -> tuple[str, str, str]:
+def lavaan_names(matrix: Matrix, element: Element) -> tuple[str, str, str]:
     """lhs, op, rhs as lavaan writes them, for names of parameters."""
     row = matrix.rows[element.row]
     if not matrix.cols:

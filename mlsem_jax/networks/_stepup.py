@@ -17,6 +17,7 @@ from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
     check_criterion,
+    check_maximum,
     evaluate_criterion,
     named,
     search_matrices,
@@ -38,6 +39,7 @@ def stepup(
     """Free the element with the largest index while it, the likelihood ratio and the criterion say so; see `Fit.stepup`."""
     check_alpha("alpha", alpha)
     check_criterion(criterion)
+    check_maximum(fit, "stepup")
     names = search_matrices(fit.network.layout, matrices)
     current, added = fit, 0
     while limit is None or added < limit:
@@ -64,6 +66,8 @@ def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit |
     larger = changed(model, at_places(model.wanted, [chosen.place], lambda e: e.freed()), "", log=False)
     estimation = refit_model(fit, larger, {chosen.place: float(epc[best])})
     words = f"{named(model, [chosen])} (index {mi[best]:.3f}, expected change {epc[best]:.4f})"
+    if not estimation.model.maximum.status.converged:
+        return None, f"the model with {words} has no maximum that could be found"
     gain = 2 * (estimation.model.value - fit.estimation.model.value)
     if chi2.sf(gain, estimation.npar - fit.npar) >= alpha:
         return None, f"adding {words} gains {gain:.3f} in chi-square, which is not significant"

@@ -219,6 +219,6 @@ def draw_intervals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
     ax.set_yticks(place, list(table["name"]))
     ax.set_ylim(place[-1] - 0.8, 0.4)
-    quiet(ax)
+    quiet(ax, keep=("bottom",))
     ax.tick_params(axis="y", length=0)
     return ax
