@@ -58,15 +58,17 @@ class ResultMethods:
         minimum_value: float = 0.0,
         maximum_number: int | None = None,
         op: str | Sequence[str] | None = None,
+        information: inference.IndexInformation = "expected",
     ) -> pd.DataFrame:
         """Expected drop in chi-square (mi) and change of the parameter (epc) if one fixed or absent parameter were freed.
 
         Shared labels and other equalities of the model stay in force; `score_test()` is about releasing them. Parameters that could
-        not be estimated beside the others are left out.
+        not be estimated beside the others are left out. Expected information counts every row as complete, as in lavaan: with
+        missing values information="observed" gives larger indices, closer to the chi-square difference.
         """
         if self.network is not None:
             return self.network.operation("modification_indices")(self, sort, minimum_value, maximum_number, op)
-        found = inference.modification_indices(self.estimation)
+        found = inference.modification_indices(self.estimation, information=information)
         return report.modification_table(found, sort, minimum_value, maximum_number, op)
 
     modindices = modification_indices

@@ -1,11 +1,11 @@
 """What the estimates mean: information and standard errors, tests, fit measures, indices, scores."""
 
-from mlsem_jax.inference._by_level import fit_measures_by_level
+from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
-from mlsem_jax.inference._modification import Modification, modification_indices
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood_ratio
+from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
 from mlsem_jax.inference._residuals import ResidualType, residuals
@@ -15,10 +15,12 @@ from mlsem_jax.inference._vcov import information, invert, scores, vcov_natural,
 from mlsem_jax.inference._wald import WaldTest, wald
 
 __all__ = [
+    "LEVELS",
     "Comparison",
     "Convention",
     "Estimates",
     "FactorScores",
+    "IndexInformation",
     "LevelMoments",
     "Method",
     "Modification",
@@ -46,6 +48,7 @@ __all__ = [
     "score_test",
     "scores",
     "standardized",
+    "tied_levels",
     "vcov_natural",
     "vcov_theta",
     "wald",

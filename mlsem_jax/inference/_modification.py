@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from mlsem_jax.inference._standardized import standardize_rows
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.models import Parameter, Specification, build
 from mlsem_jax.numerics import float64
+
+IndexInformation = Literal["expected", "observed"]
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,18 @@ class Modification:
 
 
 @float64
-def modification_indices(estimation: Estimation, rows: Sequence[Parameter] | None = None) -> Modification:
+def modification_indices(
+    estimation: Estimation, rows: Sequence[Parameter] | None = None, information: IndexInformation = "expected"
+) -> Modification:
     """Score tests of freeing each of `rows` alone (default: all candidates of the model), Sörbom (1989).
 
     With score s and information V of the candidate given the parameters of the model, whose equality constraints stay in
-    force, mi = s^2 / V and epc = s / V. V is expected information (observed where values are missing). Rows that could not be
-    estimated beside the others (V zero up to rounding) are left out, such as a marker's loading.
+    force, mi = s^2 / V and epc = s / V. V is expected information, which as in lavaan counts every row as complete, so that with
+    missing values mi and epc are too small; "observed" information knows what is missing. Rows that could not be estimated
+    beside the others (V zero up to rounding) are left out, such as a marker's loading.
     """
+    if information not in get_args(IndexInformation):
+        raise ModelError(f"information must be 'expected' or 'observed', not {information!r}.")
     model, specification = estimation.model, estimation.model.build.specification
     if specification.slopes:
         raise ModelError("Modification indices need the saturated model, which models with random slopes do not have.")
@@ -46,12 +54,12 @@ def modification_indices(estimation: Estimation, rows: Sequence[Parameter] | Non
     if not rows:
         return Modification((), *(np.zeros(0) for _ in range(4)))
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
-    information = space.information(model.moments, between_only, estimation.statistics)
+    weight = space.information(model.moments, between_only, estimation.statistics, information)
     basis = model.build.structure.basis[: len(model.build.names), : model.build.free]
     current = space.jacobian(model.build.structure, model.natural) @ basis
     extra = space.jacobian(*_freed(estimation, rows))
-    weighted = information @ extra
-    among, across = current.T @ information @ current, current.T @ weighted
+    weighted = weight @ extra
+    among, across = current.T @ weight @ current, current.T @ weighted
     total = np.sum(extra * weighted, axis=0)
     left = total - np.sum(across * (invert(among, model.maximum.jacobian) @ across), axis=0)
     score = extra.T @ space.gradient(model.moments)

@@ -14,7 +14,7 @@ import numpy as np
 from mlsem_jax.estimation import Estimation, Problem, saturated
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
 from mlsem_jax.models import Moments, Structure, build
-from mlsem_jax.statistics import CompleteStatistics, Statistics
+from mlsem_jax.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,17 +85,19 @@ class MomentSpace:
         """Derivatives (f,) of the log-likelihood in the moments, a sum over rows."""
         return self.problem.evaluate(self.pick(moments))[1]
 
-    def information(self, moments: Moments, between_only: np.ndarray, statistics: Statistics) -> np.ndarray:
-        """Information (f, f) at some moments: expected, with every cluster size; observed where values are missing."""
-        if statistics.patterns is not None:
-            return self.problem.observed(self.pick(moments))
-        return self._expected(moments, between_only, statistics.complete)
+    def information(
+        self, moments: Moments, between_only: np.ndarray, statistics: Statistics, kind: str = "expected"
+    ) -> np.ndarray:
+        """Information (f, f) at some moments: "observed", or "expected" with every cluster size.
 
-    def _expected(self, moments: Moments, between_only: np.ndarray, statistics: CompleteStatistics) -> np.ndarray:
+        Expected information counts every row with a level-1 value as complete; where values are missing it is too large.
+        """
+        if kind == "observed":
+            return self.problem.observed(self.pick(moments))
         out = np.zeros((len(self.row),) * 2)
-        for group in range(len(statistics.rows)):
+        for group, (size, count) in enumerate(cluster_sizes(statistics)):
             within, across, between, mean = _products(
-                moments.within_cov[group], moments.between_cov[group], between_only, statistics, group
+                moments.within_cov[group], moments.between_cov[group], between_only, size, count
             )
             here = np.flatnonzero((self.group == group) & (self.col < 0))
             out[np.ix_(here, here)] = mean[np.ix_(self.row[here], self.row[here])]
@@ -113,21 +115,43 @@ class MomentSpace:
         return half * (product[i, k, j, m] + product[i, m, j, k])
 
 
+def cluster_sizes(statistics: Statistics) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Distinct cluster sizes and their numbers of clusters, by group, over clusters with and without missing values."""
+    groups = len(statistics.metric.rows)
+    sizes, counts, of = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)]
+    if statistics.complete is not None:
+        sizes.append(np.ravel(statistics.complete.size))
+        counts.append(np.ravel(statistics.complete.count))
+        of.append(np.repeat(np.arange(groups), np.shape(statistics.complete.size)[1]))
+    if statistics.patterns is not None:
+        chunk = statistics.patterns.clusters
+        rows = np.asarray(chunk.products)[..., 0, 0]
+        for cluster, number, weight, group in zip(chunk.cluster, rows, chunk.weight, chunk.group, strict=True):
+            sizes.append(np.bincount(cluster, number, len(weight)))
+            counts.append(np.asarray(weight))
+            of.append(np.asarray(group))
+    size, count, group = (np.concatenate(x) for x in (sizes, counts, of))
+    out = []
+    for g in range(groups):
+        here = (group == g) & (count > 0)
+        distinct, which = np.unique(size[here], return_inverse=True)
+        out.append((distinct, np.bincount(which.ravel(), count[here], len(distinct))))
+    return out
+
+
 def _products(
-    within_cov, between_cov, between_only, statistics: CompleteStatistics, group: int
+    within_cov: np.ndarray, between_cov: np.ndarray, between_only: np.ndarray, size: np.ndarray, count: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """Sums over contrasts and cluster sizes of P_ik P_jm (p, p, p, p) for changes within, across and between levels, and the
     information on the means (p, p). P is the precision of the contrasts, or of the scaled means of clusters of one size.
     """
-    s, p = statistics, len(within_cov)
-    size, count = np.asarray(s.size[group]), np.asarray(s.count[group])
-    size, count = size[count > 0], count[count > 0]
+    p = len(within_cov)
     d = np.where(np.asarray(between_only) > 0, 1.0, np.sqrt(size)[:, None])
     omega = np.concatenate(
         [(within_cov + np.diag(between_only))[None], within_cov + d[:, :, None] * between_cov * d[:, None]]
     )
     precision = np.linalg.inv(omega)
-    weight = np.concatenate([[s.rows[group] - s.clusters[group]], count])
+    weight = np.concatenate([[size @ count - count.sum()], count])
     d = np.concatenate([np.zeros((1, p)), d])
     right, both = precision * d[:, None], d[:, :, None] * precision * d[:, None]
 

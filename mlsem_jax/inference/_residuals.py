@@ -48,15 +48,17 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
 def residual_errors(estimation: Estimation) -> Moments:
     """Standard errors of the raw residuals, in the shape of the moments; 0 for moments that the model reproduces.
 
-    The residuals have the covariance I^-1 - D (D' I D)^-1 D', I the expected information on the unrestricted moments at the
-    implied ones and D their derivatives in theta: unrestricted estimates vary by the first term, implied ones by the
-    second, and the efficient estimate is uncorrelated with the difference (Hausman 1978; Maydeu-Olivares 2017).
+    The residuals have the covariance I^-1 - D (D' I D)^-1 D', I the expected information (observed with missing values) on
+    the unrestricted moments at the implied ones and D their derivatives in theta: unrestricted estimates vary by the first
+    term, implied ones by the second, and the efficient estimate is uncorrelated with the difference (Hausman 1978;
+    Maydeu-Olivares 2017).
     """
     model = estimation.model
     space = MomentSpace.of(estimation)
     build = model.build
     between_only = np.asarray(build.structure.between_only)
-    information = space.information(model.moments, between_only, estimation.statistics)
+    kind = "expected" if estimation.statistics.patterns is None else "observed"
+    information = space.information(model.moments, between_only, estimation.statistics, kind)
     basis = build.structure.basis[: len(build.names), : build.free]
     delta = space.jacobian(build.structure, model.natural) @ basis
     left = np.linalg.inv(information)

@@ -34,8 +34,8 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     """The total test of releasing the equalities at once, then one test for each alone while the others stay.
 
     The statistic is s' C s with s the score of the parameters without constraints and C the inverse of their expected
-    information along the directions that the equalities still in force leave open (Silvey 1959). release: which equalities,
-    counted from 1 in the order of the univariate tests; all of them by default.
+    information (observed with missing values) along the directions that the equalities still in force leave open (Silvey
+    1959). release: which equalities, counted from 1 in the order of the univariate tests; all of them by default.
     """
     if estimation.model.build.specification.slopes:
         raise ModelError("Score tests need the saturated model, which models with random slopes do not have.")
@@ -49,7 +49,8 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     model = estimation.model
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
     delta = space.jacobian(apart.structure, _values(estimation, apart))
-    information = delta.T @ space.information(model.moments, between_only, estimation.statistics) @ delta
+    kind = "expected" if estimation.statistics.patterns is None else "observed"
+    information = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
     score = delta.T @ space.gradient(model.moments)
 
     def test(released: list[int], lhs: str, rhs: str) -> ScoreTest:
