@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax import inference, report
+from mlsem_jax._errors import ModelWarning
 from mlsem_jax._network_methods import NetworkMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
@@ -121,9 +123,16 @@ class Fit(ResultMethods, NetworkMethods):
         return pd.Series(measures, dtype=float)
 
     def fit_measures_by_level(self) -> pd.DataFrame:
-        """Fit of the `within` and the `between` model, each with the other level saturated (Ryu & West 2009)."""
+        """Fit of the `within` and the `between` model, each with the other level saturated (Ryu & West 2009).
+
+        Without values, and with a warning that says why, where equalities tie the levels to each other.
+        """
         import pandas as pd
 
+        reason = inference.tied_levels(self.specification)
+        if reason:
+            warnings.warn(reason, ModelWarning, stacklevel=2)
+            return pd.DataFrame(index=list(inference.LEVELS), columns=list(self.fit_measures().index), dtype=float)
         return pd.DataFrame.from_dict(inference.fit_measures_by_level(self.estimation), orient="index", dtype=float)
 
     def lrt(self, *others: Fit, method: inference.Method = "satorra.bentler.2001") -> pd.DataFrame:

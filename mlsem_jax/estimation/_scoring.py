@@ -141,54 +141,59 @@ def maximise(
     value, gradient, metric = problem.evaluate(theta)
     if not np.isfinite(value):
         return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
-    trace, hessian, stalled = [], None, 0
+    trace: list[dict] = []
+    exact, stalled, status, iteration, promise = False, 0, Status.ITERATION_LIMIT, 0, np.inf
     limit = tolerance if newton else max(tolerance, REFERENCE_DECREMENT)
     near = NEWTON_FROM if newton_from is None else newton_from
+    curvature = metric
     for iteration in range(1, iterations + 1):
-        promise = 0.5 * float(gradient @ damped_step(metric, gradient, 0.0))
-        curvature, use_hessian = metric, False
-        if newton and (abs(promise) < near or hessian is not None or iteration > 30):
-            hessian = problem.observed(theta)
-            if positive_definite(hessian, 1e-14):
-                curvature, use_hessian = hessian, True
-        step = damped_step(curvature, gradient, damping)
-        promise = 0.5 * float(gradient @ step)
-        entry = {
-            "iteration": iteration,
-            "loglik": value,
-            "decrement": promise,
-            "gradient": np.abs(gradient).max(initial=0.0),
-        }
-        trace.append(entry)
+        close = abs(_promise(metric, gradient)) < near or exact or iteration > 30
+        curvature, exact = _curvature(problem, theta, metric, newton and close)
+        promise = _promise(curvature, gradient)
+        # what is left to gain decides, not how cautious the next step is
+        done = promise < limit
+        step = damped_step(curvature, gradient, 0.0 if done else damping)
+        trace.append(_entry(iteration, value, promise, gradient))
         if report is not None:
-            report(entry)
-        if promise < limit and damping == 0.0:
-            theta_new = theta + step
-            value_new, gradient_new, metric_new = problem.evaluate(theta_new)
-            if np.isfinite(value_new) and value_new >= value - 1e-12 * abs(value):
-                theta, value, gradient, metric = theta_new, value_new, gradient_new, metric_new
-            # the last step is too short to change the Hessian in any digit that is reported
-            information = hessian if use_hessian else problem.observed(theta) if newton else metric
-            return Maximum(theta, value, gradient, information, newton, promise, iteration, Status.CONVERGED, trace)
-        candidate = theta + step
-        value_new, gradient_new, metric_new = problem.evaluate(candidate)
-        gained = value_new - value
+            report(trace[-1])
+        there = problem.evaluate(theta + step)
+        if done:
+            if np.isfinite(there[0]) and there[0] >= value - 1e-12 * abs(value):
+                theta, (value, gradient, metric) = theta + step, there
+            status = Status.CONVERGED
+            break
+        gained, expected = there[0] - value, 0.5 * float(gradient @ step)
         # rounding of the value itself bounds what a comparison can show
-        if (
-            np.isfinite(value_new)
-            and np.all(np.isfinite(gradient_new))
-            and gained > 1e-4 * promise - 1e-13 * abs(value)
-        ):
-            theta, value, gradient, metric = candidate, value_new, gradient_new, metric_new
-            damping = 0.0 if damping < 1e-3 or (gained > 1.5 * promise and damping < 0.1) else damping / 8
+        if np.isfinite(there[0]) and np.all(np.isfinite(there[1])) and gained > 1e-4 * expected - 1e-13 * abs(value):
+            theta, (value, gradient, metric) = theta + step, there
+            damping = 0.0 if damping < 1e-3 or (gained > 1.5 * expected and damping < 0.1) else damping / 8
             stalled = 0
-            if not use_hessian:
-                hessian = None
         else:
-            damping = max(damping * 6, 1e-2 if not use_hessian else 1e-3)
+            damping = max(damping * 6, 1e-3 if exact else 1e-2)
             stalled += 1
             if stalled > 30:
+                status = Status.STALLED
                 break
-    status = Status.STALLED if stalled > 30 else Status.ITERATION_LIMIT
-    information = problem.observed(theta) if newton else metric
+    # where it converged, the last step was too short to change the Hessian in any digit that is reported
+    information = curvature if exact and status is Status.CONVERGED else problem.observed(theta) if newton else metric
     return Maximum(theta, value, gradient, information, newton, promise, iteration, status, trace)
+
+
+def _promise(curvature: np.ndarray, gradient: np.ndarray) -> float:
+    """The Newton decrement g' C^-1 g / 2."""
+    return 0.5 * float(gradient @ damped_step(curvature, gradient, 0.0))
+
+
+def _curvature(problem: Problem, theta: np.ndarray, metric: np.ndarray, close: bool) -> tuple[np.ndarray, bool]:
+    """The observed information near a maximum, where it is positive definite, else the metric; and whether it is the former."""
+    if close:
+        hessian = problem.observed(theta)
+        if positive_definite(hessian, 1e-14):
+            return hessian, True
+    return metric, False
+
+
+def _entry(iteration: int, value: float, promise: float, gradient: np.ndarray) -> dict:
+    """One row of the trace."""
+    largest = float(np.abs(gradient).max(initial=0.0))
+    return {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": largest}

@@ -62,7 +62,9 @@ def _maximum(made: Build, estimation: Estimation) -> Fitted:
 def partially_saturated(estimation: Estimation, level: int) -> Specification:
     """The user's model at `level`, starting from its estimates, and all moments of the other level, starting from h1's."""
     specification, other = estimation.model.build.specification, 3 - level
-    refuse_cross_level(specification)
+    reason = tied_levels(specification)
+    if reason:
+        raise ModelError(reason)
     here = labels_of(specification, level)
     definitions = []
     for definition in specification.definitions:
@@ -113,8 +115,8 @@ def labels_of(specification: Specification, level: int) -> set[str]:
     return {row.name for row in rows} | {row.label for row in rows if row.label}
 
 
-def refuse_cross_level(specification: Specification) -> None:
-    """Raise ModelError where a label or a constraint ties a within parameter to a between parameter."""
+def tied_levels(specification: Specification) -> str:
+    """Why there is no fit by level: a label or a constraint ties a within parameter to a between parameter; '' if none does."""
     within, between = labels_of(specification, 1), labels_of(specification, 2)
     ties = [f"label {name!r}" for name in sorted(within & between)]
     uses = {name: {1} for name in within - between} | {name: {2} for name in between - within}
@@ -124,8 +126,9 @@ def refuse_cross_level(specification: Specification) -> None:
         levels = set().union(*(uses.get(name, set()) for name in c.left.names() | c.right.names()))
         if len(levels) > 1:
             ties.append(f"constraint {c.text or c.op!r}")
-    if ties:
-        raise ModelError(
-            f"There is no fit by level: {listing(ties)} ties parameters of level 1 and level 2 to each other, so neither level "
-            "can be saturated alone. Fit the model without it, or judge the whole model by fit_measures()."
-        )
+    if not ties:
+        return ""
+    return (
+        f"There is no fit by level: {listing(ties)} ties parameters of level 1 and level 2 to each other, so neither level "
+        "can be saturated alone. Fit the model without it, or judge the whole model by fit_measures()."
+    )
