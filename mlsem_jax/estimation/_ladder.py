@@ -15,8 +15,10 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._batch import fit_batch
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
-from mlsem_jax.estimation._diagnosis import FLAT, singular_edge
+from mlsem_jax.estimation._diagnosis import FLAT, singular_edge, singular_network
+from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._rescaled import Rescaled, rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise, positive_definite
 from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.models import Build
@@ -54,6 +56,8 @@ def climb_surely(
     # a limit that the user lowered is an answer, not a failure
     limited = best.status is Status.ITERATION_LIMIT and options.iter_max < FitOptions.iter_max
     if settled(best) or limited:
+        return best, notes
+    if singular_network(made.structure, _natural(made, best.theta)):
         return best, notes
     simple = simple_start(made, theta, sample)
     tried = 1
@@ -105,6 +109,15 @@ def _rungs(
                 lambda start=start: maximise_constrained(problem, start, constraints, iterations=limit),
             )
         return
+    moments = moment_start(problem, made, theta, sample)
+    for words, start in (("sample moments", moments), ("first starting values", theta)):
+        other = rescale(problem, made, signs_at(made, start))
+        if other is not None:
+            yield (
+                f"a search with factors scaled by their variances, from the {words}",
+                lambda other=other, start=start: _search_rescaled(problem, other, start, limit),
+            )
+    yield "starting values on the side of the sample moments", lambda: maximise(problem, moments, iterations=limit)
     yield "simpler starting values", lambda: maximise(problem, simple, iterations=limit)
     yield "strongly damped steps", lambda: maximise(problem, simple, iterations=2 * limit, damping=10.0)
     if problem.structure.slope_targets is None and options.optim_method != "em":
@@ -114,6 +127,20 @@ def _rungs(
         f"one of {STARTS} perturbed sets of starting values",
         lambda: multistart(problem, made, simple, sample, options),
     )
+
+
+def _search_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int) -> Maximum:
+    """The maximum of the rescaled model, then that of the model itself from there."""
+    end = maximise(other.problem, other.forth(start), iterations=limit)
+    theta = other.back(end.theta)
+    if theta is None:  # loadings relative to a marker that does not load at all are infinite
+        return replace(maximise(problem, start, iterations=1), status=Status.NO_MAXIMUM)
+    return _after(end, maximise(problem, theta, iterations=limit))
+
+
+def _natural(made: Build, theta: np.ndarray) -> np.ndarray:
+    """Natural parameters (k,) at theta (q,)."""
+    return made.structure.offset + made.structure.basis[:, : made.free] @ theta
 
 
 def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:

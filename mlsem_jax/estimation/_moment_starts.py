@@ -1,0 +1,110 @@
+"""Starting values that follow the sample moments where they are improper: negative variances and all.
+
+A factor with a marker cannot cross a variance of zero on its way to a maximum, because its loadings are undefined there: a start
+on the wrong side of zero runs along a valley where loadings grow without limit. So where a search fails, the next one starts on
+the side that the covariances of its indicators are on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.models import Build, Parameter
+
+# loadings relative to the marker are kept within this many times the ratio of standard deviations
+WIDEST = 20.0
+
+
+def moment_start(
+    problem: Problem, made: Build, theta: np.ndarray, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """theta (q,) with factors and residual variances as the covariances (G, p, p) of each level suggest, unrestricted.
+
+    As far from the given theta towards that point as the likelihood stays finite.
+    """
+    structure = made.structure
+    k = len(made.names)
+    natural = structure.offset[:k] + structure.basis[:k, : made.free] @ theta
+    for group in range(1, made.specification.ngroups + 1):
+        for level, cov in ((1, sample[0]), (2, sample[1])):
+            rows = [
+                (row, int(index))
+                for row, index in zip(made.specification.parameters, made.index, strict=True)
+                if (row.level, row.group) == (level, group)
+            ]
+            size = np.diag(sample[0][group - 1]) + np.abs(np.diag(sample[1][group - 1]))
+            _level(made, level, rows, cov[group - 1], np.sqrt(np.maximum(size, 1e-300)), natural)
+    target = natural[made.kept]
+    for share in (1.0, 0.8, 0.6, 0.4, 0.2):
+        trial = theta + share * (target - theta)
+        if np.isfinite(problem.value(trial)):
+            return trial
+    return theta
+
+
+def _level(
+    made: Build, level: int, rows: list[tuple[Parameter, int]], cov: np.ndarray, sd: np.ndarray, natural: np.ndarray
+) -> None:
+    """Write the parameters of one level and group into natural (k,), in place. sd (p,): total standard deviations."""
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+
+    def value(row: Parameter, index: int) -> float:
+        return float(natural[index]) if index >= 0 else float(row.value or 0.0)
+
+    loads: dict[str, np.ndarray] = {}
+    variance: dict[str, float] = {}
+    for factor in made.specification.level(level).latent:
+        own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == factor and row.rhs in place]
+        spread = next(((row, i) for row, i in rows if row.op == "~~" and row.lhs == row.rhs == factor), None)
+        if spread is None:
+            continue
+        guess = _factor(cov, sd, [place[row.rhs] for row, _ in own], own) if spread[1] >= 0 else None
+        if guess is not None:
+            ratio, common = guess
+            natural[spread[1]] = common
+            for (row, i), loading in zip(own, ratio, strict=True):
+                if i >= 0 and row.start is None:
+                    natural[i] = loading
+        loads[factor] = np.zeros(len(place))
+        for row, i in own:
+            loads[factor][place[row.rhs]] = value(row, i)
+        variance[factor] = value(*spread)
+    for row, i in rows:
+        if i < 0 or row.op != "~~" or row.start is not None:
+            continue
+        if row.lhs == row.rhs and row.lhs in place:
+            at = place[row.lhs]
+            common = sum(load[at] ** 2 * variance[f] for f, load in loads.items())
+            if common != 0.0:
+                natural[i] = cov[at, at] - common
+        elif row.lhs in loads and row.rhs in loads and row.lhs != row.rhs:
+            products = np.outer(loads[row.lhs], loads[row.rhs])
+            products[(loads[row.lhs] != 0) & (loads[row.rhs] != 0)] = 0.0
+            weight = float(np.sum(products**2))
+            if weight > 0:
+                natural[i] = float(np.sum(cov * products)) / weight
+
+
+def _factor(
+    cov: np.ndarray, sd: np.ndarray, at: list[int], own: list[tuple[Parameter, int]]
+) -> tuple[np.ndarray, float] | None:
+    """Loadings in units of the fixed marker and the variance of a factor, of either sign; None without marker or with fewer
+    than three indicators.
+    """
+    marker = next((j for j, (row, i) in enumerate(own) if i < 0 and row.value), None)
+    if marker is None or len(own) < 3:
+        return None
+    unit = float(own[marker][0].value or 1.0)
+    sd = sd[at]
+    r = cov[np.ix_(at, at)] / np.outer(sd, sd)
+    ratio = np.ones(len(own))
+    for j in range(len(own)):
+        others = [i for i in range(len(own)) if i not in (j, marker)]
+        if j != marker:
+            bottom = r[marker, others] @ r[marker, others]
+            ratio[j] = np.clip(r[j, others] @ r[marker, others] / max(bottom, 1e-12), -WIDEST, WIDEST)
+    pairs = np.triu_indices(len(own), 1)
+    products = np.outer(ratio, ratio)[pairs]
+    common = float(r[pairs] @ products / max(products @ products, 1e-12))
+    return unit * ratio * sd / sd[marker], common * sd[marker] ** 2 / unit**2

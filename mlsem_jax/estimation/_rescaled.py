@@ -1,0 +1,134 @@
+"""The same model with factors scaled by their variance (+1 or -1) in place of a marker: a search without valleys.
+
+With a marker, a factor that the marker hardly shares in has a variance near zero and loadings near infinity, and a search crawls
+along that valley; at a variance of zero the loadings are undefined, so it cannot cross to the other side. With the variance held
+at +1 or -1 and the marker's loading free, both are ordinary points. Both forms have the same number of parameters, so they share
+compiled programs, and the maximum of one maps to that of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.models import Build, Parameter, build
+
+# the size of a marker's loading below which the way back is not defined, relative to the other loadings
+TINY = 1e-7
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """A latent variable of one group and level with the rows of its marker and its variance, and all rows that name it."""
+
+    marker: int
+    variance: int
+    group: int
+    level: int
+    name: str
+
+
+def _factors(made: Build) -> list[_Factor]:
+    """The factors that can be rescaled: a marker fixed at a value, a free variance, no label shared with anything else."""
+    rows, index = made.specification.parameters, made.index
+    uses = np.bincount(index[index >= 0], minlength=len(made.names))
+    out = []
+    for group in range(1, made.specification.ngroups + 1):
+        for level in (1, 2):
+            block = made.specification.level(level)
+            if block.psi_kind not in (None, "cov"):
+                continue
+            for name in block.latent:
+                here = [
+                    i for i, r in enumerate(rows) if (r.level, r.group) == (level, group) and name in (r.lhs, r.rhs)
+                ]
+                markers = [
+                    i for i in here if rows[i].op == "=~" and rows[i].lhs == name and index[i] < 0 and rows[i].value
+                ]
+                variance = [i for i in here if rows[i].op == "~~" and rows[i].lhs == rows[i].rhs and index[i] >= 0]
+                fixed = [i for i in here if i not in markers and index[i] < 0 and (rows[i].value or 0.0) != 0.0]
+                shared = any(index[i] >= 0 and uses[index[i]] > 1 for i in here)
+                if len(markers) == 1 and len(variance) == 1 and not fixed and not shared:
+                    out.append(_Factor(markers[0], variance[0], group, level, name))
+    return out
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """The rescaled build and problem, and the way to and from its parameters."""
+
+    made: Build
+    problem: Problem
+    original: Build
+    factors: tuple[_Factor, ...]
+
+    def forth(self, theta: np.ndarray) -> np.ndarray:
+        """theta of the rescaled model for theta of the original one."""
+        scale = {f: np.sqrt(abs(theta[self.original.index[f.variance]])) or 1e-3 for f in self.factors}
+        return self._convert(theta, self.original, self.made, scale)
+
+    def back(self, theta: np.ndarray) -> np.ndarray | None:
+        """theta of the original model; None where a marker's loading is too small for that."""
+        rows, scale = self.original.specification.parameters, {}
+        for f in self.factors:
+            size = theta[self.made.index[f.marker]] / float(rows[f.marker].value or 1.0)
+            own = [
+                i
+                for i, r in enumerate(rows)
+                if r.op == "=~" and r.lhs == f.name and (r.level, r.group) == (f.level, f.group)
+            ]
+            largest = max((abs(theta[self.made.index[i]]) for i in own if self.made.index[i] >= 0), default=1.0)
+            if abs(size) < TINY * largest:
+                return None
+            scale[f] = 1.0 / size
+        return self._convert(theta, self.made, self.original, scale)
+
+    def _convert(self, theta: np.ndarray, source: Build, target: Build, scale: dict) -> np.ndarray:
+        """Divide each factor by its scale (old units in one new unit)."""
+        rows = source.specification.parameters
+        out = np.zeros(len(target.kept))
+        for i, row in enumerate(rows):
+            at = target.index[i]
+            if at < 0:
+                continue
+            value = theta[source.index[i]] if source.index[i] >= 0 else source.values[i]
+            for f, s in scale.items():
+                if (row.level, row.group) == (f.level, f.group):
+                    value *= _power(row, f.name, s)
+            out[at] = value
+        return out
+
+
+def _power(row: Parameter, name: str, s: float) -> float:
+    """What multiplies a parameter when the factor is divided by s."""
+    up = (row.op == "=~" and row.lhs == name) + (row.op == "~" and row.rhs == name)
+    down = (row.op in ("~", "~1") and row.lhs == name) + (row.op == "=~" and row.rhs == name)
+    if row.op == "~~":
+        down = (row.lhs == name) + (row.rhs == name)
+    return s ** (up - down)
+
+
+def rescale(problem: Problem, made: Build, signs: dict[str, float] | float) -> Rescaled | None:
+    """The model with the variances of its factors at the given signs (by factor and level, 'fb.2', or one for all); None where
+    no factor can be rescaled.
+    """
+    factors = tuple(_factors(made))
+    if not factors or made.nonlinear or not np.array_equal(made.kept, np.arange(len(made.names))):
+        return None
+    rows = list(made.specification.parameters)
+    for i, row in enumerate(rows):
+        if made.index[i] < 0:
+            rows[i] = row.but(value=float(made.values[i]), exo=False)
+    for f in factors:
+        sign = signs if isinstance(signs, float) else signs.get(f"{f.name}.{f.level}", 1.0)
+        rows[f.marker] = rows[f.marker].but(free=True, value=None)
+        rows[f.variance] = rows[f.variance].but(free=False, value=sign, label="")
+    again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, problem.padded)
+    return Rescaled(again, Problem(again.structure, problem.statistics, again.free), made, factors)
+
+
+def signs_at(made: Build, theta: np.ndarray) -> dict[str, float]:
+    """The sign of each factor's variance at theta, by factor and level."""
+    return {f"{f.name}.{f.level}": float(np.sign(theta[made.index[f.variance]])) or 1.0 for f in _factors(made)}
