@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import null_space
 
 from mlsem_jax._errors import listing
+from mlsem_jax._status import Status
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
@@ -23,6 +24,9 @@ NEGATIVE = 1e-8
 SINGULAR = 1e-5
 # eigenvalue of an inverse covariance matrix, scaled to unit diagonal, below which an unfinished search counts as running off
 SINGULAR_NETWORK = 1e-2
+# an unfinished search crawls along a valley if after so many steps so little is left to gain, and the information scaled to unit
+# diagonal has a condition number beyond the inverse of the last
+VALLEY_LENGTH, VALLEY_GAIN, VALLEY_CURVATURE = 100, 0.1, 1e-4
 
 LEVELS = {1: "within", 2: "between"}
 
@@ -45,6 +49,24 @@ def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool
         return [], False
     size = np.abs(flat / np.maximum(np.abs(flat).max(0), 1e-300)).max(1)
     return [name for name, weight in zip(names, size, strict=True) if weight > 0.05], False
+
+
+def running_off(maximum: Maximum, names: list[str]) -> list[str]:
+    """Names of the parameters that an unfinished search moves along a valley without end: the information is nearly flat in one
+    direction, little is left to gain, and the steps do not get shorter. Empty where that is not the case.
+    """
+    information = maximum.information
+    if maximum.status is not Status.ITERATION_LIMIT or not maximum.observed or len(maximum.trace) < VALLEY_LENGTH:
+        return []
+    if not len(information) or not np.all(np.isfinite(information)) or maximum.decrement > VALLEY_GAIN:
+        return []
+    diagonal = np.diag(information)
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(diagonal), 1e-300))
+    values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
+    if abs(values[0]) > VALLEY_CURVATURE * values[-1]:
+        return []
+    along = np.abs(vectors[:, 0])
+    return [name for name, weight in zip(names, along, strict=True) if weight > 0.2]
 
 
 def gain_outside_flat(maximum: Maximum) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation._diagnosis import singular_edge
 from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -79,9 +80,10 @@ def estimate_model(
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)
     first = None if start is None else start(made, sample if fitted_h1 is None else _unrestricted(fitted_h1.moments))
-    model = fit_build(made, statistics, sample, start=first, options=options, report=report)
-    if fitted_h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > fitted_h1.value + 1e-8:
-        fitted_h1 = _restart(fitted_h1, model, statistics)
+    known = None if fitted_h1 is None else _unrestricted(fitted_h1.moments)
+    model = fit_build(made, statistics, sample, start=first, options=options, report=report, unrestricted=known)
+    fitted_h1, more = _reference_kept(fitted_h1, model, statistics)
+    notes = (*notes, *more)
     constant = covariates_log_likelihood(specification, exogenous, reduction)
     return with_status(
         Estimation(options, data, reduction, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
@@ -101,10 +103,8 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
         start=start(made, sample),
         options=options,
     )
-    h1 = estimation.h1
-    if h1 is not None and model.maximum.status is not Status.NON_FINITE and model.value > h1.value + 1e-8:
-        h1 = _restart(h1, model, estimation.statistics)
-    notes = reference_exists(specification, estimation.data)[1]
+    h1, more = _reference_kept(estimation.h1, model, estimation.statistics)
+    notes = (*reference_exists(specification, estimation.data)[1], *more)
     return with_status(replace(estimation, model=model, h1=h1, notes=notes))
 
 
@@ -135,10 +135,27 @@ def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[
     return True, ()
 
 
+def _reference_kept(h1: Fitted | None, model: Fitted, statistics: Statistics) -> tuple[Fitted | None, tuple[str, ...]]:
+    """h1, started again where it lies below the model or its search failed; None and a sentence where it has no maximum."""
+    if h1 is None or model.maximum.status is Status.NON_FINITE:
+        return h1, ()
+    found = h1.maximum.status.converged
+    if not found or (model.maximum.status.converged and model.value > h1.value + 1e-8):
+        h1 = _restart(h1, model, statistics)
+    if h1.maximum.status.converged:
+        return h1, ()
+    where = singular_edge(h1.problem, h1.build, h1.theta) or "Its search found no maximum."
+    return None, (
+        f"The unrestricted model has no maximum likelihood here, so chi-square and fit indices do not exist. {where} "
+        "That is common with few large clusters for the number of variables at level 2.",
+    )
+
+
 def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:
     """h1 again, from the moments of the restricted model, which is a point of h1: its maximum cannot be lower."""
     m = model.moments
     again = fit_build(
         h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=as_natural(h1.build, m)
     )
-    return again if again.value > h1.value else h1
+    better = again.maximum.status.converged and (not h1.maximum.status.converged or again.value > h1.value)
+    return again if better else h1

@@ -27,10 +27,12 @@ def fit_build(
     newton: bool = True,
     options: FitOptions | None = None,
     report: Callable[[dict], None] | None = None,
+    unrestricted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> Fitted:
     """Maximise from the given natural parameters, or from starting values by the sample moments.
 
-    newton=False: scoring alone, to where the log-likelihood is exact, for models without structure.
+    newton=False: scoring alone, to where the log-likelihood is exact, for models without structure. unrestricted: moments of
+    the saturated model, in the form of sample, which other starting values follow if the first ones fail.
     """
     options = options or FitOptions()
     problem = Problem(made.structure, statistics, made.free)
@@ -41,7 +43,7 @@ def fit_build(
     notes: tuple[str, ...] = ()
     if newton:
         constraints = constraints_of(made, options.bounds)
-        maximum, notes = climb_surely(problem, made, theta, sample, constraints, options, report)
+        maximum, notes = climb_surely(problem, made, theta, unrestricted or sample, constraints, options, report)
     else:
         maximum = maximise(problem, theta, newton=False)
         if not maximum.status.converged:

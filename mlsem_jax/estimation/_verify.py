@@ -12,6 +12,7 @@ from mlsem_jax.estimation._diagnosis import (
     flat_directions,
     gain_outside_flat,
     improper_parameters,
+    running_off,
     singular_edge,
     singular_network,
 )
@@ -34,6 +35,11 @@ def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
             return Status.NO_MAXIMUM, (edge,)
         if flat and maximum.observed and gain_outside_flat(maximum) < 1e-6:
             return Status.NOT_IDENTIFIED, not_identified
+        away = running_off(maximum, [build.names[k] for k in build.kept])
+        if away:
+            return Status.NO_MAXIMUM, (
+                f"The likelihood hardly changes, but keeps rising, while these parameters run off together: {listing(away)}.",
+            )
         return status, ()
     if upward:
         return Status.STALLED, ("The point found is a saddle of the likelihood, not a maximum.",)
