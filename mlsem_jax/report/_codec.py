@@ -131,9 +131,10 @@ def _decode_map(value: dict, where: str) -> dict:
 
 def _decode_array(value: dict, where: str) -> np.ndarray:
     shape, dtype, flat = value.get("shape"), value.get("dtype"), value["array"]
-    whole = isinstance(shape, list) and all(isinstance(n, int) and n >= 0 for n in shape)
-    if not whole or dtype not in _DTYPES or not isinstance(flat, list) or len(flat) != math.prod(shape):
-        raise StorageError(f"{where}: an array whose shape, type and length do not agree")
+    if not isinstance(shape, list) or not isinstance(flat, list) or dtype not in _DTYPES:
+        raise StorageError(f"{where}: an array without shape, type or elements")
+    if any(not isinstance(n, int) or n < 0 for n in shape) or len(flat) != math.prod(shape):
+        raise StorageError(f"{where}: an array whose shape and length do not agree")
     numbers = [_decode_float(v, where) if isinstance(v, dict) and "float" in v else v for v in flat]
     if any(not isinstance(v, bool | int | float) for v in numbers):
         raise StorageError(f"{where}: an array with an element that is no number")

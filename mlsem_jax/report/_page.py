@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +89,7 @@ def _model(fit: Fit) -> list[Section]:
     text = f"<pre>{escape(_dedent(fit.text))}</pre>" if fit.text.strip() else ""
     groups = range(1, fit.specification.ngroups + 1)
     pictures = [
-        _figure(lambda g=g, lv=lv: plot(fit, "path", level=lv, group=g, standardized=fit.converged), f"path{g}{lv}")
+        _figure(partial(plot, fit, "path", level=lv, group=g, standardized=fit.converged), f"path{g}{lv}")
         for g in groups
         for lv in (1, 2)
     ]
@@ -150,15 +151,15 @@ def _estimates(fit: Fit) -> list[Section]:
 
 def _clusters(fit: Fit) -> list[Section]:
     groups = fit.specification.groups or (1,)
-    icc = "".join(_figure(lambda g=g: plot(fit, "icc", group=g), f"icc{g}") for g in groups)
-    sizes = _figure(lambda: plot(fit, "cluster_sizes"), "sizes")
+    icc = "".join(_figure(partial(plot, fit, "icc", group=g), f"icc{g}") for g in groups)
+    sizes = _figure(partial(plot, fit, "cluster_sizes"), "sizes")
     return [("Clusters", f"<div class='side'>{icc}{sizes}</div>")]
 
 
 def _residuals(fit: Fit) -> list[Section]:
     groups = fit.specification.groups or (1,)
     maps = [
-        _figure(lambda g=g, lv=lv: plot(fit, "residuals", level=lv, group=g), f"residuals{g}{lv}")
+        _figure(partial(plot, fit, "residuals", level=lv, group=g), f"residuals{g}{lv}")
         for g in groups
         for lv in (1, 2)
     ]
@@ -168,15 +169,13 @@ def _residuals(fit: Fit) -> list[Section]:
 def _scores(fit: Fit) -> list[Section]:
     if not fit.estimation.data.has_rows or not fit.converged:
         return []
-    pictures = [
-        _figure(lambda f=f: plot(fit, "scores", factor=f), f"scores{f}") for f in fit.specification.between.latent
-    ]
+    pictures = [_figure(partial(plot, fit, "scores", factor=f), f"scores{f}") for f in fit.specification.between.latent]
     return [("Factor scores of clusters", "".join(pictures))]
 
 
 def _how(fit: Fit) -> list[Section]:
     table = html([Facts("", (*standard_errors_used(fit).rows, *honest_numbers(fit)))], style=False)
-    trace = _figure(lambda: plot(fit, "trace"), "trace")
+    trace = _figure(partial(plot, fit, "trace"), "trace")
     return [("How this was estimated", f"<div class='side'>{table}{trace}</div>")]
 
 

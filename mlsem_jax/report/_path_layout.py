@@ -175,7 +175,7 @@ def _horizontal(layout: Layout, count: int) -> None:
 def _vertical(layout: Layout, count: int) -> None:
     """Indicators grouped by factor from the top; every other node at the mean height of what it points to."""
     last = [n for n in layout.nodes.values() if n.column == count - 1]
-    owner = {}
+    owner: dict[str, str] = {}
     for edge in layout.paths:
         owner.setdefault(edge.target, edge.source)
     order = {name: i for i, name in enumerate(dict.fromkeys(owner.get(n.name, "") for n in last))}

@@ -105,7 +105,7 @@ def trace_plot(fit: Fit, ax: Axes | None = None) -> Axes:
         )
     ax.set_xlabel("iteration", fontsize=9)
     ax.set_ylabel("log-likelihood units", fontsize=9)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     ax.legend(frameon=False, fontsize=8)
     quiet(ax)
     return ax

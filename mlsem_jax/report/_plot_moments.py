@@ -72,7 +72,7 @@ def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
     place = -np.arange(len(values))
     ax.barh(place, values, color=BLUE, height=0.65)
     for y, value in zip(place, values, strict=True):
-        ax.text(value, y, f" {value:.3f}".replace("0.", "."), va="center", fontsize=8, color=INK)
+        ax.text(value, float(y), f" {value:.3f}".replace("0.", "."), va="center", fontsize=8, color=INK)
     ax.set_yticks(place, list(values.index))
     ax.set_xlim(0, 1.15 * float(values.max()) + 1e-9)
     ax.set_ylim(place[-1] - 0.6, 0.6)
@@ -90,7 +90,7 @@ def cluster_sizes_plot(fit: Fit, ax: Axes | None = None) -> Axes:
     low, high = int(sizes.min()), int(sizes.max())
     width = max(1, -(-(high - low + 1) // 40))
     edges = np.arange(low, high + 2 * width, width) - 0.5
-    ax.hist(sizes, bins=edges, color=BLUE, rwidth=0.85)
+    ax.hist(sizes, bins=edges.tolist(), color=BLUE, rwidth=0.85)
     ax.set_xlim(low - max(1, width), high + max(1, width))
     ax.axvline(float(sizes.mean()), color=GREY, linewidth=1, linestyle="--")
     ax.annotate(
@@ -105,7 +105,6 @@ def cluster_sizes_plot(fit: Fit, ax: Axes | None = None) -> Axes:
     )
     ax.set_xlabel(f"rows in a cluster ({data.cluster_name})", fontsize=9)
     ax.set_ylabel("clusters", fontsize=9)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="both", integer=True)
     quiet(ax)
     return ax

@@ -182,7 +182,7 @@ class _Drawing:
     def _node(self, node: Node) -> None:
         from matplotlib.patches import Ellipse, FancyBboxPatch
 
-        face = {"facecolor": "white", "edgecolor": INK, "linewidth": 1.0, "zorder": 3}
+        face: dict[str, Any] = {"facecolor": "white", "edgecolor": INK, "linewidth": 1.0, "zorder": 3}
         if node.latent:
             self.ax.add_patch(Ellipse((node.x, node.y), node.width, node.height, **face))
         else:

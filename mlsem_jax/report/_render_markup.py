@@ -49,7 +49,9 @@ def _plain(text: str) -> str:
 def latex(blocks: Sequence[Block]) -> str:
     """One booktabs table per group and level, and one of fit measures where there are any. Needs \\usepackage{booktabs}."""
     out: list[str] = []
-    title, sections, facts = "", [], []
+    title = ""
+    sections: list[Estimates] = []
+    facts: list[Facts] = []
     for block in [*blocks, Heading("")]:
         if isinstance(block, Heading):
             out += _latex_estimates(title, sections) if sections else []

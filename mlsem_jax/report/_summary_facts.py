@@ -137,7 +137,10 @@ def _loglikelihood(m: _Measures) -> list[tuple[str, ...]]:
         return m.line(label, name, name)
 
     def factor(name: str) -> list[tuple[str, ...]]:
-        lines = [("Scaling correction factor", "", m.text(name)), ("    for the MLR correction", "", "")]
+        lines: list[tuple[str, ...]] = [
+            ("Scaling correction factor", "", m.text(name)),
+            ("    for the MLR correction", "", ""),
+        ]
         return lines if name in m.measures.index else []
 
     rows = same("Loglikelihood user model (H0)", "logl") + factor("scaling.factor.h0")

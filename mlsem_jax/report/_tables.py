@@ -39,7 +39,15 @@ def parameter_table(estimation: Estimation, estimates: Estimates, level: float =
     ]
     rows += [
         dict(
-            lhs=d.name, op=":=", rhs=d.text or str(d.expression), block=0, level=0, group=0, label=d.name, free=0, exo=0
+            lhs=d.name,
+            op=":=",
+            rhs=d.text.split(":=", 1)[-1].replace(" ", "") or str(d.expression),
+            block=0,
+            level=0,
+            group=0,
+            label=d.name,
+            free=0,
+            exo=0,
         )
         for d in specification.definitions
     ]
