@@ -11,6 +11,7 @@ from mlsem_jax.estimation._model import Model, Source, make_model
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
+from mlsem_jax.estimation._reference_fits import moment_log_likelihood
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
 from mlsem_jax.estimation._starts import starting_values
@@ -44,6 +45,7 @@ __all__ = [
     "make_model",
     "make_statistics",
     "maximise",
+    "moment_log_likelihood",
     "moment_starts",
     "moments_of_data",
     "no_reference",

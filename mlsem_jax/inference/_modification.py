@@ -62,7 +62,7 @@ def modification_indices(
     among, across = current.T @ weight @ current, current.T @ weighted
     total = np.sum(extra * weighted, axis=0)
     left = total - np.sum(across * (invert(among, model.maximum.jacobian) @ across), axis=0)
-    score = extra.T @ space.gradient(model.moments)
+    score = extra.T @ space.gradient(model.moments, between_only, estimation.statistics)
     keep = (total > 0) & (left > 1e-8 * total)
     kept = tuple(row for row, yes in zip(rows, keep, strict=True) if yes)
     mi, epc = score[keep] ** 2 / left[keep], score[keep] / left[keep]

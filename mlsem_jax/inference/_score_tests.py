@@ -51,7 +51,7 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     delta = space.jacobian(apart.structure, _values(estimation, apart))
     kind = "expected" if estimation.statistics.patterns is None else "observed"
     information = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
-    score = delta.T @ space.gradient(model.moments)
+    score = delta.T @ space.gradient(model.moments, between_only, estimation.statistics)
 
     def test(released: list[int], lhs: str, rhs: str) -> ScoreTest:
         kept = np.delete(jacobian, [i - 1 for i in released], axis=0)
