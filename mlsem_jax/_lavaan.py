@@ -63,7 +63,7 @@ def specify_and_prepare(
 ) -> tuple[Specification, TwoLevelData]:
     """The specification that a model text and a table make together, and the table as checked arrays."""
     parsed = parse(model) if isinstance(model, str) else model
-    _check_levels(parsed, cluster)
+    check_levels(parsed, cluster)
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
         labels = tuple(str(label) for label in group_label)
@@ -84,7 +84,8 @@ def specify_and_prepare(
     return specification, prepared
 
 
-def _check_levels(parsed: Syntax, cluster: str | None) -> None:
+def check_levels(parsed: Syntax, cluster: str | None) -> None:
+    """Level blocks and the cluster variable belong together; errors say what is missing."""
     if not parsed.has_levels and cluster is not None:
         raise ModelError(
             "The model has no level blocks, so cluster= would mean a one-level model with cluster-robust standard errors, "

@@ -2,6 +2,7 @@
 
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
+from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood_ratio
@@ -18,6 +19,7 @@ __all__ = [
     "LEVELS",
     "Comparison",
     "Convention",
+    "Diagnosis",
     "Estimates",
     "FactorScores",
     "IndexInformation",
@@ -30,6 +32,7 @@ __all__ = [
     "Standardization",
     "Standardized",
     "WaldTest",
+    "diagnose",
     "estimates",
     "fit_measures",
     "fit_measures_by_level",

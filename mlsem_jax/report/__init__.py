@@ -1,6 +1,7 @@
 """Tables, summaries and pictures of results."""
 
 from mlsem_jax.report._codec import StorageError
+from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
@@ -17,6 +18,7 @@ from mlsem_jax.report._to_lavaan import to_lavaan
 from mlsem_jax.report._to_mplus import to_mplus
 
 __all__ = [
+    "DiagnosisReport",
     "StorageError",
     "Summary",
     "add_tests",

@@ -1,0 +1,44 @@
+"""ml.diagnose: look at the data of a model before fitting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlsem_jax._lavaan import check_levels, split_options
+from mlsem_jax.data import column_names, group_labels, prepare
+from mlsem_jax.inference import diagnose as diagnose_data
+from mlsem_jax.report import DiagnosisReport
+from mlsem_jax.syntax import parse, specify
+
+
+def diagnose(
+    data: Any, model: str, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> DiagnosisReport:
+    """Intraclass correlations, cluster sizes, and what in the data may stand in the way of a model.
+
+    **Arguments:**
+
+    - `data`, `model`, `cluster`, `group`, `options`: as in [`mlsem_jax.sem`][].
+
+    **Returns:** an object that prints as a table with advice in sentences; `.advice`, `.to_dataframe()`.
+
+    Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing.
+    """
+    syntax_options, fit_options, data_options = split_options("sem", options)
+    parsed = parse(model) if isinstance(model, str) else model
+    check_levels(parsed, cluster)
+    labels = () if group is None else group_labels(data, group)
+    specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
+    prepared = prepare(
+        data,
+        cluster=cluster,
+        group=group,
+        within=specification.within.observed,
+        between=specification.between.observed,
+        covariates_within=specification.within.covariates,
+        covariates_between=specification.between.covariates,
+        missing=fit_options.missing,
+        scoring=True,
+        **data_options,
+    )
+    return DiagnosisReport(diagnose_data(specification, prepared))

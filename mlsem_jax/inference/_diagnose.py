@@ -1,0 +1,215 @@
+"""What the data say about a two-level model before it is fitted: variation at each level, numbers, near-dependence, advice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import f as f_distribution
+
+from mlsem_jax._errors import listing
+from mlsem_jax.data import TwoLevelData, check_clusters
+from mlsem_jax.models import Specification
+
+# clusters below which the asymptotic theory of level 2 is poor (Maas & Hox 2005; McNeish & Stapleton 2016)
+FEW_CLUSTERS = 30
+# smallest eigenvalue of a correlation matrix below which variables count as nearly collinear, and a correlation as nearly 1
+NEARLY_COLLINEAR, NEARLY_ONE = 1e-3, 0.98
+# shares of a variance below this are rounding
+CONSTANT = 1e-12
+
+
+@dataclass(frozen=True)
+class VariableFacts:
+    """One variable in one group. levels: where the model has it ("within", "between", "both").
+
+    within, between: variances by analysis of variance; between may be negative. icc: between / (between + within), NaN where
+    the variable has one level. pvalue: of no variance between clusters (F test). missing: share of its rows.
+    """
+
+    name: str
+    group: str
+    levels: str
+    mean: float
+    within: float
+    between: float
+    icc: float
+    pvalue: float
+    missing: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Facts about the data of a model. sizes: smallest, median, mean and largest cluster; singles: clusters of one row.
+
+    advice: sentences, the most serious first; empty where nothing stands against a fit.
+    """
+
+    rows: int
+    clusters: int
+    sizes: tuple[float, float, float, float]
+    singles: int
+    variables: tuple[VariableFacts, ...]
+    advice: tuple[str, ...]
+
+
+def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
+    """Look at the data of a model. The data need not have passed the checks of variation that a fit makes."""
+    size = np.bincount(data.cluster, minlength=data.nclusters)
+    facts: list[VariableFacts] = []
+    advice: list[str] = []
+    for g in range(data.ngroups):
+        group = data.group_labels[g] if data.group_labels else ""
+        rows = np.flatnonzero(data.group[data.cluster] == g)
+        _, code = np.unique(data.cluster[rows], return_inverse=True)
+        values = data.values[rows]
+        here = [_variable(specification, name, group, values[:, i], code) for i, name in enumerate(data.variables)]
+        facts += here
+        where = f" in group {group}" if group else ""
+        advice += _numbers(specification, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
+        advice += _variation(here, where)
+        advice += _dependence(specification, data.variables, values, code, where)
+    order = sorted(dict.fromkeys(advice), key=lambda text: "no maximum" not in text and "constant" not in text)
+    sizes = (float(size.min()), float(np.median(size)), float(size.mean()), float(size.max()))
+    singles = int(np.sum(size == 1))
+    if singles:
+        order.append(
+            f"{singles} of {data.nclusters} clusters have a single row: they say nothing about variation within clusters."
+        )
+    return Diagnosis(data.nrows, data.nclusters, sizes, singles, tuple(facts), (*order, *_units(facts)))
+
+
+def _variable(specification: Specification, name: str, group: str, y: np.ndarray, code: np.ndarray) -> VariableFacts:
+    known = ~np.isnan(y)
+    within_only, between_only = name in specification.within_only, name in specification.between_only
+    levels = "within" if within_only else "between" if between_only else "both"
+    missing = 1 - known.mean() if len(y) else 1.0
+    y, code = y[known], np.unique(code[known], return_inverse=True)[1]
+    clusters, rows = (int(code.max()) + 1 if len(code) else 0), len(y)
+    nothing = VariableFacts(name, group, levels, np.nan, np.nan, np.nan, np.nan, np.nan, float(missing))
+    if clusters < 2:
+        return nothing
+    count = np.bincount(code)
+    means = np.bincount(code, y) / count
+    mean = float(means.mean() if between_only else y.mean())
+    if between_only:
+        return VariableFacts(name, group, levels, mean, 0.0, float(means.var(ddof=1)), np.nan, np.nan, float(missing))
+    scatter = float(np.sum((y - means[code]) ** 2))
+    if rows == clusters:
+        return nothing
+    msw = scatter / (rows - clusters)
+    msb = float(count @ (means - y.mean()) ** 2) / (clusters - 1)
+    n0 = (rows - (count @ count) / rows) / (clusters - 1)
+    between = (msb - msw) / n0
+    total = between + msw
+    pvalue = float(f_distribution.sf(msb / msw, clusters - 1, rows - clusters)) if msw > 0 else 0.0
+    icc = between / total if not within_only and total > 0 else np.nan
+    return VariableFacts(name, group, levels, mean, msw, between, float(icc), pvalue, float(missing))
+
+
+def _numbers(specification: Specification, rows: int, clusters: int, where: str, group: int) -> list[str]:
+    """Numbers of clusters and rows against what the model wants."""
+    p_within, p_between = len(specification.within.observed), len(specification.between.observed)
+    out = [f"{text[:-1]}{where}." if where else text for text in check_clusters(rows, clusters, p_within, p_between)]
+    free = sum(row.free for row in specification.parameters if row.level == 2 and row.group == group)
+    if free >= clusters:
+        out.append(
+            f"The between model has {free} free parameters for {clusters} clusters{where}: expect wide intervals and improper "
+            "solutions. Simplify it: fewer factors, equal loadings, or residual variances fixed at 0."
+        )
+    elif clusters < FEW_CLUSTERS:
+        out.append(
+            f"There are {clusters} clusters{where}: standard errors of level 2 are too small and chi-square too large with fewer "
+            f"than about {FEW_CLUSTERS} to 50. Bootstrap or profile intervals are safer."
+        )
+    return out
+
+
+def _variation(facts: list[VariableFacts], where: str) -> list[str]:
+    """Variables that do not vary where the model wants them to."""
+    out = []
+
+    def tell(names: list[str], text: str) -> None:
+        if names:
+            out.append(f"{listing(names, 8)}{where}: {text}")
+
+    both = [v for v in facts if v.levels == "both"]
+    size = {v.name: abs(v.mean) ** 2 + max(v.within, 0.0) + abs(v.between) for v in facts}
+    constant = [v.name for v in facts if v.within + abs(v.between) <= CONSTANT * max(size[v.name], 1e-300)]
+    tell(constant, "constant. Remove from the model.")
+    varying = [v for v in both if v.name not in constant]
+    still = [v.name for v in varying if v.within <= CONSTANT * size[v.name]]
+    tell(still, "constant within clusters. Name it at level: 2 only.")
+    none = [v.name for v in varying if v.between <= 0 and v.name not in still]
+    tell(
+        none,
+        "no variance between clusters beyond chance (ICC at or below 0). Expect a negative variance at level 2; leave it out "
+        "there, or fix its between variance at 0.",
+    )
+    little = [v.name for v in varying if v.between > 0 and v.pvalue > 0.05 and v.name not in still]
+    tell(
+        little,
+        "variance between clusters that could be chance (F test, p > .05). Its loadings at level 2 will be imprecise.",
+    )
+    spread = [v.name for v in facts if v.levels == "within" and v.name not in constant and v.pvalue < 0.001]
+    tell(
+        spread,
+        "varies between clusters, but the model has it at level 1 only, so that its within and between effects are taken to be "
+        "equal. To tell them apart, name it at level: 2 too.",
+    )
+    return out
+
+
+def _dependence(
+    specification: Specification, variables: tuple[str, ...], values: np.ndarray, code: np.ndarray, where: str
+) -> list[str]:
+    """Pairs and sets of variables that are nearly linearly dependent, within clusters and in the cluster means."""
+    complete = ~np.isnan(values).any(axis=1)
+    values, code = values[complete], np.unique(code[complete], return_inverse=True)[1]
+    if len(values) < 3:
+        return []
+    count = np.bincount(code)
+    means = np.stack([np.bincount(code, y) / count for y in values.T], axis=1)
+    out = []
+    for level, x, freedom in (
+        (1, values - means[code], len(values) - len(count)),
+        (2, means - means.mean(axis=0), len(count) - 1),
+    ):
+        names = [v for v in specification.level(level).observed if v in variables]
+        at = [variables.index(v) for v in names]
+        sd = np.sqrt(np.mean(x[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
+        largest = np.sqrt(np.mean(values[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
+        keep = sd > 1e-6 * np.maximum(largest, 1e-300)
+        names, at, sd = [v for v, k in zip(names, keep, strict=True) if k], np.array(at)[keep], sd[keep]
+        if len(names) < 2 or freedom <= len(names):
+            continue
+        correlation = (x[:, at].T @ x[:, at]) / len(x) / np.outer(sd, sd)
+        out += _near(correlation, names, f"{'within clusters' if level == 1 else 'in the cluster means'}{where}")
+    return out
+
+
+def _near(correlation: np.ndarray, names: list[str], where: str) -> list[str]:
+    pairs = [
+        f"{names[i]} and {names[j]} ({correlation[i, j]:.3f})"
+        for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
+        if abs(correlation[i, j]) > NEARLY_ONE
+    ]
+    if pairs:
+        return [f"Nearly the same variable {where}: {listing(pairs)}. Drop one, or average them."]
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] > NEARLY_COLLINEAR:
+        return []
+    involved = [name for name, weight in zip(names, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
+    return [f"Nearly collinear {where}: {listing(involved)} (smallest eigenvalue {values[0]:.1e}). Drop one."]
+
+
+def _units(facts: list[VariableFacts]) -> list[str]:
+    sd = {v.name: np.sqrt(max(v.within, 0.0) + max(v.between, 0.0)) for v in facts}
+    sd = {name: value for name, value in sd.items() if np.isfinite(value) and value > 0}
+    if not sd or max(sd.values()) < 1e4 * min(sd.values()):
+        return []
+    low, high = min(sd, key=lambda name: sd[name]), max(sd, key=lambda name: sd[name])
+    return [
+        f"The standard deviations of {high} and {low} differ by a factor of {sd[high] / sd[low]:.0e}. The fit does not mind, but "
+        "estimates are easier to read in other units."
+    ]
