@@ -11,6 +11,7 @@ from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.data import TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.networks._edit import changed
+from mlsem_jax.networks._identify import Identification
 from mlsem_jax.networks._kinds import CORE, SCALE
 from mlsem_jax.networks._layout import LEVELS, Layout
 from mlsem_jax.networks._model import Model
@@ -98,8 +99,9 @@ def fit_options(estimator: str, information: str | None, options: dict[str, Any]
 def make_model(
     function, layout: Layout, data, patterns: dict[str, Any], equal, rule: str, options: FitOptions
 ) -> Model:
-    rules = ("loadings", "variance", "none")
-    if rule not in rules:
+    rules: tuple[Identification, ...] = ("loadings", "variance", "none")
+    known_rule = next((known for known in rules if known == rule), None)
+    if known_rule is None:
         raise ModelError(
             f"identification={rule!r} is not available.{nearest(rule, rules)} Use one of {', '.join(map(repr, rules))}."
         )
@@ -120,7 +122,7 @@ def make_model(
         )
         for name, matrix in layout.matrices.items()
     }
-    model = Model(layout, make_table(layout, read, equal), data, options, rule, equal, function)
+    model = Model(layout, make_table(layout, read, equal), data, options, known_rule, equal, function)
     return changed(model, model.wanted, "", log=False)
 
 

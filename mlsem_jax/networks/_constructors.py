@@ -65,14 +65,13 @@ def ml_lvm(
 
     **Raises:** ModelError, DataError.
     """
-    kinds = {
+    given_kinds = {
         "within_latent": within_latent,
         "within_residual": within_residual,
         "between_latent": between_latent,
         "between_residual": between_residual,
     }
-    for argument, kind in kinds.items():
-        check_kind(argument, kind)
+    kinds = {argument: check_kind(argument, kind) for argument, kind in given_kinds.items()}
     options, patterns = split_keywords(patterns)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
     given = {"lambda": lambda_, "lambda_within": lambda_within, "lambda_between": lambda_between}
@@ -141,11 +140,10 @@ def ml_varcov(
     `within`, `between`: "cov" "chol" "prec" "ggm" "cor". Patterns: `mu`, and `sigma_within`, `lowertri_within`, `kappa_within`,
     `omega_within`, `delta_within`, `rho_within`, `SD_within`, and the same for `between`. Everything else is as in `ml_lvm`.
     """
-    for argument, kind in (("within", within), ("between", between)):
-        check_kind(argument, kind)
+    kind_1, kind_2 = check_kind("within", within), check_kind("between", between)
     options, patterns = split_keywords(patterns)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
-    blocks = (Block("", 1, within, "theta", names), Block("", 2, between, "theta", names))
+    blocks = (Block("", 1, kind_1, "theta", names), Block("", 2, kind_2, "theta", names))
     layout = Layout("varcov", names, ((), ()), blocks, "none", tuple(within_only), tuple(between_only), labels)
     chosen = fit_options(estimator, information, options, prepared)
     return make_model("ml_varcov", layout, prepared, patterns, equal, "none", chosen)

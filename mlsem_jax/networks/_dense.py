@@ -11,7 +11,7 @@ from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._table import Table
 
 
-def dense(layout: Layout, table: Table, values: Sequence[float], group: int) -> dict[str, np.ndarray]:
+def dense(layout: Layout, table: Table, values: Sequence[float] | np.ndarray, group: int) -> dict[str, np.ndarray]:
     """Every matrix of the model in one group, symmetric ones in full; columns are (p, 1)."""
     out = {name: np.zeros((len(m.rows), max(len(m.cols), 1))) for name, m in layout.matrices.items()}
     for element, value in zip(table, values, strict=True):

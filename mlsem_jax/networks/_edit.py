@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.models import KINDS
+from mlsem_jax.models import KINDS, Kind
 from mlsem_jax.networks._identify import identify, mark
 from mlsem_jax.networks._layout import LEVELS, Layout, Matrix
 from mlsem_jax.networks._log import Step
@@ -106,12 +106,14 @@ def _argument(layout: Layout, block) -> str:
     return where if layout.family == "varcov" else f"{where}_{'latent' if block.part == 'zeta_' else 'residual'}"
 
 
-def check_kind(argument: str, kind: Any) -> None:
-    """Raise ModelError for a kind that is none of the five."""
-    if kind not in KINDS:
-        raise ModelError(
-            f"{argument}={kind!r} is not available.{nearest(kind, KINDS)} Use one of {', '.join(map(repr, KINDS))}."
-        )
+def check_kind(argument: str, kind: Any) -> Kind:
+    """The kind itself. Raises ModelError where it is none of the five."""
+    for known in KINDS:
+        if kind == known:
+            return known
+    raise ModelError(
+        f"{argument}={kind!r} is not available.{nearest(kind, KINDS)} Use one of {', '.join(map(repr, KINDS))}."
+    )
 
 
 def _pattern(model: Model, new: Layout, name: str, old: dict):
@@ -147,13 +149,16 @@ def elements(model: Model, name: str, row: Index, col: Index, group: Any = None)
             f"Say which element of {name}: row= and col= are names ({listing(matrix.rows, 3)}) or positions from 1."
         )
     i = position(matrix, row, matrix.rows, "row")
-    if matrix.cols and col is None and matrix.shape == "diagonal":
+    if col is None and matrix.shape == "diagonal":
         col = row
-    if matrix.cols and col is None:
+    if not matrix.cols:
+        j = 0
+    elif col is None:
         raise ModelError(
             f"{name} has columns too: say which by col=, a name ({listing(matrix.cols, 3)}) or a position from 1."
         )
-    j = position(matrix, col, matrix.cols, "column") if matrix.cols else 0
+    else:
+        j = position(matrix, col, matrix.cols, "column")
     if matrix.symmetric and j > i:
         i, j = j, i
     if (i, j) not in matrix.positions:
@@ -162,7 +167,7 @@ def elements(model: Model, name: str, row: Index, col: Index, group: Any = None)
     return [e for e in model.table if (e.matrix, e.row, e.col) == (name, i, j) and e.group in groups]
 
 
-def position(matrix: Matrix, which: Index, names: Sequence[str], what: str) -> int:
+def position(matrix: Matrix, which: int | str, names: Sequence[str], what: str) -> int:
     """The position from 0 of a row or column given by name or by position from 1."""
     if isinstance(which, str):
         if which not in names:
@@ -211,7 +216,7 @@ def changed(model: Model, wanted, action: str, log: bool = True) -> Model:
 
 def describe(layout: Layout, found: Iterable[Element]) -> str:
     """Elements in words: 'omega_within[y1, y2]'."""
-    names = {}
+    names: dict[str, None] = {}
     for e in found:
         matrix = layout.matrices[e.matrix]
         where = f"{matrix.rows[e.row]}, {matrix.cols[e.col]}" if matrix.cols else matrix.rows[e.row]

@@ -12,7 +12,7 @@ from mlsem_jax._fit import Fit
 from mlsem_jax.estimation import Estimation, estimate_model, fit_warnings, refit
 from mlsem_jax.models import Cell, Level, Parameter, Specification
 from mlsem_jax.networks._diagnose import degenerate
-from mlsem_jax.networks._model import Model
+from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._starts import element_values, first_values, natural_values, repaired
 from mlsem_jax.networks._table import Table, count_free
 from mlsem_jax.report import progress
@@ -39,7 +39,7 @@ def fit_model(model: Model) -> Fit:
 
 def refit_model(fit: Fit, model: Model, values: dict | None = None) -> Estimation:
     """Estimate a changed model of the same data from the estimates of a fit; values: others for some places of its table."""
-    old: Model = fit.network
+    old = model_of(fit)
     known = dict(zip((e.place for e in old.table), estimates(fit), strict=True)) | (values or {})
     start = np.array([_begin(e, known) for e in model.table])
     start = repaired(model.layout, model.table, start)
@@ -84,7 +84,7 @@ def intermediate(model: Model, estimation: Estimation, sentences: Sequence[str] 
 def estimates(fit: Fit) -> np.ndarray:
     """The value of every element of the fit's table."""
     made = fit.estimation.model.build
-    return element_values(fit.network, made, fit.estimation.model.natural)
+    return element_values(model_of(fit), made, fit.estimation.model.natural)
 
 
 def baseline(model: Model) -> Specification:

@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from mlsem_jax.estimation import Problem
 from mlsem_jax.models import build
 from mlsem_jax.networks._fitting import estimates, padded
+from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._search import candidates
 from mlsem_jax.networks._specify import lavaan_names, names_of, specify
 from mlsem_jax.networks._starts import natural_values
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlsem_jax._fit import Fit
-    from mlsem_jax.networks._model import Model
 
 # an element whose information, given the others, is less than this part of it alone, is not identified beside them
 DETERMINED = 1e-8
@@ -55,7 +55,7 @@ def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarr
 
 def enlarged(fit: Fit, elements: Sequence[Element]):
     """The model with these elements free as well, and its build."""
-    model: Model = fit.network
+    model = model_of(fit)
     wider = _Wider(model, at_places(model.table, [e.place for e in elements], lambda e: e.freed()))
     return wider, build(wider.specification, fit.estimation.exogenous, padded(count_free(wider.table)))
 
@@ -74,15 +74,15 @@ def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     problem = Problem(made.structure, fit.estimation.statistics, made.free)
     theta = natural[made.kept]
     _, gradient, metric = problem.evaluate(theta)
-    statistics = fit.estimation.statistics
-    if statistics.complete.size.shape == statistics.metric.size.shape:
+    complete, pooled = fit.estimation.statistics.complete, fit.estimation.statistics.metric
+    if complete is not None and pooled is not None and complete.size.shape == pooled.size.shape:
         return gradient, metric  # few distinct sizes: the metric is the expected information itself
     return gradient, problem.expected(theta)
 
 
 def _all_indices(fit: Fit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:
     """The fixed elements of these matrices with their indices, largest first, without those that would not be identified."""
-    found = [e for e in candidates(fit.network, names) if not e.free]
+    found = [e for e in candidates(model_of(fit), names) if not e.free]
     mi, epc = indices(fit, found)
     order = [i for i in np.argsort(-mi, kind="stable") if not np.isnan(mi[i])]
     return [found[i] for i in order], mi[order], epc[order]
@@ -92,7 +92,7 @@ def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None =
     """Modification indices of all fixed elements, largest first; top=None for all of them."""
     import pandas as pd
 
-    layout = fit.network.layout
+    layout = model_of(fit).layout
     names = (
         tuple(layout.matrices) if matrices is None else (matrices,) if isinstance(matrices, str) else tuple(matrices)
     )
@@ -118,7 +118,7 @@ def modification_indices(
     """The indices of `MIs` in the form of lavaan's table; level is 0 for loadings that both levels share."""
     import pandas as pd
 
-    layout = fit.network.layout
+    layout = model_of(fit).layout
     found, mi, epc = _all_indices(fit, tuple(layout.matrices))
     rows = []
     for e in found:

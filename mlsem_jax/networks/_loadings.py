@@ -30,8 +30,8 @@ def read_loadings(
         return "shared", (m, m), given
     if len(given) == 1:
         raise ModelError("lambda_within and lambda_between go together: give both, or lambda_ for both levels.")
-    widths = tuple(_width(f"lambda_{where}", given[f"lambda_{where}"], p, groups) for where in LEVELS.values())
-    return "by level", widths, given
+    within, between = (_width(f"lambda_{where}", given[f"lambda_{where}"], p, groups) for where in LEVELS.values())
+    return "by level", (within, between), given
 
 
 def _width(name: str, pattern: Any, p: int, groups: tuple[str, ...]) -> int:

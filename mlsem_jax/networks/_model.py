@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import Specification, Structure, build
@@ -120,3 +121,10 @@ class Model:
             f"<mlsem_jax network model {self.function}: {len(self.layout.variables)} variables, "
             f"{len({e.parameter for e in self.table if e.free})} parameters; {kinds}; not fitted, call .fit()>"
         )
+
+
+def model_of(fit: Fit) -> Model:
+    """The network model that was fitted. Raises ModelError for a fit of another kind of model."""
+    if fit.network is None:
+        raise ModelError(f"This is for fits of network models; this fit was made by {fit.function}().")
+    return fit.network

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -18,6 +17,7 @@ from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
 from mlsem_jax.networks._indices import enlarged, indices
 from mlsem_jax.networks._log import Step
+from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import (
     candidates,
@@ -32,9 +32,6 @@ from mlsem_jax.networks._search import (
 from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, Place, at_places, same_parameter
 from mlsem_jax.numerics import float64
-
-if TYPE_CHECKING:
-    from mlsem_jax.networks._model import Model
 
 # models of one batch; fixed, so that every batch of a search runs the same compiled program
 LANES = 32
@@ -54,8 +51,9 @@ def modelsearch(
     once more before the end; see `Fit.modelsearch`.
     """
     _check(fit, criterion, prunealpha, addalpha)
-    names = search_matrices(fit.network.layout, matrices)
-    current, promising, taken = fit, set(), 0
+    names = search_matrices(model_of(fit).layout, matrices)
+    current, taken = fit, 0
+    promising: set[Place] = set()
     while limit is None or taken < limit:
         tried = _promising(current, names, promising) or _neighbours(current, names, prunealpha, addalpha)
         now = evaluate_criterion(criterion, current.loglik, current.npar, fit)
@@ -70,7 +68,7 @@ def modelsearch(
             promising = set()
         else:
             break
-    model: Model = current.network
+    model = model_of(current)
     if not taken:
         model = model.but(log=model.log.then(Step(f"modelsearch: no neighbour has a smaller {criterion}")))
         return intermediate(model, fit.estimation, fit.warnings)
@@ -84,7 +82,7 @@ def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None
         raise ModelError("modelsearch() needs a criterion, such as 'bic'.")
     check_alpha("prunealpha", prunealpha)
     check_alpha("addalpha", addalpha)
-    if fit.network.layout.groups:
+    if model_of(fit).layout.groups:
         raise ModelError(
             "modelsearch() compares models of one group: it does not say whether an edge changes in one group or in all. "
             "Use prune() and stepup(), or search each group's data."
@@ -93,12 +91,12 @@ def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None
 
 def _promising(fit: Fit, names: Sequence[str], places: set[Place]) -> list[Element]:
     """The elements that were improvements in the step before, whatever their p-values are now."""
-    return [e for e in candidates(fit.network, names) if e.place in places]
+    return [e for e in candidates(model_of(fit), names) if e.place in places]
 
 
 def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: float) -> list[Element]:
     """Free elements that are not significant, and fixed ones whose modification index is."""
-    model: Model = fit.network
+    model = model_of(fit)
     p = dict(zip((e.place for e in model.table), pvalues(estimates(fit), standard_errors(fit)), strict=True))
     elements = candidates(model, names)
     removable: dict[object, Element] = {}
@@ -145,7 +143,7 @@ def _lanes(structure: Structure, basis: np.ndarray) -> Structure:
 
 def _take(fit: Fit, chosen: Element, criterion: str, value: float, count: int) -> Fit:
     """The fit of the chosen neighbour."""
-    model: Model = fit.network
+    model = model_of(fit)
     if chosen.free:
         places, change = [e.place for e in same_parameter(model.table, chosen)], lambda e: e.fixed(0.0)
     else:

@@ -10,6 +10,7 @@ from mlsem_jax.networks import _edit as edits
 from mlsem_jax.networks._fitting import finish, refit_model
 from mlsem_jax.networks._indices import MIs, modification_indices
 from mlsem_jax.networks._log import Log
+from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._modelsearch import modelsearch
 from mlsem_jax.networks._parameters import getmatrix, parameters
 from mlsem_jax.networks._pictures import CIplot, plot_network
@@ -19,14 +20,14 @@ from mlsem_jax.networks._stepup import stepup
 
 def log(fit: Fit) -> Log:
     """The steps since the model was made."""
-    return fit.network.log
+    return model_of(fit).log
 
 
 def _fitted(edit: Callable[..., Any]) -> Callable[..., Fit]:
     """An edit of models as one of fits: the changed model is estimated, starting from the estimates."""
 
     def edited(fit: Fit, *args: Any, **kwargs: Any) -> Fit:
-        model = edit(fit.network, *args, **kwargs)
+        model = edit(model_of(fit), *args, **kwargs)
         return finish(model, refit_model(fit, model))
 
     return edited
@@ -34,7 +35,7 @@ def _fitted(edit: Callable[..., Any]) -> Callable[..., Fit]:
 
 def transmod(fit: Fit, **kinds: str) -> Fit:
     """The same model in another parametrisation: starting values are computed anew."""
-    model = edits.transmod(fit.network, **kinds)
+    model = edits.transmod(model_of(fit), **kinds)
     return model.fit()
 
 

@@ -13,13 +13,13 @@ from mlsem_jax.networks._dense import dense, derived_matrices
 from mlsem_jax.networks._edit import group_numbers
 from mlsem_jax.networks._fitting import estimates
 from mlsem_jax.networks._layout import Layout
+from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._specify import names_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlsem_jax._fit import Fit
-    from mlsem_jax.networks._model import Model
 
 
 def element_table(model: Model) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def element_table(model: Model) -> pd.DataFrame:
 
 def parameters(fit: Fit) -> pd.DataFrame:
     """The table of elements with estimates, standard errors and two-sided normal p-values (NaN where fixed)."""
-    table = element_table(fit.network).drop(columns="value")
+    table = element_table(model_of(fit)).drop(columns="value")
     est, se = estimates(fit), standard_errors(fit)
     table.insert(3, "est", est)
     table.insert(4, "se", se)
@@ -50,7 +50,7 @@ def parameters(fit: Fit) -> pd.DataFrame:
 
 def standard_errors(fit: Fit) -> np.ndarray:
     """Of every element; NaN where it is fixed."""
-    model: Model = fit.network
+    model = model_of(fit)
     se = fit._estimates.se
     return np.array([se[row] if e.free else np.nan for e, row in zip(model.table, model.rows, strict=True)])
 
@@ -64,12 +64,20 @@ def pvalues(est: np.ndarray, se: np.ndarray) -> np.ndarray:
 def getmatrix(
     fit: Fit, name: str, group: Any = None, threshold: bool | float = False, alpha: float = 0.01, adjust: str = "none"
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
-    """A matrix of estimates, of the model or derived from it; by group label where there are several groups.
+    """A matrix of estimates as in `by_group`, without its group where there is only one."""
+    out = by_group(fit, name, group, threshold, alpha, adjust)
+    return next(iter(out.values())) if len(out) == 1 else out
+
+
+def by_group(
+    fit: Fit, name: str, group: Any = None, threshold: bool | float = False, alpha: float = 0.01, adjust: str = "none"
+) -> dict[str, pd.DataFrame]:
+    """A matrix of estimates, of the model or derived from it, by group label.
 
     threshold=True sets elements of a modelled matrix to zero whose p-value, adjusted over the matrix, exceeds alpha; a number
     sets all to zero that are smaller in size.
     """
-    model: Model = fit.network
+    model = model_of(fit)
     layout = model.layout
     values, wanted = estimates(fit), group_numbers(layout, group)
     if threshold is True:
@@ -89,14 +97,14 @@ def getmatrix(
         if not isinstance(threshold, bool):
             matrix = np.where(np.abs(matrix) < threshold, 0.0, matrix)
         out[layout.group_names[number - 1]] = _labelled(layout, name, matrix)
-    return next(iter(out.values())) if len(out) == 1 else out
+    return out
 
 
 def significant(fit: Fit, name: str, alpha: float, adjust: str) -> np.ndarray:
     """Whether each element of a modelled matrix is significant, adjusted over its distinct parameters; True elsewhere and for
     fixed elements.
     """
-    model: Model = fit.network
+    model = model_of(fit)
     if name not in model.layout.matrices:
         modelled = listing(model.layout.matrices, 12)
         raise ModelError(

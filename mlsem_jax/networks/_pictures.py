@@ -11,7 +11,8 @@ from scipy.stats import norm
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._edit import group_numbers
 from mlsem_jax.networks._layout import Layout
-from mlsem_jax.networks._parameters import getmatrix, parameters
+from mlsem_jax.networks._model import model_of
+from mlsem_jax.networks._parameters import by_group, parameters
 from mlsem_jax.networks._search import search_matrices
 from mlsem_jax.report import draw_intervals, draw_networks
 
@@ -35,7 +36,7 @@ def plot_network(
     labels: bool = False,
 ) -> Axes | np.ndarray:
     """Networks as graphs; see `Fit.plot_network`. alpha: show only edges whose adjusted p-value is not larger."""
-    model = fit.network
+    model = model_of(fit)
     names = (
         default_networks(model.layout) if matrix is None else (matrix,) if isinstance(matrix, str) else tuple(matrix)
     )
@@ -43,11 +44,11 @@ def plot_network(
     for number in group_numbers(model.layout, group):
         label = model.layout.group_names[number - 1]
         for name in names:
-            frame = getmatrix(fit, name, label, threshold)
+            frame = by_group(fit, name, label, threshold)[label]
             if frame.shape[0] != frame.shape[1]:
                 raise ModelError(f"{name} is no network: it has {frame.shape[0]} rows and {frame.shape[1]} columns.")
             if alpha is not None:
-                frame = frame.where(getmatrix(fit, name, label, True, alpha, adjust) != 0, 0.0)
+                frame = frame.where(by_group(fit, name, label, True, alpha, adjust)[label] != 0, 0.0)
             networks[title(name, label if model.layout.groups else "")] = frame
     return draw_networks(networks, ax, layout, maximum, labels)
 
@@ -69,7 +70,7 @@ def title(name: str, group: str) -> str:
 
 def CIplot(fit: Fit, matrices: Sequence[str] | str | None = None, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
     """Free elements with confidence intervals; default: the networks, or all covariances where there are none."""
-    layout = fit.network.layout
+    layout = model_of(fit).layout
     names = search_matrices(layout, matrices)
     if not names:
         names = tuple(name for name, known in layout.matrices.items() if known.is_core)

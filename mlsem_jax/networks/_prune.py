@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +11,10 @@ from mlsem_jax.networks._adjust import adjust_pvalues
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
 from mlsem_jax.networks._log import Step
+from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import candidates, check_alpha, check_maximum, named, search_matrices, step
 from mlsem_jax.networks._table import Element, at_places, same_parameter
-
-if TYPE_CHECKING:
-    from mlsem_jax.networks._model import Model
 
 
 def prune(
@@ -31,11 +28,11 @@ def prune(
     """Fix all tested edges with adjusted p > alpha at zero together and refit; see `Fit.prune`."""
     check_alpha("alpha", alpha)
     check_maximum(fit, "prune")
-    names = search_matrices(fit.network.layout, matrices)
+    names = search_matrices(model_of(fit).layout, matrices)
     current, changes = fit, False
     while True:
         removed = _insignificant(current, names, alpha, adjust, limit)
-        model: Model = current.network
+        model = model_of(current)
         if not removed:
             action = f"prune: no edge of {', '.join(names) or 'any network'} with p > {alpha:g} (adjust: {adjust})"
             model = model.but(log=model.log.then(Step(action)))
@@ -53,7 +50,7 @@ def prune(
 
 def _insignificant(fit: Fit, names: Sequence[str], alpha: float, adjust: str, limit: int | None) -> list[Element]:
     """One element for each tested parameter with adjusted p > alpha, the largest p first."""
-    model: Model = fit.network
+    model = model_of(fit)
     p = dict(zip((e.place for e in model.table), pvalues(estimates(fit), standard_errors(fit)), strict=True))
     tested: dict[object, Element] = {}
     for e in candidates(model, names):

@@ -9,12 +9,12 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.inference._fit_measures_psychonetrics import criteria_measures
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._log import Step
+from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._table import Element
 
 if TYPE_CHECKING:
     from mlsem_jax._fit import Fit
     from mlsem_jax.estimation import Estimation
-    from mlsem_jax.networks._model import Model
 
 CRITERIA = ("bic", "aic", "bic2", "ebic.25", "ebic.5", "ebic.75", "ebic1", "none")
 NETWORKS = ("omega_", "kappa_")
@@ -65,7 +65,7 @@ def check_alpha(name: str, value: float) -> None:
 
 def evaluate_criterion(name: str, loglik: float, npar: int, fit: Fit) -> float:
     """An information criterion with clusters as units, as psychonetrics counts."""
-    measures = criteria_measures(loglik, npar, fit.nclusters, len(fit.network.layout.variables))
+    measures = criteria_measures(loglik, npar, fit.nclusters, len(model_of(fit).layout.variables))
     return measures["aic.ll" if name == "aic" else name]
 
 

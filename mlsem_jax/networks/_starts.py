@@ -62,7 +62,7 @@ def element_values(model: Model, build: Build, natural: np.ndarray) -> np.ndarra
     return out
 
 
-def natural_values(model: Model, build: Build, values: Sequence[float]) -> np.ndarray:
+def natural_values(model: Model, build: Build, values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Natural parameters (k,) from values of the elements; those that several elements share are averaged."""
     total, count = np.zeros(build.structure.basis.shape[0]), np.zeros(build.structure.basis.shape[0])
     for i, element in enumerate(model.table):
@@ -114,7 +114,10 @@ def _level(
     variance = np.diag(cov)
     core, scale = decompose(zeta.kind, psi)
     size = np.diag(core if zeta.scale is None else scale)
-    size = {"cov": np.sqrt, "prec": lambda x: 1 / np.sqrt(x)}.get(zeta.kind, np.asarray)(size)
+    if zeta.kind == "cov":
+        size = np.sqrt(size)
+    elif zeta.kind == "prec":
+        size = 1 / np.sqrt(size)
     change = np.array([size[i] / scales[i] if i in scales else 1.0 for i in range(len(psi))])
     matrices[name] = matrices[name] * change
     psi = psi / np.outer(change, change)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import chi2
@@ -13,6 +12,7 @@ from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import finish, intermediate, refit_model
 from mlsem_jax.networks._indices import indices
 from mlsem_jax.networks._log import Step
+from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
@@ -24,9 +24,6 @@ from mlsem_jax.networks._search import (
     step,
 )
 from mlsem_jax.networks._table import at_places
-
-if TYPE_CHECKING:
-    from mlsem_jax.networks._model import Model
 
 
 def stepup(
@@ -40,23 +37,23 @@ def stepup(
     check_alpha("alpha", alpha)
     check_criterion(criterion)
     check_maximum(fit, "stepup")
-    names = search_matrices(fit.network.layout, matrices)
+    names = search_matrices(model_of(fit).layout, matrices)
     current, added = fit, 0
     while limit is None or added < limit:
         better, reason = _one(current, names, alpha, criterion)
         if better is None:
-            model: Model = current.network
+            model = model_of(current)
             model = model.but(log=model.log.then(Step(f"stepup: stopped, {reason}")))
             break
         current, added = better, added + 1
     else:
-        model = current.network
+        model = model_of(current)
     return finish(model, current.estimation) if added else intermediate(model, fit.estimation, fit.warnings)
 
 
 def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit | None, str]:
     """The fit with one more element, or None and why there is none."""
-    model: Model = fit.network
+    model = model_of(fit)
     fixed = [e for e in candidates(model, names) if not e.free]
     mi, epc = indices(fit, fixed)
     if not len(mi) or np.all(np.isnan(mi)) or np.nanmax(mi) <= chi2.isf(alpha, 1):
