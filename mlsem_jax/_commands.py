@@ -143,7 +143,70 @@ def _demo(arguments: argparse.Namespace) -> bool:
     return _show(arguments, ml.sem(SCHOOLS_MODEL, data, cluster="school"))
 
 
+def _design_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "fit", type=Path, help="a saved fit (mlsem fit ... --json FILE): its estimates are the population values"
+    )
+    p.add_argument("--clusters", type=int, default=None, metavar="J", help="number of clusters (as in the fit's data)")
+    p.add_argument("--size", type=int, default=None, metavar="N", help="rows in each cluster (with --clusters)")
+    p.add_argument("--seed", type=int, default=1, help="of the random numbers (1)")
+    p.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
+
+
+def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], list[int]]:
+    """The model and values of a saved fit, and the design: cluster sizes and their groups (from 0)."""
+    import numpy as np
+
+    import mlsem_jax as ml
+    from mlsem_jax.estimation import Source, make_model
+
+    fit = ml.load(arguments.fit)
+    data, options = fit.estimation.data, fit.estimation.options
+    if not fit.converged:
+        raise CommandError(f"{arguments.fit} holds no maximum: {fit.status}")
+    source = Source(data.cluster_name, data.group_name if fit.specification.groups else None, options.missing)
+    model = make_model(fit.specification, fit.estimation.reduction, source)
+    if (arguments.clusters is None) != (arguments.size is None):
+        raise CommandError("--clusters and --size belong together; without both, the design is that of the fit's data.")
+    if arguments.clusters is None:
+        sizes = np.bincount(data.cluster, minlength=data.nclusters).tolist()
+        return model, fit.estimation.model.theta, sizes, data.group.tolist()
+    groups = fit.specification.ngroups
+    sizes = [arguments.size] * arguments.clusters
+    return (
+        model,
+        fit.estimation.model.theta,
+        sizes,
+        [j * groups // arguments.clusters for j in range(arguments.clusters)],
+    )
+
+
+def _simulate_arguments(p: argparse.ArgumentParser) -> None:
+    _design_arguments(p)
+    p.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="CSV file; with --datasets, FILE_1, FILE_2, ..."
+    )
+    p.add_argument("--datasets", type=int, default=1, metavar="N", help="how many data sets (1)")
+
+
+def _simulate(arguments: argparse.Namespace) -> bool:
+    import jax
+
+    import mlsem_jax as ml
+
+    with jax.enable_x64(True):
+        model, theta, sizes, group = _population(arguments)
+        rows = ml.simulate(model, theta, arguments.seed, sizes, arguments.datasets, rows=True, group=group)
+    out: Path = arguments.out
+    for i in range(arguments.datasets):
+        path = out if arguments.datasets == 1 else out.with_name(f"{out.stem}_{i + 1}{out.suffix}")
+        rows.frame(i).to_csv(path, index=False)
+        say(arguments, f"{sum(sizes)} rows in {len(sizes)} clusters written to {path}")
+    return True
+
+
 COMMANDS = (
     Command("fit", "Fit a two-level model to a file of data.", _fit_arguments, _fit),
+    Command("simulate", "Draw data from a fitted model.", _simulate_arguments, _simulate),
     Command("demo", "Fit a model to the data that come with the package.", _demo_arguments, _demo),
 )

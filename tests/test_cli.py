@@ -79,6 +79,24 @@ def test_demo(capsys):
     assert "achievement =~" in capsys.readouterr().out
 
 
+def test_simulated_data_have_the_design_and_the_values_of_the_fit(folder, capsys):
+    fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
+    saved = fit.save(folder / "population.json")
+    assert run("simulate", saved, "--out", folder / "a.csv", "--seed", 5, "-q") == 0
+    same = pd.read_csv(folder / "a.csv")
+    assert list(same) == ["school", *fit.specification.variables]
+    assert len(same) == 2235
+    assert same.school.nunique() == 100
+    run("simulate", saved, "--out", folder / "b.csv", "--clusters", 400, "--size", 30, "--datasets", 2)
+    big = pd.read_csv(folder / "b_2.csv")
+    assert not pd.read_csv(folder / "b_1.csv").equals(big)
+    again = ml.sem(SCHOOLS_MODEL, big, cluster="school")
+    # twelve thousand rows: within slopes have standard errors near 0.01; four of them
+    assert again.coef()["math~ses"] == pytest.approx(fit.coef()["math~ses"], abs=0.04)
+    assert run("simulate", saved, "--out", folder / "c.csv", "--clusters", 10) == 2
+    assert "--size" in capsys.readouterr().err
+
+
 def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
     original = ml.sem
     monkeypatch.setattr(ml, "sem", lambda *a, **k: original(*a, **k, iter_max=1))
