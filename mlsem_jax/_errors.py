@@ -47,10 +47,10 @@ class ModelWarning(UserWarning):
 
 def listing(names: Iterable[object], limit: int = 5) -> str:
     """Names separated by commas, cut after `limit`: 'a, b, c and 196 more'."""
-    names = [str(name) for name in names]
-    if len(names) <= limit:
-        return ", ".join(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+    words = [str(name) for name in names]
+    if len(words) <= limit:
+        return ", ".join(words)
+    return f"{', '.join(words[:limit])} and {len(words) - limit} more"
 
 
 def nearest(word: object, known: Iterable[object], count: int = 3) -> str:

@@ -20,9 +20,9 @@ Parts = tuple[Any, Any, Any]
 
 def split(parts: Parts, batched: tuple[bool, bool, bool]) -> tuple[Parts, Parts]:
     """The parts that lead with a lane axis, and the others."""
-    lanes = tuple(part if flag else None for part, flag in zip(parts, batched, strict=True))
-    shared = tuple(None if flag else part for part, flag in zip(parts, batched, strict=True))
-    return lanes, shared
+    lanes: list[Any] = [part if flag else None for part, flag in zip(parts, batched, strict=True)]
+    shared: list[Any] = [None if flag else part for part, flag in zip(parts, batched, strict=True)]
+    return (lanes[0], lanes[1], lanes[2]), (shared[0], shared[1], shared[2])
 
 
 def join(lanes: Parts, shared: Parts) -> Parts:

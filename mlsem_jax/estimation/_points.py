@@ -53,7 +53,8 @@ def walk(
     report: Callable[[dict], None] | None = None,
 ) -> Walk:
     """Run a solver from start until it ends, the promised gain falls below `enough`, or after `iterations` points."""
-    best, here, trace = start, None, []
+    best, here = start, None
+    trace: list[dict] = []
     for iteration in range(1, iterations + 1):
         try:
             candidate = next(points) if here is None else points.send(here)

@@ -68,16 +68,16 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
     filled = _filled(data, missing, seen)
     every = reduce(cluster_statistics(filled.values, filled.cluster, filled.group), groups)
     sample = sample_moments(every, z, _within_only(specification))
-    clusters = complete = None
+    some = some_complete = None
     if not incomplete.all():
         part = _only(data, ~incomplete)
-        clusters = cluster_statistics(part.values, part.cluster, part.group)
-        complete = reduce(clusters, groups)
+        some = cluster_statistics(part.values, part.cluster, part.group)
+        some_complete = reduce(some, groups)
     metric = None if len(slopes) else pool_sizes(every)
-    statistics = Statistics(complete, metric, patterns_of(specification, data, incomplete, by_pair=bool(len(slopes))))
-    return Reduction(
-        clusters, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample
+    statistics = Statistics(
+        some_complete, metric, patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)))
     )
+    return Reduction(some, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample)
 
 
 def patterns_of(

@@ -55,9 +55,9 @@ def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
     given: dict[tuple[int, int, int], bool] = {}
     for row in specification.parameters:
         if row.group == 1 and row.op == "~~":
-            pair = tuple(sorted((place[row.lhs], place[row.rhs])))
-            edges[row.level].add(pair)
-            given[(row.level, *pair)] = not row.free
+            i, j = sorted((place[row.lhs], place[row.rhs]))
+            edges[row.level].add((i, j))
+            given[row.level, i, j] = not row.free
     component = list(range(len(place)))
     for level in (1, 2):
         for i, j in edges[level]:
@@ -97,12 +97,17 @@ def _blockwise(
     iterations, status = 0, Status.CONVERGED
     for g in range(len(mean)):
         s = sums_of(statistics.complete, g, sample[2][g])
-        one = tuple(np.asarray(part[g]) for part in sample)
+        one = (np.asarray(sample[0][g]), np.asarray(sample[1][g]), np.asarray(sample[2][g]))
         for block, diagonal in jobs:
-            y = [i for i in block if i not in x | z]
-            parts = (y, [i for i in block if i in x], [i for i in block if i in z])
-            index = tuple(np.array(part, int) for part in parts)
-            found, taken, end = block_moments(s, *index, one, diagonal)
+            of_y, of_x, of_z = (
+                np.array(part, int)
+                for part in (
+                    [i for i in block if i not in x | z],
+                    [i for i in block if i in x],
+                    [i for i in block if i in z],
+                )
+            )
+            found, taken, end = block_moments(s, of_y, of_x, of_z, one, diagonal)
             within[g], between[g] = within[g] + found[0], between[g] + found[1]
             mean[g, block] = found[2][block]
             iterations, status = max(iterations, taken), max(status, end)

@@ -47,7 +47,7 @@ def search(
         return maximise(problem, theta, iterations=options.iter_max, report=report), ()
     points = minimiser_points(solver, problem, start)
     end = walk(problem, start, points, iterations=options.iter_max, enough=ENOUGH, report=report)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if end.best.decrement > SHORT:
         why = end.shortfall or "its own criterion was met"
         notes = (f"optim_method={name} stopped early ({why}); Fisher scoring finished the search.",)
@@ -76,7 +76,7 @@ def _em(problem: Problem, made: Build, theta: np.ndarray, options: FitOptions, r
     first = Point.at(problem, start)
     points = em_points(problem, first, options)
     end = walk(problem, first, points, iterations=options.em_iter_max, report=report)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if end.shortfall is not None and end.best.decrement > SHORT:
         why = end.shortfall if end.shortfall.startswith("EM") else f"{end.shortfall}."
         notes = (f"optim_method='em': {why} Fisher scoring finished the search.",)

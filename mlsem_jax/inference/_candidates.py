@@ -53,4 +53,4 @@ def _key(lhs: str, op: str, rhs: str) -> tuple[str, str, str]:
     """One spelling of a parameter: covariances in either order, a loading as the regression that it is."""
     if op == "=~":
         return rhs, "~", lhs
-    return (*sorted((lhs, rhs)), op) if op == "~~" else (lhs, op, rhs)
+    return (min(lhs, rhs), max(lhs, rhs), op) if op == "~~" else (lhs, op, rhs)

@@ -38,7 +38,7 @@ def by_level(specification: Specification, moments: Moments) -> ByGroup:
             names = specification.level(level).observed
             at = [place[name] for name in names]
             pair.append(LevelMoments(names, np.asarray(cov[g])[np.ix_(at, at)], np.asarray(mean[g])[at]))
-        out.append(tuple(pair))
+        out.append((pair[0], pair[1]))
     return out
 
 
@@ -58,7 +58,7 @@ def latent_covariances(estimation: Estimation) -> ByGroup:
             at = [names.index(v) for v in latent]
             x = level_matrices(build.structure, natural, level, g)
             pair.append(LevelMoments(latent, x.eta_cov[np.ix_(at, at)], x.eta_mean[at]))
-        out.append(tuple(pair))
+        out.append((pair[0], pair[1]))
     return out
 
 

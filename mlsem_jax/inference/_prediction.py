@@ -110,15 +110,15 @@ def between_posterior(
     mean0 = np.concatenate([between.mean, between.eta_mean])
     z_values = cluster_values(y, code, clusters, z)
     level_1 = np.where(z, np.nan, y)
-    total, count, patterns = np.zeros((clusters, p)), [], []
+    total, counts, patterns = np.zeros((clusters, p)), [], []
     for seen, at in by_pattern(level_1):
         w = precision_of(within, seen)
         deviation = np.where(seen, level_1[at] - within.mean - between.mean, 0.0)
         sums = np.stack([np.bincount(code[at], deviation[:, i], clusters) for i in range(p)], axis=1)
         total += sums @ w
         patterns.append(w)
-        count.append(np.bincount(code[at], minlength=clusters))
-    count = np.stack(count, axis=1).astype(float)
+        counts.append(np.bincount(code[at], minlength=clusters))
+    count = np.stack(counts, axis=1).astype(float)
     mean, cov = np.empty((clusters, len(mean0))), np.empty((clusters, len(mean0), len(mean0)))
     known = ~np.isnan(z_values) & z
     # clusters of one composition share their matrices

@@ -146,7 +146,8 @@ def _factor(row: Parameter, specification: Specification, scales: Scales) -> tup
     else:
         cause, effect = (row.lhs, row.rhs) if row.op == "=~" else (row.rhs, row.lhs)
         source, names = scales.total, {cause: 0.5, effect: -0.5}
-    factor, relative = 1.0, 0.0
+    factor = 1.0
+    relative: np.ndarray | float = 0.0
     for name, power in names.items():
         if name in source:
             variance, derivatives = source[name]
@@ -204,5 +205,5 @@ def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, fl
                 residual, total = scales.residual[name][0], scales.total[name][0]
                 shares[name] = 1 - residual / total if residual >= 0 and total > 0 else np.nan
             pair.append(shares)
-        out.append(tuple(pair))
+        out.append((pair[0], pair[1]))
     return out

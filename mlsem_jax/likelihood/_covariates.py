@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import Statistics
+from mlsem_jax.statistics import CompleteStatistics, PatternStatistics, Statistics
 
 
 def covariates_log_likelihood(
@@ -25,11 +25,13 @@ def covariates_log_likelihood(
     clusters = rows
     if statistics.complete is not None:
         rows, clusters = (
-            _add(total, more) for total, more in zip((rows, clusters), _complete(moments, statistics), strict=True)
+            _add(total, more)
+            for total, more in zip((rows, clusters), _complete(moments, statistics.complete), strict=True)
         )
     if statistics.patterns is not None:
         rows, clusters = (
-            _add(total, more) for total, more in zip((rows, clusters), _patterns(moments, statistics), strict=True)
+            _add(total, more)
+            for total, more in zip((rows, clusters), _patterns(moments, statistics.patterns), strict=True)
         )
     between_cov = moments.between_cov[:, :p, :p]
     return _normal(within, moments.within_cov, *rows) + _normal(between, between_cov, *clusters)
@@ -54,9 +56,7 @@ def _about(mean: Array, count: Array, total: Array, cross: Array) -> tuple[Array
     return count, total, cross - outer - jnp.swapaxes(outer, -1, -2) + shift
 
 
-def _complete(moments: Moments, statistics: Statistics) -> tuple[tuple, tuple]:
-    s = statistics.complete
-
+def _complete(moments: Moments, s: CompleteStatistics) -> tuple[tuple, tuple]:
     def sums(weight, mean):
         deviation = s.mean - mean[:, None, :]
         scatter = s.cov + deviation[..., :, None] * deviation[..., None, :]
@@ -70,8 +70,7 @@ def _complete(moments: Moments, statistics: Statistics) -> tuple[tuple, tuple]:
     return (s.rows, total, cross + s.within), sums(s.count, moments.between_mean[:, : s.mean.shape[-1]])
 
 
-def _patterns(moments: Moments, statistics: Statistics) -> tuple[tuple, tuple]:
-    s = statistics.patterns
+def _patterns(moments: Moments, s: PatternStatistics) -> tuple[tuple, tuple]:
     groups, p = moments.within_mean.shape
     rows = jax.tree.map(lambda x: jax.ops.segment_sum(x, s.group, groups), (s.rows, s.total, s.cross))
     chunk = s.clusters

@@ -67,6 +67,10 @@ def evaluate(structure: Structure, theta: Float[Array, " q"], statistics: Statis
     if statistics.metric is not None:
         metric = complete_information(moments, jacobian, structure.between_only, statistics.metric)
     else:
+        if statistics.patterns is None:
+            raise ValueError(
+                "Statistics without a metric need patterns: the outer product of their scores serves instead."
+            )
         metric = outer_product_information(structure, theta, statistics.patterns)
     return Evaluation(value, _chain(gradient, jacobian), metric)
 

@@ -135,13 +135,11 @@ def _level(specification: Specification, level: int, index: np.ndarray, values: 
     for row, free, value in zip(specification.parameters, index, values, strict=True):
         if row.level != level or row.cell is None:
             continue
-        matrix, at = row.cell.matrix, (row.group - 1, row.cell.row, row.cell.col)
-        if base[matrix].ndim == 2:
-            at = at[:2]
-        spots = [at]
+        matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
+        spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
         kind = block.psi_kind if matrix == "psi" else block.theta_kind
-        if matrix in ("psi", "theta") and at[1] != at[2] and kind != "chol":
-            spots.append((at[0], at[2], at[1]))
+        if matrix in ("psi", "theta") and i != j and kind != "chol":
+            spots.append((g, j, i))
         for spot in spots:
             where[matrix][spot] = free
             base[matrix][spot] = 0.0 if free >= 0 else value
