@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,21 +47,22 @@ def estimate_batch(
     **Returns:** an `Estimate` of NumPy arrays with the batch axis in front; `status` holds one `Status` code a lane. A lane that
     cannot be fitted has its own status and harms no other.
     """
-    statistics, structure = reduced(stats), model
+    statistics = reduced(stats)
+    structure, saturated = model, None
     if isinstance(model, Model):
         model.check_estimable()
-        structure = model.structure
+        structure, saturated = model.structure, model.saturated
     if theta0 is None and (statistics.patterns is not None or structure.slope_targets is not None):
         theta0 = model.start if isinstance(model, Model) else None
-    if chisq and (not isinstance(model, Model) or model.saturated is None):
+    if chisq and saturated is None:
         raise no_reference(model)
     share = _Share(structure, statistics, theta0)
-    options = dict(iterations=iterations, chunk=chunk, memory=memory, devices=devices)
+    fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
     report = _bar if progress is True else (progress or None)
-    end = fit_batch(*share.mine(structure, statistics, theta0), **options, progress=report)
+    end = fit(*share.mine(structure, statistics, theta0), progress=report)
     chi, df = None, None
     if chisq:
-        h1 = fit_batch(*share.mine(model.saturated, statistics, None), newton=False, **options)
+        h1 = fit(*share.mine(saturated, statistics, None), newton=False)
         better = np.maximum(h1.value, end.value)
         chi = np.where(end.converged & h1.converged, 2 * (better - end.value), np.nan)
         df = np.full(len(chi), model.df)
@@ -85,7 +88,7 @@ class _Share:
     """This process's part of the lanes: all of them unless `jax.distributed` runs several processes."""
 
     def __init__(self, structure: Structure, statistics: Statistics, theta0: Any):
-        mark = statistics.complete.rows if statistics.complete is not None else statistics.patterns.reference
+        mark = statistics.lane_mark
         ranks = (np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta0 is not None and np.ndim(theta0) == 2)
         parts = (structure.between_only, mark, theta0)
         self.total = next((np.shape(part)[0] for part, flag in zip(parts, ranks, strict=True) if flag), 0)
@@ -97,22 +100,36 @@ class _Share:
             return structure, statistics, theta0
         # every process takes equally many; the last ones repeat a lane to fill up
         lanes = np.minimum(np.arange(self.index * self.length, (self.index + 1) * self.length), self.total - 1)
-        mark = statistics.complete.rows if statistics.complete is not None else statistics.patterns.reference
+        mark = statistics.lane_mark
         flags = (np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta0 is not None and np.ndim(theta0) == 2)
         parts = (structure, statistics, theta0)
-        return tuple(
+        own = [
             jax.tree.map(lambda x: np.asarray(x)[lanes], part) if flag else part
             for part, flag in zip(parts, flags, strict=True)
-        )
+        ]
+        return own[0], own[1], own[2]
 
     def gathered(self, own: Estimate) -> Estimate:
         if self.processes == 1:
             return own
         from jax.experimental import multihost_utils
 
+        _wait_for_all()
         with jax.enable_x64(True):
             all_ = multihost_utils.process_allgather(jax.tree.map(jnp.asarray, own), tiled=True)
         return jax.tree.map(lambda x: np.asarray(x)[: self.total], all_)
+
+
+def _wait_for_all() -> None:
+    """Until every process is here: the collectives of CPUs give up after 30 seconds, and shares may differ by hours."""
+    from jax._src import distributed  # the coordination service has no public barrier
+
+    client = distributed.global_state.client
+    if client is not None:
+        client.wait_at_barrier(f"mlsem_jax/{next(_barriers)}", timeout_in_ms=7 * 24 * 3600 * 1000)
+
+
+_barriers = itertools.count()
 
 
 def _bar(done: int, total: int) -> None:
