@@ -61,7 +61,7 @@ def estimate_batch(
     report = _bar if progress is True else (progress or None)
     end = fit(*share.mine(structure, statistics, theta0), progress=report)
     chi, df = None, None
-    if chisq:
+    if chisq and saturated is not None:
         h1 = fit(*share.mine(saturated, statistics, None), newton=False)
         better = np.maximum(h1.value, end.value)
         chi = np.where(end.converged & h1.converged, 2 * (better - end.value), np.nan)

@@ -22,6 +22,9 @@ from mlsem_jax.statistics import (
     reduce,
 )
 
+# the cluster layer and the ids (J,) of its clusters
+Layer = tuple[ClusterStatistics, np.ndarray]
+
 
 @jax.tree_util.register_pytree_node_class
 class Collected:
@@ -51,30 +54,37 @@ class Collected:
     def complete(self) -> CompleteStatistics | None:
         return self.reduced.complete
 
-    def __add__(self, other: Collected) -> Collected:
-        """Statistics of both data sets; clusters with the same id (and group) are one cluster."""
-        if not isinstance(other, Collected):
-            return NotImplemented
-        if self.clusters is None or other.clusters is None:
+    @property
+    def layer(self) -> Layer:
+        """The clusters and their ids. Raises DataError for statistics that do not know them."""
+        if self.clusters is None or self.ids is None:
             raise DataError(
                 "These statistics cannot be added: they hold missing-value patterns or have been through a JAX transformation, "
                 "so the ids of their clusters are not known. Add statistics of complete data before transforming them."
             )
-        number = {key: i for i, key in enumerate(_keys(self))}
-        places = np.array([number.setdefault(key, len(number)) for key in _keys(other)], int)
-        _check_between_only(self, other, places)
-        merged = merge_clusters(self.clusters, other.clusters, places)
+        return self.clusters, self.ids
+
+    def __add__(self, other: Collected) -> Collected:
+        """Statistics of both data sets; clusters with the same id (and group) are one cluster."""
+        if not isinstance(other, Collected):
+            return NotImplemented
+        mine, theirs = self.layer, other.layer
+        number = {key: i for i, key in enumerate(_keys(mine))}
+        places = np.array([number.setdefault(key, len(number)) for key in _keys(theirs)], int)
+        _check_between_only(mine, theirs, places)
+        merged = merge_clusters(mine[0], theirs[0], places)
         ids = np.array([key[1] for key in number], object)
         return _reduced(merged, ids, max(self.groups, other.groups))
 
     def __repr__(self) -> str:
-        if self.clusters is None:
+        if self.clusters is None or self.ids is None:
             return "<mlsem_jax statistics>"
         return f"<mlsem_jax statistics of {int(np.sum(self.clusters.size))} rows in {len(self.ids)} clusters>"
 
 
-def _keys(s: Collected) -> list[tuple[int, object]]:
-    return list(zip(np.asarray(s.clusters.group).tolist(), list(s.ids), strict=True))
+def _keys(layer: Layer) -> list[tuple[int, object]]:
+    clusters, ids = layer
+    return list(zip(np.asarray(clusters.group).tolist(), list(ids), strict=True))
 
 
 def _reduced(clusters: ClusterStatistics, ids: np.ndarray, groups: int) -> Collected:
@@ -82,21 +92,20 @@ def _reduced(clusters: ClusterStatistics, ids: np.ndarray, groups: int) -> Colle
     return Collected(Statistics(complete, pool_sizes(complete)), clusters, ids, groups)
 
 
-def _check_between_only(a: Collected, b: Collected, places: np.ndarray) -> None:
+def _check_between_only(left: Layer, right: Layer, places: np.ndarray) -> None:
     """A between-only variable of a cluster that both hold has one value: its cross-products are zero in each."""
-    both = np.flatnonzero(places < len(a.ids))
+    (a, ids), (b, other_ids) = left, right
+    both = np.flatnonzero(places < len(ids))
     if not len(both):
         return
-    flat = ~(
-        np.diagonal(a.clusters.cross, axis1=1, axis2=2).any(0) | np.diagonal(b.clusters.cross, axis1=1, axis2=2).any(0)
-    )
-    difference = np.abs(a.clusters.mean[places[both]] - b.clusters.mean[both]) * flat
-    size = np.abs(b.clusters.mean[both]).max(0) + 1e-300
+    flat = ~(np.diagonal(a.cross, axis1=1, axis2=2).any(0) | np.diagonal(b.cross, axis1=1, axis2=2).any(0))
+    difference = np.abs(a.mean[places[both]] - b.mean[both]) * flat
+    size = np.abs(b.mean[both]).max(0) + 1e-300
     wrong = (difference > 1e-8 * size).any(1)
     if wrong.any():
         raise DataError(
             f"A variable of level 2 has different values in the two parts for {wrong.sum()} of their common clusters "
-            f"({listing(b.ids[both[wrong]])}); a cluster must have one value."
+            f"({listing(other_ids[both[wrong]])}); a cluster must have one value."
         )
 
 
@@ -124,9 +133,10 @@ def collect(model: Model, pieces: Iterable[Any]) -> Collected:
 
 
 def _check_variation(total: Collected, variables: tuple[str, ...], between_only: tuple[str, ...]) -> None:
-    within = np.diagonal(total.clusters.cross, axis1=1, axis2=2).sum(0)
+    clusters, _ = total.layer
+    within = np.diagonal(clusters.cross, axis1=1, axis2=2).sum(0)
     for name, scatter in zip(variables, within, strict=True):
-        if name in between_only and scatter > 1e-12 * np.abs(total.clusters.mean).max():
+        if name in between_only and scatter > 1e-12 * np.abs(clusters.mean).max():
             raise DataError(
                 f"Variable {name!r} at level 2 varies within clusters; use its cluster means, or add it to level: 1."
             )

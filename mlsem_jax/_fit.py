@@ -146,6 +146,10 @@ class Fit(ResultMethods, NetworkMethods):
         return report.wald_table(inference.wald(self.estimation, read))
 
     # -- reports
+    def inspect(self, what: str = "est") -> Any:
+        """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
+        return report.inspect(self, what)
+
     def summary(
         self,
         fit_measures: bool = False,

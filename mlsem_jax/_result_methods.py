@@ -16,7 +16,6 @@ from mlsem_jax.estimation import Estimation
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlsem_jax._fit import Fit
     from mlsem_jax.networks import Model
 
 
@@ -136,8 +135,3 @@ class ResultMethods:
     def loglik_by_cluster(self) -> pd.Series:
         """Log-likelihood of every cluster given the fixed covariates, by cluster id; they sum to `loglik`."""
         return report.cluster_series(self.estimation, inference.loglik_by_cluster(self.estimation), "loglik")
-
-    # -- everything else by lavInspect's words
-    def inspect(self: Fit, what: str = "est") -> Any:
-        """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
-        return report.inspect(self, what)

@@ -46,7 +46,7 @@ class BatchMaximum(eqx.Module):
 
 def _batched(structure: Structure, statistics: Statistics, theta: Any) -> tuple[bool, bool, bool]:
     """Which of the three lead with a lane axis."""
-    mark = statistics.complete.rows if statistics.complete is not None else statistics.patterns.reference
+    mark = statistics.lane_mark
     return np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta is not None and np.ndim(theta) == 2
 
 

@@ -34,7 +34,7 @@ LEVELS = {1: "within", 2: "between"}
 def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool]:
     """Names of the parameters in flat directions of the information, and whether a direction curves upwards."""
     information = maximum.information
-    if not len(information) or not np.all(np.isfinite(information)):
+    if information is None or not len(information) or not np.all(np.isfinite(information)):
         return [], False
     jacobian = maximum.jacobian
     z = np.eye(len(information)) if jacobian is None or not len(jacobian) else null_space(jacobian)
@@ -58,7 +58,9 @@ def running_off(maximum: Maximum, names: list[str]) -> list[str]:
     information = maximum.information
     if maximum.status is not Status.ITERATION_LIMIT or not maximum.observed or len(maximum.trace) < VALLEY_LENGTH:
         return []
-    if not len(information) or not np.all(np.isfinite(information)) or maximum.decrement > VALLEY_GAIN:
+    if information is None or not len(information) or not np.all(np.isfinite(information)):
+        return []
+    if maximum.decrement > VALLEY_GAIN:
         return []
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.maximum(np.abs(diagonal), 1e-300))
@@ -72,7 +74,7 @@ def running_off(maximum: Maximum, names: list[str]) -> list[str]:
 def gain_outside_flat(maximum: Maximum) -> float:
     """The rise of the log-likelihood that the quadratic model promises in the directions that are not flat."""
     information, gradient = maximum.information, maximum.gradient
-    if not np.all(np.isfinite(information)) or not np.all(np.isfinite(gradient)):
+    if information is None or not np.all(np.isfinite(information)) or not np.all(np.isfinite(gradient)):
         return np.inf
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.maximum(np.abs(diagonal), 1e-300)))

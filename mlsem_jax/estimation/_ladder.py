@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -35,7 +36,9 @@ def settled(maximum: Maximum) -> bool:
         return False
     if maximum.jacobian is not None and len(maximum.jacobian):
         return True
-    return not len(maximum.theta) or positive_definite(maximum.information, FLAT)
+    if not len(maximum.theta):
+        return True
+    return maximum.information is not None and positive_definite(maximum.information, FLAT)
 
 
 def climb_surely(
@@ -106,7 +109,7 @@ def _rungs(
         for i, start in enumerate(perturbed(problem, made, simple, sample, 4)):
             yield (
                 f"perturbed starting values (set {i + 1})",
-                lambda start=start: maximise_constrained(problem, start, constraints, iterations=limit),
+                partial(maximise_constrained, problem, start, constraints, iterations=limit),
             )
         return
     moments = moment_start(problem, made, theta, sample)
@@ -115,7 +118,7 @@ def _rungs(
         if other is not None:
             yield (
                 f"a search with factors scaled by their variances, from the {words}",
-                lambda other=other, start=start: _search_rescaled(problem, other, start, limit),
+                partial(_search_rescaled, problem, other, start, limit),
             )
     yield "starting values on the side of the sample moments", lambda: maximise(problem, moments, iterations=limit)
     yield "simpler starting values", lambda: maximise(problem, simple, iterations=limit)

@@ -102,9 +102,9 @@ def _factor(
     for j in range(len(own)):
         others = [i for i in range(len(own)) if i not in (j, marker)]
         if j != marker:
-            bottom = r[marker, others] @ r[marker, others]
+            bottom = float(r[marker, others] @ r[marker, others])
             ratio[j] = np.clip(r[j, others] @ r[marker, others] / max(bottom, 1e-12), -WIDEST, WIDEST)
     pairs = np.triu_indices(len(own), 1)
     products = np.outer(ratio, ratio)[pairs]
-    common = float(r[pairs] @ products / max(products @ products, 1e-12))
+    common = float(r[pairs] @ products / max(float(products @ products), 1e-12))
     return unit * ratio * sd / sd[marker], common * sd[marker] ** 2 / unit**2

@@ -14,7 +14,7 @@ from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.estimation._unrestricted import block_moments, sums_of
 from mlsem_jax.models import Build, Moments, Specification, build
-from mlsem_jax.statistics import Statistics
+from mlsem_jax.statistics import CompleteStatistics, Statistics
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
@@ -30,10 +30,11 @@ def fit_unstructured(
     """
     made = build(specification, exogenous, pad_to)
     blocks = independent_blocks(made)
-    if statistics.patterns is not None or blocks is None:
+    complete = statistics.complete
+    if complete is None or statistics.patterns is not None or blocks is None:
         return fit_build(made, statistics, sample, newton=False)
     try:
-        moments, iterations, status = _blockwise(made, statistics, exogenous, sample, blocks)
+        moments, iterations, status = _blockwise(made, complete, exogenous, sample, blocks)
     except (FloatingPointError, np.linalg.LinAlgError):
         return fit_build(made, statistics, sample, newton=False)
     if not status.converged:
@@ -84,7 +85,7 @@ def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
 
 
 def _blockwise(
-    made: Build, statistics: Statistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
+    made: Build, complete: CompleteStatistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
 ) -> tuple[Moments, int, Status]:
     specification = made.specification
     x = {i for i, v in enumerate(specification.variables) if v in specification.within_only}
@@ -96,7 +97,7 @@ def _blockwise(
     mean = np.array(sample[2], float)
     iterations, status = 0, Status.CONVERGED
     for g in range(len(mean)):
-        s = sums_of(statistics.complete, g, sample[2][g])
+        s = sums_of(complete, g, sample[2][g])
         one = (np.asarray(sample[0][g]), np.asarray(sample[1][g]), np.asarray(sample[2][g]))
         for block, diagonal in jobs:
             of_y, of_x, of_z = (

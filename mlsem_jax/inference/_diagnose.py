@@ -100,7 +100,7 @@ def _variable(specification: Specification, name: str, group: str, y: np.ndarray
     msw = scatter / (rows - clusters)
     msb = float(count @ (means - y.mean()) ** 2) / (clusters - 1)
     n0 = (rows - (count @ count) / rows) / (clusters - 1)
-    between = (msb - msw) / n0
+    between = float((msb - msw) / n0)
     total = between + msw
     pvalue = float(f_distribution.sf(msb / msw, clusters - 1, rows - clusters)) if msw > 0 else 0.0
     icc = between / total if not within_only and total > 0 else np.nan
@@ -180,10 +180,10 @@ def _dependence(
         sd = np.sqrt(np.mean(x[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
         largest = np.sqrt(np.mean(values[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
         keep = sd > 1e-6 * np.maximum(largest, 1e-300)
-        names, at, sd = [v for v, k in zip(names, keep, strict=True) if k], np.array(at)[keep], sd[keep]
+        names, kept, sd = [v for v, k in zip(names, keep, strict=True) if k], np.array(at)[keep], sd[keep]
         if len(names) < 2 or freedom <= len(names):
             continue
-        correlation = (x[:, at].T @ x[:, at]) / len(x) / np.outer(sd, sd)
+        correlation = (x[:, kept].T @ x[:, kept]) / len(x) / np.outer(sd, sd)
         out += _near(correlation, names, f"{'within clusters' if level == 1 else 'in the cluster means'}{where}")
     return out
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
 from mlsem_jax.models import Moments, Structure, build
@@ -124,8 +125,12 @@ class MomentSpace:
 
 def cluster_sizes(statistics: Statistics) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distinct cluster sizes and their numbers of clusters, by group, over clusters with and without missing values."""
+    if statistics.metric is None:
+        raise ModelError("Models with random slopes have no expected information; use information='observed'.")
     groups = len(statistics.metric.rows)
-    sizes, counts, of = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, int)]
+    sizes: list[np.ndarray] = [np.zeros(0)]
+    counts: list[np.ndarray] = [np.zeros(0)]
+    of: list[np.ndarray] = [np.zeros(0, int)]
     if statistics.complete is not None:
         sizes.append(np.ravel(statistics.complete.size))
         counts.append(np.ravel(statistics.complete.count))

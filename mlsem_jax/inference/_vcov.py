@@ -46,7 +46,8 @@ def information(fitted: Fitted, estimation: Estimation, kind: str) -> np.ndarray
         return s.T @ s
     if kind == "expected":
         return fitted.problem.expected(fitted.theta)
-    return fitted.maximum.information if fitted.maximum.observed else fitted.problem.observed(fitted.theta)
+    known = fitted.maximum.information if fitted.maximum.observed else None
+    return fitted.problem.observed(fitted.theta) if known is None else known
 
 
 def invert(matrix: np.ndarray, jacobian: np.ndarray | None = None) -> np.ndarray:

@@ -17,8 +17,9 @@ class Build:
     """A specification with its arrays.
 
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
-    lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,): the natural parameters that theta consists of; padding columns of the basis come after.
-    nonlinear: the constraints that the basis does not already satisfy.
+    lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,):
+    the natural parameters that theta consists of; padding columns of the basis come after. nonlinear: the constraints that
+    the basis does not already satisfy.
     """
 
     specification: Specification

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._status import Status
+from mlsem_jax.inference import Standardization
 from mlsem_jax.report._inspect_data import (
     cluster_ids,
     cluster_sizes,
@@ -57,12 +58,19 @@ def _by_group_of(fit: Fit, which: str) -> Any:
 
 
 def _values(column: str) -> Callable[[Fit], Any]:
-    """The model matrices filled with estimates, standard errors, or standardized estimates."""
+    """The model matrices filled with estimates or standard errors."""
 
     def answer(fit: Fit) -> Any:
-        if column in ("est", "se"):
-            return matrices(fit.estimation, fit.parameter_estimates()[column].to_numpy(float))
-        return matrices(fit.estimation, fit.standardized_solution(column)["est.std"].to_numpy(float))
+        return matrices(fit.estimation, fit.parameter_estimates()[column].to_numpy(float))
+
+    return answer
+
+
+def _standardized(kind: Standardization) -> Callable[[Fit], Any]:
+    """The model matrices filled with standardized estimates."""
+
+    def answer(fit: Fit) -> Any:
+        return matrices(fit.estimation, fit.standardized_solution(kind)["est.std"].to_numpy(float))
 
     return answer
 
@@ -78,10 +86,10 @@ WORDS: dict[str, Callable[[Fit], Any]] = {
     "list": lambda fit: fit.parameter_estimates(),
     "est": _values("est"),
     "se": _values("se"),
-    "std": _values("std.all"),
-    "std.all": _values("std.all"),
-    "std.lv": _values("std.lv"),
-    "std.nox": _values("std.nox"),
+    "std": _standardized("std.all"),
+    "std.all": _standardized("std.all"),
+    "std.lv": _standardized("std.lv"),
+    "std.nox": _standardized("std.nox"),
     "coef": lambda fit: fit.coef(),
     "vcov": lambda fit: fit.vcov(),
     "npar": lambda fit: fit.npar,

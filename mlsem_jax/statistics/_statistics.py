@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 
+from mlsem_jax._typing import Array
 from mlsem_jax.statistics._complete import CompleteStatistics
 from mlsem_jax.statistics._patterns import PatternStatistics
 
@@ -19,3 +20,12 @@ class Statistics(eqx.Module):
     complete: CompleteStatistics | None
     metric: CompleteStatistics | None
     patterns: PatternStatistics | None = None
+
+    @property
+    def lane_mark(self) -> Array:
+        """An array with one axis in statistics of one data set, (G,) or (p,): with two it leads with a lane axis."""
+        if self.complete is not None:
+            return self.complete.rows
+        if self.patterns is not None:
+            return self.patterns.reference
+        raise ValueError("Statistics hold complete clusters, patterns, or both; these hold neither.")
