@@ -12,8 +12,9 @@ import numpy as np
 def main(out: str, address: str = "", processes: str = "1", index: str = "0") -> None:
     if address:
         jax.distributed.initialize(address, int(processes), int(index))
-    import mlsem_jax as ml
     from tiny import SIZES, THETA, tiny_model
+
+    import mlsem_jax as ml
 
     model = tiny_model()
     with jax.enable_x64(True):
