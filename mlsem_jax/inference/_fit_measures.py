@@ -54,7 +54,7 @@ def lavaan_measures(estimation: Estimation) -> Measures:
         out |= {"scaling.factor.h1": robust.h1.factor, "scaling.factor.h0": robust.h0.factor}
     out |= rmsea_measures(test, n, estimation.data.ngroups)
     if robust is not None:
-        out |= _short(rmsea_measures(robust.model.scaled, n, estimation.data.ngroups), ".scaled")
+        out |= _short(scaled_rmsea_measures(robust.model, n, estimation.data.ngroups), ".scaled")
         out |= _short(rmsea_measures(robust.model, n, estimation.data.ngroups), ".robust")
     out |= srmr_measures(estimation)
     out |= gfi_measures(test, n, variables)
@@ -165,6 +165,15 @@ def rmsea_measures(test: ChiSquare, n: float, groups: int) -> Measures:
         "rmsea.close.h0": index.CLOSE,
         "rmsea.notclose.pvalue": index.rmsea_not_close(follows, d, n, groups, c=c),
         "rmsea.notclose.h0": index.NOT_CLOSE,
+    }
+
+
+def scaled_rmsea_measures(test: ChiSquare, n: float, groups: int) -> Measures:
+    """RMSEA from T / c. lavaan's tests of close fit refer T itself to a chi-square with c d degrees of freedom, its mean."""
+    t, trace = test.statistic, test.factor * test.df
+    return rmsea_measures(test.scaled, n, groups) | {
+        "rmsea.pvalue": index.rmsea_close(t, trace, n, groups),
+        "rmsea.notclose.pvalue": index.rmsea_not_close(t, trace, n, groups),
     }
 
 
