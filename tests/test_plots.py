@@ -195,6 +195,15 @@ def test_the_report_is_one_file_that_needs_no_other(fit, tmp_path):
     assert referred <= set(ids)
 
 
+def test_levels_that_are_tied_have_a_report(tmp_path):
+    """Fit by level does not exist then, and groups have pictures of their own."""
+    data = load_schools().assign(kind=lambda d: d.public.map({1: "public", 0: "private"}))
+    model = "level: 1\nmath =~ math1 + c(a, a)*math2 + math3\nlevel: 2\nmath_b =~ math1 + c(a, a)*math2 + math3"
+    page = ml.sem(model, data, cluster="school", group="kind").report(tmp_path / "report.html").read_text()
+    assert "ties parameters of level 1 and level 2" in page
+    assert page.count("<svg ") == 4 + 3 + 4 + 1 + 1
+
+
 def test_a_failed_fit_has_a_report(tmp_path):
     with pytest.warns(ml.ConvergenceWarning):
         failed = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school", iter_max=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 from html import escape
@@ -22,8 +23,6 @@ from mlsem_jax.report._summary_facts import fit_blocks, model_test, standard_err
 from mlsem_jax.report._summary_honesty import honest_numbers
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlsem_jax._fit import Fit
 
 Section = tuple[str, str]
@@ -61,7 +60,7 @@ def page(fit: Fit, title: str | None = None) -> str:
 def _status(fit: Fit) -> str:
     colour = "ok" if fit.converged else "bad"
     advice = f" {fit.status.advice}" if fit.status.advice else ""
-    how = f"mlsem_jax {__version__}, {fit.estimation.options.estimator}, {fit.iterations} iterations"
+    how = f"mlsem_jax {__version__}, {fit.estimation.options.estimator}, {fit.iterations} iteration{'s' * (fit.iterations != 1)}"
     return f"<p class='{colour}'>{escape(fit.status.sentence + advice)}</p><p>{escape(how)}</p>"
 
 
@@ -112,7 +111,7 @@ def _fit(fit: Fit) -> list[Section]:
     measures = fit.fit_measures()
     blocks = [*model_test(measures, fit.estimation.options.test), *fit_blocks(measures)]
     tables = "".join(f"<div>{html([block], style=False)}</div>" for block in blocks)
-    by_level = _optional(lambda: _by_level(fit.fit_measures_by_level()))
+    by_level = _optional(partial(_by_level, fit))
     return [("Model fit", f"<div class='side'>{tables}</div>"), ("Fit by level", by_level)]
 
 
@@ -130,14 +129,18 @@ _BY_LEVEL = (
 )
 
 
-def _by_level(frame: pd.DataFrame) -> str:
-    """The main measures of partially saturated models; the robust ones where the test is robust."""
+def _by_level(fit: Fit) -> str:
+    """The main measures of partially saturated models, or why there are none; the robust ones where the test is robust."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        frame = fit.fit_measures_by_level()
+    if frame["chisq"].isna().all():
+        return "".join(f"<p class='quiet'>{paragraph(str(w.message))}</p>" for w in said)
     rows = []
     for name in _BY_LEVEL:
         key = f"{name}.scaled" if f"{name}.scaled" in frame.columns else name
         if key in frame.columns:
-            cells = (str(int(v)) if name == "df" and v == int(v) else number(float(v)) for v in frame[key])
-            rows.append((key, *cells))
+            rows.append((key, *(number(float(v), 0 if name == "df" else 3) for v in frame[key])))
     note = "<p class='quiet'>Each level with the other level saturated (Ryu &amp; West, 2009).</p>"
     return note + html([Facts("", tuple(rows), tuple(frame.index))], style=False)
 

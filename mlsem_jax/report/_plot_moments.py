@@ -29,6 +29,12 @@ def of_group(fit: Fit, values: Any, group: int | str) -> Any:
     return values[label]
 
 
+def _group_name(fit: Fit, group: int | str) -> str:
+    """', public' where there are several groups."""
+    labels = fit.specification.groups
+    return f", {labels[group - 1] if isinstance(group, int) else group}" if labels else ""
+
+
 def residual_map(
     fit: Fit, level: int = 1, group: int | str = 1, limit: float | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -60,7 +66,7 @@ def residual_map(
     quiet(ax, ())
     ax.tick_params(length=0, labelsize=small)
     ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02).ax.tick_params(labelsize=7)
-    ax.set_title(f"Residual correlations, {name}", fontsize=10)
+    ax.set_title(f"Residual correlations, {name}{_group_name(fit, group)}", fontsize=10)
     return ax
 
 
@@ -76,7 +82,7 @@ def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
     ax.set_yticks(place, list(values.index))
     ax.set_xlim(0, 1.15 * float(values.max()) + 1e-9)
     ax.set_ylim(place[-1] - 0.6, 0.6)
-    ax.set_xlabel("intraclass correlation", fontsize=9)
+    ax.set_xlabel(f"intraclass correlation{_group_name(fit, group)}", fontsize=9)
     quiet(ax)
     ax.tick_params(axis="y", length=0)
     return ax

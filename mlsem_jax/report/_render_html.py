@@ -21,11 +21,13 @@ STYLE = """
 
 def html(blocks: Sequence[Block], style: bool = True) -> str:
     """One <div>; style=False leaves the style sheet to the page that it goes into."""
-    inside = "".join(_block(block) for block in blocks)
+    # one label column or none, so that the sections line up
+    labels = any(row.label for block in blocks if isinstance(block, Estimates) for row in block.rows)
+    inside = "".join(_block(block, labels) for block in blocks)
     return f"<div class='mlsem'>{f'<style>{STYLE}</style>' if style else ''}{inside}</div>"
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, labels: bool) -> str:
     if isinstance(block, Heading):
         return f"<h3>{escape(block.text)}</h3>"
     if isinstance(block, Prose):
@@ -33,7 +35,7 @@ def _block(block: Block) -> str:
         return title + "".join(f"<p class='note'>{paragraph(s)}</p>" for s in block.sentences)
     if isinstance(block, Facts):
         return _facts(block)
-    return _estimates(block)
+    return _estimates(block, labels)
 
 
 def paragraph(sentence: str) -> str:
@@ -52,8 +54,7 @@ def _facts(block: Facts) -> str:
     return f"{title}<table>{head}{rows}</table>"
 
 
-def _estimates(block: Estimates) -> str:
-    labels = any(row.label for row in block.rows)
+def _estimates(block: Estimates, labels: bool) -> str:
     head = "<th></th>" + "<th></th>" * labels + "".join(f"<th>{escape(c)}</th>" for c in block.columns)
     rows = []
     for row in block.rows:
