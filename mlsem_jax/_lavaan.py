@@ -67,9 +67,7 @@ def specify_and_prepare(
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
         labels = tuple(str(label) for label in group_label)
-    specification = specify(
-        parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels
-    )
+    specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
     prepared = prepare(
         data,
         cluster=cluster,
@@ -97,7 +95,9 @@ def check_levels(parsed: Syntax, cluster: str | None) -> None:
         )
 
 
-def _fit(function: Function, model: str, data: Any, cluster: str | None, group: str | None, options: dict[str, Any]) -> Fit:
+def _fit(
+    function: Function, model: str, data: Any, cluster: str | None, group: str | None, options: dict[str, Any]
+) -> Fit:
     syntax_options, fit_options, data_options = split_options(function, options)
     specification, prepared = specify_and_prepare(
         model,

@@ -19,7 +19,9 @@ from mlsem_jax.statistics import CompleteStatistics, Statistics
 def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
     """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
-        statistics.complete, structure.between_only, _absent(structure.between, structure.kinds and structure.kinds.between_theta)
+        statistics.complete,
+        structure.between_only,
+        _absent(structure.between, structure.kinds and structure.kinds.between_theta),
     )
     natural = jax.vmap(lambda share: _natural(structure, within, between, mean, share))(jnp.array([1.0, 0.6, 0.3, 0.0]))
     theta = jax.vmap(lambda n: _to_theta(structure, n))(natural)
