@@ -74,7 +74,8 @@ def climb_surely(
         best = _after(best, end) if better else _after(end, best)
         if _hopeless(problem, made, best):
             break
-    return best, (*notes, f"{tried} searches were tried: other starting values, damping and EM did not help.")
+    gave_up = f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
+    return best, (*notes, gave_up)
 
 
 def _not_used(options: FitOptions) -> tuple[str, ...]:
