@@ -6,7 +6,7 @@ import warnings
 from dataclasses import fields
 from typing import Any, Literal
 
-from mlsem_jax._errors import DataError, ModelError, ModelWarning, nearest
+from mlsem_jax._errors import ModelError, ModelWarning, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
@@ -42,7 +42,8 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
         if name in _ELSEWHERE:
             raise ModelError(f"There is no option {name!r}. {_ELSEWHERE[name]}")
         if name not in syntax | fit | set(_DATA_OPTIONS):
-            near = nearest(name.replace(".", "_"), syntax | fit | {"cluster", "group"})
+            known = syntax | fit | {*_DATA_OPTIONS, "cluster", "group"}
+            near = nearest(name.replace(".", "_"), known) or f" The options are {', '.join(sorted(known))}."
             raise ModelError(f"There is no option {name!r}.{near}")
     return (
         SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
@@ -83,16 +84,15 @@ def specify_and_prepare(
 
 
 def check_levels(parsed: Syntax, cluster: str | None) -> None:
-    """Level blocks and the cluster variable belong together; errors say what is missing."""
-    if not parsed.has_levels and cluster is not None:
-        raise ModelError(
-            "The model has no level blocks, so cluster= would mean a one-level model with cluster-robust standard errors, "
-            "which is not what this library fits. Write the model as\n  level: 1\n    ...\n  level: 2\n    ..."
+    """Level blocks and the cluster variable belong together; `prepare` says what to do where cluster= alone is missing."""
+    if not parsed.has_levels:
+        meant = (
+            "The model has no level blocks; models of a single level are not fitted here"
+            if cluster is None
+            else "The model has no level blocks, so cluster= would mean a one-level model with cluster-robust standard errors, "
+            "which is not what this library fits"
         )
-    if cluster is None:
-        raise DataError(
-            "cluster= is missing: name the column that says which cluster a row belongs to, such as cluster='school'."
-        )
+        raise ModelError(f"{meant}. Write the model as\n  level: 1\n    ...\n  level: 2\n    ...\nand give cluster=.")
 
 
 def _fit(

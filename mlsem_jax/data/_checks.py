@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax._errors import DataError
+from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._collinear import check_collinear
 from mlsem_jax.data._parts import Part, groups, parts
 from mlsem_jax.data._roles import Roles
@@ -51,6 +51,18 @@ def check_structure(units: Units, cluster: str, group: str | None) -> None:
             raise DataError(
                 f"Every cluster of {cluster!r}{text} has a single row ({len(size)} clusters), so that levels 1 and 2 cannot be "
                 f"told apart. Does {cluster!r} number the rows instead of the clusters?"
+            )
+
+
+def check_covariates(units: Units, roles: Roles) -> None:
+    """Each group has more clusters than fixed covariates of level 2 alone: their covariance matrix is held at the sample's."""
+    held = [name for name in roles.covariates_between if name not in roles.within]
+    for g, text in groups(units):
+        count = int(np.sum(units.group == g))
+        if held and count <= len(held):
+            raise DataError(
+                f"Level 2{text} has {len(held)} covariates ({listing(held)}) but only {count} clusters, so that the covariance "
+                "matrix of the covariates is singular. Use fewer covariates at level: 2, or more clusters."
             )
 
 

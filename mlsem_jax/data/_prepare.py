@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax.data._checks import check_constant, check_structure, check_variation
+from mlsem_jax.data._checks import check_constant, check_covariates, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
@@ -115,6 +115,7 @@ def prepare(
 
     if not scoring:
         check_structure(used, cluster, group)
+        check_covariates(used, roles)
     warnings = _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if group and not used.labels and not scoring:
         warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)

@@ -116,6 +116,9 @@ def _state(s: Sums, y, x, z, e: np.ndarray, u: np.ndarray, diagonal: bool) -> St
     a0, a1, a2 = (np.einsum("s,si,sj->ij", c * n**k, d, d) for k in range(3))
     a0 = a0 + (s.rows - s.clusters)
     determinant = a0 * a2 - a1 * a1
+    # rounding at the edge of the domain, where the cluster means of one size have no variance left
+    if not np.all(determinant > 1e-14 * a0 * a2):
+        return None
     # one distinct size leaves E and U apart all the same: the contrasts know E alone
     step_e, step_u = 2 * (a2 * g_e - a1 * g_u) / determinant, 2 * (a0 * g_u - a1 * g_e) / determinant
     if diagonal:
