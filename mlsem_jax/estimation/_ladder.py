@@ -60,7 +60,7 @@ def climb_surely(
     limited = best.status is Status.ITERATION_LIMIT and options.iter_max < FitOptions.iter_max
     if settled(best) or limited:
         return best, notes
-    if singular_network(made.structure, _natural(made, best.theta)):
+    if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, best):
         return best, notes
     simple = simple_start(made, theta, sample)
     tried = 1
@@ -76,6 +76,20 @@ def climb_surely(
             break
     gave_up = f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
     return best, (*notes, gave_up)
+
+
+def flat_everywhere(problem: Problem, end: Maximum) -> bool:
+    """Whether the expected information is singular where the search converged and at a point beside it as well: then the model
+    itself leaves the parameters open, and no other search can do better.
+    """
+    if not end.status.converged or end.jacobian is not None:
+        return False
+    away = np.random.default_rng(0).uniform(0.02, 0.05, len(end.theta))
+    for theta in (end.theta, end.theta * (1 + away)):
+        value, _, metric = problem.evaluate(theta)
+        if not np.isfinite(value) or positive_definite(metric, FLAT):
+            return False
+    return True
 
 
 def _not_used(options: FitOptions) -> tuple[str, ...]:
