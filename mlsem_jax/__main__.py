@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # an ImportError of ours says what to install; any other is a mistake in the program
         if arguments.debug or (isinstance(problem, ImportError) and "pip install" not in str(problem)):
             raise
-        print(f"mlsem: error: {problem}", file=sys.stderr)
+        hint = " On the command line: --na CODE." if "holds text" in str(problem) else ""
+        print(f"mlsem: error: {problem}{hint}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("mlsem: stopped", file=sys.stderr)

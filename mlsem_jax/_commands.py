@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -109,15 +110,17 @@ def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
-    print(
-        fit.summary(
-            fit_measures=True,
-            standardized=arguments.standardized,
-            ci=arguments.ci,
-            rsquare=arguments.rsquare,
-            modindices=arguments.modindices,
-        )
+    summary = fit.summary(
+        fit_measures=True,
+        standardized=arguments.standardized,
+        ci=arguments.ci,
+        rsquare=arguments.rsquare,
+        modindices=arguments.modindices,
     )
+    try:
+        print(summary, flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has had enough; the files are still wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if arguments.json:
         say(arguments, f"fit saved in {fit.save(arguments.json)}")
     if arguments.csv:

@@ -140,6 +140,26 @@ def test_text_in_a_numeric_column_is_named(folder, capsys):
     err = capsys.readouterr().err
     assert "math2" in err
     assert "absent" in err
+    assert "--na CODE" in err
+
+
+def test_files_are_written_though_the_reader_of_the_summary_leaves(folder):
+    command = [
+        sys.executable,
+        "-m",
+        "mlsem_jax",
+        "fit",
+        folder / "model.txt",
+        folder / "schools.csv",
+        "--cluster",
+        "school",
+    ]
+    command += ["--json", folder / "piped.json", "--no-cache"]
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    assert process.wait(timeout=240) == 0
+    assert ml.load(folder / "piped.json").converged
 
 
 def test_codes_of_missing_values(folder, capsys):
