@@ -93,6 +93,7 @@ def prepare(
     """
     roles = Roles(tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between))
     treatment = missing_option(missing)
+    _reject_moments(data)
     cluster, group = _columns_of_units(data, cluster, group, roles)
     table = read_columns(data, [*roles.variables, cluster, *([group] if group else [])])
     if not len(table.index):
@@ -139,6 +140,16 @@ def prepare(
         group_name=group,
         warnings=warnings,
     )
+
+
+def _reject_moments(data: Any) -> None:
+    """A covariance matrix is no data: the two levels cannot be told apart in it."""
+    index, columns = getattr(data, "index", None), getattr(data, "columns", None)
+    if index is not None and columns is not None and len(index) == len(columns) > 1 and list(index) == list(columns):
+        raise DataError(
+            "The data have the same names for rows and columns, as a covariance or correlation matrix has. Two-level models "
+            "need the rows themselves, one for each level-1 unit, with the column of cluster ids."
+        )
 
 
 def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tuple[str, str | None]:

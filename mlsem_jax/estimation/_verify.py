@@ -26,7 +26,7 @@ def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
     if not np.all(np.isfinite(maximum.theta)) or not np.isfinite(maximum.value):
         return Status.NON_FINITE, ()
     flat, upward = flat_directions(maximum, [build.names[k] for k in build.kept])
-    not_identified = (f"Not identified, or only together: {listing(flat)}. {Status.NOT_IDENTIFIED.advice}",)
+    not_identified = (f"Not identified, or only together: {listing(flat)}.",)
     if (flat or not status.converged) and singular_network(build.structure, model.natural):
         return Status.NO_MAXIMUM, ()
     if not status.converged:
