@@ -1,0 +1,190 @@
+"""Time mlsem_jax, beside R's lavaan where Rscript is there: `python benchmarks/run.py [--only TEXT] [--json FILE] [--table]`.
+
+Warm times: the whole call from the data frame on (parse, statistics, fit, standard errors, h1, baseline, fit measures), median of
+several after two calls that compile; nothing but compiled programs is kept between calls. First call: the same, compilation
+included, without a cache on disk. Cold process: import, fit and print the tutorial summary in a new process. lavaan runs in the
+same minutes on the same data, its library loaded beforehand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from cases import Case, cases
+
+HERE = Path(__file__).resolve().parent
+
+COLD = """
+import sys, pandas as pd, mlsem_jax as ml
+if sys.argv[3] != "none": ml.enable_compilation_cache(sys.argv[3])
+fit = ml.sem(open(sys.argv[2]).read(), pd.read_csv(sys.argv[1]), cluster="cluster")
+print(fit.summary(fit_measures=True, standardized=True))
+"""
+
+R_WARM = """
+suppressWarnings(suppressMessages(library(lavaan)))
+a <- commandArgs(TRUE); d <- read.csv(a[1]); m <- paste(readLines(a[2]), collapse = "\\n"); n <- as.integer(a[5])
+one <- function() suppressWarnings({{ f <- sem(m, d, cluster = a[3]{options}); {extra} }})
+if (n > 1) one()
+cat(sapply(seq_len(n), function(i) system.time(one())[["elapsed"]]))
+"""
+
+R_COLD = """
+suppressMessages(library(lavaan)); a <- commandArgs(TRUE)
+f <- sem(paste(readLines(a[2]), collapse = "\\n"), read.csv(a[1]), cluster = "cluster")
+print(summary(f, fit.measures = TRUE, standardized = TRUE))
+"""
+
+
+def ask(fit, extra: str) -> None:
+    """What a case wants of its fit."""
+    fit.parameter_estimates(standardized=extra == "summary")
+    fit.fit_measures()
+    if extra == "modindices":
+        fit.modification_indices()
+
+
+def time_python(case: Case, repeats: int) -> dict[str, float]:
+    """Seconds of the first call and the median of warm ones."""
+    import mlsem_jax as ml
+
+    def once() -> float:
+        start = time.perf_counter()
+        if case.extra == "modindices":  # of a fit that exists
+            fit.modification_indices()
+        else:
+            ask(ml.sem(case.model, case.data, cluster=case.cluster, **case.options), case.extra)
+        return time.perf_counter() - start
+
+    if case.extra == "modindices":
+        fit = ml.sem(case.model, case.data, cluster=case.cluster, **case.options)
+    first = once()
+    once()
+    times = [once() for _ in range(repeats)]
+    return {"first": first, "warm": statistics.median(times), "best": min(times)}
+
+
+def r_options(case: Case) -> str:
+    return "".join(f', {name} = "{value}"' for name, value in case.options.items())
+
+
+def time_r(case: Case, folder: Path) -> float | None:
+    """Median seconds of lavaan in one R process."""
+    if not case.repeats_r or shutil.which("Rscript") is None:
+        return None
+    case.data.to_csv(folder / "data.csv", index=False)
+    (folder / "model.txt").write_text(case.model)
+    asked = {
+        "measures": "parameterEstimates(f); fitMeasures(f)",
+        "summary": "parameterEstimates(f, standardized = TRUE); fitMeasures(f)",
+        "modindices": "modindices(f)",
+    }[case.extra]
+    script = R_WARM.format(options=r_options(case), extra=asked)
+    if case.extra == "modindices":
+        script = script.replace("one <- function() suppressWarnings({ f <- ", "f <- ").replace(
+            "; modindices(f) })", "\none <- function() suppressWarnings(modindices(f))"
+        )
+    (folder / "run.R").write_text(script)
+    args = [str(folder / "data.csv"), str(folder / "model.txt"), case.cluster, "x", str(case.repeats_r)]
+    done = subprocess.run(["Rscript", str(folder / "run.R"), *args], capture_output=True, text=True, check=False)
+    try:
+        return statistics.median(map(float, done.stdout.split()))
+    except (ValueError, statistics.StatisticsError):
+        print(done.stderr[-500:], file=sys.stderr)
+        return None
+
+
+def time_cold(case: Case, folder: Path, repeats: int) -> dict[str, float | None]:
+    """Whole processes that print the tutorial summary: with an empty cache, with a warm one, and Rscript."""
+    case.data.to_csv(folder / "data.csv", index=False)
+    (folder / "model.txt").write_text(case.model)
+    (folder / "cold.py").write_text(COLD)
+    (folder / "cold.R").write_text(R_COLD)
+    env = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+
+    def run(*command: str) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True, env=env)
+        return time.perf_counter() - start
+
+    files = [str(folder / "data.csv"), str(folder / "model.txt")]
+    python = [sys.executable, str(folder / "cold.py"), *files]
+    empty = [run(*python, "none") for _ in range(max(repeats // 2, 1))]
+    run(*python, str(folder / "cache"))
+    warm = [run(*python, str(folder / "cache")) for _ in range(repeats)]
+    r = [run("Rscript", str(folder / "cold.R"), *files) for _ in range(repeats)] if shutil.which("Rscript") else []
+    return {
+        "empty cache": statistics.median(empty),
+        "warm cache": statistics.median(warm),
+        "lavaan": statistics.median(r) if r else None,
+    }
+
+
+def table(result: dict) -> str:
+    """The results as Markdown."""
+    lines = ["| job | first call | warm | lavaan | lavaan / warm |", "|:--|--:|--:|--:|--:|"]
+    for name, row in result["warm"].items():
+        r = row.get("lavaan")
+        ratio = f"{r / row['warm']:.0f}" if r else ""
+        shown = f"{r:.2f} s" if r else ""
+        lines.append(f"| {name} | {row['first']:.2f} s | {1000 * row['warm']:.1f} ms | {shown} | {ratio} |")
+    cold = result.get("cold")
+    if cold:
+        lines += ["", "| cold process, tutorial summary | seconds |", "|:--|--:|"]
+        lines += [f"| {name} | {value:.2f} |" for name, value in cold.items() if value]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the cases and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="cases whose name holds this text; 'cold' for the cold process")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", action="store_true", help="rewrite benchmarks/README.md")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    import jax
+
+    import mlsem_jax
+
+    result: dict = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "versions": {"mlsem_jax": mlsem_jax.__version__, "jax": jax.__version__, "python": platform.python_version()},
+        "warm": {},
+    }
+    every = cases()
+    with tempfile.TemporaryDirectory() as name:
+        for case in every:
+            if options.only in case.name:
+                row: dict = dict(time_python(case, options.repeats))
+                row["lavaan"] = time_r(case, Path(name))
+                result["warm"][case.name] = row
+                print(case.name, row, flush=True)
+        if options.only in "cold":
+            result["cold"] = time_cold(every[0], Path(name), 5)
+            print(result["cold"], flush=True)
+    print(table(result))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    if options.table:
+        head = (HERE / "README.md").read_text().split("<!-- results -->")[0] if (HERE / "README.md").exists() else ""
+        about = f"{result['date']}, {result['machine']}, {result['versions']}"
+        (HERE / "README.md").write_text(f"{head}<!-- results -->\n\n{about}\n\n{table(result)}\n")
+
+
+if __name__ == "__main__":
+    main()
