@@ -37,7 +37,7 @@ R_WARM = """
 suppressWarnings(suppressMessages(library(lavaan)))
 a <- commandArgs(TRUE); d <- read.csv(a[1]); m <- paste(readLines(a[2]), collapse = "\\n"); n <- as.integer(a[5])
 one <- function() suppressWarnings({{ f <- sem(m, d, cluster = a[3]{options}); {extra} }})
-if (n > 1) one()
+if (n > 1) invisible(one())
 cat(sapply(seq_len(n), function(i) system.time(one())[["elapsed"]]))
 """
 
