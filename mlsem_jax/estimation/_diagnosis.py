@@ -115,6 +115,7 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
     for g in range(specification.ngroups):
         d = np.where(z, 1.0, np.sqrt(sizes[g]))
         within, between = moments.within_cov[g], moments.between_cov[g][:p, :p]
+        size = np.diag(within) + d**2 * np.abs(np.diag(between))
         for words, matrix, at in (
             ("within covariance matrix", within, np.flatnonzero(~z)),
             ("covariance matrix of the cluster means", within + d[:, None] * between * d, np.arange(p)),
@@ -122,7 +123,8 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
             if not np.all(np.isfinite(matrix)):
                 return f"The {words} is no longer finite."
             block = matrix[np.ix_(at, at)]
-            scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(block)), 1e-300))
+            own = np.diag(within)[at] if matrix is within else size
+            scale = 1.0 / np.sqrt(np.maximum(np.abs(own), 1e-300))
             values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
             if len(at) and (values[0] < SINGULAR or np.diag(block).min() <= 0):
                 names = [variables[i] for i, weight in zip(at, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]

@@ -44,7 +44,8 @@ def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
     if upward:
         return Status.STALLED, ("The point found is a saddle of the likelihood, not a maximum.",)
     if flat:
-        return Status.NOT_IDENTIFIED, not_identified
+        edge = singular_edge(model.problem, build, maximum.theta)
+        return (Status.NOT_IDENTIFIED, not_identified) if edge is None else (Status.NO_MAXIMUM, (edge,))
     improper = improper_parameters(model)
     if improper:
         return Status.IMPROPER, tuple(improper)

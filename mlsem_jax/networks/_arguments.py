@@ -36,7 +36,8 @@ ELSEWHERE = {
     "group": "It is called groups.",
     "cluster": "It is called clusters.",
 }
-_FIT_OPTIONS = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing")
+_FIT_OPTIONS = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "optim_method")
+_FIT_OPTIONS += ("em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
 
 
 def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
