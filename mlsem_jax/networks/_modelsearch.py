@@ -14,7 +14,7 @@ from mlsem_jax._fit import Fit
 from mlsem_jax.estimation import fit_batch
 from mlsem_jax.models import Structure
 from mlsem_jax.networks._edit import changed
-from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
+from mlsem_jax.networks._fitting import estimates, finish, intermediate, padded, refit_model
 from mlsem_jax.networks._indices import enlarged, indices
 from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._model import model_of
@@ -34,7 +34,9 @@ from mlsem_jax.networks._table import Element, Place, at_places, same_parameter
 from mlsem_jax.numerics import float64
 
 # models of one batch; fixed, so that every batch of a search runs the same compiled program
-LANES = 32
+LANES = 16
+# the log-likelihood left on the table when candidates are ranked; the chosen one is then fitted to the end
+LEFT = 1e-7
 # a fall of the criterion smaller than this is rounding
 FALL = 1e-6
 
@@ -112,23 +114,29 @@ def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: flo
 def _try_all(fit: Fit, tried: Sequence[Element], criterion: str) -> np.ndarray:
     """The criterion of every neighbour, inf where its estimation did not converge.
 
-    All are one structure, in which every free or tried element is a parameter; a model is a basis with columns of zeros.
+    All are one structure, in which every free or tried element is a natural parameter; a model is a basis that picks its own.
     """
     wider, made = enlarged(fit, [e for e in tried if not e.free])
     places = {e.place: i for i, e in enumerate(wider.table)}
-    column = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
-    theta = np.zeros(made.structure.basis.shape[1])
-    theta[: made.free] = natural_values(wider, made, estimates(fit))[made.kept]
-    on = np.arange(len(theta)) < made.free
-    for e, j in zip(tried, column, strict=True):
-        on[j] = e.free
-    basis, first = [], []
-    for j in column:
-        own = on.copy()
-        own[j] = not on[j]
-        basis.append(made.structure.basis * own)
-        first.append(theta * own)
-    out = fit_batch(_lanes(made.structure, np.stack(basis)), fit.estimation.statistics, np.stack(first), chunk=LANES)
+    own = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
+    now = np.setdiff1d(np.arange(made.free), [k for e, k in zip(tried, own, strict=True) if not e.free])
+    natural = natural_values(wider, made, estimates(fit))
+    basis = np.zeros((len(tried), len(natural), padded(len(now) + 1)))
+    theta = np.zeros((len(tried), basis.shape[2]))
+    for lane, (e, k) in enumerate(zip(tried, own, strict=True)):
+        chosen = now[now != k] if e.free else np.append(now, k)
+        basis[lane, chosen, np.arange(len(chosen))] = 1.0
+        theta[lane, : len(chosen)] = natural[chosen]
+    structures = _lanes(made.structure, basis)
+    out = fit_batch(
+        structures,
+        fit.estimation.statistics,
+        theta,
+        newton=False,
+        decrement=LEFT,
+        chunk=LANES,
+        devices=jax.devices()[:1],
+    )
     npar = [fit.npar + (1 if not e.free else -1) for e in tried]
     loglik = out.value - fit.estimation.covariates_loglik
     values = [evaluate_criterion(criterion, float(x), q, fit) for x, q in zip(loglik, npar, strict=True)]
