@@ -74,7 +74,9 @@ def climb_surely(
         best = _after(best, end) if better else _after(end, best)
         if _hopeless(problem, made, best):
             break
-    gave_up = f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
+    gave_up = (
+        f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
+    )
     return best, (*notes, gave_up)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from mlsem_jax._errors import ModelError, nearest
 
 Estimator = Literal["ML", "MLR", "MLF"]
-StandardErrors = Literal["standard", "robust.huber.white", "bootstrap", "none"]
+StandardErrors = Literal["standard", "robust.huber.white", "none"]
 Test = Literal["standard", "yuan.bentler", "yuan.bentler.mplus", "none"]
 Information = Literal["observed", "expected", "first.order"]
 

@@ -26,9 +26,9 @@ ELSEWHERE = {
     "storedata": "Leave it out: the data are always kept.",
     "sampleStats": "Pass the data.",
     "covs": "Two-level models need the rows: pass a data frame.",
-    "bootstrap": "Fit the model, then call fit.bootstrap().",
-    "boot_sub": "Fit the model, then call fit.bootstrap().",
-    "boot_resample": "Fit the model, then call fit.bootstrap().",
+    "bootstrap": "It is not available; estimator='MLR' gives standard errors by clusters.",
+    "boot_sub": "It is not available; estimator='MLR' gives standard errors by clusters.",
+    "boot_resample": "It is not available; estimator='MLR' gives standard errors by clusters.",
     "baseline_saturated": "Use baseline=False or h1=False.",
     "identify": "Use identification='none'.",
     "lambda": "It is called lambda_ here.",
@@ -36,8 +36,8 @@ ELSEWHERE = {
     "group": "It is called groups.",
     "cluster": "It is called clusters.",
 }
-_FIT_OPTIONS = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "optim_method")
-_FIT_OPTIONS += ("em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
+_GENERAL = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "optim_method")
+_FIT_OPTIONS = (*_GENERAL, "em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
 
 
 def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,7 @@ _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
 }
-_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "bootstrap": "Bootstrap", "none": "None"}
+_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "none": "None"}
 
 
 def header(fit: Fit, version: str) -> list[Block]:
