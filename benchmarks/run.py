@@ -23,6 +23,7 @@ import warnings
 from pathlib import Path
 
 from cases import Case, cases
+from stages import million, stages
 
 HERE = Path(__file__).resolve().parent
 
@@ -132,6 +133,16 @@ def time_cold(case: Case, folder: Path, repeats: int) -> dict[str, float | None]
     }
 
 
+def time_stages(case: Case, folder: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """Import, trace, compile and run apart, without a cache of compiled programs and with one."""
+    case.data.to_csv(folder / "data.csv", index=False)
+    (folder / "model.txt").write_text(case.model)
+    files = [str(folder / "data.csv"), str(folder / "model.txt")]
+    cache = str(folder / "stages")
+    stages(files, cache, 1)
+    return {"empty cache": stages(files, "none", max(repeats // 2, 1)), "warm cache": stages(files, cache, repeats)}
+
+
 def table(result: dict) -> str:
     """The results as Markdown."""
     lines = ["| job | first call | warm | lavaan | lavaan / warm |", "|:--|--:|--:|--:|--:|"]
@@ -144,13 +155,22 @@ def table(result: dict) -> str:
     if cold:
         lines += ["", "| cold process, tutorial summary | seconds |", "|:--|--:|"]
         lines += [f"| {name} | {value:.2f} |" for name, value in cold.items() if value]
+    if "stages" in result:
+        both = result["stages"]
+        lines += ["", "| tutorial fit in a fresh process | empty cache | warm cache |", "|:--|--:|--:|"]
+        for stage, value in both["empty cache"].items():
+            unit, digits = ("", 0) if "MB" in stage else (" s", 2)
+            lines.append(f"| {stage} | {value:.{digits}f}{unit} | {both['warm cache'][stage]:.{digits}f}{unit} |")
+    if "million" in result:
+        lines += ["", "| 1,000,000 rows, 100,000 clusters, 12 variables | seconds |", "|:--|--:|"]
+        lines += [f"| {name} | {value:.2f} |" for name, value in result["million"].items()]
     return "\n".join(lines)
 
 
 def main() -> None:
     """Run the cases and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="cases whose name holds this text; 'cold' for the cold process")
+    parser.add_argument("--only", default="", help="cases whose name holds this text; also 'cold', 'stages', 'million'")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--table", action="store_true", help="rewrite benchmarks/README.md")
@@ -177,6 +197,12 @@ def main() -> None:
         if options.only in "cold":
             result["cold"] = time_cold(every[0], Path(name), 5)
             print(result["cold"], flush=True)
+        if options.only in "stages":
+            result["stages"] = time_stages(every[0], Path(name), 5)
+            print(result["stages"], flush=True)
+        if options.only in "million":
+            result["million"] = million()
+            print(result["million"], flush=True)
     print(table(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
