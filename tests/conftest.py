@@ -36,6 +36,16 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(_CACHE, ignore_errors=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _free_compiled_programs():
+    """Drop compiled programs after each module: thousands of them in one process exhaust its memory mappings, and it aborts.
+
+    What a later module needs again comes from the cache on disk.
+    """
+    yield
+    jax.clear_caches()
+
+
 def reference_root() -> Path:
     """Reference results that may not be copied: MLSEM_REFERENCE, by default ../shared/reference beside the checkout."""
     default = Path(__file__).resolve().parents[2] / "shared" / "reference"
