@@ -38,7 +38,7 @@ CONSTRUCTION = {
     "clusters_unknown_column_varcov": (lambda d: ggm(d, clusters="clutser"), "Did you mean 'cluster'"),
     "vars_unknown": (lambda d: lvm(d, vars=[*VARS[:5], "zz"]), "'zz'.* is not in the data"),
     "data_not_data_frame": (lambda d: lvm([1, 2]), "list"),
-    "data_covariance_matrix": (lambda d: lvm(d[VARS].cov()), "no column 'cluster'"),
+    "data_covariance_matrix": (lambda d: lvm(d[VARS].cov()), "Two-level models need the rows themselves"),
     "lambda_wrong_rows": (lambda d: lvm(d, L[:5]), "5 rows, but there are 6 variables"),
     "lambda_zero_column": (lambda d: lvm(d, np.c_[L, np.zeros(6)]), "Eta_3 has no indicator: column 3"),
     "lambda_not_matrix": (lambda d: lvm(d, np.ones(6)), "for a single latent variable give a column"),
