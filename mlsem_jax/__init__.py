@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from mlsem_jax._lavaan import sem as sem
     from mlsem_jax._model import model as model
     from mlsem_jax._model import statistics as statistics
+    from mlsem_jax._montecarlo import montecarlo as montecarlo
     from mlsem_jax._partable import read_partable as read_partable
-    from mlsem_jax._simulate import simulate as simulate
     from mlsem_jax._status import Status as Status
+    from mlsem_jax.estimation import simulate as simulate
     from mlsem_jax.networks import compare as compare
     from mlsem_jax.networks import ml_corr as ml_corr
     from mlsem_jax.networks import ml_ggm as ml_ggm
@@ -66,9 +67,10 @@ _HOMES = {
     "mlsem_jax._functional": ("estimate", "log_likelihood"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._model": ("model", "statistics"),
+    "mlsem_jax._montecarlo": ("montecarlo",),
     "mlsem_jax._partable": ("read_partable",),
-    "mlsem_jax._simulate": ("simulate",),
     "mlsem_jax._status": ("Status",),
+    "mlsem_jax.estimation": ("simulate",),
     "mlsem_jax.networks": (
         "compare",
         "ml_corr",

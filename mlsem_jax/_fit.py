@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlsem_jax import inference, report
 from mlsem_jax._errors import ModelWarning
 from mlsem_jax._network_methods import NetworkMethods
+from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(ResultMethods, NetworkMethods):
+class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
     """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for.
 
     network: for models of psychonetrics' family, what was fitted; None for others.

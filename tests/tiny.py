@@ -16,10 +16,10 @@ level: 1
   fw =~ y1 + a*y2 + y3
 level: 2
   fb =~ y1 + y2 + b*y3
-  y1 ~~ 0.05*y1
+  y1 ~~ 0.2*y1
   product := a*b
 """
-SIZES = np.repeat([4, 8], 20)
+SIZES = np.repeat([5, 10], 30)
 VALUES = {
     "a": 0.8,
     "fw=~y3": 1.2,
@@ -29,9 +29,9 @@ VALUES = {
     "fw~~fw": 1.0,
     "fb=~y2.l2": 0.9,
     "b": 1.1,
-    "y2~~y2.l2": 0.1,
-    "y3~~y3.l2": 0.1,
-    "fb~~fb.l2": 0.5,
+    "y2~~y2.l2": 0.2,
+    "y3~~y3.l2": 0.2,
+    "fb~~fb.l2": 0.8,
     "y1~1.l2": 1.0,
     "y2~1.l2": 2.0,
     "y3~1.l2": 3.0,
@@ -41,9 +41,9 @@ VALUES = {
 def rows(sizes: np.ndarray = SIZES, seed: int = 4) -> pd.DataFrame:
     """One data set drawn with NumPy, independently of the library."""
     rng, cluster = np.random.default_rng(seed), np.repeat(np.arange(len(sizes)), sizes)
-    fw, fb = rng.normal(size=len(cluster)), rng.normal(size=len(sizes)) * 0.5**0.5
+    fw, fb = rng.normal(size=len(cluster)), rng.normal(size=len(sizes)) * 0.8**0.5
     u = np.stack(
-        [fb * load + rng.normal(size=len(sizes)) * sd for load, sd in ((1, 0.22), (0.9, 0.32), (1.1, 0.32))], 1
+        [fb * load + rng.normal(size=len(sizes)) * sd for load, sd in ((1, 0.45), (0.9, 0.45), (1.1, 0.45))], 1
     )
     e = np.stack(
         [fw * load + rng.normal(size=len(cluster)) * sd for load, sd in ((1, 0.77), (0.8, 0.84), (1.2, 0.71))], 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import equinox as eqx
 import jax
@@ -13,8 +14,39 @@ from mlsem_jax._errors import DataError, nearest
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.numerics import inverse, root
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Shape = Literal["normal", "t", "chisq", "laplace"]
 SHAPES: tuple[Shape, ...] = ("normal", "t", "chisq", "laplace")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
+    of the clusters' groups; `frame(i)` is data set i as a table.
+    """
+
+    values: np.ndarray
+    variables: tuple[str, ...]
+    cluster: np.ndarray
+    group: np.ndarray
+    names: tuple[str, str | None]
+    group_labels: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def frame(self, i: int = 0) -> pd.DataFrame:
+        """Data set i as a DataFrame with the model's cluster (and group) column."""
+        import pandas as pd
+
+        out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
+        cluster, group = self.names
+        out.insert(0, cluster or "cluster", self.cluster)
+        if group:
+            out.insert(1, group, np.array(self.group_labels)[self.group[self.cluster]])
+        return out
 
 
 class RowMoments(eqx.Module):

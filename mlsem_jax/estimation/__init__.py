@@ -7,13 +7,14 @@ from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, is_maximum, no_reference, optimum
 from mlsem_jax.estimation._fitting import Start, estimate_model, refit
 from mlsem_jax.estimation._fitting_one import fit_build
-from mlsem_jax.estimation._model import Model, Source, make_model
+from mlsem_jax.estimation._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._reference_fits import moment_log_likelihood
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
 from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
+from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._verify import fit_warnings, verified
 
@@ -27,6 +28,7 @@ __all__ = [
     "Model",
     "Problem",
     "Reduction",
+    "Rows",
     "Settings",
     "Source",
     "Start",
@@ -43,6 +45,7 @@ __all__ = [
     "independence",
     "is_maximum",
     "make_model",
+    "model_of",
     "make_statistics",
     "maximise",
     "moment_log_likelihood",
@@ -56,6 +59,7 @@ __all__ = [
     "saturated",
     "scaled_inverse",
     "settings",
+    "simulate",
     "slope_columns",
     "starting_values",
     "unstructured",

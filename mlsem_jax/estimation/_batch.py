@@ -15,7 +15,7 @@ from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb import RUNNING, Climb, Settings, settings
 from mlsem_jax.estimation._lanes import Parts, place, program, split
 from mlsem_jax.models import Structure
-from mlsem_jax.statistics import Statistics
+from mlsem_jax.statistics import Statistics, WeightedClusters
 
 # lanes of a chunk share caches on a CPU; a GPU wants many
 CPU_CHUNK, GPU_CHUNK = 512, 8192
@@ -44,10 +44,13 @@ class BatchMaximum(eqx.Module):
         return np.isin(self.status, [code for code in Status if code.converged])
 
 
-def _batched(structure: Structure, statistics: Statistics, theta: Any) -> tuple[bool, bool, bool]:
-    """Which of the three lead with a lane axis."""
-    mark = statistics.lane_mark
-    return np.ndim(structure.between_only) == 2, np.ndim(mark) == 2, theta is not None and np.ndim(theta) == 2
+def _batched(structure: Structure, statistics: Any, theta: Any, weights: Any) -> tuple[bool, bool, bool, bool]:
+    """Which of the four lead with a lane axis."""
+    many = False
+    if weights is None:
+        complete = statistics.complete
+        many = np.ndim(statistics.patterns.reference if complete is None else complete.rows) == 2
+    return np.ndim(structure.between_only) == 2, many, theta is not None and np.ndim(theta) == 2, weights is not None
 
 
 def _number_of_lanes(lanes: Parts) -> int:
@@ -60,12 +63,17 @@ def _number_of_lanes(lanes: Parts) -> int:
     )
 
 
-def chunk_size(structure: Structure, statistics: Statistics, memory: float | None = None) -> int:
+def chunk_size(structure: Structure, statistics: Any, memory: float | None = None) -> int:
     """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
     q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
-    groups, sizes = (1, 64) if statistics.complete is None else np.shape(statistics.complete.size)[-2:]
+    if isinstance(statistics, WeightedClusters):
+        groups, sizes = (1, 64) if statistics.plan is None else np.shape(statistics.plan.size)
+    else:
+        groups, sizes = (1, 64) if statistics.complete is None else np.shape(statistics.complete.size)[-2:]
     # the observed information carries q tangents of a handful of (S + 1, p, p) arrays, the metric two (p, p, q) Jacobians
     lane = 8.0 * groups * p * p * (8 * q * (sizes + 1) + 20 * q) + 40.0 * q * q
+    if statistics.patterns is not None:
+        lane += 8.0 * q * 8 * statistics.patterns.clusters.weight.shape[-1] * p * p
     on_cpu = jax.default_backend() == "cpu"
     default = 2.0**30 if on_cpu else 2.0**34
     return int(np.clip((memory or default) // lane, 1, CPU_CHUNK if on_cpu else GPU_CHUNK))
@@ -73,9 +81,10 @@ def chunk_size(structure: Structure, statistics: Statistics, memory: float | Non
 
 def fit_batch(
     structures: Structure,
-    statistics: Statistics,
+    statistics: Statistics | WeightedClusters,
     theta0: Float[Array, " q"] | Float[Array, "B q"] | None = None,
     *,
+    weights: Float[Array, "B J"] | None = None,
     newton: bool = True,
     decrement: float | None = None,
     iterations: int = 300,
@@ -87,16 +96,18 @@ def fit_batch(
     """Maximise the likelihood of every lane: many data sets, many models of the same dimensions, or both.
 
     structures, statistics and theta0 may each lead with a lane axis B (all their leaves) or be shared by all lanes; theta0=None
-    starts every lane from its own sample moments. Computed in the precision of the arrays: float64 input stays float64 whatever
+    starts every lane from its own sample moments. weights: lanes that are one data set with other weights on its clusters, the
+    statistics then being a `WeightedClusters`. Computed in the precision of the arrays: float64 input stays float64 whatever
     JAX's global setting. newton=False serves where only the value matters. chunk: lanes per device and call of the compiled
     program; memory: its budget in bytes. devices: default all local ones. progress(done, total) is called after every chunk.
 
     A first pass gives every lane what nearly all need; those left over go on in smaller chunks, so that the slow ones keep nobody
     waiting. A lane's result does not depend on its neighbours, the chunk size or the number of devices, but for rounding.
     """
-    lanes, shared = split((structures, statistics, theta0), _batched(structures, statistics, theta0))
+    parts = (structures, statistics, theta0, weights)
+    lanes, shared = split(parts, _batched(*parts))
     total = _number_of_lanes(lanes)
-    wide = any(np.asarray(x).dtype == np.float64 for x in jax.tree.leaves((structures, statistics, theta0)))
+    wide = any(np.asarray(x).dtype == np.float64 for x in jax.tree.leaves(parts))
     with jax.enable_x64(wide or jax.config.jax_enable_x64):
         batch = _Batch(
             lanes,

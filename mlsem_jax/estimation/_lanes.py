@@ -14,25 +14,29 @@ from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._climb import Climb, Settings, climb, resume
 from mlsem_jax.estimation._proper import negative_variance
 
-# (structure, statistics, theta0): the parts that lead with a lane axis, and those that all lanes share, None in the other's place
-Parts = tuple[Any, Any, Any]
+# (structure, statistics, theta0, weights): parts that lead with a lane axis, or those that all lanes share; None in the others'
+# place. With weights (one per cluster) the statistics are a WeightedClusters that all lanes share.
+Parts = tuple[Any, ...]
 
 
-def split(parts: Parts, batched: tuple[bool, bool, bool]) -> tuple[Parts, Parts]:
+def split(parts: Parts, batched: tuple[bool, ...]) -> tuple[Parts, Parts]:
     """The parts that lead with a lane axis, and the others."""
-    lanes: list[Any] = [part if flag else None for part, flag in zip(parts, batched, strict=True)]
-    shared: list[Any] = [None if flag else part for part, flag in zip(parts, batched, strict=True)]
-    return (lanes[0], lanes[1], lanes[2]), (shared[0], shared[1], shared[2])
+    lanes = tuple(part if flag else None for part, flag in zip(parts, batched, strict=True))
+    shared = tuple(None if flag else part for part, flag in zip(parts, batched, strict=True))
+    return lanes, shared
 
 
-def join(lanes: Parts, shared: Parts) -> Parts:
-    """One lane's (structure, statistics, theta0)."""
-    return tuple(common if own is None else own for own, common in zip(lanes, shared, strict=True))
+def _one_lane(lanes: Parts, shared: Parts) -> tuple[Any, Any, Any]:
+    """(structure, statistics, theta0) of one lane."""
+    structure, statistics, theta, weights = (
+        common if own is None else own for own, common in zip(lanes, shared, strict=True)
+    )
+    return structure, statistics if weights is None else statistics(weights), theta
 
 
 def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool) -> tuple[Climb, Any]:
     def one(own):
-        structure, statistics, theta = join(own, shared)
+        structure, statistics, theta = _one_lane(own, shared)
         start = moment_starts(structure, statistics) if theta is None else theta
         end = climb(structure, statistics, start, limits, newton)
         return end, negative_variance(structure, end.theta)
@@ -42,7 +46,7 @@ def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool) -> tuple
 
 def _continue(lanes: Parts, shared: Parts, state: Climb, limits: Settings, newton: bool) -> tuple[Climb, Any]:
     def one(own, state):
-        structure, statistics, _ = join(own, shared)
+        structure, statistics, _ = _one_lane(own, shared)
         end = resume(structure, statistics, state, limits, newton)
         return end, negative_variance(structure, end.theta)
 

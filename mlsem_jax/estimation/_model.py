@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._constrained import bounds_of
+from mlsem_jax.estimation._records import Estimation
 from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._reference_fits import fit_unstructured
 from mlsem_jax.estimation._references import held, moments_of_data, saturated
@@ -115,9 +117,9 @@ class Model(eqx.Module):
             )
 
 
-def make_labels(made: Build, source: Source) -> Labels:
+def make_labels(made: Build, source: Source, bounds: Any = "none") -> Labels:
     """The static part of a Model."""
-    refused = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, "none"))
+    refused = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, bounds))
     return Labels(
         specification=made.specification,
         names=tuple(made.names[i] for i in made.kept),
@@ -131,6 +133,24 @@ def make_labels(made: Build, source: Source) -> Labels:
 def held_mask(specification: Specification) -> np.ndarray:
     """(2, p): 1 for the covariates of level 1 and level 2 whose moments are held at the data's."""
     return np.array([[float(v in held(specification, level)) for v in specification.variables] for level in (1, 2)])
+
+
+def model_of(estimation: Estimation) -> Model:
+    """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
+    made, data = estimation.model.build, estimation.data
+    q, k = made.free, len(made.names)
+    structure = eqx.tree_at(
+        lambda s: (s.offset, s.basis), made.structure, (made.structure.offset[:k], made.structure.basis[:k, :q])
+    )
+    return Model(
+        structure=structure,
+        saturated=None if estimation.h1 is None else estimation.h1.build.structure,
+        start=estimation.model.theta,
+        held=held_mask(made.specification),
+        labels=make_labels(
+            made, Source(data.cluster_name, data.group_name, estimation.options.missing), estimation.options.bounds
+        ),
+    )
 
 
 @float64

@@ -1,10 +1,13 @@
 """What the estimates mean: information and standard errors, tests, fit measures, indices, scores."""
 
+from mlsem_jax.inference._bootstrap import Bootstrap, bootstrap
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
+from mlsem_jax.inference._influence import Influence, influence
+from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
@@ -17,12 +20,15 @@ from mlsem_jax.inference._wald import WaldTest, wald
 
 __all__ = [
     "LEVELS",
+    "Bootstrap",
     "Comparison",
     "Convention",
     "Diagnosis",
     "Estimates",
     "FactorScores",
     "IndexInformation",
+    "Influence",
+    "Interval",
     "LevelMoments",
     "Method",
     "Modification",
@@ -32,6 +38,7 @@ __all__ = [
     "Standardization",
     "Standardized",
     "WaldTest",
+    "bootstrap",
     "diagnose",
     "estimates",
     "fit_measures",
@@ -39,7 +46,9 @@ __all__ = [
     "h1",
     "icc",
     "implied",
+    "influence",
     "information",
+    "intervals",
     "invert",
     "likelihood_ratio",
     "latent_covariances",

@@ -9,6 +9,7 @@ from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._progress import progress
+from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
 from mlsem_jax.report._storage import load, save
 from mlsem_jax.report._summary import Summary, summarise
@@ -18,7 +19,9 @@ from mlsem_jax.report._to_lavaan import to_lavaan
 from mlsem_jax.report._to_mplus import to_mplus
 
 __all__ = [
+    "BootstrapReport",
     "DiagnosisReport",
+    "InfluenceReport",
     "StorageError",
     "Summary",
     "add_tests",

@@ -13,7 +13,14 @@ from mlsem_jax.statistics._complete import (
 from mlsem_jax.statistics._draws import draw_statistics
 from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.statistics._statistics import Statistics
-from mlsem_jax.statistics._weighted import Plan, plan_sizes, pooled, traced_clusters, weighted_statistics
+from mlsem_jax.statistics._weighted import (
+    Plan,
+    WeightedClusters,
+    plan_sizes,
+    pooled,
+    traced_clusters,
+    weighted_statistics,
+)
 
 __all__ = [
     "ClusterChunk",
@@ -22,6 +29,7 @@ __all__ = [
     "PatternStatistics",
     "Plan",
     "Statistics",
+    "WeightedClusters",
     "bucket",
     "cluster_statistics",
     "draw_statistics",

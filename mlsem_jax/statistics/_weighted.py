@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics, bucket
+from mlsem_jax.statistics._patterns import PatternStatistics
 from mlsem_jax.statistics._statistics import Statistics
 
 
@@ -47,6 +48,12 @@ def plan_sizes(size: np.ndarray, group: np.ndarray, groups: int, limit: int = 6)
 
 def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> Statistics:
     """Statistics in which cluster j counts weights[j] times; traceable in everything but the plan."""
+    complete = weighted_complete(clusters, plan, weights)
+    return Statistics(complete, pooled(complete, plan))
+
+
+def weighted_complete(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> CompleteStatistics:
+    """The route of clusters without missing values."""
     groups, length = plan.size.shape
     p, slots = clusters.mean.shape[-1], groups * length
     # deviations from the unweighted mean of the size: sums of squares about a distant point would lose digits
@@ -71,7 +78,7 @@ def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[
     safe = jnp.where(count > 0, count, 1.0)
     shift = total / safe[..., None]
     cov = square.reshape(groups, length, p, p) / safe[..., None, None] - shift[..., :, None] * shift[..., None, :]
-    complete = CompleteStatistics(
+    return CompleteStatistics(
         rows=jnp.sum(count * plan.size, -1),
         clusters=jnp.sum(count, -1),
         within=jnp.sum(cross, axis=1).reshape(groups, p, p),
@@ -80,7 +87,64 @@ def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[
         mean=centre.reshape(groups, length, p) + shift,
         cov=jnp.where((count > 0)[..., None, None], cov, 0.0),
     )
-    return Statistics(complete, pooled(complete, plan))
+
+
+def weighted_patterns(patterns: PatternStatistics, weights: Float[Array, " L"]) -> PatternStatistics:
+    """The route of the other clusters, in order; needs statistics by pair."""
+    chunk = patterns.clusters
+    padding = chunk.weight.size - len(weights)
+    by_cluster = jnp.concatenate([weights, jnp.zeros(padding, weights.dtype)]).reshape(chunk.weight.shape)
+    by_pair = jnp.take_along_axis(by_cluster, jnp.asarray(chunk.cluster), axis=1)
+    kinds = len(patterns.rows)
+
+    def add(x):
+        weighted = by_pair.reshape(by_pair.shape + (1,) * (x.ndim - 2)) * x
+        return jax.ops.segment_sum(weighted.reshape(-1, *x.shape[2:]), jnp.ravel(chunk.pattern), kinds)
+
+    return eqx.tree_at(
+        lambda s: (s.rows, s.total, s.cross, s.clusters.weight),
+        patterns,
+        (add(chunk.products[:, :, 0, 0]), add(chunk.total[:, :, 0]), add(chunk.cross), chunk.weight * by_cluster),
+    )
+
+
+class WeightedClusters(eqx.Module):
+    """A data set by clusters, from which weights on clusters make statistics; nothing is read again.
+
+    clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
+    pattern_codes. sizes: plan of all clusters, for the scoring metric; None with random slopes.
+    """
+
+    clusters: ClusterStatistics | None
+    plan: Plan | None
+    complete_codes: Int[Array, " Jc"]
+    patterns: PatternStatistics | None
+    pattern_codes: Int[Array, " Jp"]
+    sizes: Plan | None
+
+    def __call__(self, weights: Float[Array, " J"]) -> Statistics:
+        """Statistics in which cluster j counts weights[j] times."""
+        complete = patterns = metric = None
+        if self.clusters is not None:
+            complete = weighted_complete(self.clusters, self.plan, weights[self.complete_codes])
+        if self.patterns is not None:
+            patterns = weighted_patterns(self.patterns, weights[self.pattern_codes])
+        if self.sizes is not None:
+            metric = _metric(self.sizes, weights, complete, patterns)
+        return Statistics(complete, metric, patterns)
+
+
+def _metric(sizes: Plan, weights: Array, complete: CompleteStatistics | None, patterns: PatternStatistics | None):
+    """Pooled sizes of all clusters; only they and the counts mean anything."""
+    groups, length = sizes.size.shape
+    p = complete.within.shape[-1] if complete is not None else patterns.observed.shape[-1]
+    count = jax.ops.segment_sum(weights, sizes.slot, groups * length).reshape(groups, length)
+    size = jnp.asarray(sizes.size, weights.dtype)
+    nothing = jnp.zeros((groups, length, p, p), weights.dtype)
+    every = CompleteStatistics(
+        jnp.sum(count * size, -1), jnp.sum(count, -1), nothing[:, 0], size, count, nothing[..., 0], nothing
+    )
+    return pooled(every, sizes)
 
 
 def pooled(complete: CompleteStatistics, plan: Plan) -> CompleteStatistics:
@@ -95,13 +159,14 @@ def pooled(complete: CompleteStatistics, plan: Plan) -> CompleteStatistics:
     )
 
 
-def traced_clusters(values: Float[Array, "N p"], cluster: np.ndarray, group: np.ndarray) -> ClusterStatistics:
-    """Cluster statistics of rows that may be tracers; cluster (N,) codes 0..J-1 and group (J,) are concrete."""
-    count = len(group)
-    size = np.bincount(cluster, minlength=count).astype(float)
-    mean = jax.ops.segment_sum(values, cluster, count) / size[:, None].astype(values.dtype)
+def traced_clusters(
+    values: Float[Array, "N p"], cluster: Int[Array, " N"], group: Int[Array, " J"], size: Float[Array, " J"]
+) -> ClusterStatistics:
+    """Cluster statistics of rows that may be tracers. cluster (N,) codes 0..J-1; size (J,) rows of each cluster."""
+    count, p = len(size), values.shape[1]
+    rows = jnp.asarray(size, values.dtype)
+    mean = jax.ops.segment_sum(values, cluster, count) / rows[:, None]
     centred = values - mean[cluster]
-    p = values.shape[1]
     products = (centred[:, :, None] * centred[:, None, :]).reshape(-1, p * p)
     cross = jax.ops.segment_sum(products, cluster, count).reshape(count, p, p)
-    return ClusterStatistics(jnp.asarray(group), jnp.asarray(size, values.dtype), mean, cross)
+    return ClusterStatistics(jnp.asarray(group), rows, mean, cross)

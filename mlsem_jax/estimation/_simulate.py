@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
-from mlsem_jax.data._simulation import RowMoments, Shape, check_shape, draw_rows, punch_holes
-from mlsem_jax.estimation import Model, slope_columns
+from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.estimation._model import Model
+from mlsem_jax.estimation._reduction import slope_columns
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import follows_precision
 from mlsem_jax.statistics import Plan, Statistics, draw_statistics, plan_sizes, pooled
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
-    of the clusters' groups; `frame(i)` is data set i as a table.
-    """
-
-    values: np.ndarray
-    variables: tuple[str, ...]
-    cluster: np.ndarray
-    group: np.ndarray
-    names: tuple[str, str | None]
-    group_labels: tuple[str, ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def frame(self, i: int = 0) -> pd.DataFrame:
-        """Data set i as a DataFrame with the model's cluster (and group) column."""
-        import pandas as pd
-
-        out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
-        cluster, group = self.names
-        out.insert(0, cluster or "cluster", self.cluster)
-        if group:
-            out.insert(1, group, np.array(self.group_labels)[self.group[self.cluster]])
-        return out
 
 
 @follows_precision
@@ -58,6 +27,7 @@ def simulate(
     n_datasets: int = 1,
     *,
     rows: bool = False,
+    first: int = 0,
     group: Sequence[int] | None = None,
     covariates: Any = None,
     distribution: Shape = "normal",
@@ -71,6 +41,7 @@ def simulate(
     - `model`, `theta`: from [`mlsem_jax.model`][], and values of its free parameters.
     - `key`: of `jax.random`, or an integer. Data set i depends on the key and i alone, not on `n_datasets`.
     - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups.
+    - `first`: number of the first data set: `first=1000` goes on where 1000 data sets ended.
     - `rows`: draw rows. Otherwise sufficient statistics are drawn, at a cost that does not depend on cluster sizes.
     - `covariates`: rows to take the fixed covariates from (a table with one row per simulated row, in order of clusters);
       by default they are drawn, normal, with the moments that the model holds for them. Needs `rows=True`.
@@ -84,7 +55,7 @@ def simulate(
     key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
     sizes, groups = _design(model, cluster_sizes, group)
     moments = _moments(model, jnp.asarray(theta))
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n_datasets))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n_datasets))
     if rows:
         return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
     if covariates is not None or distribution != "normal" or missing:

@@ -1,0 +1,53 @@
+"""The part of Fit that draws: simulation, bootstrap, influence, and the model for the JAX layer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mlsem_jax import inference, report
+from mlsem_jax.estimation import Estimation, Model, model_of, simulate
+
+
+class ResamplingMethods:
+    """Methods of Fit that need its estimation only."""
+
+    estimation: Estimation
+
+    @cached_property
+    def model(self) -> Model:
+        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`."""
+        return model_of(self.estimation)
+
+    def simulate(self, key: Any, n_datasets: int = 1, cluster_sizes: Any = None, **options: Any) -> Any:
+        """Data sets of the fitted model, by default of the fit's own cluster sizes; options as for `mlsem_jax.simulate`."""
+        data = self.estimation.data
+        if cluster_sizes is None:
+            cluster_sizes = np.bincount(data.cluster, minlength=data.nclusters)
+            options = {"group": data.group if data.group_labels else None} | options
+        return simulate(self.model, self.estimation.model.theta, key, cluster_sizes, n_datasets, **options)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        key: Any = 0,
+        type: str = "nonparametric",
+        ci: inference.Interval = "perc",
+        level: float = 0.95,
+        chisq: bool | None = None,
+    ) -> report.BootstrapReport:
+        """Bootstrap of clusters: n draws at once, without reading the rows again.
+
+        type: "nonparametric" (clusters with replacement), "parametric" (from the model) or "bollen.stine" (test of the model).
+        ci: "perc", "basic", "bca", "student" or "norm". chisq: also the chi-square of every draw. `:=` quantities are included.
+        """
+        return report.BootstrapReport(inference.bootstrap(self.estimation, n, key, type, chisq), ci, level)
+
+    def influence(self, exact: bool = False, rows: bool = False) -> report.InfluenceReport:
+        """Influence of every cluster on every estimate: derivatives in its weight, one-step deletion, Cook-like distances.
+
+        exact: also refit without each cluster. rows: also the derivatives in the weight of every row.
+        """
+        return report.InfluenceReport(inference.influence(self.estimation, exact, rows))

@@ -1,0 +1,44 @@
+"""The data of a fit by clusters, for whatever weights clusters: bootstrap, leaving one out, influence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax.estimation import Estimation, patterns_of
+from mlsem_jax.statistics import WeightedClusters, plan_sizes
+
+
+def weighted_clusters(estimation: Estimation) -> WeightedClusters:
+    """Every cluster's statistics, numbered as in the data; weights (J,) make statistics of them without the rows."""
+    reduction, data = estimation.reduction, estimation.data
+    specification, groups = estimation.model.build.specification, data.ngroups
+    plan = patterns = None
+    if reduction.clusters is not None:
+        plan = plan_sizes(reduction.clusters.size, reduction.clusters.group, groups)
+    if len(reduction.pattern_codes):
+        which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
+        patterns = patterns_of(specification, data, which, by_pair=True)
+    sizes = np.bincount(data.cluster, minlength=data.nclusters)
+    return WeightedClusters(
+        clusters=reduction.clusters,
+        plan=plan,
+        complete_codes=np.asarray(reduction.complete_codes),
+        patterns=patterns,
+        pattern_codes=np.asarray(reduction.pattern_codes),
+        sizes=None if specification.slopes else plan_sizes(sizes, data.group, groups),
+    )
+
+
+def refuse_constraints(estimation: Estimation, what: str) -> None:
+    """ModelError for models that a batch cannot fit: nonlinear constraints, bounds, inequalities."""
+    constraints = estimation.model.build.nonlinear
+    bounded = estimation.options.bounds not in ("none", None, {})
+    texts = [c.text for c in constraints] + (["bounds=" + repr(estimation.options.bounds)] if bounded else [])
+    rows = estimation.model.build.specification.parameters
+    texts += [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
+    if texts:
+        raise ModelError(
+            f"{what} refits the model in batches, which hold linear equality constraints only; this model has {listing(texts)}. "
+            "Drop them, or loop over resampled data with ml.sem."
+        )

@@ -1,0 +1,155 @@
+"""Influence of clusters and rows on the estimates: exact derivatives in weights, one-step and exact deletion.
+
+The estimates maximise sum_j w_j log L_j, so by the implicit function theorem d theta / d w_j = I^-1 s_j at w = 1, with s_j the
+score of cluster j (Cook 1986; Giordano et al. 2019). Summed squares of these derivatives are the sandwich: the infinitesimal
+jackknife is the cluster-robust covariance matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import DataError
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import Estimation, fit_batch
+from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
+from mlsem_jax.inference._estimates import defined_values
+from mlsem_jax.inference._vcov import information, invert, scores
+from mlsem_jax.likelihood import cluster_scores
+from mlsem_jax.models import Structure
+from mlsem_jax.numerics import float64
+from mlsem_jax.statistics import ClusterStatistics
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Influence of every cluster. names (r,): parameters, then `:=` quantities; ids (J,).
+
+    derivative (J, r): of the estimates in the cluster's weight; minus it is the infinitesimal change when the cluster goes.
+    one_step (J, r): change of the estimates after one Newton step without the cluster. deleted (J, r): exact change, NaN where the
+    model could not be fitted without it, or None. cook (J,): s_j' I^-1 s_j / q, a Cook-like distance. se (r,): of the
+    infinitesimal jackknife, equal to cluster-robust ones. rows (N, r): derivative in the weight of each row, or None.
+    """
+
+    names: tuple[str, ...]
+    ids: np.ndarray
+    derivative: np.ndarray
+    one_step: np.ndarray
+    deleted: np.ndarray | None
+    cook: np.ndarray
+    se: np.ndarray
+    rows: np.ndarray | None
+
+
+def _quantities(estimation: Estimation) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names (r,) and Jacobian (r, q) of natural parameters and `:=` quantities in theta."""
+    model = estimation.model
+    k = len(model.build.names)
+    basis = model.build.structure.basis[:k, : model.build.free]
+    defined = defined_values(estimation, model.natural)[1]
+    names = model.build.names + tuple(d.name for d in model.build.specification.definitions)
+    return names, np.concatenate([basis, defined @ basis])
+
+
+def _values(estimation: Estimation, theta: np.ndarray) -> np.ndarray:
+    """Natural parameters and `:=` quantities (n, r) at each theta (n, q)."""
+    build = estimation.model.build
+    k = len(build.names)
+    natural = build.structure.offset[:k] + theta @ build.structure.basis[:k, : build.free].T
+    if not build.specification.definitions:
+        return natural
+    return np.concatenate([natural, np.stack([defined_values(estimation, row)[0] for row in natural])], axis=1)
+
+
+@float64
+def influence(estimation: Estimation, exact: bool = False, rows: bool = False) -> Influence:
+    """Influence of every cluster on every estimate; exact=True also refits without each cluster, rows=True goes by row too."""
+    model = estimation.model
+    names, jacobian = _quantities(estimation)
+    bread_of = model.maximum.jacobian
+    total = information(model, estimation, "observed")
+    bread, s = invert(total, bread_of), scores(model, estimation)
+    by_theta = s @ bread
+    derivative = by_theta @ jacobian.T
+    return Influence(
+        names=names,
+        ids=estimation.data.cluster_ids,
+        derivative=derivative,
+        one_step=_one_step(estimation, total, s) @ jacobian.T,
+        deleted=_deleted(estimation) if exact else None,
+        cook=np.einsum("jq,jq->j", s, by_theta) / max(s.shape[1], 1),
+        se=np.sqrt(np.sum(derivative**2, axis=0)),
+        rows=_by_row(estimation, bread) @ jacobian.T if rows else None,
+    )
+
+
+@jax.jit
+def _cluster_informations(structure: Structure, theta, clusters: ClusterStatistics):
+    """Observed information (J, q, q) in every cluster."""
+
+    def one(cluster):
+        single = jax.tree.map(lambda x: x[None], cluster)
+        return -jax.jacfwd(lambda t: cluster_scores(structure, t, single)[1][0])(theta)
+
+    return jax.lax.map(one, clusters, batch_size=64)
+
+
+def _one_step(estimation: Estimation, total: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Change (J, q) of theta by one Newton step on the likelihood without the cluster: -(I - I_j)^-1 s_j.
+
+    Where the information in a cluster of its own is not at hand (missing values, random slopes), its score's outer product.
+    """
+    model, reduction = estimation.model, estimation.reduction
+    inside = s[:, :, None] * s[:, None, :]
+    if reduction.clusters is not None:
+        own = _cluster_informations(model.problem.structure, model.problem.full(model.theta), reduction.clusters)
+        inside[reduction.complete_codes] = np.asarray(own)[:, : model.problem.q, : model.problem.q]
+    jacobian = model.maximum.jacobian
+    return -np.stack([invert(total - part, jacobian) @ score for part, score in zip(inside, s, strict=True)])
+
+
+def _deleted(estimation: Estimation) -> np.ndarray:
+    refuse_constraints(estimation, "Leaving clusters out")
+    model, q = estimation.model, estimation.model.problem.q
+    count = estimation.data.nclusters
+    start = np.concatenate([model.theta, np.zeros(model.problem.padded - q)])
+    end = fit_batch(
+        model.build.structure, weighted_clusters(estimation), start, weights=np.ones((count, count)) - np.eye(count)
+    )
+    # statuses that the full data have too (an improper solution) are no failure
+    changed = _values(estimation, end.theta[:, :q]) - _values(estimation, model.theta[None])
+    return np.where(np.isin(end.status, [c for c in Status if c.converged])[:, None], changed, np.nan)
+
+
+@jax.jit
+def _row_scores(structure: Structure, theta, clusters: ClusterStatistics, which, values):
+    """Derivative (N, q) of each row's cluster score in the weight of the row, all weights 1."""
+
+    def one(j, row):
+        cluster = jax.tree.map(lambda x: x[j], clusters)
+        deviation = row - cluster.mean
+        # a row of weight w adds w to the size, moves the mean by w (y - mean) / n and adds w (y - mean)(y - mean)'
+        change = (jnp.ones(()), deviation / cluster.size, deviation[:, None] * deviation[None, :])
+
+        def score(size, mean, cross):
+            single = ClusterStatistics(cluster.group[None], size[None], mean[None], cross[None])
+            return cluster_scores(structure, theta, single)[1][0]
+
+        return jax.jvp(score, (cluster.size, cluster.mean, cluster.cross), change)[1]
+
+    return jax.lax.map(lambda inputs: one(*inputs), (which, values), batch_size=256)
+
+
+def _by_row(estimation: Estimation, bread: np.ndarray) -> np.ndarray:
+    if len(estimation.reduction.pattern_codes):
+        raise DataError("Influence by row is for data without missing values and models without random slopes.")
+    model, data = estimation.model, estimation.data
+    padded = model.problem.full(model.theta)
+    out = _row_scores(
+        model.problem.structure, padded, estimation.clusters, jnp.asarray(data.cluster), jnp.asarray(data.values)
+    )
+    return np.asarray(out)[:, : model.problem.q] @ bread
