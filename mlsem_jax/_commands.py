@@ -208,8 +208,34 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     return True
 
 
+def _montecarlo_arguments(p: argparse.ArgumentParser) -> None:
+    _design_arguments(p)
+    p.add_argument("--datasets", type=int, default=1000, metavar="N", help="how many data sets (1000)")
+    p.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
+
+
+def _montecarlo(arguments: argparse.Namespace) -> bool:
+    import jax
+
+    import mlsem_jax as ml
+
+    with jax.enable_x64(True):
+        model, theta, sizes, group = _population(arguments)
+        say(arguments, f"fitting {arguments.datasets} data sets of {sum(sizes)} rows in {len(sizes)} clusters ...")
+        options: dict[str, Any] = {"group": group} if len(set(group)) > 1 else {}
+        study = ml.montecarlo(model, theta, sizes, arguments.datasets, arguments.seed, **options)
+    print(study)
+    if arguments.csv:
+        study.table().to_csv(arguments.csv)
+        say(arguments, f"table written to {arguments.csv}")
+    return True
+
+
 COMMANDS = (
     Command("fit", "Fit a two-level model to a file of data.", _fit_arguments, _fit),
     Command("simulate", "Draw data from a fitted model.", _simulate_arguments, _simulate),
+    Command(
+        "montecarlo", "Simulate from a fitted model and fit again, many times.", _montecarlo_arguments, _montecarlo
+    ),
     Command("demo", "Fit a model to the data that come with the package.", _demo_arguments, _demo),
 )

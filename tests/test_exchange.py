@@ -83,6 +83,13 @@ def test_mplus_groups(grouped):
     assert text.count("%WITHIN%") == 3
 
 
+def test_networks_have_no_counterpart():
+    fit = ml.ml_ggm(load_schools(), clusters="school", vars=["math1", "math2", "math3"]).fit()
+    for write in (fit.to_lavaan, fit.to_mplus):
+        with pytest.raises(ml.ModelError, match=r"no syntax for .* network"):
+            write()
+
+
 TABLE = """id,lhs,op,rhs,user,block,group,level,free,ustart,exo,label,plabel
 1,f,=~,math1,1,1,1,1,0,1,0,,.p1.
 2,f,=~,math2,1,1,1,1,1,NA,0,,.p2.

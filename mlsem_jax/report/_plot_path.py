@@ -91,6 +91,7 @@ class _Drawing:
         y0 = self.ax.get_ylim()[0] + LINE * 1.15 * (deep + 0.6)
         font = 0.46 * self.point
         what = "Correlations" if self.standardized else "Covariances"
+        what = "Edges" if any(e.row.op == "--" for e in layout.listed) else what
         what += ", residual where variables are explained" * bool(layout.paths)
         self.ax.text(
             left + 0.6,
@@ -153,6 +154,7 @@ class _Drawing:
         from matplotlib.path import Path
 
         control = along(start, end, bend, None)
+        style = "-" if edge.row.op == "--" else style  # an edge of a network has no direction
         path = Path([start, control, end], [Path.MOVETO, Path.CURVE3, Path.CURVE3])
         head = max(3.0, 0.28 * self.point)
         self.ax.add_patch(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Parameter, Specification
 
 
@@ -12,6 +13,7 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
 
     Moments of fixed covariates are left out, which lavaan adds by itself.
     """
+    refuse_networks(specification, "lavaan")
     lines: list[str] = []
     numbered = list(enumerate(specification.parameters))
     for group in range(1, specification.ngroups + 1):
@@ -25,6 +27,17 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
         lines.append(f"{definition.name} := {_right_of(definition.text, ':=') or definition.expression}")
     lines += [c.text or f"{c.left} {c.op} {c.right}" for c in specification.constraints]
     return "\n".join(lines) + "\n"
+
+
+def refuse_networks(specification: Specification, program: str) -> None:
+    """ModelError for models with a covariance matrix that the program has no way to write."""
+    kinds = {
+        k for level in (1, 2) for k in (specification.level(level).psi_kind, specification.level(level).theta_kind)
+    }
+    if kinds - {None, "cov"} or specification.within.structural is not None:
+        raise ModelError(
+            f"{program} has no syntax for the matrices of a network model; save the fit with fit.save() instead."
+        )
 
 
 def label_of(row: Parameter) -> str:

@@ -6,9 +6,8 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Parameter, Specification
-from mlsem_jax.report._to_lavaan import label_of
+from mlsem_jax.report._to_lavaan import label_of, refuse_networks
 
 _LONGEST, _LINE = 8, 85
 
@@ -25,10 +24,7 @@ def to_mplus(
 
     Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
     """
-    if specification.within.structural is not None:
-        raise ModelError(
-            "to_mplus writes models of the lavaan front end; network parametrisations have no Mplus counterpart."
-        )
+    refuse_networks(specification, "Mplus")
     everything = [*specification.variables, cluster, *([group] if group else [])]
     columns = list(columns or everything)
     short = _shortened(specification, columns)
