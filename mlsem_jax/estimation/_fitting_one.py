@@ -10,6 +10,7 @@ import numpy as np
 from mlsem_jax.estimation._constrained import constraints_of
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._ladder import climb_surely, simple_start
+from mlsem_jax.estimation._moment_starts import toward_maximum
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Problem, maximise
@@ -43,7 +44,8 @@ def fit_build(
     notes: tuple[str, ...] = ()
     if newton:
         constraints = constraints_of(made, options.bounds)
-        maximum, notes = climb_surely(problem, made, theta, unrestricted or sample, constraints, options, report)
+        near = unrestricted or toward_maximum(statistics, sample)
+        maximum, notes = climb_surely(problem, made, theta, near, constraints, options, report)
     else:
         maximum = maximise(problem, theta, newton=False)
         if not maximum.status.converged:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mlsem_jax.estimation._scoring import Problem
 from mlsem_jax.models import Build, Parameter
+from mlsem_jax.statistics import Statistics
 
 # loadings relative to the marker are kept within this many times the ratio of standard deviations
 WIDEST = 20.0
@@ -41,6 +42,26 @@ def moment_start(
         if np.isfinite(problem.value(trial)):
             return trial
     return theta
+
+
+def toward_maximum(
+    statistics: Statistics, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Moments by analysis of variance with J in place of J - 1 as the divisor of the cluster means.
+
+    For clusters of one size these are the unrestricted maximum-likelihood moments, so that signs of small covariances agree.
+    """
+    within, between, mean = sample
+    complete = statistics.complete
+    if complete is None or statistics.patterns is not None:
+        return sample
+    rows, clusters = np.asarray(complete.rows), np.asarray(complete.clusters)
+    squares = np.sum(np.asarray(complete.count) * np.asarray(complete.size) ** 2, axis=1)
+    n0 = (rows - squares / rows) / np.maximum(clusters - 1.0, 1.0)
+    both = np.diagonal(within, axis1=1, axis2=2) * np.diagonal(between, axis1=1, axis2=2) != 0
+    size = (clusters * np.maximum(n0, 1.0))[:, None, None]
+    change = between / clusters[:, None, None] + within / size
+    return within, between - np.where(both[:, :, None] & both[:, None, :], change, 0.0), mean
 
 
 def _level(

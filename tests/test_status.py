@@ -1,0 +1,176 @@
+"""A status never says 'converged' of what is no maximum, and names what is wrong."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import MODEL, rows
+
+import mlsem_jax as ml
+from mlsem_jax.estimation import FitOptions
+from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
+from mlsem_jax.estimation._rescaled import rescale
+from mlsem_jax.numerics import float64
+
+FACTOR = "level: 1\n fw =~ y1 + y2 + y3\nlevel: 2\n fb =~ y1 + y2 + y3\n"
+SATURATED = "level: 1\n y1 ~~ y2 + y3\n y2 ~~ y3\nlevel: 2\n y1 ~~ y2 + y3\n y2 ~~ y3\n"
+QUICK = dict(cluster="g", h1=False, baseline=False)
+
+
+def fit(model, data, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ml.sem(model, data, **(QUICK | options))
+
+
+def told(result) -> str:
+    return " ".join(result.estimation.notes)
+
+
+def by_moments(within, between, clusters=40, size=5) -> pd.DataFrame:
+    """Balanced rows whose maximum-likelihood moments of the saturated model are exactly these."""
+    random = np.random.default_rng(3)
+    p = len(within)
+    cluster = np.repeat(np.arange(clusters), size)
+    e = random.standard_normal((len(cluster), p))
+    e -= np.stack([np.bincount(cluster, x) / size for x in e.T], axis=1)[cluster]
+    u = random.standard_normal((clusters, p))
+    u -= u.mean(axis=0)
+
+    def shaped(x, cov, divisor):
+        return x @ np.linalg.inv(np.linalg.cholesky(x.T @ x / divisor)).T @ np.linalg.cholesky(cov).T
+
+    e = shaped(e, within, len(cluster) - clusters)
+    means = shaped(u, within / size + between, clusters)
+    return pd.DataFrame(means[cluster] + e, columns=["y1", "y2", "y3"][:p]).assign(g=cluster)
+
+
+WITHIN = np.array([[1.0, 0.4, 0.4], [0.4, 1.0, 0.4], [0.4, 0.4, 1.0]])
+
+
+def test_improper_solutions_are_maxima_and_name_the_parameter():
+    between = np.array([[0.2, 0.15, 0.15], [0.15, 0.1, 0.02], [0.15, 0.02, 0.3]])
+    result = fit(FACTOR, by_moments(WITHIN, between))
+    assert result.status is ml.Status.IMPROPER
+    assert result.converged
+    assert "residual variance of y1 at the between level" in told(result)
+    assert "fix it (y1 ~~ 0*y1)" in told(result)
+    # one factor for three variables fits any covariances, so the solution is known
+    implied = result.implied()["between"]["cov"].to_numpy()
+    np.testing.assert_allclose(implied, between, atol=1e-8)
+
+
+def test_correlations_beyond_one_are_improper():
+    between = np.array([[0.2, 0.25, 0.0], [0.25, 0.2, 0.0], [0.0, 0.0, 0.3]])
+    result = fit(SATURATED, by_moments(WITHIN, between))
+    assert result.status is ml.Status.IMPROPER
+    assert "the correlation of y1 and y2 at the between level is estimated at 1.25" in told(result)
+
+
+@pytest.mark.parametrize(
+    "covariances",
+    [(0.05, -0.04, 0.03), (0.0244, -0.0008, 0.005), (-0.03, 0.001, 0.002)],
+    ids=["clear", "valley", "negative"],
+)
+def test_maxima_at_negative_factor_variances_are_found(covariances):
+    # one factor with three indicators fits any covariances; where their product is negative, so is its variance, and a marker
+    # leaves only a valley of growing loadings on this side of zero
+    a, b, c = covariances
+    between = np.array([[0.2, a, b], [a, 0.2, c], [b, c, 0.2]])
+    result = fit(FACTOR, by_moments(WITHIN, between))
+    assert result.status is ml.Status.IMPROPER
+    assert result.coef()["fb~~fb.l2"] == pytest.approx(a * b / c, rel=1e-5)
+    assert "variance of fb at the between level" in told(result)
+
+
+def test_not_identified_names_the_parameters():
+    model = FACTOR.replace("fb =~ y1 + y2 + y3", "fb =~ y1 + y2\n y3 ~~ y3")
+    result = fit(model, rows())
+    assert result.status is ml.Status.NOT_IDENTIFIED
+    assert not result.converged
+    assert "fb=~y2.l2" in told(result)
+    assert "fw" not in told(result)
+
+
+def test_as_many_variables_as_clusters_have_no_maximum():
+    data = rows()
+    result = fit(SATURATED, data[data["g"] < 3])
+    assert result.status is ml.Status.NO_MAXIMUM
+    assert "3 clusters but 3 variables" in told(result)
+    assert "tends to a singular one" in told(result)
+    text = str(result.summary())
+    assert "did NOT converge" in text.splitlines()[0]
+    assert ml.Status.NO_MAXIMUM.advice.split(",")[0] in text
+
+
+def test_limits_of_the_user_are_kept():
+    result = fit(MODEL, rows(), iter_max=2)
+    assert result.status is ml.Status.ITERATION_LIMIT
+    assert result.iterations == 2
+
+
+def test_an_unrestricted_model_without_maximum_gives_no_chi_square():
+    # the largest cluster stands alone: the likelihood of unrestricted moments is unbounded, and here no local maximum is left
+    random = np.random.default_rng(4)
+    data = rows(np.array([2] * 6 + [60]), seed=11)
+    data[["y1", "y2", "y3"]] = random.standard_normal((len(data), 3))
+    model = "level: 1\n y1 ~~ y2 + y3\n y2 ~~ y3\nlevel: 2\n y1 ~~ 0*y1\n y2 ~~ 0*y2\n y3 ~~ 0*y3\n"
+    result = fit(model, data, h1=True)
+    assert result.status is ml.Status.CONVERGED
+    assert result.estimation.h1 is None
+    assert "unrestricted model has no maximum" in told(result)
+    measures = result.fit_measures()
+    assert np.isfinite(measures["logl"])
+    assert "chisq" not in measures.dropna()
+
+
+def test_units_of_a_variable_do_not_matter():
+    data = rows()
+    other = data.assign(y2=data["y2"] * 1e6, y3=data["y3"] * 1e-3)
+    a, b = fit(FACTOR, data), fit(FACTOR, other)
+    assert a.status is b.status
+    assert b.iterations <= a.iterations + 2
+    assert b.coef()["fb=~y2.l2"] == pytest.approx(1e6 * a.coef()["fb=~y2.l2"], rel=1e-6)
+    assert b.coef()["y3~~y3"] == pytest.approx(1e-6 * a.coef()["y3~~y3"], rel=1e-6)
+    jacobian = len(data) * (np.log(1e6) + np.log(1e-3))
+    assert b.loglik == pytest.approx(a.loglik - jacobian, rel=1e-9)
+
+
+def test_nearly_collinear_indicators_converge():
+    data = rows()
+    random = np.random.default_rng(5)
+    data["y2"] = data["y1"] + 0.01 * random.standard_normal(len(data))
+    result = fit(FACTOR, data)
+    assert result.converged
+    gradient = result.estimation.model.maximum.gradient
+    assert 0.5 * gradient @ result.vcov().to_numpy() @ gradient < 1e-10
+
+
+def test_rescaled_model_is_the_same_model():
+    result = fit(FACTOR, rows())
+    model = result.estimation.model
+    with_variance = float64(rescale)(model.problem, model.build, 1.0)
+    theta = with_variance.forth(model.theta)
+    assert float64(with_variance.problem.value)(theta) == pytest.approx(model.value, rel=1e-12)
+    np.testing.assert_allclose(with_variance.back(theta), model.theta, rtol=1e-12)
+
+
+def test_ladder_reaches_the_maximum_from_a_start_that_fails():
+    good = fit(MODEL, rows())
+    model, sample = good.estimation.model, good.estimation.reduction.sample
+    bad = model.theta.copy()
+    bad[[name == "fw~~fw" for name in model.build.names]] = -50.0  # no likelihood there
+
+    end, notes = float64(climb_surely)(model.problem, model.build, bad, sample, None, FitOptions())
+    assert settled(end)
+    assert end.value == pytest.approx(model.value, abs=1e-8)
+    assert any("reached the maximum by" in note for note in notes)
+
+
+@pytest.mark.timeout(600)
+def test_many_starts_at_once_find_the_maximum():
+    good = fit(MODEL, rows())
+    model, sample = good.estimation.model, good.estimation.reduction.sample
+    end = float64(multistart)(model.problem, model.build, model.theta * 0.8, sample, FitOptions())
+    assert end.value == pytest.approx(model.value, abs=1e-8)
