@@ -237,7 +237,10 @@ class _Store:
         self.path, self.about = path, path.with_suffix(path.suffix + ".json")
         self.names = tuple(model.parameters(theta))
         words = key if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(key)).tolist()
-        text = repr((theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items())))
+        arrays = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((model.structure, model.held))]
+        text = repr(
+            (arrays, theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items()))
+        )
         self.study = {
             "names": list(self.names),
             "key": words if isinstance(words, list) else int(words),
@@ -269,5 +272,5 @@ class _Store:
         else:
             table.to_parquet(temporary)
         # a run that is stopped here leaves the old file whole
-        temporary.replace(self.path)
         self.about.write_text(json.dumps(self.study))
+        temporary.replace(self.path)

@@ -17,6 +17,7 @@ from mlsem_jax.estimation import BatchMaximum, Estimation, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
 from mlsem_jax.inference._influence import influence
 from mlsem_jax.inference._quantities import quantities, quantities_with_se
+from mlsem_jax.inference._vcov import information
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import ClusterStatistics, Plan, Statistics, draw_statistics, plan_sizes, pooled
@@ -29,15 +30,16 @@ TYPES: tuple[Type, ...] = ("nonparametric", "parametric", "bollen.stine")
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws of a bootstrap. names (r,): natural parameters, then `:=` quantities; estimate, se (r,) of the fit; draws, draws_se
-    (B, r), NaN where a draw did not converge; chisq (B,) or None; status (B,) codes. observed_chisq: the fit's own.
-    influence (J, r) for bias-corrected intervals, or None.
+    """Draws of a bootstrap. names (r,): natural parameters, then `:=` quantities; estimate, se (r,) of the fit; plain_se (r,) by
+    the observed information, as are those of the draws; draws, draws_se (B, r), NaN where a draw did not converge; chisq (B,) or
+    None; status (B,) codes. observed_chisq: the fit's own. influence (J, r) for bias-corrected intervals, or None.
     """
 
     type: str
     names: tuple[str, ...]
     estimate: np.ndarray
     se: np.ndarray
+    plain_se: np.ndarray
     draws: np.ndarray
     draws_se: np.ndarray
     chisq: np.ndarray | None
@@ -87,6 +89,9 @@ def bootstrap(
         model.build.structure, theta0=model.problem.full(model.theta), **lanes, progress=progress, iterations=ITERATIONS
     )
     names, estimate, se = quantities(estimation)
+    start = model.problem.full(model.theta)[None]
+    observed = np.zeros((1, model.problem.padded, model.problem.padded))
+    observed[0, : model.problem.q, : model.problem.q] = information(model, estimation, "observed")
     draws, draws_se = quantities_with_se(estimation, end.theta, end.information)
     bad = ~end.converged
     draws[bad], draws_se[bad] = np.nan, np.nan
@@ -95,6 +100,7 @@ def bootstrap(
         names=names,
         estimate=estimate,
         se=se,
+        plain_se=quantities_with_se(estimation, start, observed)[1][0],
         draws=draws,
         draws_se=draws_se,
         chisq=_chi_squares(estimation, end, lanes) if chisq else None,

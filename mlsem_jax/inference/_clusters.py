@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.estimation import Estimation, patterns_of
 from mlsem_jax.statistics import WeightedClusters, plan_sizes
 
@@ -17,6 +17,11 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
     if reduction.clusters is not None:
         plan = plan_sizes(reduction.clusters.size, reduction.clusters.group, groups)
     if len(reduction.pattern_codes):
+        if not data.has_rows:
+            raise DataError(
+                "Weights on clusters with missing values or random slopes need the rows, which a fit read from a file does not "
+                "hold: fit again."
+            )
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(specification, data, which, by_pair=True)
     sizes = np.bincount(data.cluster, minlength=data.nclusters)

@@ -8,6 +8,7 @@ jackknife is the cluster-robust covariance matrix.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,8 @@ class Influence:
     derivative (J, r): of the estimates in the cluster's weight; minus it is the infinitesimal change when the cluster goes.
     one_step (J, r): change of the estimates after one Newton step without the cluster. deleted (J, r): exact change, NaN where the
     model could not be fitted without it, or None. cook (J,): s_j' I^-1 s_j / q, a Cook-like distance. se (r,): of the
-    infinitesimal jackknife, equal to cluster-robust ones. rows (N, r): derivative in the weight of each row, or None.
+    infinitesimal jackknife, equal to cluster-robust ones. rows (N, r): derivative in the weight of each row, or None; row_index:
+    the data's labels of the rows.
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,7 @@ class Influence:
     cook: np.ndarray
     se: np.ndarray
     rows: np.ndarray | None
+    row_index: Any
 
 
 def _quantities(estimation: Estimation) -> tuple[tuple[str, ...], np.ndarray]:
@@ -84,6 +87,7 @@ def influence(estimation: Estimation, exact: bool = False, rows: bool = False) -
         cook=np.einsum("jq,jq->j", s, by_theta) / max(s.shape[1], 1),
         se=np.sqrt(np.sum(derivative**2, axis=0)),
         rows=_by_row(estimation, bread) @ jacobian.T if rows else None,
+        row_index=estimation.data.row_index,
     )
 
 
@@ -145,6 +149,8 @@ def _row_scores(structure: Structure, theta, clusters: ClusterStatistics, which,
 
 
 def _by_row(estimation: Estimation, bread: np.ndarray) -> np.ndarray:
+    if not estimation.data.has_rows:
+        raise DataError("Influence by row needs the rows, which a fit read from a file does not hold: fit again.")
     if len(estimation.reduction.pattern_codes):
         raise DataError("Influence by row is for data without missing values and models without random slopes.")
     model, data = estimation.model, estimation.data

@@ -24,11 +24,13 @@ def intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper limits (r,) of r quantities.
 
-    estimate, se (r,); draws, draws_se (B, r) without failed ones; influence (J, r): derivative of the quantities in cluster
-    weights, from which "bca" takes its acceleration.
+    estimate, se (r,), the latter by the rule that made draws_se; draws, draws_se (B, r) without failed ones; influence (J, r):
+    derivative of the quantities in cluster weights, from which "bca" takes its acceleration.
     """
     if kind not in INTERVALS:
         raise ModelError(f"ci={kind!r} is not available: {', '.join(map(repr, INTERVALS))}.{nearest(kind, INTERVALS)}")
+    if len(draws) < 2:
+        raise ModelError(f"An interval needs at least two draws that converged; there are {len(draws)}.")
     tails = np.array([0.5 - level / 2, 0.5 + level / 2])
     if kind == "norm":
         half, centre = norm.ppf(tails[1]) * draws.std(0, ddof=1), 2 * estimate - draws.mean(0)

@@ -57,7 +57,7 @@ class BootstrapReport:
         b, usable = self.bootstrap, self.bootstrap.usable
         draws, draws_se = b.draws[usable], b.draws_se[usable]
         level = self.level if level is None else level
-        low, high = intervals(ci or self.ci, b.estimate, b.se, draws, draws_se, b.influence, level)
+        low, high = intervals(ci or self.ci, b.estimate, b.plain_se, draws, draws_se, b.influence, level)
         return pd.DataFrame(
             {
                 "est": b.estimate,
@@ -114,7 +114,7 @@ class InfluenceReport:
 
         if self.influence.rows is None:
             raise ValueError("fit.influence() did not compute this: pass rows=True.")
-        return pd.DataFrame(self.influence.rows, columns=list(self.influence.names))
+        return pd.DataFrame(self.influence.rows, self.influence.row_index, list(self.influence.names))
 
     @cached_property
     def cook(self) -> pd.Series:
