@@ -82,7 +82,7 @@ def test_closed_form_equals_the_compiled_kernels(which, request):
     @float64
     def by_kernels():
         wider = build(specification, estimation.exogenous)
-        problem = Problem(wider.structure, estimation.statistics, wider.free)
+        problem = Problem(wider, estimation.statistics)
         theta = np.append(estimation.model.natural, 0.0)[wider.kept]
         return problem.evaluate(theta)[1], problem.expected(theta)
 

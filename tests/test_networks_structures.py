@@ -116,7 +116,7 @@ def test_gradients_are_finite_differences(data, shift):
     @float64
     def both():
         made = build(model.specification)
-        problem = Problem(made.structure, make_statistics(model.specification, model.data).statistics, made.free)
+        problem = Problem(made, make_statistics(model.specification, model.data).statistics)
         sample = make_statistics(model.specification, model.data).sample
         theta = first_values(model, made, sample)[made.kept] * 1.05
         _, gradient, _ = problem.evaluate(theta)

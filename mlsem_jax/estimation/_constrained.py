@@ -82,7 +82,7 @@ def constraints_of(made: Build, bounds: str | dict = "none") -> Constraints | No
     if not made.nonlinear and not simple:
         return None
     k = len(made.names)
-    offset, basis = made.structure.offset[:k], made.structure.basis[:k, : made.free]
+    offset, basis = made.offset[:k], made.basis[:k, : made.free]
     general = residual_function(made.nonlinear, made.labels)
     index = np.array([i for i, *_ in simple], int)
     sign = np.array([1.0 if lower else -1.0 for _, _, lower, _ in simple])

@@ -10,7 +10,7 @@ from mlsem_jax._errors import listing
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._records import Fitted
-from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.estimation._scoring import Maximum, Problem, positive_definite
 from mlsem_jax.models import Build, LevelStructure, Structure
 from mlsem_jax.statistics import Statistics
 
@@ -40,6 +40,8 @@ def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool
     z = np.eye(len(information)) if jacobian is None or not len(jacobian) else null_space(jacobian)
     reduced = z.T @ information @ z
     diagonal = np.diag(reduced)
+    if positive_definite(reduced, FLAT):
+        return [], False
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, np.maximum(np.abs(diagonal), 1e-300)))
     values, vectors = np.linalg.eigh(reduced * np.outer(scale, scale))
     if values.min(initial=0.0) < -1e-6:

@@ -75,7 +75,7 @@ def estimate_model(
         if split:
             exogenous = fitted_h1.moments
     if bounded and options.baseline and options.h1:
-        width = None if fitted_h1 is None else fitted_h1.build.structure.basis.shape[1]
+        width = None if fitted_h1 is None else fitted_h1.build.basis.shape[1]
         reference = baseline or independence(specification)
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)

@@ -36,7 +36,7 @@ def fit_build(
     the saturated model, in the form of sample, which other starting values follow if the first ones fail.
     """
     options = options or FitOptions()
-    problem = Problem(made.structure, statistics, made.free)
+    problem = Problem(made, statistics)
     natural = starting_values(made, *sample) if start is None else start
     theta = natural[made.kept]
     if start is None:
@@ -55,7 +55,7 @@ def fit_build(
 
 
 def _moments(made: Build, theta: np.ndarray) -> Moments:
-    padded = np.concatenate([theta, np.zeros(made.structure.basis.shape[1] - len(theta))])
+    padded = np.concatenate([theta, np.zeros(made.basis.shape[1] - len(theta))])
     return jax.tree.map(np.asarray, implied_moments(made.structure, padded))
 
 
@@ -72,7 +72,7 @@ def _safe_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
         value, gradient, information = problem.evaluate(trial)
         if np.isfinite(value):
             break
-    basis = made.structure.basis[:, : made.free]
+    basis = made.basis[:, : made.free]
     in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
     if np.isfinite(value) and in_means.any():
         block = information[np.ix_(in_means, in_means)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from mlsem_jax import likelihood
 from mlsem_jax.models import Structure
@@ -25,17 +28,55 @@ def implied_moments(structure: Structure, theta):
     return structure(theta)
 
 
-@functools.lru_cache(maxsize=256)
-def on_leaves(kernel: Callable, treedef: Any) -> Callable:
-    """`kernel(structure, theta, statistics)`, compiled, as a function of the leaves of (structure, statistics) and theta.
+# arrays of at most this many elements travel together: a call and a transfer cost by the array, not by the byte
+SMALL = 4096
 
-    A search calls a kernel many times with the same trees; taking them apart once instead of on every call is a third of the
-    time of a small fit. One compiled program per kernel, tree and shapes, as with the tree itself as argument.
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the leaves of a tree are in packed arrays: for each leaf its array, the place of its first element there and its
+    shape. Equal layouts are one compiled program.
+    """
+
+    tree: Any
+    leaves: tuple[tuple[int, int, tuple[int, ...]], ...]
+
+    def unpack(self, arrays: list[jax.Array]) -> Any:
+        out = []
+        for which, start, shape in self.leaves:
+            count = math.prod(shape)
+            whole = arrays[which].size == count
+            out.append((arrays[which] if whole else arrays[which][start : start + count]).reshape(shape))
+        return jax.tree.unflatten(self.tree, out)
+
+
+def pack(tree: Any) -> tuple[list[np.ndarray], Layout]:
+    """The leaves of a tree as few arrays: one for the small leaves of each dtype, one for each large leaf."""
+    leaves, treedef = jax.tree.flatten(tree)
+    parts: list[list[np.ndarray]] = []
+    places, shared, length = [], {}, {}
+    for leaf in map(np.asarray, leaves):
+        key = leaf.dtype if leaf.size <= SMALL else len(parts)
+        if key not in shared:
+            shared[key], length[key] = len(parts), 0
+            parts.append([])
+        places.append((shared[key], length[key], leaf.shape))
+        parts[shared[key]].append(leaf.ravel())
+        length[key] += leaf.size
+    return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts], Layout(treedef, tuple(places))
+
+
+@functools.lru_cache(maxsize=256)
+def on_arrays(kernel: Callable, layout: Layout) -> Callable:
+    """`kernel(structure, theta, statistics, ...)`, compiled, as a function of packed structure and statistics and of the rest.
+
+    A search calls a kernel many times with the same trees: taking them apart once, and into few arrays, is a third of the time
+    of a small fit. One compiled program per kernel, tree and shapes, as with the tree itself as argument.
     """
 
     @jax.jit
-    def run(leaves, theta):
-        structure, statistics = jax.tree.unflatten(treedef, leaves)
-        return kernel(structure, theta, statistics)
+    def run(arrays, theta, *more):
+        structure, statistics = layout.unpack(arrays)
+        return kernel(structure, theta, statistics, *more)
 
     return run

@@ -139,9 +139,7 @@ def model_of(estimation: Estimation) -> Model:
     """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
     made, data = estimation.model.build, estimation.data
     q, k = made.free, len(made.names)
-    structure = eqx.tree_at(
-        lambda s: (s.offset, s.basis), made.structure, (made.structure.offset[:k], made.structure.basis[:k, :q])
-    )
+    structure = eqx.tree_at(lambda s: (s.offset, s.basis), made.structure, (made.offset[:k], made.basis[:k, :q]))
     return Model(
         structure=structure,
         saturated=None if estimation.h1 is None else estimation.h1.build.structure,

@@ -24,9 +24,8 @@ def moment_start(
 
     As far from the given theta towards that point as the likelihood stays finite.
     """
-    structure = made.structure
     k = len(made.names)
-    natural = structure.offset[:k] + structure.basis[:k, : made.free] @ theta
+    natural = made.offset[:k] + made.basis[:k, : made.free] @ theta
     for group in range(1, made.specification.ngroups + 1):
         for level, cov in ((1, sample[0]), (2, sample[1])):
             rows = [

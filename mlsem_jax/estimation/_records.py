@@ -36,8 +36,7 @@ class Fitted:
     def natural(self) -> np.ndarray:
         """Natural parameters (k,) without padding."""
         k = len(self.build.names)
-        structure = self.build.structure
-        return structure.offset[:k] + structure.basis[:k, : self.build.free] @ self.theta
+        return self.build.offset[:k] + self.build.basis[:k, : self.build.free] @ self.theta
 
     @property
     def value(self) -> float:

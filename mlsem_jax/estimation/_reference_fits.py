@@ -123,10 +123,8 @@ def _blockwise(
 
 def _at(made: Build, statistics: Statistics, moments: Moments, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
-    problem = Problem(made.structure, statistics, made.free)
-    value, slope = jax.device_get(
-        moment_log_likelihood(moments, np.asarray(made.structure.between_only), statistics.complete)
-    )
+    problem = Problem(made, statistics)
+    value, slope = jax.device_get(moment_log_likelihood(moments, made.between_only, statistics.complete))
     natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
     maximum = Maximum(
         theta=natural[made.kept],
@@ -143,7 +141,7 @@ def _at(made: Build, statistics: Statistics, moments: Moments, iterations: int) 
 
 def as_natural(made: Build, moments: Moments) -> np.ndarray:
     """The natural parameters (k, padding included) of an unstructured model that has exactly these moments."""
-    natural = np.zeros(made.structure.basis.shape[0])
+    natural = np.zeros(made.basis.shape[0])
     place = {name: i for i, name in enumerate(made.specification.variables)}
     mean = moments.mean
     for row, i in zip(made.specification.parameters, made.index, strict=True):

@@ -20,7 +20,7 @@ TINY = 1e-7
 
 
 @dataclass(frozen=True)
-class _Factor:
+class Factor:
     """A latent variable of one group and level with the rows of its marker and its variance, and all rows that name it."""
 
     marker: int
@@ -30,7 +30,7 @@ class _Factor:
     name: str
 
 
-def _factors(made: Build) -> list[_Factor]:
+def factors_of(made: Build) -> list[Factor]:
     """The factors that can be rescaled: a marker fixed at a value, a free variance, no label shared with anything else."""
     rows, index = made.specification.parameters, made.index
     uses = np.bincount(index[index >= 0], minlength=len(made.names))
@@ -51,7 +51,7 @@ def _factors(made: Build) -> list[_Factor]:
                 fixed = [i for i in here if i not in markers and index[i] < 0 and (rows[i].value or 0.0) != 0.0]
                 shared = any(index[i] >= 0 and uses[index[i]] > 1 for i in here)
                 if len(markers) == 1 and len(variance) == 1 and not fixed and not shared:
-                    out.append(_Factor(markers[0], variance[0], group, level, name))
+                    out.append(Factor(markers[0], variance[0], group, level, name))
     return out
 
 
@@ -62,7 +62,7 @@ class Rescaled:
     made: Build
     problem: Problem
     original: Build
-    factors: tuple[_Factor, ...]
+    factors: tuple[Factor, ...]
 
     def forth(self, theta: np.ndarray) -> np.ndarray:
         """theta of the rescaled model for theta of the original one."""
@@ -114,7 +114,7 @@ def rescale(problem: Problem, made: Build, signs: dict[str, float] | float) -> R
     """The model with the variances of its factors at the given signs (by factor and level, 'fb.2', or one for all); None where
     no factor can be rescaled.
     """
-    factors = tuple(_factors(made))
+    factors = tuple(factors_of(made))
     if not factors or made.nonlinear or not np.array_equal(made.kept, np.arange(len(made.names))):
         return None
     rows = list(made.specification.parameters)
@@ -126,9 +126,9 @@ def rescale(problem: Problem, made: Build, signs: dict[str, float] | float) -> R
         rows[f.marker] = rows[f.marker].but(free=True, value=None)
         rows[f.variance] = rows[f.variance].but(free=False, value=sign, label="")
     again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, problem.padded)
-    return Rescaled(again, Problem(again.structure, problem.statistics, again.free), made, factors)
+    return Rescaled(again, Problem(again, problem.statistics), made, factors)
 
 
 def signs_at(made: Build, theta: np.ndarray) -> dict[str, float]:
     """The sign of each factor's variance at theta, by factor and level."""
-    return {f"{f.name}.{f.level}": float(np.sign(theta[made.index[f.variance]])) or 1.0 for f in _factors(made)}
+    return {f"{f.name}.{f.level}": float(np.sign(theta[made.index[f.variance]])) or 1.0 for f in factors_of(made)}

@@ -18,7 +18,7 @@ import numpy as np
 from mlsem_jax import likelihood
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import _kernels as kernels
-from mlsem_jax.models import Structure
+from mlsem_jax.models import Build, Moments, Structure
 from mlsem_jax.statistics import Statistics
 
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
@@ -49,33 +49,50 @@ class Maximum:
 
 
 class Problem:
-    """The compiled kernels bound to one structure and its statistics; q counts the elements of theta without padding."""
+    """The compiled kernels bound to one build and its statistics; q counts the elements of theta without padding."""
 
-    def __init__(self, structure: Structure, statistics: Statistics, q: int):
-        self._host = structure, statistics
-        self.q, self.padded = q, int(np.shape(structure.basis)[1])
+    def __init__(self, made: Build, statistics: Statistics):
+        self._made, self._given = made, statistics
+        self.q, self.padded = made.free, int(made.basis.shape[1])
         self._last: tuple[bytes, tuple[float, np.ndarray, np.ndarray]] | None = None
 
     @functools.cached_property
-    def _on_device(self) -> tuple[list[jax.Array], Any]:
-        """Leaves and tree of (structure, statistics), sent to the device when a kernel first needs them."""
-        leaves, tree = jax.tree.flatten(self._host)
+    def _packed(self) -> tuple[list[jax.Array], kernels.Layout]:
+        """Structure and statistics, sent to the device when a kernel first needs them."""
+        arrays, layout = kernels.pack((self._made.structure, self._given))
         with jax.enable_x64(True):  # whoever asks first: nothing may be rounded to 32 bits here
-            return jax.device_put([np.asarray(leaf) for leaf in leaves]), tree
+            return jax.device_put(arrays), layout
+
+    @functools.cached_property
+    def _trees(self) -> tuple[Structure, Statistics]:
+        with jax.enable_x64(True):
+            return jax.device_put(jax.tree.map(np.asarray, (self._made.structure, self._given)))
 
     @property
     def structure(self) -> Structure:
-        leaves, tree = self._on_device
-        return jax.tree.unflatten(tree, leaves)[0]
+        return self._trees[0]
 
     @property
     def statistics(self) -> Statistics:
-        leaves, tree = self._on_device
-        return jax.tree.unflatten(tree, leaves)[1]
+        return self._trees[1]
 
-    def _run(self, kernel: Callable, theta: np.ndarray):
-        leaves, tree = self._on_device
-        return jax.device_get(kernels.on_leaves(kernel, tree)(leaves, self.full(theta)))
+    @functools.cached_property
+    def _many_sizes(self) -> bool:
+        """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
+        complete, metric = self._given.complete, self._given.metric
+        return complete is not None and metric is not None and np.shape(complete.size)[1] > np.shape(metric.size)[1]
+
+    def _run(self, kernel: Callable, theta: np.ndarray, *more: Any):
+        arrays, layout = self._packed
+        return jax.device_get(kernels.on_arrays(kernel, layout)(arrays, self.full(theta), *more))
+
+    def _run_at(self, kernel: Callable, with_coordinates: Callable, theta: np.ndarray):
+        """The kernel, in its form for given coordinates where there are many sizes; None where no such coordinates exist, which
+        is where the likelihood is zero."""
+        if not self._many_sizes:
+            return self._run(kernel, theta)
+        at = likelihood.coordinates(self._run(_moments, theta), self._made.between_only)
+        return None if at is None else self._run(with_coordinates, theta, at)
 
     def full(self, theta: np.ndarray) -> np.ndarray:
         return np.concatenate([theta, np.zeros(self.padded - self.q)])
@@ -84,8 +101,11 @@ class Problem:
         """Value, gradient (q,) and scoring metric (q, q); the last point asked for is remembered."""
         key = np.asarray(theta, float).tobytes()
         if self._last is None or self._last[0] != key:
-            out = self._run(likelihood.evaluate, theta)
-            found = float(out.value), out.gradient[: self.q], out.information[: self.q, : self.q]
+            out = self._run_at(likelihood.evaluate, likelihood.evaluate_at, theta)
+            if out is None:
+                found = -np.inf, np.full(self.q, np.nan), np.full((self.q, self.q), np.nan)
+            else:
+                found = float(out.value), out.gradient[: self.q], out.information[: self.q, : self.q]
             self._last = key, found
         return self._last[1]
 
@@ -93,10 +113,17 @@ class Problem:
         return float(self._run(likelihood.log_likelihood, theta))
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
-        return self._run(likelihood.observed_information, theta)[: self.q, : self.q]
+        return self._square(self._run_at(likelihood.observed_information, likelihood.observed_information_at, theta))
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
-        return self._run(likelihood.expected_information, theta)[: self.q, : self.q]
+        return self._square(self._run_at(likelihood.expected_information, likelihood.expected_information_at, theta))
+
+    def _square(self, information: np.ndarray | None) -> np.ndarray:
+        return np.full((self.q, self.q), np.nan) if information is None else information[: self.q, : self.q]
+
+
+def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> Moments:
+    return structure(theta)
 
 
 def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
@@ -117,7 +144,13 @@ def positive_definite(information: np.ndarray, tolerance: float = 1e-10) -> bool
     if not np.all(np.isfinite(information)) or np.any(diagonal <= 0):
         return False
     scale = 1.0 / np.sqrt(diagonal)
-    return bool(np.linalg.eigvalsh(information * np.outer(scale, scale))[0] > tolerance)
+    scaled = information * np.outer(scale, scale)
+    scaled[np.diag_indices_from(scaled)] -= tolerance
+    try:
+        np.linalg.cholesky(scaled)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def maximise(
@@ -147,12 +180,15 @@ def maximise(
     near = NEWTON_FROM if newton_from is None else newton_from
     curvature = metric
     for iteration in range(1, iterations + 1):
-        close = abs(_promise(metric, gradient)) < near or exact or iteration > 30
-        curvature, exact = _curvature(problem, theta, metric, newton and close)
-        promise = _promise(curvature, gradient)
+        close = newton and (exact or iteration > 30 or abs(_promise(metric, gradient)) < near)
+        curvature, exact = _curvature(problem, theta, metric, close)
+        step = damped_step(curvature, gradient, 0.0)
         # what is left to gain decides, not how cautious the next step is
-        done = promise < limit
-        step = damped_step(curvature, gradient, 0.0 if done else damping)
+        promise = 0.5 * float(gradient @ step)
+        # next to a singular edge rounding leaves even the metric indefinite, and the promise negative: that is no maximum
+        done = abs(promise) < limit
+        if damping and not done:
+            step = damped_step(curvature, gradient, damping)
         trace.append(_entry(iteration, value, promise, gradient))
         if report is not None:
             report(trace[-1])
@@ -162,7 +198,7 @@ def maximise(
                 theta, (value, gradient, metric) = theta + step, there
             status = Status.CONVERGED
             break
-        gained, expected = there[0] - value, 0.5 * float(gradient @ step)
+        gained, expected = there[0] - value, 0.5 * abs(float(gradient @ step))
         # rounding of the value itself bounds what a comparison can show
         if np.isfinite(there[0]) and np.all(np.isfinite(there[1])) and gained > 1e-4 * expected - 1e-13 * abs(value):
             theta, (value, gradient, metric) = theta + step, there

@@ -29,7 +29,7 @@ def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean:
             for (row, index), value in zip(rows, guess, strict=True):
                 if index >= 0:
                     guesses.setdefault(index, []).append(value if row.start is None else row.start)
-    natural = np.zeros(build.structure.basis.shape[0])
+    natural = np.zeros(build.basis.shape[0])
     for index, values in guesses.items():
         natural[index] = np.mean(values)
     return natural

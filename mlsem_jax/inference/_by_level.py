@@ -42,7 +42,7 @@ def level_estimation(estimation: Estimation, level: int) -> Estimation:
     model = _maximum(build(specification, estimation.exogenous), estimation)
     baseline = None
     if estimation.baseline is not None:
-        width = int(np.shape(h1.build.structure.basis)[1])
+        width = int(np.shape(h1.build.basis)[1])
         baseline = _maximum(build(level_baseline(specification, level), estimation.exogenous, width), estimation)
     return replace(estimation, model=model, baseline=baseline, notes=())
 
@@ -54,7 +54,7 @@ def _maximum(made: Build, estimation: Estimation) -> Fitted:
     fitted = fit_build(made, estimation.statistics, sample, newton=False)
     if fitted.maximum.status is not Status.ITERATION_LIMIT:
         return fitted
-    natural = np.zeros(made.structure.basis.shape[0])
+    natural = np.zeros(made.basis.shape[0])
     natural[: len(fitted.natural)] = fitted.natural
     return fit_build(made, estimation.statistics, sample, start=natural)
 

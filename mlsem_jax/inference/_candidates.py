@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations_with_replacement
 
 from mlsem_jax.estimation import exogenous
-from mlsem_jax.models import Parameter, Specification, members
+from mlsem_jax.models import Parameter, Specification
 
 
 def candidates(specification: Specification) -> tuple[Parameter, ...]:
@@ -26,7 +26,8 @@ def candidates(specification: Specification) -> tuple[Parameter, ...]:
 def _absent(specification: Specification, level: int, group: int) -> Iterator[Parameter]:
     rows = [row for row in specification.parameters if (row.level, row.group) == (level, group)]
     taken = {_key(row.lhs, row.op, row.rhs) for row in rows}
-    names = set(members(specification, level))
+    block = specification.level(level)
+    names = {*block.observed, *block.latent} if block.structural is None else {*block.structural}
     for lhs, op, rhs in _possible(specification, level, rows):
         if _key(lhs, op, rhs) not in taken and lhs in names and (op == "~1" or rhs in names):
             yield Parameter(lhs, op, rhs, level, group, value=0.0, free=False, user=0)

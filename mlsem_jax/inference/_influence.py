@@ -52,7 +52,7 @@ def _quantities(estimation: Estimation) -> tuple[tuple[str, ...], np.ndarray]:
     """Names (r,) and Jacobian (r, q) of natural parameters and `:=` quantities in theta."""
     model = estimation.model
     k = len(model.build.names)
-    basis = model.build.structure.basis[:k, : model.build.free]
+    basis = model.build.basis[:k, : model.build.free]
     defined = defined_values(estimation, model.natural)[1]
     names = model.build.names + tuple(d.name for d in model.build.specification.definitions)
     return names, np.concatenate([basis, defined @ basis])
@@ -62,7 +62,7 @@ def _values(estimation: Estimation, theta: np.ndarray) -> np.ndarray:
     """Natural parameters and `:=` quantities (n, r) at each theta (n, q)."""
     build = estimation.model.build
     k = len(build.names)
-    natural = build.structure.offset[:k] + theta @ build.structure.basis[:k, : build.free].T
+    natural = build.offset[:k] + theta @ build.basis[:k, : build.free].T
     if not build.specification.definitions:
         return natural
     return np.concatenate([natural, np.stack([defined_values(estimation, row)[0] for row in natural])], axis=1)

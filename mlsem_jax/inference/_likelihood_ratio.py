@@ -120,7 +120,7 @@ def at_estimates_of(small: Estimation, large: Estimation) -> Fitted:
     """
     values = dict(zip(_keys(small), row_values(small), strict=True))
     made = large.model.build
-    natural = np.zeros(made.structure.basis.shape[0])
+    natural = np.zeros(made.basis.shape[0])
     for key, i in zip(_keys(large), made.index, strict=True):
         if i >= 0:
             natural[i] = values.get(key, 0.0)

@@ -55,7 +55,7 @@ def modification_indices(
         return Modification((), *(np.zeros(0) for _ in range(4)))
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
     weight = space.information(model.moments, between_only, estimation.statistics, information)
-    basis = model.build.structure.basis[: len(model.build.names), : model.build.free]
+    basis = model.build.basis[: len(model.build.names), : model.build.free]
     current = space.jacobian(model.build.structure, model.natural) @ basis
     extra = space.jacobian(*_freed(estimation, rows))
     weighted = weight @ extra

@@ -36,7 +36,7 @@ class MomentSpace:
             made, problem = estimation.h1.build, estimation.h1.problem
         else:
             made = build(saturated(estimation.model.build.specification), estimation.exogenous)
-            problem = Problem(made.structure, estimation.statistics, made.free)
+            problem = Problem(made, estimation.statistics)
         place = {name: i for i, name in enumerate(made.specification.variables)}
         free = [row for row in made.specification.parameters if row.free]
         return cls(

@@ -39,7 +39,7 @@ def quantities_with_se(
     """Values and standard errors (B, r) at theta (B, q) with observed information (B, q, q), padding included."""
     build = estimation.model.build
     k = len(build.names)
-    offset, basis = jnp.asarray(build.structure.offset[:k]), jnp.asarray(build.structure.basis[:k])
+    offset, basis = jnp.asarray(build.offset[:k]), jnp.asarray(build.basis[:k])
     function = function_of_natural(build)
     values = jax.vmap(lambda t: function(offset + basis @ t))(jnp.asarray(theta))
     jacobian = jax.vmap(lambda t: jax.jacfwd(function)(offset + basis @ t) @ basis)(jnp.asarray(theta))

@@ -59,7 +59,7 @@ def residual_errors(estimation: Estimation) -> Moments:
     between_only = np.asarray(build.structure.between_only)
     kind = "expected" if estimation.statistics.patterns is None else "observed"
     information = space.information(model.moments, between_only, estimation.statistics, kind)
-    basis = build.structure.basis[: len(build.names), : build.free]
+    basis = build.basis[: len(build.names), : build.free]
     delta = space.jacobian(build.structure, model.natural) @ basis
     left = np.linalg.inv(information)
     variance = np.diag(left) - np.sum(

@@ -60,9 +60,16 @@ def invert(matrix: np.ndarray, jacobian: np.ndarray | None = None) -> np.ndarray
     diagonal = np.diag(reduced)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = reduced * np.outer(scale, scale)
-    if not np.all(np.isfinite(scaled)) or (len(scaled) and np.linalg.cond(scaled) > 1e14):
+    if not np.all(np.isfinite(scaled)):
         return np.full_like(matrix, np.nan)
-    return z @ (np.linalg.inv(scaled) * np.outer(scale, scale)) @ z.T
+    try:
+        inverse = np.linalg.inv(scaled)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
+    # the condition number in the 1-norm, which has the inverse at hand
+    if len(scaled) and not np.linalg.norm(scaled, 1) * np.linalg.norm(inverse, 1) < 1e14:
+        return np.full_like(matrix, np.nan)
+    return z @ (inverse * np.outer(scale, scale)) @ z.T
 
 
 def vcov_theta(estimation: Estimation) -> np.ndarray:
@@ -87,5 +94,5 @@ def vcov_natural(estimation: Estimation, theta: np.ndarray | None = None) -> np.
     """Sampling covariance (k, k) of the natural parameters; equality constraints make it singular."""
     model = estimation.model
     k = len(model.build.names)
-    basis = model.build.structure.basis[:k, : model.build.free]
+    basis = model.build.basis[:k, : model.build.free]
     return basis @ (vcov_theta(estimation) if theta is None else theta) @ basis.T

@@ -1,6 +1,13 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
 from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._coordinates import (
+    Coordinates,
+    coordinates,
+    evaluate_at,
+    expected_information_at,
+    observed_information_at,
+)
 from mlsem_jax.likelihood._covariates import covariates_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
@@ -24,22 +31,27 @@ from mlsem_jax.likelihood._expected import (
 from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
 
 __all__ = [
+    "Coordinates",
     "Evaluation",
     "ExpectedStatistics",
     "cluster_scores",
     "complete_information",
     "complete_log_likelihood",
+    "coordinates",
     "covariates_log_likelihood",
     "evaluate",
+    "evaluate_at",
     "evaluate_expected",
     "expected_complete_log_likelihood",
     "expected_information",
+    "expected_information_at",
     "expected_statistics",
     "gradient",
     "log_likelihood",
     "moment_gradient",
     "moments_and_jacobian",
     "observed_information",
+    "observed_information_at",
     "outer_product_information",
     "pattern_cluster_log_likelihood",
     "pattern_log_likelihood",

@@ -43,7 +43,7 @@ def log_likelihood(structure: Structure, theta: Float[Array, " q"], statistics: 
     return moment_gradient(structure(theta), structure.between_only, statistics)[0]
 
 
-def _chain(gradient: Moments, jacobian: Moments) -> Array:
+def chain(gradient: Moments, jacobian: Moments) -> Array:
     """Sum over groups and elements of d loglik/d moments times d moments/d theta: (q,)."""
     terms = jax.tree.map(lambda g, j: jnp.tensordot(g, j, g.ndim), gradient, jacobian)
     return sum(jax.tree.leaves(terms))
@@ -52,12 +52,8 @@ def _chain(gradient: Moments, jacobian: Moments) -> Array:
 def moments_and_jacobian(structure: Structure, theta: Float[Array, " q"]) -> tuple[Moments, Moments]:
     """Moments, and their derivatives in theta along a new last axis (q)."""
 
-    def twice(t):
-        moments = structure(t)
-        return moments, moments
-
-    jacobian, moments = jax.jacfwd(twice, has_aux=True)(theta)
-    return moments, jacobian
+    moments, push = jax.linearize(structure.moments, structure.natural(theta))
+    return moments, jax.vmap(push, in_axes=1, out_axes=-1)(structure.basis)
 
 
 def evaluate(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
@@ -72,7 +68,7 @@ def evaluate(structure: Structure, theta: Float[Array, " q"], statistics: Statis
                 "Statistics without a metric need patterns: the outer product of their scores serves instead."
             )
         metric = outer_product_information(structure, theta, statistics.patterns)
-    return Evaluation(value, _chain(gradient, jacobian), metric)
+    return Evaluation(value, chain(gradient, jacobian), metric)
 
 
 def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, " q"]:
@@ -130,7 +126,7 @@ def cluster_scores(
 
     def one(cluster):
         value, g = complete_log_likelihood(moments, structure.between_only, _one_cluster(cluster, groups))
-        return jnp.sum(value), _chain(g, jacobian)
+        return jnp.sum(value), chain(g, jacobian)
 
     return jax.vmap(one)(clusters)
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._evaluate import Evaluation, _chain, moments_and_jacobian
+from mlsem_jax.likelihood._evaluate import Evaluation, chain, moments_and_jacobian
 from mlsem_jax.likelihood._patterns import between_patterns, row_patterns
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.numerics import sweep
@@ -214,7 +214,7 @@ def evaluate_expected(structure: Structure, theta: Float[Array, " q"], expected:
     d_between = (1 - no_between)[:, :, None] * (jacobian.between_mean + no_within[:, :, None] * jacobian.within_mean)
     information = jax.vmap(_information)(precision_w, jacobian.within_cov, d_within, expected.within.count)
     information += jax.vmap(_information)(precision_b, jacobian.between_cov, d_between, expected.between.count)
-    return Evaluation(jnp.sum(value_w) + jnp.sum(value_b), _chain(gradient, jacobian), jnp.sum(information, axis=0))
+    return Evaluation(jnp.sum(value_w) + jnp.sum(value_b), chain(gradient, jacobian), jnp.sum(information, axis=0))
 
 
 def _information(precision: Array, d_cov: Array, d_mean: Array, count: Array) -> Array:

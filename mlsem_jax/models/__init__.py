@@ -3,7 +3,7 @@
 from mlsem_jax.models._build import Build, build
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
-from mlsem_jax.models._layout import cell, members, place
+from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._specification import (
     KINDS,
     Cell,
@@ -41,7 +41,6 @@ __all__ = [
     "Specification",
     "Structure",
     "build",
-    "cell",
     "is_linear",
     "members",
     "place",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, with_constants
-from mlsem_jax.models._layout import members, place
+from mlsem_jax.models._layout import members, place, width
 from mlsem_jax.models._specification import KINDS, Constraint, Specification
 from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
 
@@ -19,11 +20,14 @@ class Build:
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
     lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,):
     the natural parameters that theta consists of; padding columns of the basis come after. nonlinear: the constraints that
-    the basis does not already satisfy.
+    the basis does not already satisfy. offset (k,), basis (k, q): natural = offset + basis theta, padding included.
+
+    The arrays of the structure are made when they are first asked for: the unrestricted model of complete data never needs them.
     """
 
     specification: Specification
-    structure: Structure
+    offset: np.ndarray
+    basis: np.ndarray
     index: np.ndarray
     names: tuple[str, ...]
     labels: dict[str, int]
@@ -35,6 +39,26 @@ class Build:
     def free(self) -> int:
         """Number of elements of theta without padding: parameters after linear equality constraints."""
         return len(self.kept)
+
+    @cached_property
+    def between_only(self) -> np.ndarray:
+        """(p,): 1 for variables that exist at level 2 only."""
+        return np.array([float(v in self.specification.between_only) for v in self.specification.variables])
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The model as arrays only (NumPy)."""
+        specification, within, between = self.specification, self.specification.within, self.specification.between
+        kinds = [within.psi_kind, within.theta_kind, between.psi_kind, between.theta_kind]
+        return Structure(
+            within=_level(specification, 1, self.index, self.values),
+            between=_level(specification, 2, self.index, self.values),
+            offset=self.offset,
+            basis=self.basis,
+            between_only=self.between_only,
+            slope_targets=_slope_targets(specification),
+            kinds=None if set(kinds) == {None} else Kinds(*(np.array(KINDS.index(kind or "cov")) for kind in kinds)),
+        )
 
 
 def build(specification: Specification, exogenous: Moments | None = None, pad_to: int | None = None) -> Build:
@@ -65,19 +89,7 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         if extra > 0:
             basis = np.concatenate([basis, np.zeros((extra, basis.shape[1]))])
             offset = np.concatenate([offset, np.zeros(extra)])
-    between_only = np.array([float(v in specification.between_only) for v in specification.variables])
-    kinds = [specification.within.psi_kind, specification.within.theta_kind]
-    kinds += [specification.between.psi_kind, specification.between.theta_kind]
-    structure = Structure(
-        within=_level(specification, 1, index, values),
-        between=_level(specification, 2, index, values),
-        offset=offset,
-        basis=basis,
-        between_only=between_only,
-        slope_targets=_slope_targets(specification),
-        kinds=None if set(kinds) == {None} else Kinds(*(np.array(KINDS.index(kind or "cov")) for kind in kinds)),
-    )
-    return Build(specification, structure, index, names, labels, values, kept, nonlinear)
+    return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear)
 
 
 def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:
@@ -125,7 +137,7 @@ def _level(specification: Specification, level: int, index: np.ndarray, values: 
     names = members(specification, level)
     slopes = [slope.name for slope in specification.slopes] if level == 2 else []
     variables = (*variables, *slopes)
-    p, m = len(variables), len(names)
+    p, m = len(variables), width(specification, level)
     shapes = {"nu": (p,), "alpha": (m,), "lambda": (p, m), "beta": (m, m), "psi": (m, m), "theta": (p, p)}
     shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
     where = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}

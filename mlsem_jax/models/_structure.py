@@ -129,8 +129,17 @@ class Structure(eqx.Module):
     def natural(self, theta: Float[Array, " q"]) -> Float[Array, " k"]:
         return self.offset + self.basis @ theta
 
+    @property
+    def linear(self) -> bool:
+        """Whether the moments are linear in theta: covariance matrices of observed variables only, not reparametrised."""
+        return self.kinds is None and all(level.beta.base.shape[-1] == 0 for level in (self.within, self.between))
+
     def __call__(self, theta: Float[Array, " q"]) -> Moments:
-        natural, kinds = self.natural(theta), self.kinds
+        return self.moments(self.natural(theta))
+
+    def moments(self, natural: Float[Array, " k"]) -> Moments:
+        """Moments at natural parameters."""
+        kinds = self.kinds
         psi_w, theta_w, psi_b, theta_b = (
             (None, None, None, None)
             if kinds is None

@@ -71,7 +71,7 @@ class _Wider:
 @float64
 def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (q,) and information (q, q) of the enlarged model at the estimates."""
-    problem = Problem(made.structure, fit.estimation.statistics, made.free)
+    problem = Problem(made, fit.estimation.statistics)
     theta = natural[made.kept]
     _, gradient, metric = problem.evaluate(theta)
     complete, pooled = fit.estimation.statistics.complete, fit.estimation.statistics.metric

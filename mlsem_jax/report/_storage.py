@@ -99,7 +99,7 @@ def _fitted_record(fitted: Fitted | None) -> dict[str, Any] | None:
         return None
     return {
         "specification": encode(fitted.build.specification),
-        "width": int(np.shape(fitted.build.structure.basis)[1]),
+        "width": int(np.shape(fitted.build.basis)[1]),
         "maximum": encode(fitted.maximum),
         "moments": encode(fitted.moments),
     }
@@ -154,7 +154,7 @@ def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -
     if maximum.theta.shape != (made.free,):
         raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {made.free} parameters")
     statistics = jax.tree.map(np.asarray, fields["reduction"].statistics)
-    return Fitted(made, Problem(made.structure, statistics, made.free), maximum, decode(record["moments"], where))
+    return Fitted(made, Problem(made, statistics), maximum, decode(record["moments"], where))
 
 
 def _data(record: dict[str, Any]) -> TwoLevelData:

@@ -1,0 +1,181 @@
+"""Expected and observed information at a cost that does not grow with the number of distinct cluster sizes.
+
+With T Sigma_W T' = I and T Sigma_B T' = diag(d) for the variables of both levels, and the between-only variables first taken out
+of them by regression, the covariance matrix of a cluster's means is diagonal for every size n at once,
+
+    T (Sigma_W / n + Sigma_B) T' = diag(1 / n + d),      1 in the places of between-only variables.
+
+Then every sum over sizes is a sum of scalars by element, done once before the parameters come in. T and d are computed outside
+the compiled programs by LAPACK, one small symmetric eigenproblem a group; they are not differentiated: the Hessian is the closed
+second derivative in the moments, chained by the structure's Jacobian, plus the structure's own curvature.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._complete import complete_log_likelihood
+from mlsem_jax.likelihood._evaluate import Evaluation, chain, moment_gradient, moments_and_jacobian
+from mlsem_jax.likelihood._pattern_information import pattern_information
+from mlsem_jax.likelihood._patterns import pattern_log_likelihood
+from mlsem_jax.models import Moments, Structure
+from mlsem_jax.statistics import CompleteStatistics, Statistics
+
+
+class Coordinates(eqx.Module):
+    """transform (G, p, p): T; roots (G, p): d, 0 in the places of between-only variables."""
+
+    transform: Float[Array, "G p p"]
+    roots: Float[Array, "G p"]
+
+
+def coordinates(moments: Moments, between_only: np.ndarray) -> Coordinates | None:
+    """The coordinates of moments (NumPy arrays); None where Sigma_W or the block of between-only variables is not positive
+    definite, or where they are not finite.
+    """
+    z = np.asarray(between_only) > 0
+    transform, roots = np.zeros_like(moments.within_cov), np.zeros_like(moments.mean)
+    try:
+        for g, (within, between) in enumerate(zip(moments.within_cov, moments.between_cov, strict=True)):
+            root = np.linalg.inv(np.linalg.cholesky(within[np.ix_(~z, ~z)]))
+            root_z = np.linalg.inv(np.linalg.cholesky(between[np.ix_(z, z)]))
+            # what z explains of the between part of y, z in units of its own root
+            k = between[np.ix_(~z, z)] @ root_z.T
+            pencil = root @ (between[np.ix_(~z, ~z)] - k @ k.T) @ root.T
+            roots[g, ~z], vectors = np.linalg.eigh((pencil + pencil.T) / 2)
+            t_y = vectors.T @ root
+            transform[g][np.ix_(~z, ~z)], transform[g][np.ix_(z, z)] = t_y, root_z
+            transform[g][np.ix_(~z, z)] = -t_y @ k @ root_z
+    except np.linalg.LinAlgError:
+        return None
+    return Coordinates(transform, roots) if np.all(np.isfinite(transform)) and np.all(np.isfinite(roots)) else None
+
+
+def _vech(x: Array) -> Array:
+    """The lower triangles (q, p (p + 1) / 2) of symmetric matrices (q, p, p)."""
+    rows, columns = np.tril_indices(x.shape[-1])
+    return x[:, rows, columns]
+
+
+def _folded(x: Array) -> Array:
+    """The elements (q, p (p + 1) / 2) whose product with `_vech(y)` is the sum over all elements of x times symmetric y."""
+    p = x.shape[-1]
+    return _vech(jnp.where(jnp.eye(p, dtype=bool), x, x + jnp.swapaxes(x, 1, 2)))
+
+
+def _turned(jacobian: Moments, at: Coordinates) -> tuple[Array, Array, Array]:
+    """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates."""
+    t = at.transform[:, None]
+    within, between = (jnp.moveaxis(part, -1, 1) for part in (jacobian.within_cov, jacobian.between_cov))
+    mean = jnp.moveaxis(jacobian.within_mean + jacobian.between_mean, -1, 1)
+    across = jnp.swapaxes(t, -1, -2)
+    return t @ within @ across, t @ between @ across, mean @ jnp.swapaxes(at.transform, -1, -2)
+
+
+def _pairs(roots: Array, between_only: Array, s: CompleteStatistics) -> tuple[Array, Array, Array, Array]:
+    """With c = 1/n + d and counts as weights: 1/c (S, p); sum of 1/c (p,); sums of n^-m / (c_i c_j), m = 0, 1, 2, the within
+    contrasts included in the last (p, p, 3); n^-m times the counts (S, 3).
+    """
+    y = 1.0 - between_only
+    inverse = 1.0 / jnp.where(between_only > 0, 1.0, 1.0 / s.size[:, None] + roots)
+    weight = s.count[:, None] * s.size[:, None] ** -jnp.arange(3.0)
+    pair = jnp.stack([(weight[:, m, None] * inverse).T @ inverse for m in range(3)], axis=-1)
+    return inverse, s.count @ inverse, pair.at[:, :, 2].add((s.rows - s.clusters) * y[:, None] * y[None, :]), weight
+
+
+def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: CompleteStatistics) -> Array:
+    _, single, pair, _ = _pairs(roots, between_only, s)
+    on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
+    on_b = _folded(w * pair[..., 1] + b * pair[..., 0])
+    return 0.5 * (_vech(w) @ on_w.T + _vech(b) @ on_b.T) + (m * single) @ m.T
+
+
+def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
+    """Minus the second derivative of the log-likelihood in the moments, along the given directions: (q, q)."""
+    inverse, single, pair, weight = _pairs(roots, between_only, s)
+    r = (s.mean - mean) @ transform.T
+    scatter = (
+        inverse[:, :, None] * (transform @ s.cov @ transform.T + r[:, :, None] * r[:, None, :]) * inverse[:, None, :]
+    )
+    size, p = inverse.shape
+    # sums of n^-m scatter_ki / (c_i c_j c_k) as [j, k, i], and of n^-m residual_j / (c_i c_j) as [i, j]
+    triple = [((weight[:, n, None] * inverse).T @ scatter.reshape(size, p * p)).reshape(p, p, p) for n in range(3)]
+    cross = [(weight[:, n, None] * inverse).T @ (inverse * r) for n in range(2)]
+    y = 1.0 - between_only
+    triple[2] = triple[2] + y[:, None, None] * (transform @ s.within @ transform.T)
+
+    by_row = jnp.moveaxis(jnp.concatenate([w, b], axis=-1), 1, 0)  # [j, q, k]: one product of matrices for each j
+
+    def along(
+        upper, lower
+    ):  # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
+        product = by_row @ jnp.concatenate([triple[upper], triple[lower]], axis=1)
+        return _folded(jnp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
+
+    on_w, on_b = along(2, 1), along(1, 0)
+    mixed = m @ (jnp.sum(w * cross[1], axis=-1) + jnp.sum(b * cross[0], axis=-1)).T
+    return _vech(w) @ on_w.T + _vech(b) @ on_b.T + (m * single) @ m.T + mixed + mixed.T
+
+
+def evaluate_at(structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates) -> Evaluation:
+    """Value, gradient and expected information at theta, whose coordinates are given: `evaluate` without pooling of sizes."""
+    moments, jacobian = moments_and_jacobian(structure, theta)
+    value, slope = moment_gradient(moments, structure.between_only, statistics)
+    sizes = (
+        statistics.metric
+        if statistics.patterns is not None and statistics.metric is not None
+        else _complete(statistics)
+    )
+    return Evaluation(value, chain(slope, jacobian), _information(jacobian, structure.between_only, sizes, at))
+
+
+def expected_information_at(
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates
+) -> Float[Array, "q q"]:
+    """Expected information (q, q) at theta, whose coordinates are given: equal to `expected_information`."""
+    moments, jacobian = moments_and_jacobian(structure, theta)
+    total = _information(jacobian, structure.between_only, _complete(statistics), at)
+    return total if statistics.patterns is None else total + pattern_information(moments, jacobian, statistics.patterns)
+
+
+def _complete(statistics: Statistics) -> CompleteStatistics:
+    if statistics.complete is None:
+        raise ValueError("Coordinates are for statistics with clusters without missing values; these have none.")
+    return statistics.complete
+
+
+def _information(jacobian: Moments, between_only: Array, sizes: CompleteStatistics, at: Coordinates) -> Array:
+    """Expected information (q, q) of complete data of the given sizes."""
+    turned = _turned(jacobian, at)
+    by_group = jax.vmap(_expected, in_axes=(0, 0, 0, 0, None, 0))(*turned, at.roots, between_only, sizes)
+    return jnp.sum(by_group, axis=0)
+
+
+def observed_information_at(
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates
+) -> Float[Array, "q q"]:
+    """Minus the Hessian (q, q) of the log-likelihood at theta, whose coordinates are given: equal to `observed_information`.
+
+    Clusters without missing values are in closed form, the others by forward differentiation of their exact gradient.
+    """
+    complete = _complete(statistics)
+    moments, jacobian = moments_and_jacobian(structure, theta)
+    by_group = jax.vmap(_observed, in_axes=(0, 0, 0, 0, 0, 0, None, 0))(
+        *_turned(jacobian, at), at.transform, at.roots, moments.mean, structure.between_only, complete
+    )
+    total = jnp.sum(by_group, axis=0)
+    if structure.linear and statistics.patterns is None:
+        return (total + total.T) / 2
+    slope = complete_log_likelihood(moments, structure.between_only, complete)[1]
+
+    def gradient(t):
+        here, back = jax.vjp(structure, t)
+        by_pattern = None if statistics.patterns is None else pattern_log_likelihood(here, statistics.patterns)[1]
+        return back(slope if by_pattern is None else jax.tree.map(jnp.add, slope, by_pattern))[0]
+
+    total = total - jax.jacfwd(gradient)(theta)
+    return (total + total.T) / 2
