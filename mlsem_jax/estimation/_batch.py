@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
@@ -17,8 +19,9 @@ from mlsem_jax.estimation._lanes import Parts, place, program, split
 from mlsem_jax.models import Structure
 from mlsem_jax.statistics import Statistics, WeightedClusters
 
-# lanes of a chunk share caches on a CPU; a GPU wants many
+# lanes of a call; on a CPU they go in packs of at most PACK, the largest arrays of which take about PACK_BYTES
 CPU_CHUNK, GPU_CHUNK = 512, 8192
+PACK, PACK_BYTES = 64, 2.0**21
 FIRST_ITERATIONS, FIRST_ROUNDS = 25, 3
 
 
@@ -63,13 +66,28 @@ def _number_of_lanes(lanes: Parts) -> int:
     )
 
 
-def chunk_size(structure: Structure, statistics: Any, memory: float | None = None) -> int:
-    """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
+def _dimensions(structure: Structure, statistics: Any) -> tuple[int, int, int, int]:
+    """(q, p, G, S) of a lane; without complete data a stand-in for the last two."""
     q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
     if isinstance(statistics, WeightedClusters):
         groups, sizes = (1, 64) if statistics.plan is None else np.shape(statistics.plan.size)
     else:
         groups, sizes = (1, 64) if statistics.complete is None else np.shape(statistics.complete.size)[-2:]
+    return q, p, groups, sizes
+
+
+def pack_width(structure: Structure, statistics: Any) -> int | None:
+    """Lanes that a CPU works on at a time: a power of two. None on other devices, which take all."""
+    if jax.default_backend() != "cpu":
+        return None
+    q, p, groups, sizes = _dimensions(structure, statistics)
+    fitting = PACK_BYTES / (8.0 * groups * (sizes + 1) * q * p * p)
+    return 1 << int(np.log2(np.clip(fitting, 4, PACK)))
+
+
+def chunk_size(structure: Structure, statistics: Any, memory: float | None = None) -> int:
+    """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
+    q, p, groups, sizes = _dimensions(structure, statistics)
     # the observed information carries q tangents of a handful of (S + 1, p, p) arrays, the metric two (p, p, q) Jacobians
     lane = 8.0 * groups * p * p * (8 * q * (sizes + 1) + 20 * q) + 40.0 * q * q
     if statistics.patterns is not None:
@@ -115,6 +133,7 @@ def fit_batch(
             shared,
             newton,
             chunk or chunk_size(structures, statistics, memory),
+            pack_width(structures, statistics),
         )
         dtype = np.float64 if wide else np.float32
         early = settings(dtype, decrement, min(FIRST_ITERATIONS, iterations), FIRST_ROUNDS)
@@ -140,30 +159,45 @@ class _Batch:
     state: Climb
     negative: np.ndarray
 
-    def __init__(self, lanes: Parts, devices: tuple[jax.Device, ...], shared: Parts, newton: bool, chunk: int):
-        self.lanes, self.devices, self.newton = lanes, devices, newton
+    def __init__(
+        self,
+        lanes: Parts,
+        devices: tuple[jax.Device, ...],
+        shared: Parts,
+        newton: bool,
+        chunk: int,
+        width: int | None,
+    ):
+        self.lanes, self.devices, self.newton, self.width = lanes, devices, newton, width
         self.chunk, self.begun = chunk * len(devices), False
         self.shared = place(shared, devices, lanes=False)
 
     def run(self, which: np.ndarray, limits: Settings, progress: Callable[[int, int], None] | None) -> None:
         """Search in the lanes `which`, from the start or from where they are."""
-        compiled = program(self.devices, not self.begun, self.newton)
+        compiled = program(self.devices, not self.begun, self.newton, self.width)
         limits = place(limits, self.devices, lanes=False)
-        pending: list[tuple[np.ndarray, Any]] = []
-        for first in range(0, len(which), self.chunk):
-            now = which[first : first + self.chunk]
+        parts = [which[first : first + self.chunk] for first in range(0, len(which), self.chunk)]
+
+        def queue(now: np.ndarray) -> Any:
             padded = np.concatenate([now, np.full(self._length(len(now)) - len(now), now[-1])])
             own = place(_take(self.lanes, padded), self.devices, lanes=True)
             state = place(_take(self.state, padded), self.devices, lanes=True) if self.begun else None
-            # the next chunk is queued while this one runs, and its results are read after that
-            pending.append((now, compiled(own, self.shared, state, limits)))
-            if len(pending) > 1:
-                self._store(*pending.pop(0), len(which))
-            if progress is not None:
-                progress(first + len(now), len(which))
-        for now, out in pending:
+            return compiled(own, self.shared, state, limits)
+
+        done = 0
+        for now, out in zip(parts, _results(queue, parts, self._threads()), strict=True):
             self._store(now, out, len(which))
+            done += len(now)
+            if progress is not None:
+                progress(done, len(which))
         self.begun = True
+
+    def _threads(self) -> int:
+        """Calls at a time: one a core on a CPU that is one device, where the small products of a call keep one core busy."""
+        single = len(self.devices) == 1 and self.devices[0].platform == "cpu"
+        return (
+            (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) if single else 1
+        )
 
     def _length(self, count: int) -> int:
         """Lanes of a call: a full chunk, or for fewer the smallest eighth (of an eighth ...) of one that holds them."""
@@ -172,11 +206,37 @@ class _Batch:
             length //= 8
         return length
 
-    def _store(self, now: np.ndarray, out: tuple[Climb, Any], total: int) -> None:
-        values = jax.tree.map(np.asarray, out)
+    def _store(self, now: np.ndarray, values: tuple[Climb, Any], total: int) -> None:
         if not hasattr(self, "state"):
             self.state, self.negative = jax.tree.map(lambda x: np.empty((total, *x.shape[1:]), x.dtype), values)
         jax.tree.map(lambda all_, some: _put(all_, now, some), (self.state, self.negative), values)
+
+
+def _results(queue: Callable[[np.ndarray], Any], parts: list[np.ndarray], threads: int) -> Iterator[Any]:
+    """The results of all parts in order, as NumPy arrays. Every part is queued before the one ahead of it is read."""
+    if threads == 1 or len(parts) < 3:
+        pending: list[Any] = []
+        for now in parts:
+            pending.append(queue(now))
+            if len(pending) > 1:
+                yield jax.tree.map(np.asarray, pending.pop(0))
+        yield from (jax.tree.map(np.asarray, out) for out in pending)
+        return
+    wide = jax.config.jax_enable_x64  # inside a context: other threads are not
+
+    def run(now: np.ndarray) -> Any:
+        with jax.enable_x64(wide):
+            return jax.tree.map(np.asarray, queue(now))
+
+    # the first and the last, which may be shorter, are compiled before any two run at the same time
+    first, last = run(parts[0]), run(parts[-1])
+    yield first
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from pool.map(run, parts[1:-1])
+    finally:
+        pool.shutdown(cancel_futures=True)
+    yield last
 
 
 def _take(tree: Any, which: np.ndarray) -> Any:

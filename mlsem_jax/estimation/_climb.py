@@ -1,9 +1,9 @@
-"""One fit as a pure JAX function: damped Fisher scoring, finished by steps on the exact Hessian, in `lax.while_loop`s.
+"""One fit as a pure JAX function: damped Fisher scoring, then secant steps, then a look at the exact Hessian, in `while_loop`s.
 
-The same search as `_scoring`, but traceable, so that it vmaps over data sets and over models and runs on any device. An outer
-loop computes the observed information, which is costly, and asks whether the point is a maximum; an inner loop climbs with a
-matrix that stays the same kind: the scoring metric while far away, the last observed information when near. Most fits need the
-observed information twice: once near the maximum and once at it, where the standard errors need it anyway.
+Traceable, so that it vmaps over data sets and over models and runs on any device. What things cost decides the order: the
+scoring metric costs ten gradients and the observed information thirty. So the metric is computed while far away only; near the
+maximum a BFGS approximation that starts from it needs gradients alone; and the observed information, which the standard errors
+need anyway, is computed where the search believes to be done. If it is not, the next secant steps start from that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import Statistics
 
 RUNNING = -1
-NEWTON_FROM = 1e-2
+# the promised rise of the log-likelihood below which steps need no metric; the patience with steps that do not rise
+SECANT_FROM = 1.0
 PATIENCE = 25
 
 
@@ -35,17 +36,18 @@ class Settings(eqx.Module):
 class Climb(eqx.Module):
     """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
 
-    exact: whether steps use `information` (which may be some steps old) or the metric. target: the decrement at which the
-    inner loop hands over; damping: Levenberg-Marquardt's, relative to the diagonal; variance (q,): diagonal of the inverse of
-    `information`; status: RUNNING or a Status code.
+    near: whether steps are secant ones, by `inverse` (q, q), or by the metric. target: the decrement at which they hand over;
+    damping: Levenberg-Marquardt's, relative to the diagonal; variance (q,): diagonal of the inverse of `information`; status:
+    RUNNING or a Status code.
     """
 
     theta: Float[Array, " q"]
     value: Float[Array, ""]
     gradient: Float[Array, " q"]
     metric: Float[Array, "q q"]
+    inverse: Float[Array, "q q"]
     information: Float[Array, "q q"]
-    exact: Array
+    near: Array
     target: Float[Array, ""]
     decrement: Float[Array, ""]
     damping: Float[Array, ""]
@@ -90,9 +92,10 @@ def _start(theta: Array) -> Climb:
         value=jnp.asarray(-jnp.inf, dtype),
         gradient=jnp.zeros(q, dtype),
         metric=jnp.eye(q, dtype=dtype),
+        inverse=jnp.eye(q, dtype=dtype),
         information=jnp.zeros((q, q), dtype),
-        exact=jnp.asarray(False),
-        target=jnp.asarray(NEWTON_FROM, dtype),
+        near=jnp.asarray(False),
+        target=jnp.asarray(SECANT_FROM, dtype),
         decrement=jnp.asarray(jnp.inf, dtype),
         damping=jnp.asarray(0.0, dtype),
         iterations=zero,
@@ -104,55 +107,108 @@ def _start(theta: Array) -> Climb:
     )
 
 
-def _inner_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
-    """One trial step, accepted or not."""
-    curvature = jnp.where(c.exact, c.information, c.metric)
-    inverse, _, _ = scaled_inverse(curvature, c.damping)
-    step = inverse @ c.gradient
+def _noise(value: Array) -> Array:
+    """Rounding of the value itself bounds what a comparison of values can show."""
+    return 500 * jnp.finfo(value.dtype).eps * jnp.abs(value)
+
+
+def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
+    """One trial step by the metric, accepted or not; at the end of these steps `inverse` is the metric's."""
+    damped = scaled_inverse(c.metric, c.damping)[0]
+    step = damped @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     there = evaluate(structure, c.theta + step, statistics)
     first = c.iterations == 0
     gained = jnp.where(first, 0.0, there.value - c.value)
-    # rounding of the value itself bounds what a comparison can show
-    noise = 500 * jnp.finfo(c.value.dtype).eps * jnp.where(first, 1.0, jnp.abs(c.value))
     accept = (
         jnp.isfinite(there.value)
         & jnp.all(jnp.isfinite(there.gradient))
         & jnp.all(jnp.isfinite(there.information))
-        & (gained > 1e-4 * promise - noise)
+        & (gained > 1e-4 * promise - jnp.where(first, 1.0, _noise(c.value)))
     )
 
     def pick(new, old):
         return jnp.where(accept, new, old)
 
     eased = jnp.where((c.damping < 1e-3) | (gained > 1.5 * promise) & (c.damping < 0.1), 0.0, c.damping / 8)
-    raised = jnp.maximum(c.damping * 6, 1e-2)
     rejected = jnp.where(accept, 0, c.rejected + 1)
-    left = jnp.where(first, jnp.inf, 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient)))
-    # steps on old information are to converge fast; if they do not, it is time to compute it again
-    slow = c.exact & ((left > 0.1 * promise) | ~accept)
-    handover = accept & (left < c.target) & (eased == 0.0) | slow | (rejected > PATIENCE)
-    return Climb(
-        theta=pick(c.theta + step, c.theta),
-        value=pick(there.value, c.value),
-        gradient=pick(there.gradient, c.gradient),
-        metric=pick(there.information, c.metric),
-        information=c.information,
-        exact=c.exact,
-        target=c.target,
-        decrement=pick(left, c.decrement),
-        damping=jnp.where(c.exact, 0.0, pick(eased, raised)),
-        iterations=c.iterations + 1,
-        rounds=c.rounds,
-        rejected=rejected,
-        handover=handover,
-        variance=c.variance,
-        status=jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
+    inverse = scaled_inverse(there.information, 0.0)[0]
+    left = 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient))
+    return eqx.tree_at(
+        lambda c: (
+            c.theta,
+            c.value,
+            c.gradient,
+            c.metric,
+            c.inverse,
+            c.decrement,
+            c.damping,
+            c.iterations,
+            c.rejected,
+            c.handover,
+            c.status,
+        ),
+        c,
+        (
+            pick(c.theta + step, c.theta),
+            pick(there.value, c.value),
+            pick(there.gradient, c.gradient),
+            pick(there.information, c.metric),
+            pick(inverse, c.inverse),
+            pick(left, c.decrement),
+            pick(eased, jnp.maximum(c.damping * 6, 1e-2)),
+            c.iterations + 1,
+            rejected,
+            accept & (left < c.target) & (eased == 0.0) | (rejected > PATIENCE),
+            jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
+        ),
+    )
+
+
+def _secant_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
+    """One step by the inverse at hand, which then learns from the change of the gradient (Broyden, Fletcher, Goldfarb, Shanno)."""
+    step = c.inverse @ c.gradient
+    promise = 0.5 * (c.gradient @ step)
+    value, slope = value_and_gradient(structure, c.theta + step, statistics)
+    change = c.gradient - slope
+    curvature = step @ change
+    accept = (
+        jnp.isfinite(value)
+        & jnp.all(jnp.isfinite(slope))
+        & (value - c.value > 1e-4 * promise - _noise(c.value))
+        & (promise >= 0)
+    )
+    learns = accept & (curvature > 1e-8 * promise)
+    rho = 1.0 / jnp.where(learns, curvature, 1.0)
+    turned = c.inverse @ change
+    update = (1.0 + rho * (change @ turned)) * rho * step[:, None] * step[None, :] - rho * (
+        turned[:, None] * step[None, :] + step[:, None] * turned[None, :]
+    )
+    inverse = c.inverse + jnp.where(learns, update, 0.0)
+    left = 0.5 * (slope @ inverse @ slope)
+
+    def pick(new, old):
+        return jnp.where(accept, new, old)
+
+    # steps are to converge fast; if they do not, it is time for the Hessian
+    slow = ~accept | (left > 0.5 * promise)
+    return eqx.tree_at(
+        lambda c: (c.theta, c.value, c.gradient, c.inverse, c.decrement, c.iterations, c.handover),
+        c,
+        (
+            pick(c.theta + step, c.theta),
+            pick(value, c.value),
+            pick(slope, c.gradient),
+            inverse,
+            pick(left, c.decrement),
+            c.iterations + 1,
+            slow | (left < c.target),
+        ),
     )
 
 
 def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
-    """Observed information at theta; done if the decrement by it is small, otherwise the next inner search's curvature."""
+    """Observed information at theta; done if the decrement by it is small, otherwise what the next steps start from."""
     information = observed_information(structure, c.theta, statistics)
     inverse, pivot, least = scaled_inverse(information, 0.0)
     held = jnp.diagonal(c.metric) <= 0
@@ -163,16 +219,25 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     ended = jnp.where(definite, int(Status.CONVERGED), jnp.where(flat, int(Status.NOT_IDENTIFIED), int(Status.STALLED)))
     unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
     status = jnp.where(decrement < limits.decrement, ended, unfinished)
-    exact = definite & (c.rejected == 0)
-    # five orders beyond the criterion, so that theta is exact to all digits that are printed
-    close = 1e-5 * limits.decrement
-    target = jnp.where(exact, close, jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close))
+    near = definite & (c.rejected == 0)
+    target = jnp.where(near, _close(limits), jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), _close(limits)))
     return eqx.tree_at(
-        lambda c: (c.information, c.exact, c.target, c.decrement, c.rounds, c.handover, c.variance, c.status),
+        lambda c: (
+            c.information,
+            c.inverse,
+            c.near,
+            c.target,
+            c.decrement,
+            c.rounds,
+            c.handover,
+            c.variance,
+            c.status,
+        ),
         c,
         (
             information,
-            exact,
+            inverse,
+            near,
             target,
             decrement,
             c.rounds + 1,
@@ -183,6 +248,29 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     )
 
 
+def _once_more(c: Climb, close: Array) -> Climb:
+    """The end of a round without the Hessian: done, or scoring goes on nearer to the maximum before secant steps are tried."""
+    unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
+    status = jnp.where(c.decrement < close, int(Status.CONVERGED), unfinished)
+    target = jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close)
+    return eqx.tree_at(
+        lambda c: (c.near, c.target, c.rounds, c.handover, c.status),
+        c,
+        (
+            jnp.asarray(False),
+            target,
+            c.rounds + 1,
+            jnp.asarray(False),
+            jnp.where(c.status == RUNNING, status, c.status),
+        ),
+    )
+
+
+def _close(limits: Settings) -> Array:
+    """Five orders beyond the criterion, so that theta is exact to all digits that are printed."""
+    return 1e-5 * limits.decrement
+
+
 def _variance(information: Array, inverse: Array) -> Array:
     """Diagonal of the inverse of the information, from its inverse with a ridge: one step of the Neumann series takes it out."""
     diagonal = jnp.diagonal(information)
@@ -190,13 +278,18 @@ def _variance(information: Array, inverse: Array) -> Array:
     return jnp.diagonal(inverse) + jnp.einsum("ij,j,ji->i", inverse, ridge, inverse)
 
 
+def value_and_gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> tuple[Array, Array]:
+    """Log-likelihood and its gradient (q,), without any information matrix."""
+    moments, back = jax.vjp(structure, theta)
+    value, by_moment = moment_gradient(moments, structure.between_only, statistics)
+    return value, back(by_moment)[0]
+
+
 def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
     """Value, gradient and observed information at theta in one pass."""
 
     def with_value(t):
-        moments, back = jax.vjp(structure, t)
-        value, by_moment = moment_gradient(moments, structure.between_only, statistics)
-        gradient = back(by_moment)[0]
+        value, gradient = value_and_gradient(structure, t, statistics)
         return gradient, (value, gradient)
 
     hessian, (value, gradient) = jax.jacfwd(with_value, has_aux=True)(theta)
@@ -221,18 +314,34 @@ def climb(
 
 def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings, newton: bool = True) -> Climb:
     """Carry an unfinished search on until it is done or one of its limits is reached."""
+    close = _close(limits) if newton else jnp.maximum(limits.decrement, 1e-11)
 
     def open_(c: Climb) -> Array:
         return (c.status == RUNNING) & (c.iterations < limits.iterations)
 
     def inner(c: Climb) -> Climb:
-        return jax.lax.while_loop(lambda c: open_(c) & ~c.handover, lambda c: _inner_step(structure, statistics, c), c)
+        c = jax.lax.while_loop(
+            lambda c: open_(c) & ~c.near & ~c.handover, lambda c: _scoring_step(structure, statistics, c), c
+        )
+        # the metric has done its part, unless the search was given up
+        turns = open_(c) & ~c.near & (c.rejected == 0)
+        c = eqx.tree_at(
+            lambda c: (c.near, c.handover, c.target),
+            c,
+            (
+                c.near | turns,
+                jnp.where(turns, c.decrement < close, c.handover),
+                jnp.where(turns, close, c.target),
+            ),
+        )
+        return jax.lax.while_loop(
+            lambda c: open_(c) & c.near & ~c.handover, lambda c: _secant_step(structure, statistics, c), c
+        )
 
     if not newton:
-        loose = jnp.maximum(limits.decrement, 1e-11)
-        end = inner(eqx.tree_at(lambda c: c.target, state, loose))
-        done = jnp.where(end.decrement < loose, int(Status.CONVERGED), int(Status.STALLED))
-        return eqx.tree_at(lambda c: c.status, end, jnp.where((end.status == RUNNING) & end.handover, done, end.status))
+        return jax.lax.while_loop(
+            lambda c: open_(c) & (c.rounds < limits.rounds), lambda c: _once_more(inner(c), close), state
+        )
     return jax.lax.while_loop(
         lambda c: open_(c) & (c.rounds < limits.rounds),
         lambda c: _verify(structure, statistics, limits, inner(c)),
