@@ -8,7 +8,7 @@ import pytest
 from tiny import MODEL, rows
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import FitOptions
+from mlsem_jax.estimation import FitOptions, _ladder
 from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
 from mlsem_jax.estimation._rescaled import rescale
 from mlsem_jax.numerics import float64
@@ -154,6 +154,32 @@ def test_rescaled_model_is_the_same_model():
     theta = with_variance.forth(model.theta)
     assert float64(with_variance.problem.value)(theta) == pytest.approx(model.value, rel=1e-12)
     np.testing.assert_allclose(with_variance.back(theta), model.theta, rtol=1e-12)
+
+
+def test_the_higher_of_two_maxima_is_reported(monkeypatch):
+    # few clusters, intraclass correlations of .05: one maximum on either side of a factor variance of zero
+    random = np.random.default_rng(2)
+    loading = np.linspace(0.6, 0.9, 4)
+    cluster = np.repeat(np.arange(30), 5)
+    between = random.standard_normal((30, 1)) * loading + random.standard_normal((30, 4)) * np.sqrt(1 - loading**2)
+    within = random.standard_normal((150, 1)) * loading + random.standard_normal((150, 4)) * np.sqrt(1 - loading**2)
+    values = np.sqrt(0.05) * between[cluster] + np.sqrt(0.95) * within
+    data = pd.DataFrame(values, columns=["y1", "y2", "y3", "y4"]).assign(g=cluster)
+    model = FACTOR.replace("y3", "y3 + y4")
+    result = fit(model, data)
+    assert result.status is ml.Status.IMPROPER
+    assert "reached a higher maximum than the first one" in told(result)
+    monkeypatch.setattr(_ladder, "in_doubt", lambda made, maximum: False)
+    first = fit(model, data)
+    assert first.converged
+    assert result.loglik > first.loglik + 0.05
+
+
+def test_a_saddle_is_left():
+    model = FACTOR.replace("fb =~ y1 + y2 + y3", "fb =~ start(0)*y1 + start(0)*y2 + start(0)*y3")
+    result, plain = fit(model, rows(), std_lv=True), fit(FACTOR, rows())
+    assert result.status is plain.status
+    assert result.loglik == pytest.approx(plain.loglik, abs=1e-8)
 
 
 def test_ladder_reaches_the_maximum_from_a_start_that_fails():

@@ -7,20 +7,21 @@ suffices), so a higher value on the way to nowhere is no better. Among verified 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
+from itertools import chain, product
 
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._batch import fit_batch
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
-from mlsem_jax.estimation._diagnosis import FLAT, singular_edge, singular_network
+from mlsem_jax.estimation._diagnosis import FLAT, running_off, singular_edge, singular_network
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._rescaled import Rescaled, rescale, signs_at
+from mlsem_jax.estimation._rescaled import rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise, positive_definite
+from mlsem_jax.estimation._sides import after, climb_rescaled, in_doubt, search_sides
 from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.models import Build
 
@@ -28,6 +29,15 @@ Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 # perturbed starts, and the size of the perturbation relative to standard deviations
 STARTS, SPREAD = 16, 0.3
 EM_ITERATIONS = 100
+# iterations of the first search before others are begun, and of those
+PATIENCE = 100
+# saddles that are left before a search is given up
+SADDLES = 3
+# log-likelihoods of different maxima differ by more than this
+HIGHER = 1e-6
+HIGHER_FOUND = (
+    "A search from other signs of the between factors' variances reached a higher maximum than the first one."
+)
 
 
 def settled(maximum: Maximum) -> bool:
@@ -55,23 +65,44 @@ def climb_surely(
         notes = _not_used(options)
         best = maximise_constrained(problem, theta, constraints, iterations=options.iter_max, report=report)
     else:
-        best, notes = search(problem, made, theta, options, report)
+        best, notes = search(problem, made, theta, replace(options, iter_max=_patience(options)), report)
     # a limit that the user lowered is an answer, not a failure
     limited = best.status is Status.ITERATION_LIMIT and options.iter_max < FitOptions.iter_max
-    if settled(best) or limited:
+    if limited:
         return best, notes
-    if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, best):
+    if constraints is None:
+        best = _off_saddle(problem, best, parameter_scales(made, sample)[0])
+    if settled(best):
+        if constraints is not None or not in_doubt(made, best):
+            return best, notes
+        first = best.value
+        for end in search_sides(problem, made, theta, sample):
+            best = _better(best, end)
+        return best, (*notes, HIGHER_FOUND) if best.value > first else notes
+    if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, made, best, sample):
         return best, notes
     simple = simple_start(made, theta, sample)
+
+    def carry_on() -> Iterator[Maximum]:
+        if (
+            constraints is None
+            and best.status is Status.ITERATION_LIMIT
+            and not running_off(best, [made.names[0]] * made.free)
+        ):
+            yield maximise(problem, best.theta, iterations=options.iter_max)
+
     tried = 1
-    for rung, attempt in _rungs(problem, made, theta, simple, sample, constraints, options):
-        tried += 1
-        end = attempt()
-        better = settled(end) or (np.isfinite(end.value) and end.value > best.value) or not np.isfinite(best.value)
-        if settled(end):
+    for rung, ends in chain(
+        _rungs(problem, made, theta, simple, sample, constraints, options),
+        [("more iterations", carry_on())],
+        _last_rungs(problem, made, simple, sample, options) if constraints is None else (),
+    ):
+        for end in ends:
+            tried += 1
+            best = _better(best, end)
+        if settled(best):
             note = f"The search failed from the first starting values and reached the maximum by {rung}."
-            return _after(best, end), (*notes, note)
-        best = _after(best, end) if better else _after(end, best)
+            return best, (*notes, note)
         if _hopeless(problem, made, best):
             break
     gave_up = (
@@ -80,14 +111,54 @@ def climb_surely(
     return best, (*notes, gave_up)
 
 
-def flat_everywhere(problem: Problem, end: Maximum) -> bool:
+def _better(best: Maximum, end: Maximum) -> Maximum:
+    """The better of two ends, with the iterations of both: a verified maximum before anything else, then the higher."""
+
+    def rank(maximum: Maximum) -> tuple[bool, float]:
+        return settled(maximum), maximum.value if np.isfinite(maximum.value) else -np.inf
+
+    (found, value), (known, high) = rank(end), rank(best)
+    wins = (found and not known) or (found == known and value > high + HIGHER)
+    return after(best, end) if wins else after(end, best)
+
+
+def _off_saddle(problem: Problem, end: Maximum, unit: np.ndarray) -> Maximum:
+    """The end of a search that goes on from a saddle, to either side along the direction in which the likelihood curves upwards;
+    `end` itself where that is no saddle. unit (q,): a natural unit of each parameter.
+    """
+    for _ in range(SADDLES):
+        if not end.status.converged or end.information is None or not np.all(np.isfinite(end.information)):
+            return end
+        values, vectors = np.linalg.eigh(end.information * np.outer(unit, unit))
+        if not len(values) or values[0] > -FLAT * values[-1]:
+            return end
+        here, step = end, unit * vectors[:, 0] / np.abs(vectors[:, 0]).max()
+        for side, length in product((1.0, -1.0), (0.3, 0.1, 0.03, 0.01)):
+            trial = here.theta + side * length * step
+            if problem.value(trial) > here.value:
+                end = _better(end, after(here, maximise(problem, trial, iterations=PATIENCE)))
+                break
+        if end.theta is here.theta:
+            return end
+    return end
+
+
+def _patience(options: FitOptions) -> int:
+    """Iterations of the first search: what nearly all need, since a search in a valley is better begun elsewhere."""
+    if options.optim_method not in ("scoring", "newton") or options.iter_max < FitOptions.iter_max:
+        return options.iter_max
+    return PATIENCE
+
+
+def flat_everywhere(problem: Problem, made: Build, end: Maximum, sample: Sample) -> bool:
     """Whether the expected information is singular where the search converged and at a point beside it as well: then the model
     itself leaves the parameters open, and no other search can do better.
     """
     if not end.status.converged or end.jacobian is not None:
         return False
     away = np.random.default_rng(0).uniform(0.02, 0.05, len(end.theta))
-    for theta in (end.theta, end.theta * (1 + away)):
+    unit = parameter_scales(made, sample)[0]
+    for theta in (end.theta, end.theta + away * np.where(end.theta == 0, unit, end.theta)):
         value, _, metric = problem.evaluate(theta)
         if not np.isfinite(value) or positive_definite(metric, FLAT):
             return False
@@ -103,13 +174,6 @@ def _not_used(options: FitOptions) -> tuple[str, ...]:
     )
 
 
-def _after(first: Maximum, last: Maximum) -> Maximum:
-    """`last`, with the iterations of both."""
-    done = len(first.trace)
-    trace = first.trace + [entry | {"iteration": done + i + 1} for i, entry in enumerate(last.trace)]
-    return replace(last, iterations=first.iterations + last.iterations, trace=trace)
-
-
 def _rungs(
     problem: Problem,
     made: Build,
@@ -118,49 +182,53 @@ def _rungs(
     sample: Sample,
     constraints: Constraints | None,
     options: FitOptions,
-) -> Iterator[tuple[str, Callable[[], Maximum]]]:
-    """Name and search of each rung, cheapest first."""
-    limit = options.iter_max
+) -> Iterator[tuple[str, Iterable[Maximum]]]:
+    """Name and ends of the searches of each rung, cheapest first; a search runs when its end is asked for."""
+    limit = _patience(options)
     if constraints is not None:
-        yield "simpler starting values", lambda: maximise_constrained(problem, simple, constraints, iterations=limit)
-        for i, start in enumerate(perturbed(problem, made, simple, sample, 4)):
-            yield (
-                f"perturbed starting values (set {i + 1})",
-                partial(maximise_constrained, problem, start, constraints, iterations=limit),
-            )
+        limit, again = options.iter_max, perturbed(problem, made, simple, sample, 4)
+        words = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
+        for word, start in zip(words, (simple, *again), strict=True):
+            yield word, (maximise_constrained(problem, x, constraints, iterations=limit) for x in (start,))
         return
+    yield (
+        "searches from either sign of the between factors' variances",
+        search_sides(problem, made, theta, sample),
+    )
     moments = moment_start(problem, made, theta, sample)
     for words, start in (("sample moments", moments), ("first starting values", theta)):
         other = rescale(problem, made, signs_at(made, start))
         if other is not None:
             yield (
                 f"a search with factors scaled by their variances, from the {words}",
-                partial(_search_rescaled, problem, other, start, limit),
+                (climb_rescaled(problem, other, other.forth(x), limit) for x in (start,)),
             )
-    yield "starting values on the side of the sample moments", lambda: maximise(problem, moments, iterations=limit)
-    yield "simpler starting values", lambda: maximise(problem, simple, iterations=limit)
-    yield "strongly damped steps", lambda: maximise(problem, simple, iterations=2 * limit, damping=10.0)
+    for words, start, damping in (
+        ("starting values on the side of the sample moments", moments, 0.0),
+        ("simpler starting values", simple, 0.0),
+        ("strongly damped steps", simple, 10.0),
+    ):
+        yield words, (maximise(problem, x, iterations=limit, damping=damping) for x in (start,))
+
+
+def _last_rungs(
+    problem: Problem, made: Build, simple: np.ndarray, sample: Sample, options: FitOptions
+) -> Iterator[tuple[str, Iterable[Maximum]]]:
+    """As `_rungs`, the costly ones."""
     if problem.structure.slope_targets is None and options.optim_method != "em":
-        em = replace(options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem")
-        yield "EM", lambda: search(problem, made, simple, em)[0]
+        em = replace(
+            options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=PATIENCE
+        )
+        yield "EM", (search(problem, made, x, em)[0] for x in (simple,))
     yield (
         f"one of {STARTS} perturbed sets of starting values",
-        lambda: multistart(problem, made, simple, sample, options),
+        (multistart(problem, made, x, sample, options) for x in (simple,)),
     )
-
-
-def _search_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int) -> Maximum:
-    """The maximum of the rescaled model, then that of the model itself from there."""
-    end = maximise(other.problem, other.forth(start), iterations=limit)
-    theta = other.back(end.theta)
-    if theta is None:  # loadings relative to a marker that does not load at all are infinite
-        return replace(maximise(problem, start, iterations=1), status=Status.NO_MAXIMUM)
-    return _after(end, maximise(problem, theta, iterations=limit))
 
 
 def _natural(made: Build, theta: np.ndarray) -> np.ndarray:
     """Natural parameters (k,) at theta (q,)."""
-    return made.structure.offset + made.structure.basis[:, : made.free] @ theta
+    return made.offset + made.basis[:, : made.free] @ theta
 
 
 def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:

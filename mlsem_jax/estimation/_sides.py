@@ -1,0 +1,139 @@
+"""Searches on both sides of a factor variance of zero at the between level.
+
+With few clusters or small intraclass correlations the likelihood of a factor model often has several maxima: where the variance
+of a between factor is positive and where it is negative, and for different indicators that dominate it; and no search crosses from
+one side to the other. The model with factors scaled by a variance of +1 or -1 has no valleys on either side, so both are climbed,
+from each of the first principal axes of the sample covariances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice, product
+
+import numpy as np
+
+from mlsem_jax._status import Status
+from mlsem_jax.estimation._rescaled import Factor, Rescaled, factors_of, rescale
+from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.models import Build
+
+Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+# combinations of signs that are tried, and iterations of each search: nearly all that converge need fewer
+COMBINATIONS, ITERATIONS = 4, 50
+# principal axes that are tried for each sign where there is one factor
+AXES = 3
+# steps of the principal-axis iteration for communalities
+AXIS_STEPS = 5
+
+
+def in_doubt(made: Build, maximum: Maximum) -> bool:
+    """Whether there may be a higher maximum: a free variance of the between level is negative, or the variance of a factor with
+    more than three indicators there (fewer fit any covariances) is less than two standard errors above zero.
+    """
+    rows, k = made.specification.parameters, len(made.names)
+    basis = made.basis[:k, : made.free]
+    natural = made.offset[:k] + basis @ maximum.theta
+    many = {f.variance for f in factors_of(made) if f.level == 2 and len(_loadings(made, f)) > 2}
+    covariance = np.linalg.pinv(maximum.information) if many and maximum.information is not None else None
+    for i, (row, index) in enumerate(zip(rows, made.index, strict=True)):
+        if index < 0 or row.level != 2 or row.op != "~~" or row.lhs != row.rhs:
+            continue
+        if natural[index] < 0:
+            return True
+        if i in many and covariance is not None:
+            variance = basis[index] @ covariance @ basis[index]
+            if natural[index] < 2.0 * np.sqrt(max(variance, 0.0)):
+                return True
+    return False
+
+
+def _loadings(made: Build, f: Factor) -> list[int]:
+    """Rows of the free loadings of a factor."""
+    return [
+        i
+        for i, row in enumerate(made.specification.parameters)
+        if row.op == "=~" and row.lhs == f.name and (row.level, row.group) == (f.level, f.group) and made.index[i] >= 0
+    ]
+
+
+def search_sides(problem: Problem, made: Build, theta: np.ndarray, sample: Sample) -> Iterator[Maximum]:
+    """The ends of the searches for each combination of signs of the between factors' variances, all of them plus first.
+
+    theta (q,) gives everything but those factors' loadings and their indicators' residual variances.
+    """
+    factors = [f for f in factors_of(made) if f.level == 2]
+    names = dict.fromkeys(f.name for f in factors)
+    one = len(names) == 1 and all(len(_loadings(made, f)) > 2 for f in factors)
+    for signs in islice(product((1.0, -1.0), repeat=len(names)), COMBINATIONS if names else 0):
+        other = rescale(problem, made, {f"{name}.2": sign for name, sign in zip(names, signs, strict=True)})
+        if other is None:
+            return
+        for axis in range(AXES if one else 1):
+            start = _start(other, theta, sample, axis)
+            if start is not None:
+                yield climb_rescaled(problem, other, start, ITERATIONS)
+
+
+def climb_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int) -> Maximum:
+    """The maximum of the rescaled model from its parameters `start` (q,), then that of the model itself from there."""
+    first = maximise(other.problem, start, iterations=limit)
+    theta = other.back(first.theta)
+    if theta is None:  # loadings relative to a marker that does not load at all are infinite
+        return replace(first, theta=np.full_like(first.theta, np.nan), value=-np.inf, status=Status.NO_MAXIMUM)
+    # from anywhere but a maximum the way on leads along the valley that this form of the model avoids
+    return after(first, maximise(problem, theta, iterations=limit if first.status.converged else 1))
+
+
+def after(first: Maximum, last: Maximum) -> Maximum:
+    """`last`, with the iterations of both."""
+    done = len(first.trace)
+    trace = first.trace + [entry | {"iteration": done + i + 1} for i, entry in enumerate(last.trace)]
+    return replace(last, iterations=first.iterations + last.iterations, trace=trace)
+
+
+def _start(other: Rescaled, theta: np.ndarray, sample: Sample, axis: int) -> np.ndarray | None:
+    """Parameters (q,) of the rescaled model; loadings are shrunk until the likelihood is finite. None where it never is."""
+    made = other.made
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+    base = other.forth(theta)
+    for share in (1.0, 0.7, 0.4, 0.2, 0.1, 0.03):
+        trial = base.copy()
+        for f in other.factors:
+            if f.level != 2:
+                continue
+            rows = [
+                (row, int(i))
+                for row, i in zip(made.specification.parameters, made.index, strict=True)
+                if (row.level, row.group) == (2, f.group) and i >= 0
+            ]
+            own = [(i, place[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in place]
+            residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
+            if len(own) < 3:
+                continue
+            sign = float(made.values[f.variance])
+            at = [j for _, j in own]
+            within, between = (cov[f.group - 1][np.ix_(at, at)] for cov in sample[:2])
+            loading = np.sqrt(share) * principal_axis(within, between, sign, axis)
+            # negative variances at the between level are kept at first, then left out
+            least = -np.inf if share > 0.5 else 0.05 * np.diag(within)
+            for (i, j), value, total in zip(own, loading, np.maximum(np.diag(between), least), strict=True):
+                trial[i] = value
+                if j in residual:
+                    trial[residual[j]] = total - sign * value**2
+        if np.isfinite(other.problem.value(trial)):
+            return trial
+    return None
+
+
+def principal_axis(within: np.ndarray, between: np.ndarray, sign: float, axis: int = 0) -> np.ndarray:
+    """Loadings (p,) of a factor with variance `sign` (+1 or -1) along a principal axis of the between covariances (p, p)."""
+    sd = np.sqrt(np.maximum(np.diag(within) + np.abs(np.diag(between)), 1e-300))
+    shared = sign * between / np.outer(sd, sd)
+    np.fill_diagonal(shared, 0.0)
+    loading = np.zeros(len(sd))
+    for _ in range(AXIS_STEPS):
+        values, vectors = np.linalg.eigh(shared + np.diag(loading**2))
+        loading = np.sqrt(max(values[-1 - axis], 1e-6)) * vectors[:, -1 - axis]
+    return sd * loading * (np.sign(loading.sum()) or 1.0)
