@@ -9,9 +9,10 @@ import numpy as np
 
 from mlsem_jax.estimation._constrained import constraints_of
 from mlsem_jax.estimation._kernels import implied_moments
-from mlsem_jax.estimation._ladder import climb_surely, simple_start
+from mlsem_jax.estimation._ladder import climb_surely
 from mlsem_jax.estimation._moment_starts import toward_maximum
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Problem, maximise
 from mlsem_jax.estimation._starts import starting_values

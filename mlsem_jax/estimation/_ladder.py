@@ -19,6 +19,7 @@ from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
 from mlsem_jax.estimation._diagnosis import FLAT, running_off, singular_edge, singular_network
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._other_starts import parameter_scales, perturbed, simple_start
 from mlsem_jax.estimation._rescaled import rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise, positive_definite
 from mlsem_jax.estimation._sides import after, climb_rescaled, in_doubt, search_sides
@@ -26,8 +27,8 @@ from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.models import Build
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
-# perturbed starts, and the size of the perturbation relative to standard deviations
-STARTS, SPREAD = 16, 0.3
+# perturbed starts of the last rung
+STARTS = 16
 EM_ITERATIONS = 100
 # iterations of the first search before others are begun, and of those
 PATIENCE = 100
@@ -187,9 +188,9 @@ def _rungs(
     limit = _patience(options)
     if constraints is not None:
         limit, again = options.iter_max, perturbed(problem, made, simple, sample, 4)
-        words = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
-        for word, start in zip(words, (simple, *again), strict=True):
-            yield word, (maximise_constrained(problem, x, constraints, iterations=limit) for x in (start,))
+        names = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
+        for name, start in zip(names, (simple, *again), strict=True):
+            yield name, (maximise_constrained(problem, x, constraints, iterations=limit) for x in (start,))
         return
     yield (
         "searches from either sign of the between factors' variances",
@@ -238,61 +239,6 @@ def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
         return False
     few = float(np.min(s.clusters)) <= len(made.specification.between.observed)
     return few and singular_edge(problem, made, end.theta) is not None
-
-
-def simple_start(made: Build, theta: np.ndarray, sample: Sample) -> np.ndarray:
-    """theta with covariances and regressions at zero and loadings at ratios of standard deviations; variances stay."""
-    out = np.array(theta, float)
-    units, sign = parameter_scales(made, sample)
-    for at, k in enumerate(made.kept):
-        row = next(r for r, i in zip(made.specification.parameters, made.index, strict=True) if i == k)
-        if row.cell is None or row.cell.matrix in ("psi_scale", "theta_scale") or row.start is not None:
-            continue
-        if (row.op == "~~" and row.lhs != row.rhs) or row.op == "~":
-            out[at] = 0.0
-        elif row.op == "=~":
-            out[at] = sign[at] * units[at]
-    return out
-
-
-def parameter_scales(made: Build, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """A natural unit of each element of theta (q,) and the sign of its start: products or ratios of standard deviations.
-
-    Latent variables count with the standard deviation of their first indicator.
-    """
-    within, between, _ = sample
-    specification = made.specification
-    total = np.maximum(np.diagonal(within, axis1=1, axis2=2), 0) + np.maximum(np.diagonal(between, axis1=1, axis2=2), 0)
-    sd = {name: float(np.sqrt(total[:, i].mean())) or 1.0 for i, name in enumerate(specification.variables)}
-    for row in specification.parameters:
-        if row.op == "=~" and row.lhs not in sd:
-            sd[row.lhs] = sd.get(row.rhs, 1.0)
-    unit, sign = np.ones(len(made.kept)), np.ones(len(made.kept))
-    for at, k in enumerate(made.kept):
-        row = next(r for r, i in zip(specification.parameters, made.index, strict=True) if i == k)
-        left, right = sd.get(row.lhs, 1.0), sd.get(row.rhs, 1.0)
-        unit[at] = {"~~": left * right, "=~": right / left, "~": left / right}.get(row.op, left)
-        sign[at] = np.sign(row.start) if row.start else 1.0
-    return unit, sign
-
-
-def perturbed(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int) -> np.ndarray:
-    """count starts (count, q) around theta where the likelihood is finite; always the same for the same data."""
-    random = np.random.default_rng(20080)
-    unit, _ = parameter_scales(made, sample)
-    rows, index = made.specification.parameters, made.index
-    variance = {i for row, i in zip(rows, index, strict=True) if row.op == "~~" and row.lhs == row.rhs}
-    is_variance = np.array([k in variance for k in made.kept], bool)
-    out = []
-    for _ in range(count):
-        draw = random.standard_normal(len(theta))
-        trial = theta
-        for spread in SPREAD * 0.5 ** np.arange(6):
-            trial = np.where(is_variance, theta * np.exp(2 * spread * draw), theta + spread * unit * draw)
-            if np.isfinite(problem.value(trial)):
-                break
-        out.append(trial)
-    return np.stack(out)
 
 
 def multistart(
