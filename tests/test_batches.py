@@ -1,0 +1,137 @@
+"""Batches against single fits, lane by lane; a lane that cannot be fitted harms no other; chunks, progress, models."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
+
+import mlsem_jax as ml
+from mlsem_jax.estimation import Problem
+from mlsem_jax.estimation._scoring import maximise
+
+pytestmark = pytest.mark.timeout(300)
+
+LANES = 60
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return ml.estimate_batch(tiny_model(), tiny_batch(LANES))
+
+
+def lane(stats, i):
+    return jax.tree.map(lambda x: x[i], stats)
+
+
+def single(i):
+    """The search that `ml.sem` does: another loop, another step, another way to the Hessian."""
+    with jax.enable_x64(True):
+        problem = Problem(tiny_fit().estimation.model.build, lane(tiny_batch(LANES), i))
+        return maximise(problem, np.asarray(tiny_model().start))
+
+
+def test_lanes_are_single_fits(batch):
+    for i in range(LANES):
+        one = single(i)
+        # relative to standard errors, as the criterion of both searches is
+        assert np.abs((batch.theta[i] - one.theta) / batch.se[i]).max() < 1e-8
+        # the single fit's information is from just before its last step
+        np.testing.assert_allclose(batch.se[i], np.sqrt(np.diag(np.linalg.inv(one.information))), rtol=0, atol=1e-8)
+        assert batch.value[i] == pytest.approx(one.value, rel=1e-12)
+        assert ml.Status(int(batch.status[i])).converged == one.status.converged
+
+
+def test_a_lane_is_what_the_front_end_gives():
+    """From rows to the end: `ml.sem` of simulated rows, and their statistics in a batch; improper solutions are told alike."""
+    with jax.enable_x64(True):
+        # a variance near zero, which comes out negative now and then
+        edge = np.where([name == "y3~~y3.l2" for name in tiny_model().names], 0.02, THETA)
+        drawn = ml.simulate(tiny_model(), edge, 8, SIZES, 10, rows=True)
+    frames = [drawn.frame(i) for i in range(10)]
+    stats = [ml.statistics(tiny_model(), frame).reduced for frame in frames]
+    together = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *stats)
+    end = ml.estimate_batch(tiny_model(), together)
+    for i, frame in enumerate(frames):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = ml.sem(MODEL, frame, cluster="g", h1=False, baseline=False)
+        np.testing.assert_allclose(end.theta[i], fit.coef(), rtol=1e-7, atol=1e-7)
+        assert ml.Status(int(end.status[i])) == fit.status
+    assert len(set(end.status.tolist())) > 1
+
+
+def broken(stats, i, how):
+    """The batch with lane i spoiled."""
+    complete = stats.complete
+    within = np.array(complete.within)
+    if how == "nan":
+        within[i] = np.nan
+    elif how == "negative":
+        within[i] = -within[i]
+    else:  # y2 is a copy of y1 in rows and clusters: no maximum
+        mix = np.eye(3)
+        mix[1] = [1.0, 0.0, 0.0]
+        within[i] = mix @ within[i] @ mix.T
+        mean, cov = np.array(complete.mean), np.array(complete.cov)
+        mean[i], cov[i] = mean[i] @ mix.T, mix @ cov[i] @ mix.T
+        complete = dataclasses.replace(complete, mean=mean, cov=cov)
+    return dataclasses.replace(stats, complete=dataclasses.replace(complete, within=within))
+
+
+@pytest.mark.parametrize("how", ["nan", "negative", "degenerate"])
+def test_an_unfittable_lane_harms_no_other(batch, how):
+    end = ml.estimate_batch(tiny_model(), broken(tiny_batch(LANES), 7, how))
+    others = np.delete(np.arange(LANES), 7)
+    # the others take the same steps in the same pack: equal but for the order of sums
+    for name in ("theta", "se", "value"):
+        np.testing.assert_allclose(getattr(end, name)[others], getattr(batch, name)[others], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(end.status[others], batch.status[others])
+    assert not ml.Status(int(end.status[7])).converged
+    assert np.isnan(end.se[7]).all()
+
+
+def test_chunks_and_progress(batch):
+    seen = []
+    end = ml.estimate_batch(tiny_model(), tiny_batch(LANES), chunk=64, progress=lambda *at: seen.append(at))
+    assert seen == [(LANES, LANES)]
+    pieces = []
+    small = ml.estimate_batch(tiny_model(), tiny_batch(LANES), chunk=8, progress=lambda *at: pieces.append(at))
+    assert pieces == [*((i, LANES) for i in range(8, LANES, 8)), (LANES, LANES)]
+    for other in (end, small):
+        np.testing.assert_allclose(other.theta, batch.theta, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(other.se, batch.se, rtol=0, atol=1e-10)
+        np.testing.assert_array_equal(other.status, batch.status)
+
+
+def test_a_batch_of_models(batch):
+    """One data set under models of the same dimensions: lanes differ in what they hold fixed."""
+    model, stats = tiny_model(), lane(tiny_batch(LANES), 0)
+    held = np.linspace(0.1, 0.3, LANES)
+
+    def where(s):
+        return s.between.theta.core.base
+
+    copies = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], LANES, 0), model.structure)
+    base = np.array(where(copies))
+    base[base == 0.2] = held
+    end = ml.estimate_batch(eqx.tree_at(where, copies, base), stats)
+    assert (end.status == ml.Status.CONVERGED).all()
+    changed = np.interp(0.2, held, end.theta[:, 0])
+    # linear between two neighbours 0.003 apart
+    assert changed == pytest.approx(batch.theta[0, 0], abs=1e-4)
+    assert np.all(np.diff(end.theta[:, 0]) != 0)
+
+
+def test_what_cannot_be_a_batch():
+    with pytest.raises(ml.DataError, match="leading axis"):
+        ml.estimate_batch(tiny_model(), lane(tiny_batch(LANES), 0))
+    with pytest.raises(ml.DataError, match=r"lengths \[3, 60\]"):
+        ml.estimate_batch(tiny_model(), tiny_batch(LANES), theta0=np.tile(THETA, (3, 1)))
+    with pytest.raises(ml.ModelError, match="unrestricted"):
+        ml.estimate_batch(tiny_model().structure, tiny_batch(LANES), chisq=True)
