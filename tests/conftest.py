@@ -8,9 +8,15 @@ import tempfile
 from pathlib import Path
 
 import hypothesis
-import jax
 import pandas as pd
 import pytest
+
+# Nearly all of the suite's time is compiling, and unoptimised programs compile in half of it; the numbers must agree all the same.
+# XLA reads the variable when JAX starts; subprocesses inherit it.
+if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
+
+import jax
 
 # An empty cache of compiled programs for this session. The first process makes it; workers and subprocesses inherit the
 # variable and share it. Where the variable is set already, that cache is used and kept.

@@ -14,7 +14,7 @@ WORKER = Path(__file__).with_name("batch_worker.py")
 
 def start(out: Path, *args: str, devices: int = 1) -> subprocess.Popen:
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(
             [str(WORKER.parent.parent), str(WORKER.parent), os.environ.get("PYTHONPATH", "")]
