@@ -1,4 +1,4 @@
-"""What is tried before a search gives up: simpler starts, damping, EM, and many perturbed starts at once.
+"""What is tried before a search gives up: simpler starts, damping, EM, and many perturbed starts.
 
 A verified maximum (converged, positive definite information) outranks any other end point, whatever their likelihoods: with
 clusters of different size the unconstrained likelihood is unbounded near singular matrices (a largest cluster of its own
@@ -7,6 +7,7 @@ suffices), so a higher value on the way to nowhere is no better. Among verified 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, product
@@ -14,7 +15,6 @@ from itertools import chain, product
 import numpy as np
 
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._batch import fit_batch
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
 from mlsem_jax.estimation._diagnosis import FLAT, running_off, singular_edge, singular_network
 from mlsem_jax.estimation._moment_starts import moment_start
@@ -223,7 +223,7 @@ def _last_rungs(
         yield "EM", (search(problem, made, x, em)[0] for x in (simple,))
     yield (
         f"one of {STARTS} perturbed sets of starting values",
-        (multistart(problem, made, x, sample, options) for x in (simple,)),
+        (multistart(problem, made, x, sample) for x in (simple,)),
     )
 
 
@@ -241,16 +241,7 @@ def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
     return few and singular_edge(problem, made, end.theta) is not None
 
 
-def multistart(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, options: FitOptions, count: int = STARTS
-) -> Maximum:
-    """The best verified maximum from `count` perturbed starts, searched side by side where the data are complete."""
-    starts = perturbed(problem, made, theta, sample, count)
-    if problem.statistics.patterns is None:
-        padding = np.zeros((count, problem.padded - problem.q))
-        lanes = fit_batch(problem.structure, problem.statistics, np.concatenate([starts, padding], axis=1), chunk=count)
-        value = np.where(lanes.converged, lanes.value, -np.inf)
-        best = int(np.argmax(value if np.any(lanes.converged) else np.nan_to_num(lanes.value, nan=-np.inf)))
-        return maximise(problem, lanes.theta[best][: problem.q], iterations=options.iter_max)
-    ends = [maximise(problem, start, iterations=options.iter_max) for start in starts]
-    return max(ends, key=lambda end: (settled(end), np.nan_to_num(end.value, nan=-np.inf)))
+def multistart(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int = STARTS) -> Maximum:
+    """The best verified maximum from `count` perturbed starts, one after the other: a batch would have to be compiled first."""
+    ends = (maximise(problem, start, iterations=PATIENCE) for start in perturbed(problem, made, theta, sample, count))
+    return functools.reduce(_better, ends)
