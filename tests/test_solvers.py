@@ -70,9 +70,10 @@ def test_constraints_go_by_quadratic_programming_whatever_was_asked_for():
     assert fit.converged
 
 
-def test_verbose_writes_a_line_an_iteration(capsys):
-    ml.sem(MODEL, rows(), optim_method="bfgs", verbose=True, **QUICK)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bfgs: iteration")]
+@pytest.mark.parametrize("method", ["scoring", "em", "bfgs"])
+def test_verbose_writes_a_line_an_iteration(method, capsys):
+    ml.sem(MODEL, rows(), optim_method=method, verbose=True, **QUICK)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{method}: iteration")]
     assert len(lines) > 3
     assert all(word in lines[0] for word in ("loglik", "expected gain", "largest gradient"))
 
