@@ -3,6 +3,7 @@
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
 from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._climb import Settings, climb, scaled_inverse, settings
+from mlsem_jax.estimation._curvature import damped_step, positive_definite
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, is_maximum, no_reference, optimum
 from mlsem_jax.estimation._fitting import Start, estimate_model, refit
@@ -13,7 +14,7 @@ from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._reference_fits import moment_log_likelihood
 from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
-from mlsem_jax.estimation._scoring import Maximum, Problem, damped_step, maximise, positive_definite
+from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._verify import fit_warnings, verified

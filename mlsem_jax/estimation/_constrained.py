@@ -18,7 +18,8 @@ from scipy.optimize import nnls
 
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._scoring import DECREMENT, NEWTON_FROM, Maximum, Problem
+from mlsem_jax.estimation._curvature import NEWTON_FROM
+from mlsem_jax.estimation._scoring import DECREMENT, Maximum, Problem
 from mlsem_jax.models import Build, residual_function
 
 # an inequality with a residual below this, relative to the size of its gradient, is active

@@ -8,9 +8,10 @@ from scipy.linalg import null_space
 
 from mlsem_jax._errors import listing
 from mlsem_jax._status import Status
+from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._records import Fitted
-from mlsem_jax.estimation._scoring import Maximum, Problem, positive_definite
+from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.models import Build, LevelStructure, Structure
 from mlsem_jax.statistics import Statistics
 

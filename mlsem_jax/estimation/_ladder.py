@@ -16,12 +16,13 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
+from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._diagnosis import FLAT, running_off, singular_edge, singular_network
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import parameter_scales, perturbed, simple_start
 from mlsem_jax.estimation._rescaled import rescale, signs_at
-from mlsem_jax.estimation._scoring import Maximum, Problem, maximise, positive_definite
+from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._sides import after, climb_rescaled, in_doubt, search_sides
 from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.models import Build

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.estimation._scoring import Problem, damped_step
+from mlsem_jax.estimation._curvature import damped_step
+from mlsem_jax.estimation._scoring import Problem
 
 
 @dataclass(frozen=True)

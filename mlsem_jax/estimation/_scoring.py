@@ -18,12 +18,12 @@ import numpy as np
 from mlsem_jax import likelihood
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.estimation._curvature import Curvature, damped_step
 from mlsem_jax.models import Build, Moments, Structure
 from mlsem_jax.statistics import Statistics
 
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
 DECREMENT = 1e-13
-NEWTON_FROM = 1e-2
 # the same for models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
 REFERENCE_DECREMENT = 1e-9
 
@@ -76,6 +76,11 @@ class Problem:
     def statistics(self) -> Statistics:
         return self._trees[1]
 
+    @property
+    def hessian_is_costly(self) -> bool:
+        """Whether the Hessian is differentiated forward instead of in closed form: with missing values or random slopes."""
+        return self._given.patterns is not None
+
     @functools.cached_property
     def _many_sizes(self) -> bool:
         """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
@@ -126,33 +131,6 @@ def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> 
     return structure(theta)
 
 
-def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
-    """(I + damping diag I)^-1 g, scaled to unit diagonal first; directions without information are left alone."""
-    diagonal = np.diag(information)
-    scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = information * np.outer(scale, scale)
-    scaled[np.diag_indices_from(scaled)] += damping + np.where(diagonal > 0, 0.0, 1.0)
-    try:
-        return scale * np.linalg.solve(scaled, scale * gradient)
-    except np.linalg.LinAlgError:
-        return scale * np.linalg.lstsq(scaled, scale * gradient, rcond=1e-12)[0]
-
-
-def positive_definite(information: np.ndarray, tolerance: float = 1e-10) -> bool:
-    """Whether all eigenvalues of the matrix, scaled to unit diagonal, exceed `tolerance`."""
-    diagonal = np.diag(information)
-    if not np.all(np.isfinite(information)) or np.any(diagonal <= 0):
-        return False
-    scale = 1.0 / np.sqrt(diagonal)
-    scaled = information * np.outer(scale, scale)
-    scaled[np.diag_indices_from(scaled)] -= tolerance
-    try:
-        np.linalg.cholesky(scaled)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
 def maximise(
     problem: Problem,
     theta: np.ndarray,
@@ -175,20 +153,18 @@ def maximise(
     if not np.isfinite(value):
         return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
     trace: list[dict] = []
-    exact, stalled, status, iteration, promise = False, 0, Status.ITERATION_LIMIT, 0, np.inf
+    stalled, status, iteration, promise = 0, Status.ITERATION_LIMIT, 0, np.inf
     limit = tolerance if newton else max(tolerance, REFERENCE_DECREMENT)
-    near = NEWTON_FROM if newton_from is None else newton_from
-    curvature = metric
+    curvature, information = Curvature(problem, newton, newton_from), metric
     for iteration in range(1, iterations + 1):
-        close = newton and (exact or iteration > 30 or abs(_promise(metric, gradient)) < near)
-        curvature, exact = _curvature(problem, theta, metric, close)
-        step = damped_step(curvature, gradient, 0.0)
+        information = curvature(theta, gradient, metric, iteration)
+        step = damped_step(information, gradient, 0.0)
         # what is left to gain decides, not how cautious the next step is
         promise = 0.5 * float(gradient @ step)
         # next to a singular edge rounding leaves even the metric indefinite, and the promise negative: that is no maximum
         done = abs(promise) < limit
         if damping and not done:
-            step = damped_step(curvature, gradient, damping)
+            step = damped_step(information, gradient, damping)
         trace.append(_entry(iteration, value, promise, gradient))
         if report is not None:
             report(trace[-1])
@@ -201,32 +177,23 @@ def maximise(
         gained, expected = there[0] - value, 0.5 * abs(float(gradient @ step))
         # rounding of the value itself bounds what a comparison can show
         if np.isfinite(there[0]) and np.all(np.isfinite(there[1])) and gained > 1e-4 * expected - 1e-13 * abs(value):
+            curvature.learn(step, there[1] - gradient)
             theta, (value, gradient, metric) = theta + step, there
             damping = 0.0 if damping < 1e-3 or (gained > 1.5 * expected and damping < 0.1) else damping / 8
             stalled = 0
         else:
-            damping = max(damping * 6, 1e-3 if exact else 1e-2)
+            curvature.forget()
+            damping = max(damping * 6, 1e-3 if curvature.exact else 1e-2)
             stalled += 1
             if stalled > 30:
                 status = Status.STALLED
                 break
     # where it converged, the last step was too short to change the Hessian in any digit that is reported
-    information = curvature if exact and status is Status.CONVERGED else problem.observed(theta) if newton else metric
+    if not newton:
+        information = metric
+    elif not curvature.exact or status is not Status.CONVERGED:
+        information = problem.observed(theta)
     return Maximum(theta, value, gradient, information, newton, promise, iteration, status, trace)
-
-
-def _promise(curvature: np.ndarray, gradient: np.ndarray) -> float:
-    """The Newton decrement g' C^-1 g / 2."""
-    return 0.5 * float(gradient @ damped_step(curvature, gradient, 0.0))
-
-
-def _curvature(problem: Problem, theta: np.ndarray, metric: np.ndarray, close: bool) -> tuple[np.ndarray, bool]:
-    """The observed information near a maximum, where it is positive definite, else the metric; and whether it is the former."""
-    if close:
-        hessian = problem.observed(theta)
-        if positive_definite(hessian, 1e-14):
-            return hessian, True
-    return metric, False
 
 
 def _entry(iteration: int, value: float, promise: float, gradient: np.ndarray) -> dict:
