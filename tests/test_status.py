@@ -169,7 +169,7 @@ def test_the_higher_of_two_maxima_is_reported(monkeypatch):
     result = fit(model, data)
     assert result.status is ml.Status.IMPROPER
     assert "reached a higher maximum than the first one" in told(result)
-    monkeypatch.setattr(_ladder, "in_doubt", lambda made, maximum: False)
+    monkeypatch.setattr(_ladder, "in_doubt", lambda *_: False)
     first = fit(model, data)
     assert first.converged
     assert result.loglik > first.loglik + 0.05

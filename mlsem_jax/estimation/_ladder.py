@@ -31,8 +31,9 @@ Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 # perturbed starts of the last rung
 STARTS = 16
 EM_ITERATIONS = 100
-# iterations of the first search before others are begun, and of those
-PATIENCE = 100
+# iterations of the first search before others are begun, of those, and of each of the perturbed starts: what converges at all
+# nearly always needs fewer
+PATIENCE, AGAIN, EACH = 100, 50, 30
 # saddles that are left before a search is given up
 SADDLES = 3
 # log-likelihoods of different maxima differ by more than this
@@ -75,7 +76,7 @@ def climb_surely(
     if constraints is None:
         best = _off_saddle(problem, best, parameter_scales(made, sample)[0])
     if settled(best):
-        if constraints is not None or not in_doubt(made, best):
+        if constraints is not None or not in_doubt(made, best, sample):
             return best, notes
         first = best.value
         for end in search_sides(problem, made, theta, sample):
@@ -86,11 +87,9 @@ def climb_surely(
     simple = simple_start(made, theta, sample)
 
     def carry_on() -> Iterator[Maximum]:
-        if (
-            constraints is None
-            and best.status is Status.ITERATION_LIMIT
-            and not running_off(best, [made.names[0]] * made.free)
-        ):
+        if constraints is not None or best.status is not Status.ITERATION_LIMIT:
+            return
+        if not running_off(best, [made.names[0]] * made.free) and singular_edge(problem, made, best.theta) is None:
             yield maximise(problem, best.theta, iterations=options.iter_max)
 
     tried = 1
@@ -186,7 +185,7 @@ def _rungs(
     options: FitOptions,
 ) -> Iterator[tuple[str, Iterable[Maximum]]]:
     """Name and ends of the searches of each rung, cheapest first; a search runs when its end is asked for."""
-    limit = _patience(options)
+    limit = min(AGAIN, options.iter_max)
     if constraints is not None:
         limit, again = options.iter_max, perturbed(problem, made, simple, sample, 4)
         names = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
@@ -219,7 +218,7 @@ def _last_rungs(
     """As `_rungs`, the costly ones."""
     if problem.structure.slope_targets is None and options.optim_method != "em":
         em = replace(
-            options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=PATIENCE
+            options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=AGAIN
         )
         yield "EM", (search(problem, made, x, em)[0] for x in (simple,))
     yield (
@@ -244,5 +243,5 @@ def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
 
 def multistart(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int = STARTS) -> Maximum:
     """The best verified maximum from `count` perturbed starts, one after the other: a batch would have to be compiled first."""
-    ends = (maximise(problem, start, iterations=PATIENCE) for start in perturbed(problem, made, theta, sample, count))
+    ends = (maximise(problem, start, iterations=EACH) for start in perturbed(problem, made, theta, sample, count))
     return functools.reduce(_better, ends)

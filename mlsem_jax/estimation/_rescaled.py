@@ -15,8 +15,8 @@ import numpy as np
 from mlsem_jax.estimation._scoring import Problem
 from mlsem_jax.models import Build, Parameter, build
 
-# the size of a marker's loading below which the way back is not defined, relative to the other loadings
-TINY = 1e-7
+# the size of a marker's loading below which the way back is not defined, relative to the other loadings, in whatever units
+TINY = 1e-13
 
 
 @dataclass(frozen=True)

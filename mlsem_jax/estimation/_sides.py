@@ -3,7 +3,8 @@
 With few clusters or small intraclass correlations the likelihood of a factor model often has several maxima: where the variance
 of a between factor is positive and where it is negative, and for different indicators that dominate it; and no search crosses from
 one side to the other. The model with factors scaled by a variance of +1 or -1 has no valleys on either side, so both are climbed,
-from each of the first principal axes of the sample covariances.
+from each of the first principal axes of the sample covariances and from factors that are all but one indicator. Nearly collinear
+indicators do the same to a within factor: it may be their common part, or what they share with all others.
 """
 
 from __future__ import annotations
@@ -21,17 +22,22 @@ from mlsem_jax.models import Build
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 # combinations of signs that are tried, and iterations of each search: nearly all that converge need fewer
-COMBINATIONS, ITERATIONS = 4, 50
-# principal axes that are tried for each sign where there is one factor
-AXES = 3
+COMBINATIONS, ITERATIONS = 4, 40
+# for each sign where there is one factor: principal axes that are tried, and indicators that dominate it
+AXES, DOMINANT = 3, 3
+# within correlation of indicators that counts as nearly collinear
+COLLINEAR = 0.95
 # steps of the principal-axis iteration for communalities
 AXIS_STEPS = 5
 
 
-def in_doubt(made: Build, maximum: Maximum) -> bool:
-    """Whether there may be a higher maximum: a free variance of the between level is negative, or the variance of a factor with
-    more than three indicators there (fewer fit any covariances) is less than two standard errors above zero.
+def in_doubt(made: Build, maximum: Maximum, sample: Sample) -> bool:
+    """Whether there may be a higher maximum: a free variance of the between level is negative; the variance of a factor with
+    more than three indicators there (fewer fit any covariances) is less than two standard errors above zero; or indicators are
+    nearly collinear.
     """
+    if any(_collinear(made, f, sample) for f in factors_of(made) if f.level == 1):
+        return True
     rows, k = made.specification.parameters, len(made.names)
     basis = made.basis[:k, : made.free]
     natural = made.offset[:k] + basis @ maximum.theta
@@ -49,6 +55,21 @@ def in_doubt(made: Build, maximum: Maximum) -> bool:
     return False
 
 
+def _indicators(made: Build, f: Factor) -> list[int]:
+    """Observed indicators of a factor, as places among the variables."""
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+    own = (row for row in made.specification.parameters if (row.level, row.group) == (f.level, f.group))
+    return [place[row.rhs] for row in own if row.op == "=~" and row.lhs == f.name and row.rhs in place]
+
+
+def _collinear(made: Build, f: Factor, sample: Sample) -> bool:
+    """Whether two of at least three indicators of a within factor are nearly collinear."""
+    at = _indicators(made, f)
+    cov = sample[0][f.group - 1][np.ix_(at, at)]
+    sd = np.sqrt(np.maximum(np.diag(cov), 1e-300))
+    return len(at) > 2 and bool(np.abs(cov / np.outer(sd, sd))[np.triu_indices(len(at), 1)].max() > COLLINEAR)
+
+
 def _loadings(made: Build, f: Factor) -> list[int]:
     """Rows of the free loadings of a factor."""
     return [
@@ -61,7 +82,8 @@ def _loadings(made: Build, f: Factor) -> list[int]:
 def search_sides(problem: Problem, made: Build, theta: np.ndarray, sample: Sample) -> Iterator[Maximum]:
     """The ends of the searches for each combination of signs of the between factors' variances, all of them plus first.
 
-    theta (q,) gives everything but those factors' loadings and their indicators' residual variances.
+    theta (q,) gives everything but those factors' loadings and their indicators' residual variances, and likewise of within
+    factors with nearly collinear indicators.
     """
     factors = [f for f in factors_of(made) if f.level == 2]
     names = dict.fromkeys(f.name for f in factors)
@@ -70,7 +92,7 @@ def search_sides(problem: Problem, made: Build, theta: np.ndarray, sample: Sampl
         other = rescale(problem, made, {f"{name}.2": sign for name, sign in zip(names, signs, strict=True)})
         if other is None:
             return
-        for axis in range(AXES if one else 1):
+        for axis in range(AXES + DOMINANT if one else 1):
             start = _start(other, theta, sample, axis)
             if start is not None:
                 yield climb_rescaled(problem, other, start, ITERATIONS)
@@ -95,45 +117,67 @@ def after(first: Maximum, last: Maximum) -> Maximum:
 
 def _start(other: Rescaled, theta: np.ndarray, sample: Sample, axis: int) -> np.ndarray | None:
     """Parameters (q,) of the rescaled model; loadings are shrunk until the likelihood is finite. None where it never is."""
-    made = other.made
-    place = {name: i for i, name in enumerate(made.specification.variables)}
-    base = other.forth(theta)
+    made, base = other.made, other.forth(theta)
     for share in (1.0, 0.7, 0.4, 0.2, 0.1, 0.03):
         trial = base.copy()
         for f in other.factors:
-            if f.level != 2:
-                continue
-            rows = [
-                (row, int(i))
-                for row, i in zip(made.specification.parameters, made.index, strict=True)
-                if (row.level, row.group) == (2, f.group) and i >= 0
-            ]
-            own = [(i, place[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in place]
-            residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
-            if len(own) < 3:
-                continue
-            sign = float(made.values[f.variance])
-            at = [j for _, j in own]
-            within, between = (cov[f.group - 1][np.ix_(at, at)] for cov in sample[:2])
-            loading = np.sqrt(share) * principal_axis(within, between, sign, axis)
-            # negative variances at the between level are kept at first, then left out
-            least = -np.inf if share > 0.5 else 0.05 * np.diag(within)
-            for (i, j), value, total in zip(own, loading, np.maximum(np.diag(between), least), strict=True):
-                trial[i] = value
-                if j in residual:
-                    trial[residual[j]] = total - sign * value**2
+            if f.level == 2:
+                _write(other, f, trial, sample, share, axis)
+            elif _collinear(made, f, sample):
+                _write(other, f, trial, sample, 1.0, AXES)
         if np.isfinite(other.problem.value(trial)):
             return trial
     return None
 
 
-def principal_axis(within: np.ndarray, between: np.ndarray, sign: float, axis: int = 0) -> np.ndarray:
-    """Loadings (p,) of a factor with variance `sign` (+1 or -1) along a principal axis of the between covariances (p, p)."""
-    sd = np.sqrt(np.maximum(np.diag(within) + np.abs(np.diag(between)), 1e-300))
-    shared = sign * between / np.outer(sd, sd)
+def _write(other: Rescaled, f: Factor, theta: np.ndarray, sample: Sample, share: float, axis: int) -> None:
+    """Write loadings and residual variances of a factor along an axis into theta (q,), in place; share: of their squares."""
+    made, group = other.made, f.group - 1
+    place = {name: i for i, name in enumerate(made.specification.variables)}
+    rows = [
+        (row, int(i))
+        for row, i in zip(made.specification.parameters, made.index, strict=True)
+        if (row.level, row.group) == (f.level, f.group) and i >= 0
+    ]
+    own = [(i, place[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in place]
+    residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
+    if len(own) < 3:
+        return
+    sign, at = float(made.values[f.variance]), [j for _, j in own]
+    within, between = (cov[group][np.ix_(at, at)] for cov in sample[:2])
+    cov = within if f.level == 1 else between
+    sd = (
+        np.sqrt(np.maximum(np.diag(within) + np.abs(np.diag(between)), 1e-300))
+        if f.level == 2
+        else np.sqrt(np.diag(cov))
+    )
+    loading = np.sqrt(share) * sd * axis_of(sign * cov / np.outer(sd, sd), axis)
+    # negative variances at the between level are kept at first, then left out
+    least = 0.05 * np.diag(within) if f.level == 2 and share < 0.5 else np.full(len(at), -np.inf)
+    for (i, j), value, total, low in zip(own, loading, np.diag(cov), least, strict=True):
+        theta[i] = value
+        if j in residual:
+            theta[residual[j]] = (
+                max(total, low) - sign * value**2 if f.level == 2 else max(total - value**2, 1e-3 * total)
+            )
+
+
+def axis_of(correlation: np.ndarray, axis: int) -> np.ndarray:
+    """Loadings (p,) of a factor of variance 1 for a correlation matrix (p, p), of which the diagonal is not used: along one of the
+    first principal axes, or (axis - AXES = 0, 1, ...) through one of the indicators that correlate most with the others.
+    """
+    shared = np.array(correlation)
     np.fill_diagonal(shared, 0.0)
-    loading = np.zeros(len(sd))
+    loading = np.zeros(len(shared))
+    if axis >= AXES:
+        most = int(
+            np.argsort(-np.abs(shared).max(axis=0) - 1e-3 * (shared**2).sum(axis=0))[min(axis - AXES, len(shared) - 1)]
+        )
+        own = np.sqrt(max(float(np.abs(shared[most]).max()), 1e-6))
+        loading = shared[most] / own
+        loading[most] = own
+        return loading
     for _ in range(AXIS_STEPS):
         values, vectors = np.linalg.eigh(shared + np.diag(loading**2))
         loading = np.sqrt(max(values[-1 - axis], 1e-6)) * vectors[:, -1 - axis]
-    return sd * loading * (np.sign(loading.sum()) or 1.0)
+    return loading * (np.sign(loading.sum()) or 1.0)
