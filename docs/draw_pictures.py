@@ -35,3 +35,18 @@ if __name__ == "__main__":
             figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
             plt.close(figure)
         print(FOLDER / f"{name}.svg")
+    boot = fit.bootstrap(2000, key=1)
+    scores = ["math1", "math2", "math3", "reading1", "reading2", "reading3"]
+    network = ml.ml_ggm(load_schools(), clusters="school", vars=scores).fit()
+    study = ml.montecarlo(fit.model, fit.estimation.model.theta, [20] * 100, n_datasets=1000, key=1)
+    for name, draw in {
+        "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
+        "influence": fit.influence().plot,
+        "networks": lambda: network.plot_network()[0],
+        "montecarlo": lambda: study.plot("coverage"),
+    }.items():
+        with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+            figure = draw().figure
+            figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+            plt.close(figure)
+        print(FOLDER / f"{name}.svg")

@@ -19,6 +19,7 @@ from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model, Rows, scaled_inverse, simulate
 from mlsem_jax.numerics import float64
+from mlsem_jax.report import study_plot
 from mlsem_jax.statistics import Statistics, plan_sizes, traced_clusters, weighted_statistics
 
 if TYPE_CHECKING:
@@ -107,22 +108,13 @@ class MonteCarlo:
 
     def plot(self, what: str = "coverage", ax: Axes | None = None) -> Axes:
         """A column of the table by parameter, with two Monte-Carlo errors either side (needs matplotlib)."""
-        from matplotlib import pyplot as plt
-
-        ax = plt.subplots(figsize=(6, 0.3 * len(self.names) + 1.5), layout="constrained")[1] if ax is None else ax
         table = self.table()
         if f"{what}.mcse" not in table:
             raise DataError(
                 f"No column {what!r} with a Monte-Carlo error: {', '.join(c for c in table if c + '.mcse' in table)}."
             )
-        places = np.arange(len(table))[::-1]
-        ax.errorbar(table[what], places, xerr=2 * table[f"{what}.mcse"], fmt="o", capsize=2)
         target = {"coverage": self.level, "se/sd": 1.0, "bias": 0.0, "rel.bias": 0.0}.get(what)
-        if target is not None:
-            ax.axvline(target, color="0.6", linewidth=1)
-        ax.set_yticks(places, self.names)
-        ax.set_xlabel(what)
-        return ax
+        return study_plot(table[what], table[f"{what}.mcse"], what, target, ax)
 
     def __str__(self) -> str:
         shown = self.table()[["true", "mean", "bias", "bias.mcse", "sd", "se/sd", "coverage", "coverage.mcse", "power"]]

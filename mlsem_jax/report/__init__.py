@@ -7,6 +7,7 @@ from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
+from mlsem_jax.report._plot_resampling import study_plot
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._progress import progress
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
@@ -44,6 +45,7 @@ __all__ = [
     "score_table",
     "scores_table",
     "standardized_table",
+    "study_plot",
     "summarise",
     "to_lavaan",
     "to_mplus",

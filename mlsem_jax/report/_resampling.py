@@ -10,9 +10,11 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.inference import Bootstrap, Influence, Interval, intervals
+from mlsem_jax.report._plot_resampling import bootstrap_plot, influence_plot
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,10 @@ class BootstrapReport:
             },
             index=pd.Index(b.names, name="parameter"),
         )
+
+    def plot(self, name: str, ci: Interval | None = None, level: float | None = None, ax: Axes | None = None) -> Axes:
+        """The draws of one quantity as a histogram, with the estimate and its interval (needs matplotlib)."""
+        return bootstrap_plot(self, name, ci, level, ax)
 
     def __str__(self) -> str:
         b = self.bootstrap
@@ -129,6 +135,10 @@ class InfluenceReport:
         import pandas as pd
 
         return pd.Series(self.influence.se, list(self.influence.names), name="se")
+
+    def plot(self, top: int = 5, ax: Axes | None = None) -> Axes:
+        """The Cook-like distance of every cluster, the `top` that stand out by name (needs matplotlib)."""
+        return influence_plot(self, top, ax)
 
     def __str__(self) -> str:
         worst = self.cook.sort_values(ascending=False).head(5)
