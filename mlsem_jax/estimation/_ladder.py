@@ -17,7 +17,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
 from mlsem_jax.estimation._curvature import positive_definite
-from mlsem_jax.estimation._diagnosis import FLAT, running_off, singular_edge, singular_network
+from mlsem_jax.estimation._diagnosis import FLAT, singular_edge, singular_network
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import parameter_scales, perturbed, simple_start
@@ -89,7 +89,8 @@ def climb_surely(
     def carry_on() -> Iterator[Maximum]:
         if constraints is not None or best.status is not Status.ITERATION_LIMIT:
             return
-        if not running_off(best, [made.names[0]] * made.free) and singular_edge(problem, made, best.theta) is None:
+        # along a valley the maximum may be far, or infinitely far: this many steps tell the one from the other nearly always
+        if singular_edge(problem, made, best.theta) is None:
             yield maximise(problem, best.theta, iterations=options.iter_max)
 
     tried = 1
@@ -217,9 +218,7 @@ def _last_rungs(
 ) -> Iterator[tuple[str, Iterable[Maximum]]]:
     """As `_rungs`, the costly ones."""
     if problem.structure.slope_targets is None and options.optim_method != "em":
-        em = replace(
-            options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=AGAIN
-        )
+        em = replace(options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=AGAIN)
         yield "EM", (search(problem, made, x, em)[0] for x in (simple,))
     yield (
         f"one of {STARTS} perturbed sets of starting values",
