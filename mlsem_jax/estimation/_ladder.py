@@ -79,7 +79,7 @@ def climb_surely(
         if constraints is not None or not in_doubt(made, best, sample):
             return best, notes
         first = best.value
-        for end in search_sides(problem, made, theta, sample):
+        for end in search_sides(problem, made, theta, sample, first):
             best = _better(best, end)
         return best, (*notes, HIGHER_FOUND) if best.value > first else notes
     if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, made, best, sample):

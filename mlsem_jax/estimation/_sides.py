@@ -27,6 +27,8 @@ COMBINATIONS, ITERATIONS = 4, 40
 AXES, DOMINANT = 3, 3
 # within correlation of indicators that counts as nearly collinear
 COLLINEAR = 0.95
+# unfinished searches that go on
+CARRIED_ON = 3
 # steps of the principal-axis iteration for communalities
 AXIS_STEPS = 5
 
@@ -79,28 +81,44 @@ def _loadings(made: Build, f: Factor) -> list[int]:
     ]
 
 
-def search_sides(problem: Problem, made: Build, theta: np.ndarray, sample: Sample) -> Iterator[Maximum]:
+def search_sides(
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, known: float = -np.inf
+) -> Iterator[Maximum]:
     """The ends of the searches for each combination of signs of the between factors' variances, all of them plus first.
 
     theta (q,) gives everything but those factors' loadings and their indicators' residual variances, and likewise of within
-    factors with nearly collinear indicators.
+    factors with nearly collinear indicators. known: the highest maximum found so far; unfinished searches above it go on.
     """
     factors = [f for f in factors_of(made) if f.level == 2]
     names = dict.fromkeys(f.name for f in factors)
     one = len(names) == 1 and all(len(_loadings(made, f)) > 2 for f in factors)
+    unfinished: list[tuple[Maximum, Rescaled]] = []
     for signs in islice(product((1.0, -1.0), repeat=len(names)), COMBINATIONS if names else 0):
         other = rescale(problem, made, {f"{name}.2": sign for name, sign in zip(names, signs, strict=True)})
         if other is None:
             return
         for axis in range(AXES + DOMINANT if one else 1):
             start = _start(other, theta, sample, axis)
-            if start is not None:
-                yield climb_rescaled(problem, other, start, ITERATIONS)
+            if start is None:
+                continue
+            end = maximise(other.problem, start, iterations=ITERATIONS)
+            if end.status.converged:
+                known = max(known, end.value)
+                yield way_back(problem, other, end, ITERATIONS)
+            else:
+                unfinished.append((end, other))
+    above = [pair for pair in unfinished if np.isfinite(pair[0].value) and pair[0].value > known]
+    for end, other in sorted(above, key=lambda pair: -pair[0].value)[:CARRIED_ON]:
+        yield after(end, climb_rescaled(problem, other, end.theta, 2 * ITERATIONS))
 
 
 def climb_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int) -> Maximum:
     """The maximum of the rescaled model from its parameters `start` (q,), then that of the model itself from there."""
-    first = maximise(other.problem, start, iterations=limit)
+    return way_back(problem, other, maximise(other.problem, start, iterations=limit), limit)
+
+
+def way_back(problem: Problem, other: Rescaled, first: Maximum, limit: int) -> Maximum:
+    """The maximum of the model itself from the end of a search in the rescaled one."""
     theta = other.back(first.theta)
     if theta is None:  # loadings relative to a marker that does not load at all are infinite
         return replace(first, theta=np.full_like(first.theta, np.nan), value=-np.inf, status=Status.NO_MAXIMUM)
