@@ -257,7 +257,8 @@ class _Store:
 
     def write(self, done: list[dict[str, np.ndarray]]) -> None:
         every = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
-        table = MonteCarlo(self.names, np.zeros(len(self.names)), df=0, **every).draws()
+        estimates, se, chisq, status = (every[name] for name in ("estimates", "se", "chisq", "status"))
+        table = MonteCarlo(self.names, np.zeros(len(self.names)), estimates, se, chisq, 0, status).draws()
         temporary = self.path.with_suffix(".part")
         if self.path.suffix == ".csv":
             table.to_csv(temporary, index=False)

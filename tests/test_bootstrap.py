@@ -124,8 +124,8 @@ def test_studentised_intervals_do_not_mix_kinds_of_standard_errors(boot):
 def test_bollen_stine_data_fit_the_model_exactly():
     fit = ml.sem(MODEL, rows(np.repeat([10], 40)), cluster="g")
     assert fit.fit_measures()["chisq"] > 0.1
-    transformed = fit.estimation.clusters.__class__(*jax.tree.leaves(_bootstrap._transformed(fit.estimation)))
-    clusters, moments = transformed, fit.estimation.model.moments
+    moments = fit.estimation.model.moments
+    transformed = clusters = _bootstrap._transformed(fit.estimation.clusters, fit.estimation.h1.moments, moments)
     within = np.sum(clusters.cross, axis=0) / (400 - 40)
     np.testing.assert_allclose(within, moments.within_cov[0], rtol=1e-9)
     means = np.asarray(clusters.mean)
@@ -210,3 +210,5 @@ def test_what_a_batch_cannot_hold_is_refused():
             call()
     with pytest.raises(ml.ModelError, match="Did you mean"):
         tiny_fit().bootstrap(8, type="parametrik")
+    with pytest.raises(ml.ModelError, match=r"fit\.bootstrap\(1000"):
+        ml.sem(MODEL, rows(), cluster="g", se="bootstrap")

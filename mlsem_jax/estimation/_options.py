@@ -73,6 +73,8 @@ class FitOptions:
 
 def _choose(name: str, value: Any, choices: tuple[str, ...]) -> str:
     match = {choice.lower(): choice for choice in choices}.get(str(value).lower())
+    if match is None and (name, str(value).lower()) == ("se", "bootstrap"):
+        raise ModelError("se='bootstrap' is not an option of the fit: fit the model, then call fit.bootstrap(1000, key=1).")
     if match is None:
         raise ModelError(
             f"{name}={value!r} is not available for two-level models. Allowed: {', '.join(map(repr, choices))}."

@@ -13,7 +13,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import BatchMaximum, Estimation, fit_batch
+from mlsem_jax.estimation import BatchMaximum, Estimation, Fitted, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
 from mlsem_jax.inference._influence import influence
 from mlsem_jax.inference._quantities import quantities, quantities_with_se
@@ -103,7 +103,7 @@ def bootstrap(
         plain_se=quantities_with_se(estimation, start, observed)[1][0],
         draws=draws,
         draws_se=draws_se,
-        chisq=_chi_squares(estimation, end, lanes) if chisq else None,
+        chisq=_chi_squares(estimation.h1, end, lanes) if chisq and estimation.h1 is not None else None,
         status=end.status,
         observed_chisq=np.nan if estimation.h1 is None else 2 * (estimation.h1.value - model.value),
         influence=influence(estimation).derivative if type == "nonparametric" else None,
@@ -119,7 +119,10 @@ def _lanes(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any
     if type == "bollen.stine":
         if source.patterns is not None:
             raise ModelError("type='bollen.stine' is for data without missing values and models without random slopes.")
-        source = replace(source, clusters=_transformed(estimation))
+        if estimation.clusters is None or estimation.h1 is None:
+            raise ModelError("type='bollen.stine' needs the unrestricted model: fit with h1=True.")
+        moments = estimation.h1.moments, estimation.model.moments
+        source = replace(source, clusters=_transformed(estimation.clusters, *moments))
     group = np.asarray(estimation.data.group)
     order = np.argsort(group, kind="stable")
     count = np.bincount(group, minlength=estimation.data.ngroups)[group[order]]
@@ -158,9 +161,8 @@ def _parametric(estimation: Estimation, keys: Any) -> Statistics:
     return jax.tree.map(np.asarray, _draw(keys, estimation.model.moments, plan, count))
 
 
-def _transformed(estimation: Estimation) -> ClusterStatistics:
+def _transformed(clusters: ClusterStatistics, h1: Moments, model: Moments) -> ClusterStatistics:
     """Cluster statistics of data with the unrestricted moments replaced by the model's (Bollen & Stine 1992), size by size."""
-    clusters, model, h1 = estimation.clusters, estimation.model.moments, estimation.h1.moments
     mean, cross = np.array(clusters.mean), np.array(clusters.cross)
     for g in range(model.mean.shape[0]):
         here = np.asarray(clusters.group) == g
@@ -182,8 +184,7 @@ def _exchange(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return out
 
 
-def _chi_squares(estimation: Estimation, end: BatchMaximum, lanes: dict[str, Any]) -> np.ndarray:
-    h1 = estimation.h1
+def _chi_squares(h1: Fitted, end: BatchMaximum, lanes: dict[str, Any]) -> np.ndarray:
     start = h1.problem.full(h1.theta)
     free = fit_batch(h1.build.structure, theta0=start, newton=False, iterations=ITERATIONS, **lanes)
     both = end.converged & free.converged

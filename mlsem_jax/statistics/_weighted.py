@@ -125,19 +125,21 @@ class WeightedClusters(eqx.Module):
     def __call__(self, weights: Float[Array, " J"]) -> Statistics:
         """Statistics in which cluster j counts weights[j] times."""
         complete = patterns = metric = None
-        if self.clusters is not None:
+        if self.clusters is not None and self.plan is not None:
             complete = weighted_complete(self.clusters, self.plan, weights[self.complete_codes])
         if self.patterns is not None:
             patterns = weighted_patterns(self.patterns, weights[self.pattern_codes])
         if self.sizes is not None:
-            metric = _metric(self.sizes, weights, complete, patterns)
+            by_variable = (
+                complete.within if complete is not None else patterns.observed if patterns is not None else None
+            )
+            metric = None if by_variable is None else _metric(self.sizes, weights, by_variable.shape[-1])
         return Statistics(complete, metric, patterns)
 
 
-def _metric(sizes: Plan, weights: Array, complete: CompleteStatistics | None, patterns: PatternStatistics | None):
-    """Pooled sizes of all clusters; only they and the counts mean anything."""
+def _metric(sizes: Plan, weights: Array, p: int) -> CompleteStatistics:
+    """Pooled sizes of all clusters, for p variables; only they and the counts mean anything."""
     groups, length = sizes.size.shape
-    p = complete.within.shape[-1] if complete is not None else patterns.observed.shape[-1]
     count = jax.ops.segment_sum(weights, sizes.slot, groups * length).reshape(groups, length)
     size = jnp.asarray(sizes.size, weights.dtype)
     nothing = jnp.zeros((groups, length, p, p), weights.dtype)
