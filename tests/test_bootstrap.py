@@ -75,6 +75,18 @@ def test_standard_errors_and_status(boot):
     assert "64 draws" in str(boot)
 
 
+def test_standard_errors_of_the_fit_itself(boot):
+    """se="bootstrap" in the call of the fit: the same draws, in every table that shows standard errors."""
+    fit = ml.sem(MODEL, rows(), cluster="g", se="bootstrap", bootstrap=DRAWS, iseed=KEY)
+    expected = boot.draws.drop(columns="product").std(ddof=1)
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.vcov())), expected, rtol=1e-9)
+    table = fit.parameter_estimates()
+    np.testing.assert_allclose(table.loc[(table.op == "=~") & table.se.notna(), "se"].iloc[0], expected["a"], rtol=1e-9)
+    assert "Bootstrap draws of clusters" in str(fit.summary())
+    with pytest.raises(ml.ModelError, match=r"a > 0\.1"):
+        ml.sem(MODEL + "a > 0.1\n", rows(), cluster="g", se="bootstrap", h1=False, baseline=False).vcov()
+
+
 def test_intervals_follow_their_definitions():
     rng = np.random.default_rng(2)
     sample = rng.exponential(size=40)
@@ -210,5 +222,3 @@ def test_what_a_batch_cannot_hold_is_refused():
             call()
     with pytest.raises(ml.ModelError, match="Did you mean"):
         tiny_fit().bootstrap(8, type="parametrik")
-    with pytest.raises(ml.ModelError, match=r"fit\.bootstrap\(1000"):
-        ml.sem(MODEL, rows(), cluster="g", se="bootstrap")

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from mlsem_jax._errors import ModelError, nearest
 
 Estimator = Literal["ML", "MLR", "MLF"]
-StandardErrors = Literal["standard", "robust.huber.white", "none"]
+StandardErrors = Literal["standard", "robust.huber.white", "bootstrap", "none"]
 Test = Literal["standard", "yuan.bentler", "yuan.bentler.mplus", "none"]
 Information = Literal["observed", "expected", "first.order"]
 
@@ -26,7 +26,11 @@ _SOLVERS = ("scoring", "bfgs", "newton", "em")
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to estimate and what to report. se, test and information follow from the estimator unless given."""
+    """How to estimate and what to report. se, test and information follow from the estimator unless given.
+
+    bootstrap, iseed: number of draws and seed of se="bootstrap", whose confidence intervals are normal ones around the
+    estimates; `fit.bootstrap` gives the others.
+    """
 
     estimator: str = "ML"
     se: str = "standard"
@@ -39,6 +43,8 @@ class FitOptions:
     em_fx_tol: float = 1e-8
     em_dx_tol: float = 1e-4
     em_acceleration: str = "squarem"
+    bootstrap: int = 1000
+    iseed: int = 0
     bounds: Any = "none"
     start: Any = "default"
     h1: bool = True
@@ -73,8 +79,6 @@ class FitOptions:
 
 def _choose(name: str, value: Any, choices: tuple[str, ...]) -> str:
     match = {choice.lower(): choice for choice in choices}.get(str(value).lower())
-    if match is None and (name, str(value).lower()) == ("se", "bootstrap"):
-        raise ModelError("se='bootstrap' is not an option of the fit: fit the model, then call fit.bootstrap(1000, key=1).")
     if match is None:
         raise ModelError(
             f"{name}={value!r} is not available for two-level models. Allowed: {', '.join(map(repr, choices))}."

@@ -110,6 +110,11 @@ def bootstrap(
     )
 
 
+def nonparametric_lanes(estimation: Estimation, n: int, key: Any) -> dict[str, Any]:
+    """Clusters and the weights (n, J) that make data sets of them, resampled within groups."""
+    return _lanes(estimation, n, key, "nonparametric")
+
+
 def _lanes(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any]:
     """The statistics and weights that make n data sets."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))

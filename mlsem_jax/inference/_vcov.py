@@ -76,9 +76,13 @@ def vcov_theta(estimation: Estimation) -> np.ndarray:
     """Sampling covariance (q, q) of theta under the options of the fit.
 
     standard: inverse information. robust.huber.white: A^-1 B A^-1 with A the observed information and B the sum over clusters
-    of score outer products (Huber 1967; White 1982).
+    of score outer products (Huber 1967; White 1982). bootstrap: of the estimates from resampled clusters.
     """
     options, model = estimation.options, estimation.model
+    if options.se == "bootstrap":
+        from mlsem_jax.inference._bootstrap_vcov import bootstrap_vcov  # which needs this module
+
+        return bootstrap_vcov(estimation)
     jacobian = model.maximum.jacobian
     if options.se == "none":
         return np.full((model.problem.q,) * 2, np.nan)

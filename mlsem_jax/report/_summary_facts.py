@@ -17,7 +17,7 @@ _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
 }
-_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "none": "None"}
+_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "bootstrap": "Bootstrap", "none": "None"}
 
 
 def header(fit: Fit, version: str) -> list[Block]:
@@ -179,6 +179,9 @@ def standard_errors_used(fit: Fit) -> Facts:
     options = fit.estimation.options
     kind = {"first.order": "First-order"}.get(options.information, options.information.capitalize())
     rows: list[tuple[str, ...]] = [("Standard errors", _ERRORS.get(options.se, options.se))]
+    if options.se == "bootstrap":
+        rows.append(("Bootstrap draws of clusters", str(options.bootstrap)))
+        return Facts("Parameter Estimates", tuple(rows))
     if options.se != "none":
         rows.append(("Information bread" if options.se == "robust.huber.white" else "Information", kind))
     if options.information == "observed" and options.se != "none":
