@@ -25,6 +25,7 @@ from pathlib import Path
 from cases import Case, cases
 from stages import million, stages
 
+MARK = "<!-- results -->"
 HERE = Path(__file__).resolve().parent
 
 COLD = """
@@ -173,7 +174,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name holds this text; also 'cold', 'stages', 'million'")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--table", action="store_true", help="rewrite benchmarks/README.md")
+    parser.add_argument(
+        "--table", action="store_true", help="rewrite the tables of benchmarks/README.md and of the site"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import jax
@@ -207,9 +210,10 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     if options.table:
-        head = (HERE / "README.md").read_text().split("<!-- results -->")[0] if (HERE / "README.md").exists() else ""
-        about = f"{result['date']}, {result['machine']}, {result['versions']}"
-        (HERE / "README.md").write_text(f"{head}<!-- results -->\n\n{about}\n\n{table(result)}\n")
+        versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+        text = f"{result['date']}, {result['machine']}, {versions}\n\n{table(result)}\n"
+        for page in (HERE / "README.md", HERE.parent / "docs" / "benchmarks.md"):
+            page.write_text(f"{page.read_text().split(MARK)[0]}{MARK}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from mlsem_jax.statistics import Statistics
 
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
 DECREMENT = 1e-13
+# the same where the last step was too short to change standard errors in the eighth digit: the Hessian from before it is kept
+SAME_HESSIAN = 1e-18
 # the same for models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
 REFERENCE_DECREMENT = 1e-9
 
@@ -188,10 +190,9 @@ def maximise(
             if stalled > 30:
                 status = Status.STALLED
                 break
-    # where it converged, the last step was too short to change the Hessian in any digit that is reported
     if not newton:
         information = metric
-    elif not curvature.exact or status is not Status.CONVERGED:
+    elif not curvature.exact or status is not Status.CONVERGED or promise > SAME_HESSIAN:
         information = problem.observed(theta)
     return Maximum(theta, value, gradient, information, newton, promise, iteration, status, trace)
 
