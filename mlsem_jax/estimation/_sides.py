@@ -143,7 +143,7 @@ def _start(other: Rescaled, theta: np.ndarray, sample: Sample, axis: int) -> np.
                 _write(other, f, trial, sample, share, axis)
             elif _collinear(made, f, sample):
                 _write(other, f, trial, sample, 1.0, AXES)
-        if np.isfinite(other.problem.value(trial)):
+        if np.isfinite(other.problem.evaluate(trial)[0]):
             return trial
     return None
 
