@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -144,8 +143,3 @@ def _check_variation(total: Collected, variables: tuple[str, ...], between_only:
             raise DataError(
                 f"Variable {name!r} at level 1 does not vary within any cluster: it is a property of clusters."
             )
-
-
-def with_reduced(collected: Collected, reduced: Statistics) -> Collected:
-    """The same clusters with other reduced statistics."""
-    return Collected(replace(reduced), collected.clusters, collected.ids, collected.groups)

@@ -18,6 +18,9 @@ from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import Statistics, cluster_statistics, merge_clusters, pool_sizes, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
+evaluate = jax.jit(likelihood.evaluate)
+observed_information = jax.jit(likelihood.observed_information)
+expected_information = jax.jit(likelihood.expected_information)
 complete_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
 
 
@@ -148,7 +151,7 @@ def dense_clusters(problem, theta):
 def test_gradient_scores_and_hessian_in_theta_are_exact(problem):
     made, theta, *_, clusters, complete = problem
     statistics = Statistics(complete, pool_sizes(complete))
-    out = kernels.evaluate(made.structure, jnp.asarray(theta), statistics)
+    out = evaluate(made.structure, jnp.asarray(theta), statistics)
     each = dense_clusters(problem, theta)
     assert float(out.value) == pytest.approx(each.sum(), rel=1e-11)
     values, scores = kernels.cluster_scores(made.structure, jnp.asarray(theta), clusters)
@@ -160,10 +163,10 @@ def test_gradient_scores_and_hessian_in_theta_are_exact(problem):
     np.testing.assert_allclose(np.asarray(scores).sum(0), out.gradient, atol=1e-11 * abs(np.asarray(scores)).sum())
 
     def gradient(t):
-        return np.asarray(kernels.evaluate(made.structure, jnp.asarray(t), statistics).gradient)
+        return np.asarray(evaluate(made.structure, jnp.asarray(t), statistics).gradient)
 
     hessian = dense.gradient_by_differences(gradient, theta, 1e-3)
-    information = np.asarray(kernels.observed_information(made.structure, jnp.asarray(theta), statistics))
+    information = np.asarray(observed_information(made.structure, jnp.asarray(theta), statistics))
     np.testing.assert_allclose(information, -hessian, atol=1e-7 * abs(hessian).max())
 
 
@@ -187,5 +190,5 @@ def test_expected_information_is_the_sum_over_clusters_of_its_definition(problem
         d_mean, d_cov = derivative[:n], derivative[n:].reshape(n, n, -1)
         x = np.einsum("ij,jkq->qik", precision, d_cov)
         want += 0.5 * np.einsum("qij,rji->qr", x, x) + d_mean.T @ precision @ d_mean
-    got = kernels.expected_information(made.structure, jnp.asarray(theta), Statistics(complete, pool_sizes(complete)))
+    got = expected_information(made.structure, jnp.asarray(theta), Statistics(complete, pool_sizes(complete)))
     np.testing.assert_allclose(got, want, atol=1e-8 * abs(want).max())

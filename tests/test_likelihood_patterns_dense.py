@@ -19,6 +19,8 @@ from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import Statistics, _patterns, cluster_statistics, pattern_statistics, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
+evaluate = jax.jit(likelihood.evaluate)
+observed_information = jax.jit(likelihood.observed_information)
 pattern_log_likelihood = jax.jit(likelihood.pattern_log_likelihood)
 pattern_cluster_log_likelihood = jax.jit(likelihood.pattern_cluster_log_likelihood)
 complete_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
@@ -255,17 +257,17 @@ def test_gradient_scores_and_hessian_with_random_slopes_and_missing_values(slope
             dense.populations(moments), values, cluster, group, between_only, np.array([2])
         )
 
-    def evaluate(t):
-        return kernels.evaluate(made.structure, jnp.asarray(t), statistics)
+    def at(t):
+        return evaluate(made.structure, jnp.asarray(t), statistics)
 
     want = dense.gradient_by_differences(each, theta, 1e-3)
-    out = evaluate(theta)
+    out = at(theta)
     assert float(out.value) == pytest.approx(each(theta).sum(), rel=1e-11)
     np.testing.assert_allclose(out.gradient, want.sum(0), atol=1e-7)
     by_cluster, scores = kernels.pattern_scores(made.structure, jnp.asarray(theta), statistics.patterns)
     np.testing.assert_allclose(np.asarray(by_cluster)[: len(group)], each(theta), rtol=1e-10)
     np.testing.assert_allclose(np.asarray(scores)[: len(group)], want, atol=1e-7)
     assert not np.asarray(scores)[len(group) :].any()
-    hessian = dense.gradient_by_differences(lambda t: np.asarray(evaluate(t).gradient), theta, 1e-3)
-    information = np.asarray(kernels.observed_information(made.structure, jnp.asarray(theta), statistics))
+    hessian = dense.gradient_by_differences(lambda t: np.asarray(at(t).gradient), theta, 1e-3)
+    information = np.asarray(observed_information(made.structure, jnp.asarray(theta), statistics))
     np.testing.assert_allclose(information, -hessian, atol=1e-7 * abs(hessian).max())

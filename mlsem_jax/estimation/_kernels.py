@@ -14,10 +14,6 @@ import numpy as np
 from mlsem_jax import likelihood
 from mlsem_jax.models import Structure
 
-evaluate = jax.jit(likelihood.evaluate)
-log_likelihood = jax.jit(likelihood.log_likelihood)
-observed_information = jax.jit(likelihood.observed_information)
-expected_information = jax.jit(likelihood.expected_information)
 cluster_scores = jax.jit(likelihood.cluster_scores)
 pattern_scores = jax.jit(likelihood.pattern_scores)
 

@@ -24,9 +24,9 @@ from mlsem_jax.statistics import Statistics
 
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
 DECREMENT = 1e-13
-# the same where the last step was too short to change standard errors in the eighth digit: the Hessian from before it is kept
+# the decrement below which the last step is too short to change standard errors in the eighth digit: its Hessian is kept
 SAME_HESSIAN = 1e-18
-# the same for models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
+# DECREMENT of models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
 REFERENCE_DECREMENT = 1e-9
 
 

@@ -5,9 +5,10 @@ of them by regression, the covariance matrix of a cluster's means is diagonal fo
 
     T (Sigma_W / n + Sigma_B) T' = diag(1 / n + d),      1 in the places of between-only variables.
 
-Then every sum over sizes is a sum of scalars by element, done once before the parameters come in. T and d are computed outside
-the compiled programs by LAPACK, one small symmetric eigenproblem a group; they are not differentiated: the Hessian is the closed
-second derivative in the moments, chained by the structure's Jacobian, plus the structure's own curvature.
+(a symmetric-definite pencil; Golub & Van Loan 2013, section 8.7). Then every sum over sizes is a sum of scalars by element, done
+once at each point for all pairs of parameters. T and d are computed outside the compiled programs by LAPACK, one small symmetric
+eigenproblem a group; they are not differentiated: the Hessian is the closed second derivative in the moments, chained by the
+structure's Jacobian, plus the structure's own curvature. Like the log-likelihood, information is a sum over rows and clusters.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def _pairs(roots: Array, between_only: Array, s: CompleteStatistics) -> tuple[Ar
 
 
 def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: CompleteStatistics) -> Array:
+    """Expected information (q, q) of one group along the directions w, b (q, p, p) of Sigma_W, Sigma_B and m (q, p) of the mean."""
     _, single, pair, _ = _pairs(roots, between_only, s)
     on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
     on_b = _folded(w * pair[..., 1] + b * pair[..., 0])
@@ -95,7 +97,7 @@ def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s
 
 
 def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
-    """Minus the second derivative of the log-likelihood in the moments, along the given directions: (q, q)."""
+    """Minus the second derivative (q, q) of the log-likelihood of one group in its moments, along directions as in `_expected`."""
     inverse, single, pair, weight = _pairs(roots, between_only, s)
     r = (s.mean - mean) @ transform.T
     scatter = (
@@ -110,9 +112,8 @@ def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatisti
 
     by_row = jnp.moveaxis(jnp.concatenate([w, b], axis=-1), 1, 0)  # [j, q, k]: one product of matrices for each j
 
-    def along(
-        upper, lower
-    ):  # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
+    # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
+    def along(upper: int, lower: int) -> Array:
         product = by_row @ jnp.concatenate([triple[upper], triple[lower]], axis=1)
         return _folded(jnp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
 

@@ -104,8 +104,9 @@ class Level:
 
     observed: names in lavaan's order (those of the measurement part first, covariates last); latent: names in order of
     appearance; covariates: the exogenous observed ones whose moments are held at the data's (empty with fixed_x=False).
-    structural: the members of eta, the vector that paths run between; None stands for observed + latent, the layout of
-    lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is parametrised; where
+    structural: the members of eta, the vector that paths run between; None leaves it to
+    `members`, as in lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is
+    parametrised; where
     all of a model are None, they are plain covariances and the structure has no switch between kinds.
     """
 
