@@ -45,6 +45,33 @@ def test_nodes_do_not_overlap(d, layout):
     assert gap.min() > 2 * radius(d)
 
 
+@pytest.mark.parametrize(("d", "stem"), [(10, "y"), (10, "attitude_item"), (30, "y"), (40, "attitude_item")])
+def test_every_name_is_legible_and_inside_its_node_or_in_the_key(d, stem):
+    frame = weights(d, d, 4 / d)
+    frame.index = frame.columns = [f"{stem}{i + 1}" for i in range(d)]
+    axes = draw_networks({"within": frame, "between": frame})
+    figure = axes[0].figure
+    figure.canvas.draw()
+    for ax in axes:
+        nodes = [patch.get_window_extent() for patch in ax.patches]
+        texts = [text for text in ax.texts if text.get_text()]
+        assert len(texts) == len(nodes) == d
+        for text, node in zip(texts, nodes, strict=True):
+            box = text.get_window_extent()
+            assert text.get_fontsize() >= 5.5
+            assert node.x0 <= box.x0
+            assert box.x1 <= node.x1
+    key = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    shown = [text.get_text() for text in axes[0].texts]
+    told = shown if shown == list(frame.index) else [line.split()[1] for line in key]
+    assert told == list(frame.index)
+    # the key is within the figure and below the graphs
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert box.y0 >= 0
+        assert box.y1 <= min(ax.get_window_extent().y0 for ax in axes) + 1
+
+
 def test_the_same_weights_give_the_same_picture():
     w = np.abs(weights(8, 3).to_numpy())
     np.testing.assert_array_equal(spring(w), spring(w))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 LAYOUTS = ("spring", "circle")
 # nodes at least this far apart, as a multiple of their radius
 APART = 3.4
-PANEL = 3.6
+# width of a panel in inches: for up to this many nodes, beyond them growing with the root of their number
+PANEL, ROOMY = 3.6, 12
+# the smallest name that can be read in print, in points, and the width of its letters in parts of that
+SMALLEST, LETTER = 5.5, 0.68
+KEY = 7.0  # points, the letters of a key
+# dashes of negative edges and their gaps, in points: whatever the width, several fit between neighbours
+DASH, GAP = 4.5, 2.2
 
 
 def circle(count: int) -> np.ndarray:
@@ -100,9 +106,10 @@ def draw_networks(
     """Square matrices of weights as graphs side by side, titles by key; matrices of the same nodes share their places.
 
     Blue solid edges are positive, orange dashed ones negative, width in proportion to size; the widest is `maximum` (default:
-    the largest weight of all). labels: write the weights on the edges. Returns the Axes, an array of them for several graphs.
+    the largest weight of all). labels: write the weights on the edges. Names too long for their nodes are replaced by numbers,
+    with a key below. Returns the Axes, an array of them for several graphs.
     """
-    axes = _axes(ax, len(networks))
+    axes = _axes(ax, len(networks), max(map(len, networks.values()), default=1))
     sizes = [np.abs(frame.to_numpy(float) - np.diag(np.diag(frame.to_numpy(float)))) for frame in networks.values()]
     widest = maximum or max((size.max(initial=0.0) for size in sizes), default=0.0) or 1.0
     common: dict[tuple, np.ndarray] = {}
@@ -110,13 +117,21 @@ def draw_networks(
         key = tuple(frame.index)
         common[key] = common.get(key, 0.0) + np.nan_to_num(size)
     places = {key: positions(size, layout) for key, size in common.items()}
+    numbered: dict[tuple, Axes] = {}
     for one, (title, frame) in zip(axes, networks.items(), strict=True):
-        _draw(one, frame, places[tuple(frame.index)], widest, labels)
+        key = tuple(frame.index)
+        if _draw(one, frame, places[key], widest, labels):
+            numbered.setdefault(key, one)
         one.set_title(title, fontsize=10)
+    if len(numbered) == 1 and ax is None:
+        _key_of_figure(axes[0].figure, list(map(str, *numbered)))
+    else:
+        for key, one in numbered.items():
+            _key_of_axes(one, list(map(str, key)))
     return axes[0] if len(axes) == 1 else axes
 
 
-def _axes(ax: Axes | Sequence[Axes] | None, count: int) -> np.ndarray:
+def _axes(ax: Axes | Sequence[Axes] | None, count: int, nodes: int) -> np.ndarray:
     if ax is not None:
         axes = np.array(ax, dtype=object).ravel()
         if len(axes) != count:
@@ -125,38 +140,44 @@ def _axes(ax: Axes | Sequence[Axes] | None, count: int) -> np.ndarray:
     pyplot = require_pyplot()
     columns = count if count < 4 else 2
     rows = -(-count // columns)
-    grid = pyplot.subplots(rows, columns, figsize=(PANEL * columns, PANEL * rows), layout="constrained", squeeze=False)[
-        1
-    ].ravel()
-    for unused in grid[count:]:
-        unused.axis("off")
+    side = PANEL * max(1.0, np.sqrt(nodes / ROOMY))
+    figsize = (side * columns, side * rows)
+    figure, grid = pyplot.subplots(rows, columns, figsize=figsize, layout="constrained", squeeze=False)
+    grid = grid.ravel()
+    for one in grid:
+        one.axis("off")
+        one.set_title(" ", fontsize=10)
+    figure.draw_without_rendering()  # so that the panels have the size by which names are fitted into nodes
     return grid[:count]
 
 
-def _draw(ax: Axes, frame: pd.DataFrame, place: np.ndarray, widest: float, labels: bool) -> None:
+def _draw(ax: Axes, frame: pd.DataFrame, place: np.ndarray, widest: float, labels: bool) -> bool:
+    """One graph; whether its nodes have numbers instead of names."""
     weights, names, size = frame.to_numpy(float), [str(name) for name in frame.index], radius(len(frame))
     pairs = [(i, j) for i in range(len(names)) for j in range(i) if weights[i, j] != 0 and np.isfinite(weights[i, j])]
     for i, j in sorted(pairs, key=lambda pair: abs(weights[pair])):
         weight = weights[i, j]
         share = min(abs(weight) / widest, 1.0)
+        width = 0.6 + 5.4 * share
         line = course(place, i, j, size)
         ax.plot(
             *line.T,
             color=BLUE if weight > 0 else ORANGE,
-            linestyle="-" if weight > 0 else (0, (2.5, 1.2)),
-            linewidth=0.6 + 5.4 * share,
+            linestyle="-" if weight > 0 else (0, (DASH / width, GAP / width)),
+            linewidth=width,
             alpha=0.35 + 0.6 * share,
             solid_capstyle="round",
             zorder=1,
         )
         if labels:
             _weight(ax, line[int(0.42 * len(line))], weight)
-    _nodes(ax, place, names, size)
+    numbered = _nodes(ax, place, names, size)
     reach = np.abs(place).max(initial=0.0) + size + 0.05
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-reach, reach)
     ax.set_aspect("equal")
     ax.axis("off")
+    return numbered
 
 
 def course(place: np.ndarray, i: int, j: int, size: float) -> np.ndarray:
@@ -188,17 +209,62 @@ def _weight(ax: Axes, at: np.ndarray, weight: float) -> None:
     ax.text(x, y, text, fontsize=7, ha="center", va="center", color=INK, bbox=box, zorder=2)
 
 
-def _nodes(ax: Axes, place: np.ndarray, names: Sequence[str], size: float) -> None:
+def _nodes(ax: Axes, place: np.ndarray, names: Sequence[str], size: float) -> bool:
     from matplotlib.patches import Circle
 
     reach = np.abs(place).max(initial=0.0) + size + 0.05
     # points per data unit in the panel as it is drawn
     points = 72 * ax.get_window_extent().width / ax.figure.dpi / (2 * reach)
-    longest = max((len(name) for name in names), default=1)
-    font = float(np.clip(2 * size * points / (0.68 * max(longest, 2.2)), 4.5, 12))
-    for (x, y), name in zip(place, names, strict=True):
+
+    def fitting(texts: Sequence[str]) -> float:
+        """Size of the letters, in points, with which the longest fits into its node."""
+        return 2 * size * points / (LETTER * max(max(map(len, texts), default=1), 2.2))
+
+    numbered = fitting(names) < SMALLEST
+    shown = [str(i + 1) for i in range(len(names))] if numbered else list(names)
+    font = float(np.clip(fitting(shown), 4.5, 12))
+    for (x, y), name in zip(place, shown, strict=True):
         ax.add_patch(Circle((x, y), size, facecolor="white", edgecolor=INK, linewidth=1.1, zorder=3))
         ax.text(x, y, name, ha="center", va="center", fontsize=font, color=INK, zorder=4)
+    return numbered
+
+
+def _key_columns(names: Sequence[str], width: float) -> list[list[str]]:
+    """Lines 'number  name' in as many columns as a width (in points) holds."""
+    lines = [f"{i + 1}  {name}" for i, name in enumerate(names)]
+    fit = int(width / (0.6 * KEY * (max(map(len, lines)) + 3)))
+    rows = -(-len(lines) // max(1, min(fit, len(lines))))
+    return [lines[first : first + rows] for first in range(0, len(lines), rows)]
+
+
+def _key_of_figure(figure: Any, names: Sequence[str]) -> None:
+    """Number and name of every node below all graphs; the figure grows by the height of the key."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    columns = _key_columns(names, 72 * width)
+    figure.set_size_inches(width, height + (len(columns[0]) + 1.5) * 1.3 * KEY / 72)
+    lines = [line for column in columns for line in column]
+    figure.legend(
+        [Line2D([], [], linestyle="none") for _ in lines],
+        lines,
+        loc="outside lower center",
+        ncols=len(columns),
+        fontsize=KEY,
+        labelcolor=INK,
+        frameon=False,
+        handlelength=0,
+        handletextpad=0,
+        labelspacing=0.25,
+    )
+
+
+def _key_of_axes(ax: Axes, names: Sequence[str]) -> None:
+    """Number and name of every node below one graph."""
+    columns = _key_columns(names, 72 * ax.get_window_extent().width / ax.figure.dpi)
+    for c, lines in enumerate(columns):
+        text = "\n".join(lines)
+        ax.text(c / len(columns), -0.02, text, transform=ax.transAxes, fontsize=KEY, va="top", color=INK)
 
 
 def draw_intervals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
