@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # an ImportError of ours says what to install; any other is a mistake in the program
         if arguments.debug or (isinstance(problem, ImportError) and "pip install" not in str(problem)):
             raise
-        hint = " On the command line: --na CODE." if "holds text" in str(problem) else ""
+        hint = " On the command line: --na CODE." if "stands for missing values" in str(problem) else ""
         print(f"mlsem: error: {problem}{hint}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

@@ -74,10 +74,20 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
     _outputs(p)
 
 
+def _writable(*paths: Path | None) -> None:
+    """The folders of the files to be written are there: said before an estimation, not after it."""
+    for path in paths:
+        if path is not None and path.is_dir():
+            raise CommandError(f"{path} is a folder; name the file to write in it.")
+        if path is not None and not path.parent.is_dir():
+            raise CommandError(f"There is no folder {path.parent} to write {path.name} to.")
+
+
 def _fit(arguments: argparse.Namespace) -> bool:
     import mlsem_jax as ml
     from mlsem_jax._files import read_table
 
+    _writable(arguments.report, arguments.json, arguments.csv)
     model, function = _read_model(arguments)
     data = read_table(arguments.data, tuple(arguments.na))
     say(arguments, f"{len(data)} rows read from {arguments.data}; fitting ...")
@@ -104,9 +114,16 @@ def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
 
     if not arguments.model.exists():
         raise CommandError(f"There is no file {arguments.model}.")
+    if arguments.model.is_dir():
+        raise CommandError(f"{arguments.model} is a folder; a model is a text file.")
     if arguments.model.suffix.lower() == ".csv":
         return ml.read_partable(arguments.model), arguments.function or "lavaan"
-    return arguments.model.read_text(encoding="utf-8-sig"), arguments.function or "sem"
+    try:
+        text = arguments.model.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        told = f"{arguments.model} holds no text in UTF-8. The model comes first, then the data: mlsem fit MODEL DATA."
+        raise CommandError(told) from None
+    return text, arguments.function or "sem"
 
 
 def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
@@ -141,6 +158,7 @@ def _demo(arguments: argparse.Namespace) -> bool:
     import mlsem_jax as ml
     from mlsem_jax.datasets import SCHOOLS_MODEL
 
+    _writable(arguments.report, arguments.json, arguments.csv)
     data: pd.DataFrame = ml.datasets.load_schools()
     say(arguments, f"{len(data)} pupils in {data.school.nunique()} schools, and this model:\n{SCHOOLS_MODEL}")
     return _show(arguments, ml.sem(SCHOOLS_MODEL, data, cluster="school"))
@@ -197,6 +215,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
 
     import mlsem_jax as ml
 
+    _writable(arguments.out)
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
         rows = ml.simulate(model, theta, arguments.seed, sizes, arguments.datasets, rows=True, group=group)
@@ -214,16 +233,28 @@ def _montecarlo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
 
 
+# data sets between two words on how far a study is
+_CHUNK = 250
+
+
 def _montecarlo(arguments: argparse.Namespace) -> bool:
     import jax
 
     import mlsem_jax as ml
 
+    _writable(arguments.csv)
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
         say(arguments, f"fitting {arguments.datasets} data sets of {sum(sizes)} rows in {len(sizes)} clusters ...")
         options: dict[str, Any] = {"group": group} if len(set(group)) > 1 else {}
-        study = ml.montecarlo(model, theta, sizes, arguments.datasets, arguments.seed, **options)
+
+        def told(done: int, total: int) -> None:
+            say(arguments, f"{done} of {total} data sets ({time.perf_counter() - start:.0f} s)")
+
+        start = time.perf_counter()
+        study = ml.montecarlo(
+            model, theta, sizes, arguments.datasets, arguments.seed, chunk=_CHUNK, progress=told, **options
+        )
     print(study)
     if arguments.csv:
         study.table().to_csv(arguments.csv)

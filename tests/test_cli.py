@@ -127,10 +127,22 @@ def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
         ({"data": "model.txt"}, "The data have level: 1"),
         ({"data": "picture.png"}, "cannot be read. Known: "),
         ({"extra": ["--estimator", "WLS"]}, "'WLS'"),
+        ({"data": "empty.csv"}, "empty.csv is empty."),
+        ({"data": "book.xlsx"}, "Save the sheet with the data as CSV"),
+        ({"data": "."}, "is a folder"),
+        ({"data": "bytes.csv"}, "bytes.csv holds no text"),
+        ({"model": "."}, "is a folder; a model is a text file"),
+        ({"model": "bytes.csv.txt"}, "mlsem fit MODEL DATA"),
+        ({"extra": ["--report", "no/such/folder/report.html"]}, "There is no folder no/such/folder"),
+        ({"extra": ["--json", "/"]}, "/ is a folder"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(folder, capsys, change, words):
     (folder / "picture.png").write_bytes(b"x")
+    (folder / "book.xlsx").write_bytes(b"x")
+    (folder / "empty.csv").touch()
+    (folder / "bytes.csv").write_bytes(bytes(range(256)))
+    (folder / "bytes.csv.txt").write_bytes(bytes(range(256)))
     model = folder / change.get("model", "model.txt")
     if "text" in change:
         model = folder / "changed.txt"
@@ -153,6 +165,14 @@ def test_text_in_a_numeric_column_is_named(folder, capsys):
     assert "math2" in err
     assert "absent" in err
     assert "--na CODE" in err
+
+
+def test_categories_are_no_codes_of_missing_values(folder, capsys):
+    load_schools().assign(girl=lambda d: d.girl.map({0: "boy", 1: "girl"})).to_csv(folder / "words.csv", index=False)
+    assert run("fit", folder / "model.txt", folder / "words.csv", "--cluster", "school") == 2
+    err = capsys.readouterr().err
+    assert "indicators" in err
+    assert "--na" not in err
 
 
 def test_files_are_written_though_the_reader_of_the_summary_leaves(folder):
@@ -187,6 +207,9 @@ def test_codes_of_missing_values(folder, capsys):
     [
         ("a.csv.gz", lambda d, p: d.to_csv(p, index=False)),
         ("a.tsv", lambda d, p: d.to_csv(p, index=False, sep="\t")),
+        ("quoted.csv", lambda d, p: d.to_csv(p, index=False, decimal=",")),
+        ("utf16.csv", lambda d, p: d.to_csv(p, index=False, encoding="utf-16")),
+        ("western.csv", lambda d, p: d.to_csv(p, index=False, encoding="cp1252")),
         ("semicolon.csv", lambda d, p: d.to_csv(p, index=False, sep=";", decimal=",")),
         ("blanks.dat", lambda d, p: d.to_csv(p, index=False, sep=" ")),
         ("a.parquet", lambda d, p: d.to_parquet(p)),
@@ -196,6 +219,7 @@ def test_codes_of_missing_values(folder, capsys):
 )
 def test_every_format_gives_the_same_table(tmp_path, name, write):
     data = load_schools().head(40)
+    data["school"] = "Grundschüle " + data["school"]
     write(data, tmp_path / name)
     pd.testing.assert_frame_equal(read_table(tmp_path / name), data, check_dtype=False)
 
@@ -231,3 +255,11 @@ def test_help_is_quick():
         "assert not {'jax', 'pandas'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_whole_numbers_in_the_first_rows_do_not_hide_decimal_commas(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("school;y;note\n1;2;a\n1;3;1,2\n2;2,5;b\n")
+    assert read_table(path)["y"].tolist() == [2.0, 3.0, 2.5]
+    path.write_text("school;y;note\n1;2.25;a\n1;3.5;1,2\n")  # commas in a remark are no decimal signs
+    assert read_table(path)["y"].tolist() == [2.25, 3.5]

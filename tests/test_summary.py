@@ -118,6 +118,19 @@ def test_honest_numbers(fit):
     assert float(re.search(r"Sigma within +(\S+)", text)[1]) == pytest.approx(smallest, rel=5e-3)
 
 
+def test_incomplete_rows_that_are_used_are_counted(tmp_path):
+    data = load_schools()
+    data.loc[[3, 700], "math1"] = np.nan
+    data.loc[9, ["math1", "math2"]] = np.nan
+    data.loc[11, ["math1", "math2", "math3"]] = np.nan  # says nothing: neither used nor counted
+    fit = ml.sem(SMALL, data, cluster="school", missing="ml")
+    text = str(fit.summary())
+    assert re.search(r"Number of observations +2234\n", text)
+    assert re.search(r"Number of missing patterns +3\n", text)
+    assert re.search(r"Rows with missing values, kept +3\n", text)
+    assert str(ml.load(fit.save(tmp_path / "fit.json")).summary()) == text
+
+
 def test_a_failed_fit_prints_and_says_what_to_do():
     with pytest.warns(ml.ConvergenceWarning):
         fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school", iter_max=1)

@@ -89,6 +89,12 @@ def _text_complaint(series: pd.Series, name: str, subject: str) -> str:
         return (
             f"{subject} holds numbers stored as text; convert it: data[{name!r}] = pandas.to_numeric(data[{name!r}])."
         )
+    if pd.to_numeric(known.astype(str).str.replace(",", ".", regex=False), errors="coerce").notna().all():
+        return (
+            f"{subject} holds numbers with decimal commas as text, such as {listing(bad, 3)}. Read the file with "
+            f"pandas.read_csv(..., decimal=','), or convert: data[{name!r}] = "
+            f"pandas.to_numeric(data[{name!r}].str.replace(',', '.'))."
+        )
     found = f"{subject} holds text, such as {listing(bad, 3)}; model variables must be numbers."
     if numeric.notna().any():
         convert = f"data[{name!r}] = pandas.to_numeric(data[{name!r}], errors='coerce')"

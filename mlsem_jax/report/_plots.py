@@ -30,5 +30,6 @@ KINDS: dict[str, Callable[..., Any]] = {
 def plot(fit: Fit, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
     """Draw one of KINDS; options go to its function."""
     if kind not in KINDS:
-        raise ModelError(f"There is no picture {kind!r}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+        network = " Networks are drawn by fit.plot_network()." if str(kind).startswith("network") else ""
+        raise ModelError(f"There is no picture {kind!r}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}{network}")
     return KINDS[kind](fit, ax=ax, **options)

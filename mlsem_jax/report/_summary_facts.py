@@ -63,7 +63,24 @@ def _counts(fit: Fit) -> Facts:
         rows[2:2] = [line(f"  {name}", int(by_row[g])) for g, name in enumerate(data.group_labels)]
         rows.append(("Number of clusters per group:",))
         rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
+    if fit.estimation.options.missing != "listwise":
+        rows.append(line("Number of missing patterns", incomplete_rows(fit)[1]))
     return Facts("", tuple(rows), columns)
+
+
+def incomplete_rows(fit: Fit) -> tuple[int, int]:
+    """How many of the rows used lack a value of level 1, and how many patterns of missing values there are, none included.
+
+    From the statistics, which a fit read from a file has too; a pattern that occurs in two groups counts once.
+    """
+    patterns, data = fit.estimation.reduction.statistics.patterns, fit.estimation.data
+    if patterns is None:
+        return 0, 1
+    count, seen = np.asarray(patterns.rows), np.asarray(patterns.observed)[:, ~np.asarray(data.between_only, bool)] > 0
+    partial = (count > 0) & seen.any(axis=1) & ~seen.all(axis=1)
+    rows = int(count[partial].sum())
+    distinct = len({tuple(pattern) for pattern in seen[partial].tolist()})
+    return rows, distinct + (rows < data.nrows)
 
 
 class _Measures:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax.inference import implied, information
 from mlsem_jax.report._blocks import Block, Facts, Prose, small
+from mlsem_jax.report._summary_facts import incomplete_rows
 
 if TYPE_CHECKING:
     from mlsem_jax._fit import Fit
@@ -41,6 +42,8 @@ def honest_numbers(fit: Fit) -> list[tuple[str, str]]:
     rows += [(f"Rows dropped: {reason}", str(count)) for reason, count in estimation.data.rows_dropped]
     if not estimation.data.rows_dropped:
         rows.append(("Rows dropped", "0"))
+    if estimation.options.missing != "listwise":
+        rows.append(("Rows with missing values, kept", str(incomplete_rows(fit)[0])))
     rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
     return rows
 
