@@ -306,6 +306,27 @@ def test_level_1_variable_without_within_variance(frame):  # lavaan: within-cons
     says(text, "Variable 'w1' at levels 1 and 2", "Remove it from level: 1")
 
 
+def test_codes_of_missing_values_are_said(frame):
+    data = frame.copy()
+    data.loc[[3, 8, 9], ["y1", "x2"]] = -99
+    data.loc[5, "x2"] = 999
+    first, second = run(data).warnings
+    says(first, "The value -99", "'y1' (3 rows), 'x2' (3 rows)", "data.replace(-99, float('nan'))", "--na -99")
+    says(second, "The value 999", "'x2' (1 row)")
+    scale = frame.assign(x1=np.arange(len(frame)) % 5 + 1.0)
+    scale.loc[7, "x1"] = 9
+    says(run(scale).warnings[0], "The value 9 ")
+
+
+def test_values_among_others_are_no_codes(frame):
+    # ages, temperatures and counts that happen to end at 99, -9 and 9
+    data = frame.assign(x1=np.arange(len(frame)) % 90 + 10.0, x2=np.arange(len(frame)) % 30 - 9.0)
+    data["x3"] = np.arange(len(frame)) % 10.0
+    assert data.x1.max() == 99
+    assert data.x2.min() == -9
+    assert run(data).warnings == ()
+
+
 def test_no_variance_within_some_clusters_is_fine(frame):  # lavaan: level1-var-zero-within-some
     frame.loc[: SIZE - 1, "x1"] = 0.5
     assert run(frame).warnings == ()

@@ -13,6 +13,7 @@ from mlsem_jax.data._checks import check_constant, check_covariates, check_struc
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
+from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
 from mlsem_jax.data._units import find_units, one_column
 
@@ -124,7 +125,7 @@ def prepare(
     if scoring:
         check_constant(columns, still, used, roles)
     else:
-        warnings += check_variation(columns, still, used, roles)
+        warnings += code_warnings(columns, roles) + check_variation(columns, still, used, roles)
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,
