@@ -320,8 +320,12 @@ def test_codes_of_missing_values_are_said(frame):
 
 def test_values_among_others_are_no_codes(frame):
     # ages, temperatures and counts that happen to end at 99, -9 and 9
-    data = frame.assign(x1=np.arange(len(frame)) % 90 + 10.0, x2=np.arange(len(frame)) % 30 - 9.0)
-    data["x3"] = np.arange(len(frame)) % 10.0
+    rng = np.random.default_rng(2)
+    ends = {"x1": (10, 99), "x2": (-9, 20), "x3": (0, 9)}
+    data = frame.assign(
+        **{name: rng.integers(low, high, len(frame), endpoint=True) for name, (low, high) in ends.items()}
+    )
+    data.loc[0, list(ends)] = 99, -9, 9
     assert data.x1.max() == 99
     assert data.x2.min() == -9
     assert run(data).warnings == ()
