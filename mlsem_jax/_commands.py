@@ -181,6 +181,8 @@ def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], lis
     import mlsem_jax as ml
     from mlsem_jax.estimation import Source, make_model
 
+    if not arguments.fit.is_file():
+        raise CommandError(f"There is no file {arguments.fit}.")
     fit = ml.load(arguments.fit)
     data, options = fit.estimation.data, fit.estimation.options
     if not fit.converged:

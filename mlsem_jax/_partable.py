@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlsem_jax._errors import ModelError
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._files import read_table
 
 _NEEDED = ("lhs", "op", "rhs", "free")
 _FORMULAS = ("=~", "~", "~~", "~1")
@@ -18,19 +19,22 @@ def read_partable(source: Any) -> str:
 
     **Arguments:**
 
-    - `source`: path of a CSV file (in R: `write.csv(parTable(fit), "model.csv", row.names = FALSE)`) or a DataFrame.
+    - `source`: path of a CSV file (in R: `write.csv(parTable(fit), "model.csv")` or `write.csv2`) or a DataFrame.
 
     **Returns:** lavaan syntax with every parameter written out, equality constraints of the table as common labels.
 
-    **Raises:** ModelError where columns are missing or a row is of a kind that two-level models do not have.
+    **Raises:** DataError for a file that cannot be read, ModelError where columns are missing or a row is of a kind that
+    two-level models do not have.
     """
     import pandas as pd
 
-    table = pd.read_csv(source) if isinstance(source, str | Path) else pd.DataFrame(source)
+    table = read_table(source) if isinstance(source, str | Path) else pd.DataFrame(source)
+    name = Path(source).name if isinstance(source, str | Path) else "This"
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise ModelError(
-            f"A parameter table needs the columns {', '.join(_NEEDED)}; {', '.join(missing)} is not there."
+            f"{name} is no parameter table of lavaan: it has no column {listing(missing)}. "
+            f"It needs {', '.join(_NEEDED)} and level, as write.csv(parTable(fit), ...) in R writes them."
         )
     if "level" not in table:
         raise ModelError("The parameter table has no column 'level': it belongs to a model with one level.")

@@ -95,6 +95,8 @@ def test_simulated_data_have_the_design_and_the_values_of_the_fit(folder, capsys
     assert again.coef()["math~ses"] == pytest.approx(fit.coef()["math~ses"], abs=0.04)
     assert run("simulate", saved, "--out", folder / "c.csv", "--clusters", 10) == 2
     assert "--size" in capsys.readouterr().err
+    assert run("simulate", folder / "nowhere.json", "--out", folder / "c.csv") == 2
+    assert "There is no file" in capsys.readouterr().err
 
 
 def test_montecarlo_prints_the_study(folder, capsys):
@@ -132,6 +134,7 @@ def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
         ({"data": "."}, "is a folder"),
         ({"data": "bytes.csv"}, "bytes.csv holds no text"),
         ({"model": "."}, "is a folder; a model is a text file"),
+        ({"model": "schools.csv"}, "schools.csv is no parameter table"),
         ({"model": "bytes.csv.txt"}, "mlsem fit MODEL DATA"),
         ({"extra": ["--report", "no/such/folder/report.html"]}, "There is no folder no/such/folder"),
         ({"extra": ["--json", "/"]}, "/ is a folder"),

@@ -121,10 +121,17 @@ def test_a_parameter_table_is_the_model_that_it_came_from(tmp_path):
     assert fit.parameter_estimates().iloc[-1].est == pytest.approx(2 * fit.coef()["mine"])
 
 
+def test_a_parameter_table_of_write_csv2(tmp_path):
+    table = pd.read_csv(io.StringIO(TABLE))
+    table["est"] = 1.5
+    table.to_csv(tmp_path / "table.csv", sep=";", decimal=",", na_rep="NA")
+    assert ml.read_partable(tmp_path / "table.csv") == ml.read_partable(table)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda t: t.drop(columns="free"), "free is not there"),
+        (lambda t: t.drop(columns="free"), "no column free"),
         (lambda t: t.drop(columns="level"), "one level"),
         (lambda t: t[t.level == 1], "has 1 level"),
         (lambda t: t.replace({"op": {"~1": "|"}}), r"Operators \| are not available"),
