@@ -199,11 +199,25 @@ def test_network_models_show_every_free_parameter():
         assert sum(len(line.split()) == 5 and line.startswith("   ") for line in text.splitlines()) == fit.npar
 
 
-def test_random_slopes_have_a_section_and_no_chi_square():
+def test_random_slopes_have_a_section_and_no_chi_square(tmp_path):
     model = 'level: 1\nmath1 ~ rv("slope")*ses\nlevel: 2\nmath1 ~ public\nslope ~ public'
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ml.ImproperSolutionWarning)
-        text = str(ml.sem(model, load_schools(), cluster="school").summary(fit_measures=True))
+        fit = ml.sem(model, load_schools(), cluster="school")
+    text = str(fit.summary(fit_measures=True))
     assert re.search(r"Random Slopes:\n.*\n  math1 ~\n    ses +\(slope\)\n", text)
     assert "no chi-square test" in text
     assert "Model Test User Model" not in text
+    # no share of a variance that differs from row to row, and no advice that cannot be followed
+    assert "math1" not in fit.rsquare()["within"]
+    assert "math1" in fit.rsquare()["between"]
+    for ask in (fit.icc, fit.residuals, fit.h1):
+        with pytest.raises(ml.ModelError, match="With random slopes there is none"):
+            ask()
+    pytest.importorskip("matplotlib").use("Agg")
+    page = fit.report(tmp_path / "report.html").read_text()
+    assert "With random slopes there is no unrestricted model" in page
+    assert "h1=True" not in page
+    ax = fit.plot("path", level=1)
+    assert "slope" in {text.get_text() for text in ax.texts}
+    assert any(type(patch).__name__ == "FancyArrowPatch" for patch in ax.patches)

@@ -45,6 +45,10 @@ class RobustTests:
 
 def unrestricted(estimation: Estimation) -> Fitted:
     """h1, or an error in words."""
+    if estimation.h1 is None and estimation.model.build.specification.slopes:
+        raise ModelError(
+            "With random slopes there is no unrestricted model to test against: the covariance matrix differs from row to row."
+        )
     if estimation.h1 is None:
         raise ModelError(
             " ".join(("There is no unrestricted model to test against: fit with h1=True.", *estimation.notes))

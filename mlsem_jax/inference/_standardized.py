@@ -191,6 +191,7 @@ def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, fl
     """Share of explained variance of every endogenous variable, by group: one dictionary for within and one for between.
 
     1 - residual / total variance; NaN where the residual variance is negative, for which no share exists.
+    Outcomes of random slopes are left out at level 1: the share of a slope differs from row to row.
     """
     specification = estimation.model.build.specification
     out = []
@@ -199,6 +200,7 @@ def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, fl
         for level in (1, 2):
             rows = [r for r in specification.parameters if r.level == level and r.group == group]
             explained = {r.rhs for r in rows if r.op == "=~"} | {r.lhs for r in rows if r.op == "~"}
+            explained -= {slope.target for slope in specification.slopes} if level == 1 else set()
             scales = scales_of(estimation, level, group)
             shares = {}
             for name in (v for v in scales.total if v in explained):

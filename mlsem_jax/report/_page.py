@@ -84,6 +84,9 @@ def _warnings(fit: Fit) -> list[Section]:
     return [("Warnings", "".join(f"<p class='warning'>{paragraph(s)}</p>" for s in sentences))]
 
 
+_SLOPES = " A black arrow is a random slope, with its name; its mean and variance are at the between level."
+
+
 def _model(fit: Fit) -> list[Section]:
     text = f"<pre>{escape(_dedent(fit.text))}</pre>" if fit.text.strip() else ""
     groups = range(1, fit.specification.ngroups + 1)
@@ -94,7 +97,7 @@ def _model(fit: Fit) -> list[Section]:
     ]
     caption = (
         "<p class='quiet'>Ellipses are latent, boxes observed. Blue is positive, orange negative, dashed grey fixed; grey "
-        "numbers are (residual) variances.</p>"
+        f"numbers are (residual) variances.{_SLOPES if fit.specification.slopes else ''}</p>"
     )
     return [("Model", text + "".join(pictures) + caption)]
 

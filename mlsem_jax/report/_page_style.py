@@ -18,7 +18,7 @@ figcaption{color:var(--quiet);font-size:.9rem;margin-top:.3rem}
 .side{display:flex;flex-wrap:wrap;gap:1rem 2.5rem;align-items:flex-start}
 .side>*{margin:.4rem 0}
 .side>figure{flex:0 1 27rem}
-.tables td:first-child,.tables th:first-child{min-width:11rem}.tables th+th,.tables td+td{min-width:5.4rem}
+.tables td:first-child,.tables th:first-child{min-width:11rem}.tables th+th,.tables td+td{min-width:4.7rem}
 .tables td.label{min-width:3rem}
 .big{display:flex;flex-wrap:wrap;gap:.6rem 2.4rem;margin:1rem 0}
 .big div{min-width:6.5rem}.big b{display:block;font-size:1.35rem;font-weight:600;font-variant-numeric:tabular-nums}

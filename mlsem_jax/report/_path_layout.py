@@ -88,7 +88,7 @@ def bulge(distance: float) -> float:
 
 def arrange(rows: Sequence[tuple[int, Parameter]], observed: Sequence[str], latent: Sequence[str]) -> Layout:
     """Lay out one level of one group. rows: (index in the table, row) of that level; exogenous moments are left out."""
-    shown = [(i, r) for i, r in rows if not r.exo and (r.free or r.value)]
+    shown = [(i, r) for i, r in rows if not r.exo and (r.free or r.value or r.random)]
     paths = [Edge(*((r.lhs, r.rhs) if r.op == "=~" else (r.rhs, r.lhs)), i, r) for i, r in shown if r.op in ("=~", "~")]
     pairs = [Edge(r.lhs, r.rhs, i, r) for i, r in shown if r.op in UNDIRECTED and r.lhs != r.rhs]
     variances = {r.lhs: i for i, r in shown if r.op == "~~" and r.lhs == r.rhs}

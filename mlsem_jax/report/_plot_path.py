@@ -31,6 +31,7 @@ def path_diagram(
 
     Ellipses are latent, boxes observed. Blue is positive, orange negative; dashed grey lines are fixed; with
     standardized=True the width of a line follows its estimate. The grey number in or beside a node is its (residual) variance.
+    A random slope is a black arrow with its name, which is a node of level 2.
     """
     if level not in (1, 2) or not 1 <= group <= fit.specification.ngroups:
         raise ModelError(f"level must be 1 or 2 and group 1 to {fit.specification.ngroups}, not {level} and {group}.")
@@ -108,6 +109,8 @@ class _Drawing:
 
     def _style(self, edge: Edge) -> dict[str, Any]:
         value = self.values[edge.index]
+        if edge.row.random:
+            return {"color": INK, "linewidth": 1.2, "linestyle": "-"}
         width = 0.5 + 2.2 * min(abs(value), 1.0) if self.standardized else 1.0
         if not edge.row.free:
             return {"color": GREY, "linewidth": width if self.standardized else 0.8, "linestyle": (0, (4, 2))}
@@ -165,7 +168,7 @@ class _Drawing:
 
     def _label(self, edge: Edge, spots: list[tuple[float, float]]) -> None:
         """Write the estimate at the first spot that is free, or else at the one that is covered least."""
-        text = f"{self.values[edge.index]:.2f}"
+        text = edge.row.random or f"{self.values[edge.index]:.2f}"
         width, height = LABEL * len(text) + 0.12, LINE * 0.78
         x, y = min(spots, key=lambda s: (covered((*s, width, height), self.taken), spots.index(s)))
         self.taken.append((x, y, width, height))
