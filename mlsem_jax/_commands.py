@@ -90,7 +90,7 @@ def _fit(arguments: argparse.Namespace) -> bool:
     _writable(arguments.report, arguments.json, arguments.csv)
     model, function = _read_model(arguments)
     data = read_table(arguments.data, tuple(arguments.na))
-    say(arguments, f"{len(data)} rows read from {arguments.data}; fitting ...")
+    say(arguments, f"{len(data)} rows read from {arguments.data}; fitting (the first of its kind takes longer) ...")
     options: dict[str, Any] = {
         "estimator": arguments.estimator,
         "missing": arguments.missing,
