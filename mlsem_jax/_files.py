@@ -58,6 +58,8 @@ def read_table(path: str | Path, missing: tuple[str, ...] = ()) -> pd.DataFrame:
         table = _read(path, reader, missing)
     except ImportError:
         raise DataError(f"{path.name}: {ending} files need {package}: pip install 'mlsem_jax[io]'.") from None
+    except DataError:
+        raise
     except (ValueError, OSError, KeyError) as problem:
         raise DataError(f"{path.name} cannot be read as a {ending} file: {_first_line(problem)}") from None
     return table.replace(_codes(missing), float("nan")) if missing and reader != "read_csv" else table

@@ -132,7 +132,7 @@ def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
         ({"data": "empty.csv"}, "empty.csv is empty."),
         ({"data": "book.xlsx"}, "Save the sheet with the data as CSV"),
         ({"data": "."}, "is a folder"),
-        ({"data": "bytes.csv"}, "bytes.csv holds no text"),
+        ({"data": "bytes.csv"}, "error: bytes.csv holds no text"),
         ({"model": "."}, "is a folder; a model is a text file"),
         ({"model": "schools.csv"}, "schools.csv is no parameter table"),
         ({"model": "bytes.csv.txt"}, "mlsem fit MODEL DATA"),
