@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _climb
+from mlsem_jax.estimation import _climb, _climb_state
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import Statistics, cluster_statistics, pattern_statistics, pool_sizes, reduce
@@ -115,7 +115,7 @@ def test_cluster_scores():
 @float64
 def test_a_whole_fit(data):
     structure, theta, _, statistics = problem(*DATA[data])
-    limits = _climb.settings(theta.dtype)
+    limits = _climb_state.settings(theta.dtype)
 
     def fit(structure, theta, statistics):
         return _climb.climb(structure, statistics, theta, limits)

@@ -14,7 +14,7 @@ import numpy as np
 from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.estimation._climb import RUNNING, Climb, Settings, settings
+from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, settings
 from mlsem_jax.estimation._lanes import Parts, place, program, split
 from mlsem_jax.models import Structure
 from mlsem_jax.statistics import Statistics, WeightedClusters

@@ -16,7 +16,8 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.estimation._climb import RUNNING, Settings, climb, exact, scaled_inverse, settings
+from mlsem_jax.estimation._climb import climb, exact
+from mlsem_jax.estimation._climb_state import RUNNING, Settings, scaled_inverse, settings
 from mlsem_jax.estimation._proper import negative_variance
 from mlsem_jax.likelihood import gradient, observed_information
 from mlsem_jax.models import Structure

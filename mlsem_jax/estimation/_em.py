@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import listing
-from mlsem_jax.estimation._climb import scaled_inverse
+from mlsem_jax.estimation._climb_state import scaled_inverse
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._points import Point, Points
 from mlsem_jax.estimation._scoring import Problem

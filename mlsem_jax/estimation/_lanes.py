@@ -15,7 +15,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mlsem_jax.estimation._batch_starts import moment_starts
-from mlsem_jax.estimation._climb import Climb, Settings, climb, resume
+from mlsem_jax.estimation._climb import climb, resume
+from mlsem_jax.estimation._climb_state import Climb, Settings
 from mlsem_jax.estimation._proper import negative_variance
 
 # (structure, statistics, theta0, weights): parts that lead with a lane axis, or those that all lanes share; None in the others'

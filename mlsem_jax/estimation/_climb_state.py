@@ -1,0 +1,100 @@
+"""The state of a search that `_climb` carries on, its limits, and the inverse of an information matrix that its steps use."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.numerics import sweep
+
+RUNNING = -1
+# the promised rise of the log-likelihood below which steps need no metric
+SECANT_FROM = 1.0
+
+
+class Settings(eqx.Module):
+    """Limits of a search. decrement: the rise of the log-likelihood left on the table at a maximum; iterations: evaluations."""
+
+    decrement: Float[Array, ""]
+    iterations: Int[Array, ""]
+    rounds: Int[Array, ""]
+
+
+class Climb(eqx.Module):
+    """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
+
+    near: whether steps are secant ones, by `inverse` (q, q), or by the metric. target: the decrement at which they hand over;
+    damping: Levenberg-Marquardt's, relative to the diagonal; variance (q,): diagonal of the inverse of `information`; status:
+    RUNNING or a Status code.
+    """
+
+    theta: Float[Array, " q"]
+    value: Float[Array, ""]
+    gradient: Float[Array, " q"]
+    metric: Float[Array, "q q"]
+    inverse: Float[Array, "q q"]
+    information: Float[Array, "q q"]
+    near: Array
+    target: Float[Array, ""]
+    decrement: Float[Array, ""]
+    damping: Float[Array, ""]
+    iterations: Int[Array, ""]
+    rounds: Int[Array, ""]
+    rejected: Int[Array, ""]
+    handover: Array
+    variance: Float[Array, " q"]
+    status: Int[Array, ""]
+
+
+def settings(dtype, decrement: float | None = None, iterations: int = 300, rounds: int = 20) -> Settings:
+    """Limits as arrays. The default decrement is 1e-13 in float64; float32 cannot resolve less than about 1e-5."""
+    default = 1e-13 if jnp.finfo(dtype).eps < 1e-10 else 1e-5
+    return Settings(
+        jnp.asarray(default if decrement is None else decrement, dtype), jnp.asarray(iterations), jnp.asarray(rounds)
+    )
+
+
+def scaled_inverse(information: Array, damping: Array | float | None = None) -> tuple[Array, Array, Array]:
+    """Inverse (q, q) of I + damping diag I; the smallest relative pivot; and the smallest 1 / diag of the inverse after scaling
+    to unit diagonal, which is at least the smallest eigenvalue and at most q times it.
+
+    Directions with a zero diagonal are left out: the inverse is zero there. A damping of None is exactly none, otherwise a
+    ridge is added that keeps flat directions finite and slows steps only where the condition number exceeds its inverse.
+    """
+    diagonal = jnp.diagonal(information)
+    empty = diagonal <= 0
+    scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
+    added = 0.0 if damping is None else damping + 50 * len(information) * jnp.finfo(information.dtype).eps
+    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 1.0, added))
+    inverse, _, pivot = sweep(scaled)
+    least = 1.0 / jnp.max(jnp.abs(jnp.diagonal(inverse)), initial=1e-30)
+    return inverse * scale[:, None] * scale[None, :], pivot, least
+
+
+def start(theta: Array) -> Climb:
+    """The state before anything is evaluated: the first trial step has length zero and is always accepted."""
+    q, dtype, zero = len(theta), theta.dtype, jnp.zeros((), int)
+    return Climb(
+        theta=theta,
+        value=jnp.asarray(-jnp.inf, dtype),
+        gradient=jnp.zeros(q, dtype),
+        metric=jnp.eye(q, dtype=dtype),
+        inverse=jnp.eye(q, dtype=dtype),
+        information=jnp.zeros((q, q), dtype),
+        near=jnp.asarray(False),
+        target=jnp.asarray(SECANT_FROM, dtype),
+        decrement=jnp.asarray(jnp.inf, dtype),
+        damping=jnp.asarray(0.0, dtype),
+        iterations=zero,
+        rounds=zero,
+        rejected=zero,
+        handover=jnp.asarray(False),
+        variance=jnp.full(q, jnp.nan, dtype),
+        status=jnp.asarray(RUNNING),
+    )
+
+
+def flat_below(dtype) -> float:
+    """Eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat."""
+    return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
