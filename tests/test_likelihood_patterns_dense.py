@@ -22,7 +22,7 @@ from mlsem_jax.syntax import SyntaxOptions, parse, specify
 evaluate = jax.jit(likelihood.evaluate)
 observed_information = jax.jit(likelihood.observed_information)
 pattern_log_likelihood = jax.jit(likelihood.pattern_log_likelihood)
-pattern_cluster_log_likelihood = jax.jit(likelihood.pattern_cluster_log_likelihood)
+pattern_cluster_scores = jax.jit(likelihood.pattern_cluster_scores)
 complete_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
 
 # one padded length for everything that the data decide, so that one program serves all examples
@@ -47,6 +47,44 @@ def statistics_of(values, cluster, group, between_only, chunk=CHUNKS[0], referen
         )
 
 
+def inner(gradient: Moments, step: Moments) -> float:
+    return sum(float(jnp.sum(g * d)) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(step), strict=True))
+
+
+def check_by_cluster(moments, step, s, each, slope) -> None:
+    """Values by cluster are the dense ones; scores along a step sum to the slope; padding has neither."""
+    values, scores = pattern_cluster_scores(moments, jax.tree.map(lambda d: np.asarray(d)[..., None], step), s)
+    values, scores = np.ravel(values), np.ravel(scores)
+    kept = np.ravel(s.clusters.weight) > 0
+    np.testing.assert_allclose(values[kept], each, rtol=1e-9, atol=1e-9)
+    assert not values[~kept].any()
+    assert not scores[~kept].any()
+    # rounding of sums of terms as large as the largest score
+    assert scores.sum() == pytest.approx(slope, rel=1e-9, abs=1e-9 * max(1.0, np.abs(scores).max()))
+
+
+def check_curvature(moments, step, s) -> None:
+    """The curvature in closed form is the derivative of the gradient by automatic differentiation, through every cluster."""
+    closed, automatic, size = curvatures(moments, step, s)
+    # rounding of terms that partly cancel, relative to the size of the parts
+    assert float(closed) == pytest.approx(float(automatic), rel=1e-8, abs=1e-9 * float(size))
+
+
+@jax.jit
+def curvatures(moments, step, s):
+    """Second derivative along a step, in closed form and by differentiating the gradient; and the size of its two parts."""
+    sums = likelihood.pattern_sums(moments, s)[1]
+    missing = likelihood.missing_curvature(moments, jax.tree.map(lambda d: jnp.asarray(d)[..., None], step), s)[0, 0]
+
+    def along(gradient):
+        change = jax.jvp(gradient, (moments,), (step,))[1]
+        return sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(change), jax.tree.leaves(step), strict=True))
+
+    complete = along(lambda m: likelihood.pattern_gradient(m, sums, s))
+    automatic = along(lambda m: likelihood.pattern_log_likelihood(m, s)[1])
+    return missing + complete, automatic, jnp.abs(missing) + jnp.abs(complete)
+
+
 def dense_clusters(case, moments) -> np.ndarray:
     each = dense.populations(moments)
     return dense.cluster_log_likelihoods(each, case.values, case.cluster, case.group, case.between_only)
@@ -64,12 +102,10 @@ def test_value_and_gradient_equal_the_dense_likelihood(chunk, case, shift):
     value, gradient = pattern_log_likelihood(case.moments, s)
     each = dense_clusters(case, case.moments)
     assert float(value) == pytest.approx(each.sum(), rel=1e-9)
-    by_cluster = np.asarray(pattern_cluster_log_likelihood(case.moments, s)).ravel()
-    kept = np.asarray(s.clusters.weight).ravel() > 0
-    np.testing.assert_allclose(by_cluster[kept], each, rtol=1e-9, atol=1e-9)
-    assert not by_cluster[~kept].any()
     step = random_cases.direction(case)
-    slope = sum(float(jnp.sum(g * d)) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(step), strict=True))
+    slope = inner(gradient, step)
+    check_by_cluster(case.moments, step, s, each, slope)
+    check_curvature(case.moments, step, s)
 
     def along(t):
         return dense_clusters(case, jax.tree.map(lambda m, d: m + t[0] * d, case.moments, step)).sum()
@@ -146,9 +182,6 @@ def test_random_slopes_equal_the_dense_likelihood(chunk, seed, missing):
     each = dense.cluster_log_likelihoods(populations, values, case.cluster, case.group, case.between_only, columns)
     value, gradient = pattern_log_likelihood(moments, s)
     assert float(value) == pytest.approx(each.sum(), rel=1e-9)
-    by_cluster = np.asarray(pattern_cluster_log_likelihood(moments, s)).ravel()
-    kept = np.asarray(s.clusters.weight).ravel() > 0
-    np.testing.assert_allclose(by_cluster[kept], each, rtol=1e-9, atol=1e-9)
     step = jax.tree.map(lambda m: case.rng.normal(size=m.shape) * (np.asarray(m) != 0) * 0.1, moments)
     step = Moments(
         step.within_cov + np.swapaxes(step.within_cov, 1, 2),
@@ -157,7 +190,9 @@ def test_random_slopes_equal_the_dense_likelihood(chunk, seed, missing):
         step.between_mean,
         step.directions,
     )
-    slope = sum(float(jnp.sum(g * d)) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(step), strict=True))
+    slope = inner(gradient, step)
+    check_by_cluster(moments, step, s, each, slope)
+    check_curvature(moments, step, s)
 
     def along(t):
         there = dense.populations(jax.tree.map(lambda m, d: m + t[0] * d, moments, step))

@@ -28,7 +28,13 @@ from mlsem_jax.likelihood._expected import (
     expected_complete_log_likelihood,
     expected_statistics,
 )
-from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
+from mlsem_jax.likelihood._pattern_curvature import missing_curvature
+from mlsem_jax.likelihood._patterns import (
+    pattern_cluster_scores,
+    pattern_gradient,
+    pattern_log_likelihood,
+    pattern_sums,
+)
 
 __all__ = [
     "Coordinates",
@@ -53,7 +59,10 @@ __all__ = [
     "observed_information",
     "observed_information_at",
     "outer_product_information",
-    "pattern_cluster_log_likelihood",
+    "missing_curvature",
+    "pattern_cluster_scores",
+    "pattern_gradient",
     "pattern_log_likelihood",
     "pattern_scores",
+    "pattern_sums",
 ]

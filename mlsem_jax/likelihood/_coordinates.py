@@ -20,9 +20,14 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_log_likelihood
-from mlsem_jax.likelihood._evaluate import Evaluation, chain, moment_gradient, moments_and_jacobian
+from mlsem_jax.likelihood._evaluate import (
+    Evaluation,
+    chain,
+    moment_gradient,
+    moments_and_jacobian,
+    observed_information,
+)
 from mlsem_jax.likelihood._pattern_information import pattern_information
-from mlsem_jax.likelihood._patterns import pattern_log_likelihood
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.statistics import CompleteStatistics, Statistics
 
@@ -161,7 +166,7 @@ def observed_information_at(
 ) -> Float[Array, "q q"]:
     """Minus the Hessian (q, q) of the log-likelihood at theta, whose coordinates are given: equal to `observed_information`.
 
-    Clusters without missing values are in closed form, the others by forward differentiation of their exact gradient.
+    Clusters without missing values are in closed form in the moments, the others as in `observed_information`.
     """
     complete = _complete(statistics)
     moments, jacobian = moments_and_jacobian(structure, theta)
@@ -172,11 +177,4 @@ def observed_information_at(
     if structure.linear and statistics.patterns is None:
         return (total + total.T) / 2
     slope = complete_log_likelihood(moments, structure.between_only, complete)[1]
-
-    def gradient(t):
-        here, back = jax.vjp(structure, t)
-        by_pattern = None if statistics.patterns is None else pattern_log_likelihood(here, statistics.patterns)[1]
-        return back(slope if by_pattern is None else jax.tree.map(jnp.add, slope, by_pattern))[0]
-
-    total = total - jax.jacfwd(gradient)(theta)
-    return (total + total.T) / 2
+    return (total + total.T) / 2 + observed_information(structure, theta, statistics, complete_slope=slope)

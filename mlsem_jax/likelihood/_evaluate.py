@@ -12,8 +12,14 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._pattern_information import pattern_information
-from mlsem_jax.likelihood._patterns import pattern_cluster_log_likelihood, pattern_log_likelihood
+from mlsem_jax.likelihood._patterns import (
+    pattern_cluster_scores,
+    pattern_gradient,
+    pattern_log_likelihood,
+    pattern_sums,
+)
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics, PatternStatistics, Statistics
 
@@ -78,10 +84,29 @@ def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statis
 
 
 def observed_information(
-    structure: Structure, theta: Float[Array, " q"], statistics: Statistics
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, complete_slope: Moments | None = None
 ) -> Float[Array, "q q"]:
-    """Minus the Hessian (q, q) of the log-likelihood: forward-mode derivative of the exact gradient."""
-    hessian = jax.jacfwd(lambda t: gradient(structure, t, statistics))(theta)
+    """Minus the Hessian (q, q) of the log-likelihood: the forward-mode derivative of the exact gradient, where what the clusters
+    with missing values or random slopes add is linear in their own quantities, and the curvature in these in closed form.
+
+    complete_slope: derivatives of the complete data's part in the moments, if its curvature in them is added elsewhere.
+    """
+    patterns, curvature = statistics.patterns, jnp.zeros((), theta.dtype)
+    if patterns is not None:
+        moments, jacobian = moments_and_jacobian(structure, theta)
+        sums = pattern_sums(moments, patterns)[1]
+        curvature = missing_curvature(moments, jacobian, patterns)
+
+    def gradient(t):
+        moments, back = jax.vjp(structure, t)
+        slope = jax.tree.map(jnp.zeros_like, moments) if complete_slope is None else complete_slope
+        if statistics.complete is not None and complete_slope is None:
+            slope = complete_log_likelihood(moments, structure.between_only, statistics.complete)[1]
+        if patterns is not None:
+            slope = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
+        return back(slope)[0]
+
+    hessian = curvature + jax.jacfwd(gradient)(theta)
     return -(hessian + hessian.T) / 2
 
 
@@ -135,13 +160,8 @@ def pattern_scores(
     structure: Structure, theta: Float[Array, " q"], patterns: PatternStatistics
 ) -> tuple[Float[Array, " L"], Float[Array, "L q"]]:
     """Log-likelihood and score of every cluster of the pattern route, padding (zeros) included; needs statistics by pair."""
-
-    def by_cluster(t):
-        values = pattern_cluster_log_likelihood(structure(t), patterns).ravel()
-        return values, values
-
-    score, value = jax.jacfwd(by_cluster, has_aux=True)(theta)
-    return value, score
+    value, score = pattern_cluster_scores(*moments_and_jacobian(structure, theta), patterns)
+    return value.ravel(), score.reshape(value.size, -1)
 
 
 def outer_product_information(

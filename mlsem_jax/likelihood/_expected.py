@@ -16,7 +16,13 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._evaluate import Evaluation, chain, moments_and_jacobian
-from mlsem_jax.likelihood._patterns import between_patterns, row_patterns
+from mlsem_jax.likelihood._pattern_clusters import (
+    PatternMoments,
+    effects_at,
+    inputs,
+    pattern_moments,
+    posterior,
+)
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import ClusterChunk, CompleteStatistics, PatternStatistics, Statistics
@@ -104,12 +110,13 @@ def _complete(within_cov, between_cov, mean, between_only, s: CompleteStatistics
 
 def _patterns(moments: Moments, seen: Array, s: PatternStatistics):
     """Sums (G,), (G, p), (G, p, p) of the clusters that go by pattern, chunk by chunk."""
-    rows, between = row_patterns(moments, s), between_patterns(moments, s)
+    seen_by_pattern = pattern_moments(moments, s)
+    rows = seen_by_pattern.rows
     groups, patterns = moments.mean.shape[0], s.rows.shape[0]
 
     def chunk_sums(carry, chunk: ClusterChunk):
         clusters, pattern_total, pattern_cross = carry
-        effect, posterior = _posterior(rows, between, s.observed, chunk)
+        effect, posterior = _posterior(seen_by_pattern, s, chunk)
         by_group = [
             jax.ops.segment_sum(x, chunk.group, groups)
             for x in (
@@ -150,24 +157,14 @@ def _patterns(moments: Moments, seen: Array, s: PatternStatistics):
     return by_group, clusters
 
 
-def _posterior(rows, between, observed, chunk: ClusterChunk) -> tuple[Array, Array]:
-    """Posterior mean less the prior mean (L, p) and covariance (L, p, p) of u for the clusters of one chunk.
-
-    With A, b and S = Cov(u | z), c = E(u | z) as in `_patterns`: mean c + S A M^-1 (b - A c), covariance S - S A M^-1 A S.
-    """
-    length, p = chunk.group.shape[0], observed.shape[-1]
-    w, count = rows.precision[chunk.pattern], chunk.products[:, 0, 0]
-    residual = chunk.total[:, 0] - count[:, None] * rows.mean[chunk.pattern]
-    a = jax.ops.segment_sum(count[:, None, None] * w, chunk.cluster, length)
-    b = jax.ops.segment_sum(jnp.einsum("kij,kj->ki", w, residual), chunk.cluster, length)
-    seen = jax.ops.segment_sum(observed[chunk.pattern] * (count > 0)[:, None], chunk.cluster, length)
-    unseen = jnp.eye(p) * (seen == 0)[:, None, :]
-    which = chunk.between_pattern
-    c = jnp.einsum("lui,li->lu", between.map[which], chunk.between - between.mean[which])
-    s = between.cov[which]
-    gain = s @ a @ sweep(a + a @ s @ a + unseen)[0]
-    effect = c + jnp.einsum("luv,lv->lu", gain, b - jnp.einsum("luv,lv->lu", a, c))
-    return effect, s - gain @ a @ s
+def _posterior(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> tuple[Array, Array]:
+    """Mean less the prior mean (L, p) and covariance (L, p, p) of all between variables given the cluster's data."""
+    between, which = seen.between, chunk.between_pattern
+    at, here = posterior(inputs(seen, s, chunk)), effects_at(s, between.cov.shape[-1])
+    to_all = between.cov[:, :, here][which]
+    known = jnp.einsum("lui,li->lu", between.map[which], chunk.between - between.mean[which])
+    cov = between.cov[which] - to_all @ at.information @ jnp.swapaxes(to_all, -1, -2)
+    return known + jnp.einsum("luv,lv->lu", to_all, at.slope), cov
 
 
 def _normal(cov: Array, mean: Array, gone: Array, sums: LevelSums):

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._patterns import between_patterns, row_patterns
+from mlsem_jax.likelihood._directions import traces, with_tangents
+from mlsem_jax.likelihood._pattern_clusters import between_patterns, row_patterns
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import ClusterChunk, PatternStatistics
@@ -28,7 +29,7 @@ def pattern_information(moments: Moments, jacobian: Moments, s: PatternStatistic
     For models without random slopes.
     """
     tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
-    between, d_between = _with_tangents(lambda m: between_patterns(m, s), moments, tangents)
+    between, d_between = with_tangents(lambda m: between_patterns(m, s), moments, tangents)
     rows = row_patterns(moments, s)
     within = tangents.within_cov[:, s.group] * s.observed[:, :, None] * s.observed[:, None, :]
     d_row_mean = tangents.within_mean + tangents.between_mean
@@ -44,19 +45,9 @@ def pattern_information(moments: Moments, jacobian: Moments, s: PatternStatistic
     zero = (jnp.zeros((q, q), w.dtype), jnp.zeros_like(w))
     (total, n_bar), _ = jax.lax.scan(one, zero, s.clusters)
     left = s.rows[:, None, None] * w - 2 * w @ n_bar @ w
-    by_rows = 0.5 * _traces(left @ within, w @ within)
+    by_rows = 0.5 * traces(left @ within, w @ within)
     outside = _between_only(between, tangents, s)
     return total + (by_rows + by_rows.T) / 2 + outside
-
-
-def _traces(a: Array, b: Array) -> Array:
-    """Sum over the middle axes of tr(a_q b_r): (q, r) from (q, ..., p, p) and (r, ..., p, p)."""
-    return a.reshape(a.shape[0], -1) @ jnp.swapaxes(b, -1, -2).reshape(b.shape[0], -1).T
-
-
-def _with_tangents(function, primal, tangents):
-    out, derivative = jax.vmap(lambda t: jax.jvp(function, (primal,), (t,)), out_axes=(None, 0))(tangents)
-    return out, derivative
 
 
 def _chunk(w, spread, between, d_between, d_row_mean, s: PatternStatistics, chunk: ClusterChunk):
@@ -74,11 +65,11 @@ def _chunk(w, spread, between, d_between, d_row_mean, s: PatternStatistics, chun
     x = jax.vmap(lambda g: jax.ops.segment_sum(count[:, None, None] * g[chunk.pattern], chunk.cluster, length))(spread)
     ds = d_between.cov[:, which] * chunk.weight[:, None, None]
     nx = n @ x
-    ww = _traces(nx, nx)
+    ww = traces(nx, nx)
     keep = jnp.eye(a.shape[-1], dtype=a.dtype) - n @ a
-    wb = _traces(jnp.swapaxes(keep, -1, -2) @ x @ keep, ds)
+    wb = traces(jnp.swapaxes(keep, -1, -2) @ x @ keep, ds)
     tds = t @ ds
-    bb = _traces(tds, tds)
+    bb = traces(tds, tds)
     # mean of y given z: mu_y - C mu_z + C z; its derivative at z = mu_z, and the part that varies with z
     dm = d_row_mean[:, chunk.group] - jnp.einsum("lui,qli->qlu", between.map[which], d_between.mean[:, which])
     mean = jnp.einsum("qlu,luv,rlv->qr", dm, t, dm)
@@ -98,5 +89,5 @@ def _between_only(between, tangents: Moments, s: PatternStatistics) -> Array:
     cov = tangents.between_cov[:, s.between_group][:, :, :p, :p] * mask[:, :, None] * mask[:, None, :]
     mean = tangents.between_mean[:, s.between_group][:, :, :p] * mask
     x = between.precision @ cov
-    first = _traces(count[:, None, None] * x, x)
+    first = traces(count[:, None, None] * x, x)
     return 0.5 * first + jnp.einsum("r,qri,rij,trj->qt", count, mean, between.precision, mean)

@@ -1,16 +1,8 @@
-"""The two-level Gaussian log-likelihood for any pattern of missing values and for random slopes, in information form.
+"""The two-level log-likelihood by missing-value pattern and its gradient, from sums over clusters.
 
-Row i of cluster j, seen through its pattern r, is y_i = mu + Z_i u_j + e_i with e_i ~ N(0, Sigma_W), Z_i = (I, d_1 x_i1, ...)
-and u_j, the between part of y and the random slopes, normal with covariance S and mean c given the between-only variables.
-With W_r the inverse of the observed block of Sigma_W (zero elsewhere), A_j = sum Z_i' W Z_i = R R', b_j = sum Z_i' W (y_i - mu) =
-R beta and K_j = I + R' S R,
-
-    -2 log L_j = sum_i log|Sigma_W,rr| + sum_i (y_i - mu)' W (y_i - mu) - beta'beta
-                 + (beta - R'c)' K^-1 (beta - R'c) + log|K| + constant.
-
-Exact for any S, singular or indefinite, as long as the covariance matrix of the cluster is positive definite, which K then is
-too; and for any A: it is singular where a variable is never seen in a cluster, or where the covariate of a random slope is
-constant there, as in a cluster of one row. Rows enter through sums by (cluster, pattern) only.
+The clusters enter through the quantities of `_pattern_clusters`; their sums are those of the E-step of the EM algorithm with the
+cluster effects as missing data, and the gradient is that of the function which an M-step would maximise (Fisher's identity;
+Dempster, Laird & Rubin 1977), so that nothing is differentiated through the clusters.
 """
 
 from __future__ import annotations
@@ -20,116 +12,20 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._directions import with_tangents
+from mlsem_jax.likelihood._pairs import Pairs
+from mlsem_jax.likelihood._pattern_clusters import (
+    Between,
+    PatternMoments,
+    Posterior,
+    by_inputs,
+    effects_at,
+    inputs,
+    pattern_moments,
+    posterior,
+)
 from mlsem_jax.models import Moments
-from mlsem_jax.numerics import root, sweep
 from mlsem_jax.statistics import ClusterChunk, PatternStatistics
-
-
-class _Rows(eqx.Module):
-    """Per row pattern: W (R, p, p), log-determinant (R,) and mean less the reference (R, p), zero where unobserved."""
-
-    precision: Array
-    logdet: Array
-    mean: Array
-
-
-class _Between(eqx.Module):
-    """Per pattern of between-only variables: covariance (Rb, u, u) and offset map (Rb, u, p) of u given them; their own
-    covariance and precision (Rb, p, p), log-determinant (Rb,), number (Rb,), mean (Rb, p) less the reference; and the mean of u
-    (Rb, u) at that mean.
-    """
-
-    cov: Array
-    map: Array
-    cov_between: Array
-    precision: Array
-    logdet: Array
-    number: Array
-    mean: Array
-    centre: Array
-
-
-def _inverse_of_observed(cov: Array, observed: Array) -> tuple[Array, Array]:
-    """Inverse of the observed block, zero elsewhere, and its log-determinant, for (R, p, p) and masks (R, p)."""
-    block = observed[:, :, None] * cov * observed[:, None, :] + jnp.eye(cov.shape[-1]) * (1 - observed)[:, None, :]
-    precision, logdet, _ = sweep(block)
-    return precision * observed[:, :, None] * observed[:, None, :], logdet
-
-
-def row_patterns(moments: Moments, s: PatternStatistics) -> _Rows:
-    """The part of the moments that each pattern of rows sees."""
-    precision, logdet = _inverse_of_observed(moments.within_cov[s.group], s.observed)
-    return _Rows(precision, logdet, (moments.mean[s.group] - s.reference) * s.observed)
-
-
-def between_patterns(moments: Moments, s: PatternStatistics) -> _Between:
-    """The distribution of u given each pattern of between-only variables, and theirs."""
-    p = s.observed.shape[-1]
-    cov, mean = moments.between_cov[s.between_group], moments.between_mean[s.between_group]
-    precision, logdet = _inverse_of_observed(cov[:, :p, :p], s.between_observed)
-    to_u = cov[:, :, :p] @ precision
-    u = cov.shape[-1]
-    # slopes have their mean in u; the mean of the between part of y is in mu already
-    slope_mean = jnp.where(jnp.arange(u) >= p, mean, 0.0)
-    return _Between(
-        cov=cov - to_u @ jnp.swapaxes(cov[:, :, :p], -1, -2),
-        map=to_u,
-        cov_between=cov[:, :p, :p] * s.between_observed[:, :, None] * s.between_observed[:, None, :],
-        precision=precision,
-        logdet=logdet,
-        number=jnp.sum(s.between_observed, -1),
-        mean=(mean[:, :p] - s.reference) * s.between_observed,
-        centre=slope_mean,
-    )
-
-
-def _design(moments: Moments, effects: Array) -> Array:
-    """E (G, a, p, u) with Z_i = sum_a t_ia E_a for t_i = (1, x_i): the identity's columns of the variables with a between part,
-    then, for slope k, direction d_k in the column of that slope.
-    """
-    groups, p = moments.mean.shape
-    eye = jnp.eye(p, dtype=moments.mean.dtype)[:, effects]
-    slopes = 0 if moments.directions is None else moments.directions.shape[1]
-    first = jnp.concatenate([eye, jnp.zeros((p, slopes), eye.dtype)], axis=1)
-    first = jnp.broadcast_to(first, (groups, 1, *first.shape))
-    if moments.directions is None:
-        return first
-    columns = jnp.eye(len(effects) + slopes, dtype=eye.dtype)[len(effects) :]
-    return jnp.concatenate([first, moments.directions[:, :, :, None] * columns[None, :, None, :]], axis=1)
-
-
-def _clusters(moments: Moments, rows: _Rows, between: _Between, effects: Array, chunk: ClusterChunk) -> Array:
-    """The part of log L_j that is not a sum over rows, (L,) for the clusters of one chunk (no chunk axis).
-
-    effects (e,): the variables that have a between part and are not between-only. u is their between parts and the slopes.
-    """
-    length, p = chunk.group.shape[0], moments.mean.shape[1]
-    here = jnp.concatenate([effects, jnp.arange(p, moments.between_cov.shape[-1])])
-    u = here.shape[0]
-    # residual sums about the mean of the pattern, by element of t
-    residual = chunk.total - chunk.products[:, :, :1] * rows.mean[chunk.pattern][:, None, :]
-    if moments.directions is None:
-        w = rows.precision[:, effects]
-        a_pairs = chunk.products[:, 0, 0, None, None] * w[:, :, effects][chunk.pattern]
-        b_pairs = jnp.einsum("kij,kj->ki", w[chunk.pattern], residual[:, 0])
-    else:
-        e = _design(moments, effects)[chunk.group[chunk.cluster]]
-        we = jnp.einsum("kij,kbju->kbiu", rows.precision[chunk.pattern], e)
-        a_pairs = jnp.einsum("kab,kaiu,kbiv->kuv", chunk.products, e, we)
-        b_pairs = jnp.einsum("kaiu,kai->ku", we, residual)
-    a = jax.ops.segment_sum(a_pairs, chunk.cluster, length)
-    b = jax.ops.segment_sum(b_pairs, chunk.cluster, length)
-    which = chunk.between_pattern
-    z = chunk.between - between.mean[which]
-    c = between.centre[:, here][which] + jnp.einsum("lui,li->lu", between.map[:, here][which], z)
-    r, beta = root(a, b)
-    k = jnp.eye(u, dtype=a.dtype) + jnp.swapaxes(r, -1, -2) @ between.cov[:, here][:, :, here][which] @ r
-    k_inverse, logdet, _ = sweep(k)
-    shifted = beta - jnp.einsum("luv,lu->lv", r, c)
-    quadratic = jnp.einsum("lu,luv,lv->l", shifted, k_inverse, shifted) - jnp.sum(beta**2, -1)
-    outside = jnp.einsum("li,lij,lj->l", z, between.precision[which], z) + between.logdet[which]
-    constant = jnp.log(2 * jnp.pi) * between.number[which]
-    return -0.5 * chunk.weight * (logdet + quadratic + outside + constant)
 
 
 def _row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:
@@ -140,42 +36,134 @@ def _row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:
     return -0.5 * (count * (logdet + number) + jnp.sum(precision * centred, (-1, -2)))
 
 
-def _reduced(moments: Moments, s: PatternStatistics) -> tuple[Array, Moments]:
-    """Value and gradient, summed over chunks by a scan so that only one chunk is differentiated at a time."""
+def _outside(between: Between, chunk: ClusterChunk) -> Array:
+    """Log-likelihood of the between-only variables of every cluster of the chunk, (L,)."""
+    which = chunk.between_pattern
+    z = chunk.between - between.mean[which]
+    quadratic = jnp.einsum("li,lij,lj->l", z, between.precision[which], z)
+    return -0.5 * (quadratic + between.logdet[which] + jnp.log(2 * jnp.pi) * between.number[which])
 
-    def by_pattern(moments):
-        rows = row_patterns(moments, s)
-        return jnp.sum(_row_terms(rows.precision, rows.logdet, rows.mean, s.observed, s.rows, s.total, s.cross))
 
-    def chunk_value(moments, chunk):
-        rows, between = row_patterns(moments, s), between_patterns(moments, s)
-        return jnp.sum(_clusters(moments, rows, between, s.effects, chunk))
+class PatternSums(eqx.Module):
+    """What the gradient needs of all clusters: the E-step of the EM algorithm with u as missing data, clusters weighted.
 
-    value, gradient = jax.value_and_grad(by_pattern)(moments)
+    By row pattern: second (R, a, a, u, u), first (R, a, u), cross (R, a, p, u), sums of t t' times -E(u u')/2, of t times E(u)
+    and of t y' times E(u). By pattern of between-only variables z: cov (Rb, u, u), slope (Rb, u), mixed (Rb, u, p), sums of
+    (s s' - T) / 2, of s and of s z' in the notation of `Posterior`; count (Rb,), total (Rb, p), square (Rb, p, p) of z.
+    """
 
-    def one(total, chunk):
-        return jax.tree.map(jnp.add, total, jax.value_and_grad(chunk_value)(moments, chunk)), None
+    second: Array
+    first: Array
+    cross: Array
+    cov: Array
+    slope: Array
+    mixed: Array
+    count: Array
+    total: Array
+    square: Array
 
-    return jax.lax.scan(one, (value, gradient), s.clusters)[0]
+
+def _chunk_sums(at: Posterior, s: PatternStatistics, chunk: ClusterChunk) -> PatternSums:
+    """The sums over the clusters of one chunk."""
+    w, z = chunk.weight, chunk.between
+    slope = by_inputs(at)
+    slope = jax.tree.map(lambda x: w.reshape(-1, *(1,) * (x.ndim - 1)) * x, slope)
+    pairs = Pairs(chunk, len(s.rows))
+
+    def by_between(x):
+        return jax.ops.segment_sum(x, chunk.between_pattern, s.between_group.shape[0])
+
+    return PatternSums(
+        second=pairs.to_patterns(chunk.products, slope.a),
+        first=pairs.to_patterns(chunk.products[:, :, 0], slope.b),
+        cross=pairs.to_patterns(chunk.total, slope.b),
+        cov=by_between(slope.s),
+        slope=by_between(slope.c),
+        mixed=by_between(slope.c[:, :, None] * z[:, None, :]),
+        count=by_between(w),
+        total=by_between(w[:, None] * z),
+        square=by_between(w[:, None, None] * z[:, :, None] * z[:, None, :]),
+    )
+
+
+def _by_pattern(seen: PatternMoments, s: PatternStatistics) -> Array:
+    """Sum of the part of the log-likelihood that needs sums over rows only."""
+    rows = seen.rows
+    return jnp.sum(_row_terms(rows.precision, rows.logdet, rows.mean, s.observed, s.rows, s.total, s.cross))
+
+
+def pattern_sums(moments: Moments, s: PatternStatistics) -> tuple[Array, PatternSums]:
+    """Log-likelihood and the sums that its gradient needs, chunk by chunk, so that memory is that of one chunk."""
+    seen = pattern_moments(moments, s)
+
+    def one(chunk: ClusterChunk) -> tuple[Array, PatternSums]:
+        at = posterior(inputs(seen, s, chunk))
+        return jnp.sum(chunk.weight * (at.value + _outside(seen.between, chunk))), _chunk_sums(at, s, chunk)
+
+    first = jax.tree.map(lambda x: x[0], s.clusters)
+    zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, first))
+    value, sums = jax.lax.scan(lambda total, c: (jax.tree.map(jnp.add, total, one(c)), None), zero, s.clusters)[0]
+    return value + _by_pattern(seen, s), sums
+
+
+def expected_by_pattern(moments: Moments, sums: PatternSums, s: PatternStatistics) -> Array:
+    """A function of the moments that has the gradient of the log-likelihood where `sums` was computed (Fisher's identity): the
+    log-likelihood linearised in A, b, c and S of every cluster, summed by pattern.
+    """
+    seen = pattern_moments(moments, s)
+    between, here = seen.between, effects_at(s, moments.between_cov.shape[-1])
+    on_rows = (
+        jnp.sum(seen.outer * sums.second) + jnp.sum(seen.weighted * sums.cross) - jnp.sum(seen.offset * sums.first)
+    )
+    mixed = sums.mixed - sums.slope[:, :, None] * between.mean[:, None, :]
+    on_effects = (
+        jnp.sum(between.cov[:, here][:, :, here] * sums.cov)
+        + jnp.sum(between.centre[:, here] * sums.slope)
+        + jnp.sum(between.map[:, here] * mixed)
+    )
+    outside = _row_terms(
+        between.precision, between.logdet, between.mean, s.between_observed, sums.count, sums.total, sums.square
+    )
+    return _by_pattern(seen, s) + on_rows + on_effects + jnp.sum(outside)
+
+
+def pattern_gradient(moments: Moments, sums: PatternSums, s: PatternStatistics) -> Moments:
+    """Gradient of the log-likelihood in the moments, given the sums at these moments."""
+    return jax.grad(expected_by_pattern)(moments, sums, s)
 
 
 def pattern_log_likelihood(moments: Moments, s: PatternStatistics) -> tuple[Float[Array, ""], Moments]:
     """Log-likelihood, summed over all groups, and its gradient in the moments. -inf where not positive definite."""
-    value, gradient = _reduced(moments, s)
-    return jnp.where(jnp.isfinite(value), value, -jnp.inf), gradient
+    value, sums = pattern_sums(moments, s)
+    return jnp.where(jnp.isfinite(value), value, -jnp.inf), pattern_gradient(moments, sums, s)
 
 
-def pattern_cluster_log_likelihood(moments: Moments, s: PatternStatistics) -> Float[Array, "C L"]:
-    """Log-likelihood of every cluster (chunks, clusters in a chunk); statistics must hold cross-products by pair."""
-    rows, between = row_patterns(moments, s), between_patterns(moments, s)
+def pattern_cluster_scores(
+    moments: Moments, jacobian: Moments, s: PatternStatistics
+) -> tuple[Float[Array, "C L"], Float[Array, "C L q"]]:
+    """Log-likelihood and score of every cluster (chunks, clusters in a chunk); statistics must hold cross-products by pair.
+
+    jacobian: derivatives of the moments along a new last axis (q).
+    """
+    tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
+    seen, d_seen = with_tangents(lambda m: pattern_moments(m, s), moments, tangents)
 
     def one(chunk: ClusterChunk):
-        at = chunk.pattern
-        count = chunk.products[:, 0, 0]
-        terms = _row_terms(
-            rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
-        )
-        by_cluster = jax.ops.segment_sum(terms, chunk.cluster, chunk.group.shape[0])
-        return by_cluster + _clusters(moments, rows, between, s.effects, chunk)
+        x, dx = with_tangents(lambda k: inputs(k, s, chunk), seen, d_seen)
+        rest, d_rest = with_tangents(lambda k: _outside_effects(k, s, chunk), seen, d_seen)
+        at = posterior(x)
+        each = jax.tree.map(lambda g, d: jnp.sum((g * d).reshape(*d.shape[:2], -1), -1), by_inputs(at), dx)
+        score = chunk.weight * sum(jax.tree.leaves(each)) + d_rest
+        return chunk.weight * at.value + rest, score.T
 
     return jax.lax.map(one, s.clusters)
+
+
+def _outside_effects(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Array:
+    """What is not `Posterior.value` of the log-likelihood of every cluster of the chunk (L,), from cross-products by pair."""
+    at, count, rows = chunk.pattern, chunk.products[:, 0, 0], seen.rows
+    terms = _row_terms(
+        rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
+    )
+    by_cluster = jax.ops.segment_sum(terms, chunk.cluster, chunk.group.shape[0])
+    return by_cluster + chunk.weight * _outside(seen.between, chunk)

@@ -8,6 +8,7 @@ likelihood evaluation needs memory for one chunk only.
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
@@ -56,7 +57,9 @@ class PatternStatistics(eqx.Module):
     clusters: ClusterChunk
 
 
-CHUNK = 4096
+# clusters of a chunk: at most CHUNK, fewer with many variables, so that a (L, p, p) array stays in a core's cache. The Hessian
+# holds a handful of such arrays for every parameter: with 12 variables and 60 parameters 20 MB each
+CHUNK, ELEMENTS = 4096, 2**15
 
 
 def pattern_statistics(
@@ -160,11 +163,18 @@ def _patterns(seen: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return code, seen[first], group[first]
 
 
+def chunk_length(variables: int) -> int:
+    """Clusters of a chunk, a power of two; devices without such caches take as many as CHUNK."""
+    fitting = 2 ** int(np.log2(max(ELEMENTS / variables**2, 64)))
+    return min(CHUNK, fitting) if jax.default_backend() == "cpu" else CHUNK
+
+
 def _chunks(group, between_pattern, between, pair_cluster, pair_pattern, products, total, cross) -> ClusterChunk:
-    """Clusters in order, in chunks of at most CHUNK, each with its pairs; all padded to the longest."""
+    """Clusters in order, in chunks of at most `chunk_length`, each with its pairs; all padded to the longest."""
     count = len(group)
-    number = -(-count // CHUNK)
-    size = bucket(count) if number == 1 else CHUNK
+    most = chunk_length(between.shape[1])
+    number = -(-count // most)
+    size = bucket(count) if number == 1 else most
     edges = np.minimum(np.arange(number + 1) * size, count)
     pair_edges = np.searchsorted(pair_cluster, edges)
     longest = int(np.diff(pair_edges).max(initial=1))

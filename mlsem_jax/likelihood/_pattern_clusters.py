@@ -1,0 +1,197 @@
+"""The two-level Gaussian log-likelihood for any pattern of missing values and for random slopes, in information form.
+
+Row i of cluster j, seen through its pattern r, is y_i = mu + Z_i u_j + e_i with e_i ~ N(0, Sigma_W), Z_i = (I, d_1 x_i1, ...)
+and u_j, the between part of y and the random slopes, normal with covariance S and mean c given the between-only variables.
+With W_r the inverse of the observed block of Sigma_W (zero elsewhere), A_j = sum Z_i' W Z_i = R R', b_j = sum Z_i' W (y_i - mu) =
+R beta and K_j = I + R' S R,
+
+    -2 log L_j = sum_i log|Sigma_W,rr| + sum_i (y_i - mu)' W (y_i - mu) - beta'beta
+                 + (beta - R'c)' K^-1 (beta - R'c) + log|K| + constant.
+
+Exact for any S, singular or indefinite, as long as the covariance matrix of the cluster is positive definite, which K then is
+too; and for any A: it is singular where a variable is never seen in a cluster, or where the covariate of a random slope is
+constant there, as in a cluster of one row. Rows enter through sums by (cluster, pattern) only.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from mlsem_jax._typing import Array
+from mlsem_jax.likelihood._pairs import Pairs
+from mlsem_jax.models import Moments
+from mlsem_jax.numerics import root, sweep
+from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+
+
+class Rows(eqx.Module):
+    """Per row pattern: W (R, p, p), log-determinant (R,) and mean less the reference (R, p), zero where unobserved."""
+
+    precision: Array
+    logdet: Array
+    mean: Array
+
+
+class Between(eqx.Module):
+    """Per pattern of between-only variables: covariance (Rb, u, u) and offset map (Rb, u, p) of u given them; their own
+    covariance and precision (Rb, p, p), log-determinant (Rb,), number (Rb,), mean (Rb, p) less the reference; and the mean of u
+    (Rb, u) at that mean.
+    """
+
+    cov: Array
+    map: Array
+    cov_between: Array
+    precision: Array
+    logdet: Array
+    number: Array
+    mean: Array
+    centre: Array
+
+
+def _inverse_of_observed(cov: Array, observed: Array) -> tuple[Array, Array]:
+    """Inverse of the observed block, zero elsewhere, and its log-determinant, for (R, p, p) and masks (R, p)."""
+    block = observed[:, :, None] * cov * observed[:, None, :] + jnp.eye(cov.shape[-1]) * (1 - observed)[:, None, :]
+    precision, logdet, _ = sweep(block)
+    return precision * observed[:, :, None] * observed[:, None, :], logdet
+
+
+def row_patterns(moments: Moments, s: PatternStatistics) -> Rows:
+    """The part of the moments that each pattern of rows sees."""
+    precision, logdet = _inverse_of_observed(moments.within_cov[s.group], s.observed)
+    return Rows(precision, logdet, (moments.mean[s.group] - s.reference) * s.observed)
+
+
+def between_patterns(moments: Moments, s: PatternStatistics) -> Between:
+    """The distribution of u given each pattern of between-only variables, and theirs."""
+    p = s.observed.shape[-1]
+    cov, mean = moments.between_cov[s.between_group], moments.between_mean[s.between_group]
+    precision, logdet = _inverse_of_observed(cov[:, :p, :p], s.between_observed)
+    to_u = cov[:, :, :p] @ precision
+    u = cov.shape[-1]
+    # slopes have their mean in u; the mean of the between part of y is in mu already
+    slope_mean = jnp.where(jnp.arange(u) >= p, mean, 0.0)
+    return Between(
+        cov=cov - to_u @ jnp.swapaxes(cov[:, :, :p], -1, -2),
+        map=to_u,
+        cov_between=cov[:, :p, :p] * s.between_observed[:, :, None] * s.between_observed[:, None, :],
+        precision=precision,
+        logdet=logdet,
+        number=jnp.sum(s.between_observed, -1),
+        mean=(mean[:, :p] - s.reference) * s.between_observed,
+        centre=slope_mean,
+    )
+
+
+def _design(moments: Moments, effects: Array) -> Array:
+    """E (G, a, p, u) with Z_i = sum_a t_ia E_a for t_i = (1, x_i): the identity's columns of the variables with a between part,
+    then, for slope k, direction d_k in the column of that slope.
+    """
+    groups, p = moments.mean.shape
+    eye = jnp.eye(p, dtype=moments.mean.dtype)[:, effects]
+    slopes = 0 if moments.directions is None else moments.directions.shape[1]
+    first = jnp.concatenate([eye, jnp.zeros((p, slopes), eye.dtype)], axis=1)
+    first = jnp.broadcast_to(first, (groups, 1, *first.shape))
+    if moments.directions is None:
+        return first
+    columns = jnp.eye(len(effects) + slopes, dtype=eye.dtype)[len(effects) :]
+    return jnp.concatenate([first, moments.directions[:, :, :, None] * columns[None, :, None, :]], axis=1)
+
+
+class PatternMoments(eqx.Module):
+    """What all clusters see of the moments: by row pattern, and by pattern of between-only variables.
+
+    outer (R, a, a, u, u): E_a' W E_b; weighted (R, a, p, u): W E_a; offset (R, a, u): E_a' W mu, all in the design of the
+    pattern's group. The effects u are those of the variables of both levels, then the slopes.
+    """
+
+    rows: Rows
+    between: Between
+    outer: Array
+    weighted: Array
+    offset: Array
+
+
+def pattern_moments(moments: Moments, s: PatternStatistics) -> PatternMoments:
+    """Everything that is computed once for all clusters."""
+    rows = row_patterns(moments, s)
+    e = _design(moments, s.effects)[s.group]
+    weighted = jnp.einsum("rij,raju->raiu", rows.precision, e)
+    return PatternMoments(
+        rows=rows,
+        between=between_patterns(moments, s),
+        outer=jnp.einsum("raiu,rbiv->rabuv", e, weighted),
+        weighted=weighted,
+        offset=jnp.einsum("raiu,ri->rau", weighted, rows.mean),
+    )
+
+
+class Inputs(eqx.Module):
+    """A (L, u, u), b, c (L, u) and S (L, u, u) of the clusters of one chunk, as in the formula above."""
+
+    a: Array
+    b: Array
+    c: Array
+    s: Array
+
+
+def inputs(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Inputs:
+    """A, b, c and S of every cluster of the chunk."""
+    pairs = Pairs(chunk, len(s.rows))
+    between, which = seen.between, chunk.between_pattern
+    here = effects_at(s, between.cov.shape[-1])
+    z = chunk.between - between.mean[which]
+    u = seen.offset.shape[-1]
+    return Inputs(
+        a=pairs.to_clusters(chunk.products, seen.outer.reshape(len(s.rows), -1, u * u)).reshape(-1, u, u),
+        b=pairs.to_clusters(chunk.total, seen.weighted.reshape(len(s.rows), -1, u))
+        - pairs.to_clusters(chunk.products[:, :, 0], seen.offset),
+        c=between.centre[:, here][which] + jnp.einsum("lui,li->lu", between.map[:, here][which], z),
+        s=between.cov[:, here][:, :, here][which],
+    )
+
+
+def effects_at(s: PatternStatistics, count: int) -> Array:
+    """Where the effects u are among the `count` between variables and slopes."""
+    return jnp.concatenate([s.effects, jnp.arange(s.observed.shape[1], count)])
+
+
+class Posterior(eqx.Module):
+    """Of the clusters of one chunk: log L_j less the sums over rows and over between-only variables, value (L,); posterior mean
+    (L, u) and covariance (L, u, u) of u; slope s = (I + A S)^-1 (b - A c) (L, u) and T = (I + A S)^-1 A (L, u, u), so that the
+    mean is c + S s and the covariance S - S T S.
+    """
+
+    value: Array
+    mean: Array
+    cov: Array
+    slope: Array
+    information: Array
+
+
+def posterior(x: Inputs) -> Posterior:
+    """The integral over u, and the distribution of u given the cluster. For indefinite S a formal one, with the same algebra."""
+    r, beta = root(x.a, x.b)
+    k = jnp.eye(x.a.shape[-1], dtype=x.a.dtype) + jnp.swapaxes(r, -1, -2) @ x.s @ r
+    k_inverse, logdet, _ = sweep(k)
+    shifted = beta - jnp.einsum("luv,lu->lv", r, x.c)
+    solved = jnp.einsum("luv,lv->lu", k_inverse, shifted)
+    slope = jnp.einsum("luv,lv->lu", r, solved)
+    information = r @ k_inverse @ jnp.swapaxes(r, -1, -2)
+    return Posterior(
+        value=-0.5 * (logdet + jnp.sum(shifted * solved, -1) - jnp.sum(beta**2, -1)),
+        mean=x.c + jnp.einsum("luv,lv->lu", x.s, slope),
+        cov=x.s - x.s @ information @ x.s,
+        slope=slope,
+        information=information,
+    )
+
+
+def by_inputs(at: Posterior) -> Inputs:
+    """Derivatives of `Posterior.value` in A, b, c and S."""
+    return Inputs(
+        a=-0.5 * (at.cov + at.mean[:, :, None] * at.mean[:, None, :]),
+        b=at.mean,
+        c=at.slope,
+        s=0.5 * (at.slope[:, :, None] * at.slope[:, None, :] - at.information),
+    )

@@ -1,0 +1,63 @@
+"""Second derivatives of the log-likelihood by pattern, without differentiating through the clusters.
+
+Let A, b, c and S of a cluster (see _pattern_clusters) move in a direction d. With the posterior mean m and covariance M of u, with
+s, T and P = I - T S, and with alpha = db - dA m, gamma = dc + dS s, the second derivative of log L_j along two directions is
+
+    alpha1' M alpha2 + alpha1' P' gamma2 + gamma1' P alpha2 - gamma1' T gamma2
+    + 1/2 [tr(dA1 M dA2 M) - tr(dA1 P' dS2 P) - tr(dS1 P dA2 P') + tr(dS1 T dS2 T)],
+
+which follows from dm = M alpha + P' gamma and ds = P alpha - T gamma: what Louis (1982) calls the missing information. Sums over
+clusters are products of matrices, one row for each direction. The second derivatives of A, b, c and S themselves come from
+the function of the moments that is linear in them, `expected_by_pattern`.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._directions import traces, with_tangents
+from mlsem_jax.likelihood._pattern_clusters import (
+    Inputs,
+    inputs,
+    pattern_moments,
+    posterior,
+)
+from mlsem_jax.models import Moments
+from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+
+
+def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics) -> Float[Array, "q q"]:
+    """Second derivatives of the log-likelihood at fixed second derivatives of zero of A, b, c and S: (q, q), summed over clusters.
+
+    jacobian: derivatives of the moments along a new last axis (q).
+    """
+    tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
+    seen, d_seen = with_tangents(lambda m: pattern_moments(m, s), moments, tangents)
+
+    def one(total, chunk: ClusterChunk):
+        here, along = with_tangents(lambda k: inputs(k, s, chunk), seen, d_seen)
+        return total + _louis(here, along, chunk.weight), None
+
+    q = jax.tree.leaves(tangents)[0].shape[0]
+    return jax.lax.scan(one, jnp.zeros((q, q), moments.mean.dtype), s.clusters)[0]
+
+
+def _louis(x: Inputs, d: Inputs, weight: Array) -> Array:
+    """The formula above for the clusters of one chunk; d has a leading axis of directions."""
+    at = posterior(x)
+    p = jnp.eye(x.a.shape[-1], dtype=x.a.dtype) - at.information @ x.s
+    alpha = d.b - jnp.einsum("qluv,lv->qlu", d.a, at.mean)
+    gamma = d.c + jnp.einsum("qluv,lv->qlu", d.s, at.slope)
+    w = weight[:, None, None]
+
+    def flat(x):
+        return x.reshape(x.shape[0], -1)
+
+    on_alpha = jnp.einsum("luv,qlv->qlu", w * at.cov, alpha) + jnp.einsum("lvu,qlv->qlu", w * p, gamma)
+    on_gamma = jnp.einsum("luv,qlv->qlu", w * p, alpha) - jnp.einsum("luv,qlv->qlu", w * at.information, gamma)
+    effects = flat(alpha) @ flat(on_alpha).T + flat(gamma) @ flat(on_gamma).T
+    am, st = d.a @ at.cov, d.s @ at.information
+    crossed = traces(p @ d.a @ jnp.swapaxes(p, -1, -2), w * d.s)
+    return effects + 0.5 * (traces(w * am, am) + traces(w * st, st) - crossed - crossed.T)
