@@ -44,8 +44,29 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         ("plain icc=0.25 clusters=20 size=2 p=6", 1, -266.146529),
         # a factor of all but one indicator
         ("plain icc=0.05 clusters=50 size=2 p=6", 0, -685.025517),
+        # one factor of three indicators fits any moments, so its maximum is that of the unrestricted model; every valley leads
+        # elsewhere, since a covariance has to change its sign
+        ("plain icc=0.0 clusters=200 size=mixed p=3", 4, -6377.906196),
+        ("plain icc=0.01 clusters=20 size=mixed p=3", 0, -589.855970),
+        ("plain icc=0.0 clusters=20 size=mixed p=3", 9, -603.866507),
+        ("collinear icc=0.25 clusters=20 size=mixed p=3", 8, -26.146333),
+        # a second maximum on the same side of zero, near the moments
+        ("plain icc=0.25 clusters=8 size=5 p=6", 3, -269.671565),
+        # fewer clusters than variables: the likelihood is unbounded, and yet has a maximum
+        ("plain icc=0.01 clusters=8 size=20 p=10", 0, -1720.678408),
     ],
-    ids=["collinear", "scaled", "negative", "dominated"],
+    ids=[
+        "collinear",
+        "scaled",
+        "negative",
+        "dominated",
+        "one sign",
+        "other sign",
+        "all negative",
+        "both levels",
+        "two",
+        "few",
+    ],
 )
 def test_the_best_maximum_known_is_reached(stress, cell, replication, best):
     one = next(c for c in stress.cells() if c.name == cell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -81,7 +82,18 @@ def estimate_model(
     made = build(specification, exogenous, pad_to)
     first = None if start is None else start(made, sample if fitted_h1 is None else _unrestricted(fitted_h1.moments))
     known = None if fitted_h1 is None else _unrestricted(fitted_h1.moments)
-    model = fit_build(made, statistics, sample, start=first, options=options, report=report, unrestricted=known)
+    model = fit_build(
+        made,
+        statistics,
+        sample,
+        start=first,
+        options=options,
+        report=report,
+        unrestricted=known,
+        saturated=partial(_saturated_moments, specification, statistics, exogenous, sample)
+        if bounded and known is None
+        else None,
+    )
     fitted_h1, more = _reference_kept(fitted_h1, model, statistics)
     notes = (*notes, *more)
     constant = covariates_log_likelihood(specification, exogenous, reduction)
@@ -111,6 +123,17 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
 def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Within and between covariance matrices and means of y, the form that starting values take."""
     return moments.within_cov, moments.between_cov, moments.mean
+
+
+def _saturated_moments(
+    specification: Specification,
+    statistics: Statistics,
+    exogenous: Moments,
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Moments of the saturated model at its maximum, None where its search found none."""
+    h1 = fit_unstructured(saturated(specification), statistics, exogenous, sample)
+    return _unrestricted(h1.moments) if h1.maximum.status.converged else None
 
 
 def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[bool, tuple[str, ...]]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from mlsem_jax.estimation._constrained import constraints_of
 from mlsem_jax.estimation._kernels import implied_moments
-from mlsem_jax.estimation._ladder import climb_surely
-from mlsem_jax.estimation._moment_starts import toward_maximum
+from mlsem_jax.estimation._ladder import Sample, climb_surely
+from mlsem_jax.estimation._moment_starts import best_means, toward_maximum
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._records import Fitted
@@ -29,12 +29,14 @@ def fit_build(
     newton: bool = True,
     options: FitOptions | None = None,
     report: Callable[[dict], None] | None = None,
-    unrestricted: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    unrestricted: Sample | None = None,
+    saturated: Callable[[], Sample | None] | None = None,
 ) -> Fitted:
     """Maximise from the given natural parameters, or from starting values by the sample moments.
 
     newton=False: scoring alone, to where the log-likelihood is exact, for models without structure. unrestricted: moments of
-    the saturated model, in the form of sample, which other starting values follow if the first ones fail.
+    the saturated model, in the form of sample, which other starting values follow if the first ones fail; saturated: computes them
+    where they are not known yet, None where there are none.
     """
     options = options or FitOptions()
     problem = Problem(made, statistics)
@@ -46,7 +48,7 @@ def fit_build(
     if newton:
         constraints = constraints_of(made, options.bounds)
         near = unrestricted or toward_maximum(statistics, sample)
-        maximum, notes = climb_surely(problem, made, theta, near, constraints, options, report)
+        maximum, notes = climb_surely(problem, made, theta, near, constraints, options, report, saturated)
     else:
         maximum = maximise(problem, theta, newton=False)
         if not maximum.status.converged:
@@ -64,19 +66,9 @@ def _safe_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
     """Take covariances out until the likelihood is finite, then solve for the means, in which it is quadratic."""
     rows, index = made.specification.parameters, made.index
     off = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.op == "~~" and row.lhs != row.rhs}
-    means = {
-        i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
-    }
     is_off = np.array([k in off for k in made.kept])
     for shrink in (1.0, 0.5, 0.0):
         trial = np.where(is_off, shrink * theta, theta)
-        value, gradient, information = problem.evaluate(trial)
-        if np.isfinite(value):
+        if np.isfinite(problem.evaluate(trial)[0]):
             break
-    basis = made.basis[:, : made.free]
-    in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
-    if np.isfinite(value) and in_means.any():
-        block = information[np.ix_(in_means, in_means)]
-        trial = trial.copy()
-        trial[in_means] += np.linalg.lstsq(block, gradient[in_means], rcond=1e-10)[0]
-    return trial
+    return best_means(problem, made, trial)

@@ -8,7 +8,7 @@ suffices), so a higher value on the way to nowhere is no better. Among verified 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, product
 
@@ -36,11 +36,11 @@ EM_ITERATIONS = 100
 PATIENCE, AGAIN, EACH = 100, 50, 30
 # saddles that are left before a search is given up
 SADDLES = 3
+# the rung after which the costly ones come
+MORE = "more iterations"
 # log-likelihoods of different maxima differ by more than this
 HIGHER = 1e-6
-HIGHER_FOUND = (
-    "A search from other signs of the between factors' variances reached a higher maximum than the first one."
-)
+HIGHER_FOUND = "A search from other starting values or signs of the between factors' variances reached a higher maximum than the first."
 
 
 def settled(maximum: Maximum) -> bool:
@@ -62,8 +62,14 @@ def climb_surely(
     constraints: Constraints | None,
     options: FitOptions,
     report: Report = None,
+    saturated: Callable[[], Sample | None] | None = None,
 ) -> tuple[Maximum, tuple[str, ...]]:
-    """The maximum from theta (q,), or where that fails from what else the ladder offers; and what it took, in sentences."""
+    """The maximum from theta (q,), or where that fails from what else the ladder offers; and what it took, in sentences.
+
+    sample: moments that starting values follow; saturated: computes the unrestricted maximum-likelihood ones, where sample is not
+    those.
+    report: told every iteration of every search.
+    """
     if constraints is not None:
         notes = _not_used(options)
         best = maximise_constrained(problem, theta, constraints, iterations=options.iter_max, report=report)
@@ -74,14 +80,12 @@ def climb_surely(
     if limited:
         return best, notes
     if constraints is None:
-        best = _off_saddle(problem, best, parameter_scales(made, sample)[0])
+        best = _off_saddle(problem, best, parameter_scales(made, sample)[0], report)
     if settled(best):
         if constraints is not None or not in_doubt(made, best, sample):
             return best, notes
-        first = best.value
-        for end in search_sides(problem, made, theta, sample, first):
-            best = _better(best, end)
-        return best, (*notes, HIGHER_FOUND) if best.value > first else notes
+        higher = _highest(problem, made, theta, sample, best, report)
+        return higher, (*notes, HIGHER_FOUND) if higher.value > best.value else notes
     if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, made, best, sample):
         return best, notes
     simple = simple_start(made, theta, sample)
@@ -91,13 +95,13 @@ def climb_surely(
             return
         # along a valley the maximum may be far, or infinitely far: this many steps tell the one from the other nearly always
         if singular_edge(problem, made, best.theta) is None:
-            yield maximise(problem, best.theta, iterations=options.iter_max)
+            yield maximise(problem, best.theta, iterations=options.iter_max, report=report)
 
     tried = 1
     for rung, ends in chain(
-        _rungs(problem, made, theta, simple, sample, constraints, options),
-        [("more iterations", carry_on())],
-        _last_rungs(problem, made, simple, sample, options) if constraints is None else (),
+        _rungs(problem, made, theta, simple, sample, constraints, options, report, saturated),
+        [(MORE, carry_on())],
+        _last_rungs(problem, made, simple, sample, options, report) if constraints is None else (),
     ):
         for end in ends:
             tried += 1
@@ -105,12 +109,25 @@ def climb_surely(
         if settled(best):
             note = f"The search failed from the first starting values and reached the maximum by {rung}."
             return best, (*notes, note)
-        if _hopeless(problem, made, best):
+        # a run to nowhere says nothing of the other starts; only the costly searches are left out for it
+        if rung == MORE and _hopeless(problem, made, best):
             break
     gave_up = (
         f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
     )
     return best, (*notes, gave_up)
+
+
+def _highest(
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, best: Maximum, report: Report
+) -> Maximum:
+    """The highest of the maximum found and those of searches on either side of the between factors' variances and from the
+    sample moments themselves, however improper: on one side of zero there may be several.
+    """
+    for end in search_sides(problem, made, theta, sample, best.value, report):
+        best = _better(best, end)
+    start = moment_start(problem, made, theta, sample)
+    return _better(best, maximise(problem, start, iterations=PATIENCE, report=report))
 
 
 def _better(best: Maximum, end: Maximum) -> Maximum:
@@ -124,7 +141,7 @@ def _better(best: Maximum, end: Maximum) -> Maximum:
     return after(best, end) if wins else after(end, best)
 
 
-def _off_saddle(problem: Problem, end: Maximum, unit: np.ndarray) -> Maximum:
+def _off_saddle(problem: Problem, end: Maximum, unit: np.ndarray, report: Report = None) -> Maximum:
     """The end of a search that goes on from a saddle, to either side along the direction in which the likelihood curves upwards;
     `end` itself where that is no saddle. unit (q,): a natural unit of each parameter.
     """
@@ -138,7 +155,7 @@ def _off_saddle(problem: Problem, end: Maximum, unit: np.ndarray) -> Maximum:
         for side, length in product((1.0, -1.0), (0.3, 0.1, 0.03, 0.01)):
             trial = here.theta + side * length * step
             if problem.value(trial) > here.value:
-                end = _better(end, after(here, maximise(problem, trial, iterations=PATIENCE)))
+                end = _better(end, after(here, maximise(problem, trial, iterations=PATIENCE, report=report)))
                 break
         if end.theta is here.theta:
             return end
@@ -184,6 +201,8 @@ def _rungs(
     sample: Sample,
     constraints: Constraints | None,
     options: FitOptions,
+    report: Report,
+    saturated: Callable[[], Sample | None] | None,
 ) -> Iterator[tuple[str, Iterable[Maximum]]]:
     """Name and ends of the searches of each rung, cheapest first; a search runs when its end is asked for."""
     limit = min(AGAIN, options.iter_max)
@@ -191,38 +210,49 @@ def _rungs(
         limit, again = options.iter_max, perturbed(problem, made, simple, sample, 4)
         names = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
         for name, start in zip(names, (simple, *again), strict=True):
-            yield name, (maximise_constrained(problem, x, constraints, iterations=limit) for x in (start,))
+            yield (
+                name,
+                (maximise_constrained(problem, x, constraints, iterations=limit, report=report) for x in (start,)),
+            )
         return
     yield (
         "searches from either sign of the between factors' variances",
-        search_sides(problem, made, theta, sample),
+        search_sides(problem, made, theta, sample, report=report),
     )
+    exact = saturated() if saturated is not None else None
+    if exact is not None:
+        # a model that fits any moments, as one factor of three indicators does, has its maximum right there
+        start = moment_start(problem, made, theta, exact)
+        yield (
+            "starting values by the moments of the unrestricted model",
+            (maximise(problem, x, iterations=limit, report=report) for x in (start,)),
+        )
     moments = moment_start(problem, made, theta, sample)
     for words, start in (("sample moments", moments), ("first starting values", theta)):
         other = rescale(problem, made, signs_at(made, start))
         if other is not None:
             yield (
                 f"a search with factors scaled by their variances, from the {words}",
-                (climb_rescaled(problem, other, other.forth(x), limit) for x in (start,)),
+                (climb_rescaled(problem, other, other.forth(x), limit, report) for x in (start,)),
             )
     for words, start, damping in (
         ("starting values on the side of the sample moments", moments, 0.0),
         ("simpler starting values", simple, 0.0),
         ("strongly damped steps", simple, 10.0),
     ):
-        yield words, (maximise(problem, x, iterations=limit, damping=damping) for x in (start,))
+        yield words, (maximise(problem, x, iterations=limit, damping=damping, report=report) for x in (start,))
 
 
 def _last_rungs(
-    problem: Problem, made: Build, simple: np.ndarray, sample: Sample, options: FitOptions
+    problem: Problem, made: Build, simple: np.ndarray, sample: Sample, options: FitOptions, report: Report
 ) -> Iterator[tuple[str, Iterable[Maximum]]]:
     """As `_rungs`, the costly ones."""
     if problem.structure.slope_targets is None and options.optim_method != "em":
         em = replace(options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=AGAIN)
-        yield "EM", (search(problem, made, x, em)[0] for x in (simple,))
+        yield "EM", (search(problem, made, x, em, report)[0] for x in (simple,))
     yield (
         f"one of {STARTS} perturbed sets of starting values",
-        (multistart(problem, made, x, sample) for x in (simple,)),
+        (multistart(problem, made, x, sample, report=report) for x in (simple,)),
     )
 
 
@@ -240,7 +270,10 @@ def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
     return few and singular_edge(problem, made, end.theta) is not None
 
 
-def multistart(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int = STARTS) -> Maximum:
+def multistart(
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int = STARTS, report: Report = None
+) -> Maximum:
     """The best verified maximum from `count` perturbed starts, one after the other: a batch would have to be compiled first."""
-    ends = (maximise(problem, start, iterations=EACH) for start in perturbed(problem, made, theta, sample, count))
+    starts = perturbed(problem, made, theta, sample, count)
+    ends = (maximise(problem, start, iterations=EACH, report=report) for start in starts)
     return functools.reduce(_better, ends)

@@ -22,7 +22,8 @@ def moment_start(
 ) -> np.ndarray:
     """theta (q,) with factors and residual variances as the covariances (G, p, p) of each level suggest, unrestricted.
 
-    As far from the given theta towards that point as the likelihood stays finite.
+    As far from the given theta towards that point as the likelihood stays finite; means are the best ones there, since a small
+    variance of cluster means in some direction makes the likelihood sensitive to them.
     """
     k = len(made.names)
     natural = made.offset[:k] + made.basis[:k, : made.free] @ theta
@@ -39,8 +40,27 @@ def moment_start(
     for share in (1.0, 0.8, 0.6, 0.4, 0.2):
         trial = theta + share * (target - theta)
         if np.isfinite(problem.value(trial)):
-            return trial
+            return best_means(problem, made, trial)
     return theta
+
+
+def best_means(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
+    """theta (q,) with means and intercepts where the log-likelihood, which is quadratic in them, is highest; theta itself where it
+    is not finite.
+    """
+    value, gradient, information = problem.evaluate(theta)
+    rows, index = made.specification.parameters, made.index
+    means = {
+        i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
+    }
+    basis = made.basis[:, : made.free]
+    in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
+    if not np.isfinite(value) or not in_means.any():
+        return theta
+    out = theta.copy()
+    block = information[np.ix_(in_means, in_means)]
+    out[in_means] += np.linalg.lstsq(block, gradient[in_means], rcond=1e-10)[0]
+    return out
 
 
 def toward_maximum(

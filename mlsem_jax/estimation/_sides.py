@@ -9,7 +9,7 @@ indicators do the same to a within factor: it may be their common part, or what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, product
 
@@ -21,6 +21,7 @@ from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.models import Build
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+Report = Callable[[dict], None] | None
 # combinations of signs that are tried, and iterations of each search: nearly all that converge need fewer
 COMBINATIONS, ITERATIONS = 4, 40
 # for each sign where there is one factor: principal axes that are tried, and indicators that dominate it
@@ -82,7 +83,7 @@ def _loadings(made: Build, f: Factor) -> list[int]:
 
 
 def search_sides(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, known: float = -np.inf
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, known: float = -np.inf, report: Report = None
 ) -> Iterator[Maximum]:
     """The ends of the searches for each combination of signs of the between factors' variances, all of them plus first.
 
@@ -101,29 +102,29 @@ def search_sides(
             start = _start(other, theta, sample, axis)
             if start is None:
                 continue
-            end = maximise(other.problem, start, iterations=ITERATIONS)
+            end = maximise(other.problem, start, iterations=ITERATIONS, report=report)
             if end.status.converged:
                 known = max(known, end.value)
-                yield way_back(problem, other, end, ITERATIONS)
+                yield way_back(problem, other, end, ITERATIONS, report)
             else:
                 unfinished.append((end, other))
     above = [pair for pair in unfinished if np.isfinite(pair[0].value) and pair[0].value > known]
     for end, other in sorted(above, key=lambda pair: -pair[0].value)[:CARRIED_ON]:
-        yield after(end, climb_rescaled(problem, other, end.theta, 2 * ITERATIONS))
+        yield after(end, climb_rescaled(problem, other, end.theta, 2 * ITERATIONS, report))
 
 
-def climb_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int) -> Maximum:
+def climb_rescaled(problem: Problem, other: Rescaled, start: np.ndarray, limit: int, report: Report = None) -> Maximum:
     """The maximum of the rescaled model from its parameters `start` (q,), then that of the model itself from there."""
-    return way_back(problem, other, maximise(other.problem, start, iterations=limit), limit)
+    return way_back(problem, other, maximise(other.problem, start, iterations=limit, report=report), limit, report)
 
 
-def way_back(problem: Problem, other: Rescaled, first: Maximum, limit: int) -> Maximum:
+def way_back(problem: Problem, other: Rescaled, first: Maximum, limit: int, report: Report = None) -> Maximum:
     """The maximum of the model itself from the end of a search in the rescaled one."""
     theta = other.back(first.theta)
     if theta is None:  # loadings relative to a marker that does not load at all are infinite
         return replace(first, theta=np.full_like(first.theta, np.nan), value=-np.inf, status=Status.NO_MAXIMUM)
     # from anywhere but a maximum the way on leads along the valley that this form of the model avoids
-    return after(first, maximise(problem, theta, iterations=limit if first.status.converged else 1))
+    return after(first, maximise(problem, theta, iterations=limit if first.status.converged else 1, report=report))
 
 
 def after(first: Maximum, last: Maximum) -> Maximum:
