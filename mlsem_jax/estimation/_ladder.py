@@ -40,7 +40,9 @@ SADDLES = 3
 MORE = "more iterations"
 # log-likelihoods of different maxima differ by more than this
 HIGHER = 1e-6
-HIGHER_FOUND = "A search from other starting values or signs of the between factors' variances reached a higher maximum than the first."
+HIGHER_FOUND = (
+    "A search from other starting values or other signs of variances reached a higher maximum than the first one."
+)
 
 
 def settled(maximum: Maximum) -> bool:
