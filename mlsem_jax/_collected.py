@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax.data import read_piece
+from mlsem_jax.data import Roles, chunks, factorize, kind_of_ids, read_piece, rounding
 from mlsem_jax.estimation import Model
 from mlsem_jax.statistics import (
-    ClusterStatistics,
+    ClusterMeans,
     CompleteStatistics,
     Statistics,
-    cluster_statistics,
-    merge_clusters,
+    merge,
     pool_sizes,
-    reduce,
+    reduce_merged,
+    row_means,
 )
 
-# the cluster layer and the ids (J,) of its clusters
-Layer = tuple[ClusterStatistics, np.ndarray]
+Dropped = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """What adds up: one mean a cluster, with the ids (J,) of the clusters and the names of variables, clusters and groups."""
+
+    clusters: ClusterMeans
+    ids: np.ndarray
+    roles: Roles
+    cluster: str
+    group: str | None
 
 
 @jax.tree_util.register_pytree_node_class
 class Collected:
     """Statistics of a data set: as a pytree, `reduced` and nothing else.
 
-    clusters: the cluster layer, and ids (J,) of its clusters; both stay behind when a JAX transformation takes the pytree
-    apart, because ids are no arrays and must not decide whether a program is compiled again.
+    What adds up stays behind when a JAX transformation takes the pytree apart, because ids are no arrays and must not decide
+    whether a program is compiled again. rows_dropped: reasons and counts of rows that were left out.
     """
 
-    def __init__(
-        self,
-        reduced: Statistics,
-        clusters: ClusterStatistics | None = None,
-        ids: np.ndarray | None = None,
-        groups: int = 1,
-    ):
-        self.reduced, self.clusters, self.ids, self.groups = reduced, clusters, ids, groups
+    def __init__(self, reduced: Statistics | None = None, layer: Layer | None = None, rows_dropped: Dropped = ()):
+        self._reduced, self._layer, self.rows_dropped = reduced, layer, rows_dropped
 
     def tree_flatten(self) -> tuple[tuple[Statistics], None]:
         return (self.reduced,), None
@@ -50,96 +56,166 @@ class Collected:
         return cls(children[0])
 
     @property
+    def reduced(self) -> Statistics:
+        """The arrays that the likelihood needs. Statistics of several tables are summed, and checked as a whole, when they are
+        first used: DataError for what no two-level model can be fitted to.
+        """
+        if self._reduced is None:
+            assert self._layer is not None
+            _check_whole(self._layer)
+            complete = reduce_merged(self._layer.clusters)
+            self._reduced = Statistics(complete, pool_sizes(complete))
+        return self._reduced
+
+    @property
     def complete(self) -> CompleteStatistics | None:
         return self.reduced.complete
 
     @property
     def layer(self) -> Layer:
-        """The clusters and their ids. Raises DataError for statistics that do not know them."""
-        if self.clusters is None or self.ids is None:
+        """What adds up. Raises DataError for statistics that do not know their clusters."""
+        if self._layer is None:
             raise DataError(
                 "These statistics cannot be added: they hold missing-value patterns or have been through a JAX transformation, "
                 "so the ids of their clusters are not known. Add statistics of complete data before transforming them."
             )
-        return self.clusters, self.ids
+        return self._layer
 
     def __add__(self, other: Collected) -> Collected:
-        """Statistics of both data sets; clusters with the same id (and group) are one cluster."""
+        """Statistics of both data sets; clusters with the same id are one cluster."""
         if not isinstance(other, Collected):
             return NotImplemented
         mine, theirs = self.layer, other.layer
-        number = {key: i for i, key in enumerate(_keys(mine))}
-        places = np.array([number.setdefault(key, len(number)) for key in _keys(theirs)], int)
-        _check_between_only(mine, theirs, places)
-        merged = merge_clusters(mine[0], theirs[0], places)
-        ids = np.array([key[1] for key in number], object)
-        return _reduced(merged, ids, max(self.groups, other.groups))
+        _check_alike(mine, theirs)
+        dropped = Counter(dict(self.rows_dropped)) + Counter(dict(other.rows_dropped))
+        return Collected(None, _merged(mine, theirs), tuple(dropped.items()))
+
+    def __radd__(self, other: object) -> Collected:
+        """`sum` starts with 0."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def __repr__(self) -> str:
-        if self.clusters is None or self.ids is None:
+        if self._layer is None:
             return "<mlsem_jax statistics>"
-        return f"<mlsem_jax statistics of {int(np.sum(self.clusters.size))} rows in {len(self.ids)} clusters>"
+        left_out = "".join(f"; {count} rows left out: {reason}" for reason, count in self.rows_dropped)
+        rows, clusters = int(self._layer.clusters.size.sum()), len(self._layer.ids)
+        return f"<mlsem_jax statistics of {rows} rows in {clusters} clusters{left_out}>"
 
 
-def _keys(layer: Layer) -> list[tuple[int, object]]:
-    clusters, ids = layer
-    return list(zip(np.asarray(clusters.group).tolist(), list(ids), strict=True))
-
-
-def _reduced(clusters: ClusterStatistics, ids: np.ndarray, groups: int) -> Collected:
-    complete = reduce(clusters, groups)
-    return Collected(Statistics(complete, pool_sizes(complete)), clusters, ids, groups)
-
-
-def _check_between_only(left: Layer, right: Layer, places: np.ndarray) -> None:
-    """A between-only variable of a cluster that both hold has one value: its cross-products are zero in each."""
-    (a, ids), (b, other_ids) = left, right
-    both = np.flatnonzero(places < len(ids))
-    if not len(both):
-        return
-    flat = ~(np.diagonal(a.cross, axis1=1, axis2=2).any(0) | np.diagonal(b.cross, axis1=1, axis2=2).any(0))
-    difference = np.abs(a.mean[places[both]] - b.mean[both]) * flat
-    size = np.abs(b.mean[both]).max(0) + 1e-300
-    wrong = (difference > 1e-8 * size).any(1)
-    if wrong.any():
+def _check_alike(mine: Layer, theirs: Layer) -> None:
+    if mine.roles.variables != theirs.roles.variables or len(mine.clusters.within) != len(theirs.clusters.within):
         raise DataError(
-            f"A variable of level 2 has different values in the two parts for {wrong.sum()} of their common clusters "
-            f"({listing(other_ids[both[wrong]])}); a cluster must have one value."
+            "Statistics of models with different variables or groups cannot be added: make both with the same model."
         )
+    _check_kinds(mine.ids, theirs.ids, mine.cluster)
 
 
-def collect(model: Model, pieces: Iterable[Any]) -> Collected:
-    """Statistics of a data set that comes in pieces, of which one at a time is in memory."""
-    labels, source = model.labels, model.labels.source
-    specification = labels.specification
-    if specification.slopes or source.missing != "listwise":
+def _check_kinds(mine: np.ndarray, theirs: np.ndarray, cluster: str) -> None:
+    """1 and '1' would count as two clusters."""
+    if len(mine) and len(theirs) and (one := kind_of_ids(mine)) != (two := kind_of_ids(theirs)):
         raise DataError(
-            "Statistics from several tables are of complete data and models without random slopes. Pass one table, or make the "
-            "model with missing='listwise'."
+            f"The cluster ids in {cluster!r} are {two} here and {one} before, so that no cluster would have rows in both. "
+            "Convert them to one type."
         )
-    total: Collected | None = None
-    for piece in pieces:
-        values, codes, ids, group = read_piece(
-            piece, specification.variables, source.cluster, source.group, source.group_label or specification.groups
-        )
-        if len(values):
-            one = _reduced(cluster_statistics(values, codes, group), ids, specification.ngroups)
-            total = one if total is None else total + one
-    if total is None:
+
+
+def _merged(a: Layer, b: Layer) -> Layer:
+    ids = _joined(a.ids, b.ids)
+    old, groups = len(a.ids), len(a.clusters.within)
+    codes, _ = factorize(ids)
+    if groups > 1:
+        codes, _ = factorize(codes * groups + np.concatenate([a.clusters.group, b.clusters.group]))
+    places = codes[old:]
+    _check_between_only(a, b, places)
+    clusters = merge(a.clusters, b.clusters, places, a.roles.between_only)
+    return Layer(clusters, np.concatenate([ids[:old], ids[old:][places >= old]]), a.roles, a.cluster, a.group)
+
+
+def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Ids one after the other, with the values of both as they are."""
+    if not len(a) or not len(b):
+        return b if len(b) else a
+    same = a.dtype.kind == b.dtype.kind or {a.dtype.kind, b.dtype.kind} <= set("iuf")
+    return np.concatenate([a, b] if same else [a.astype(object), b.astype(object)])
+
+
+def _check_between_only(a: Layer, b: Layer, places: np.ndarray) -> None:
+    """A between-only variable of a cluster that both hold has one value."""
+    both = np.flatnonzero(places < len(a.ids))
+    for i in np.flatnonzero(a.roles.between_only) if len(both) else ():
+        mine, theirs = a.clusters.mean[:, i], b.clusters.mean[:, i]
+        off = np.abs(mine[places[both]] - theirs[both]) > rounding(np.concatenate([mine, theirs]))
+        if off.any():
+            raise DataError(
+                f"Variable {a.roles.variables[i]!r} at level 2 has different values in two parts of {int(off.sum())} clusters "
+                f"({listing(b.ids[both[off]])}). Use its cluster means, or add it to level: 1 too."
+            )
+
+
+def _check_whole(layer: Layer) -> None:
+    """What only all rows together can satisfy."""
+    clusters, roles = layer.clusters, layer.roles
+    if not len(layer.ids):
         raise DataError("The data hold no complete row.")
-    _check_variation(total, specification.variables, specification.between_only)
-    return total
+    if len(clusters.within) > 1:
+        codes, distinct = factorize(layer.ids)
+        if len(distinct) < len(layer.ids):
+            split = distinct[np.flatnonzero(np.bincount(codes) > 1)]
+            raise DataError(
+                f"The grouping variable {layer.group!r} varies within {len(split)} of {len(distinct)} clusters of "
+                f"{layer.cluster!r} ({listing(split)}); a cluster must belong to one group. If the ids are numbered anew in each "
+                "group, make them unique."
+            )
+    if len(layer.ids) == 1:
+        raise DataError(
+            f"The cluster variable {layer.cluster!r} has a single value; a two-level model needs two at least."
+        )
+    if clusters.size.max() == 1:
+        raise DataError(
+            f"Every cluster of {layer.cluster!r} has a single row ({len(layer.ids)} clusters), so that levels 1 and 2 cannot be "
+            "told apart."
+        )
+    scatter = np.diagonal(clusters.within, axis1=1, axis2=2).sum(0)
+    limit = clusters.size.sum() * np.array([rounding(column) ** 2 for column in clusters.mean.T])
+    for i, name in enumerate(roles.variables):
+        if roles.between_only[i]:
+            if np.ptp(clusters.mean[:, i]) == 0:
+                raise DataError(
+                    f"Variable {name!r} at level 2 is constant; a variable without variance cannot be in the model."
+                )
+        elif scatter[i] <= limit[i]:
+            raise DataError(
+                f"Variable {name!r} at {roles.level(name)} does not vary within any cluster: it is a property of clusters. Move it "
+                "to level: 2."
+            )
 
 
-def _check_variation(total: Collected, variables: tuple[str, ...], between_only: tuple[str, ...]) -> None:
-    clusters, _ = total.layer
-    within = np.diagonal(clusters.cross, axis1=1, axis2=2).sum(0)
-    for name, scatter in zip(variables, within, strict=True):
-        if name in between_only and scatter > 1e-12 * np.abs(clusters.mean).max():
-            raise DataError(
-                f"Variable {name!r} at level 2 varies within clusters; use its cluster means, or add it to level: 1."
-            )
-        if name not in between_only and scatter == 0:
-            raise DataError(
-                f"Variable {name!r} at level 1 does not vary within any cluster: it is a property of clusters."
-            )
+def collect(model: Model, data: Iterable[Any]) -> Collected:
+    """Statistics of a data set that comes in chunks, of which one at a time is in memory."""
+    specification, source = model.labels.specification, model.labels.source
+    if specification.slopes:
+        raise DataError("Statistics from several tables are of models without random slopes. Pass one table.")
+    roles = Roles(specification.within.observed, specification.between.observed)
+    labels = source.group_label or specification.groups
+    needed = [*roles.variables, source.cluster, *([source.group] if source.group else [])]
+    parts = [_empty(roles, specification.ngroups, source.cluster, source.group)]
+    first: np.ndarray | None = None
+    for number, chunk in enumerate(chunks(data, needed), 1):
+        try:
+            piece = read_piece(chunk, roles, source.cluster, source.group, labels, source.missing)
+            first = piece.ids if first is None and len(piece.ids) else first
+            _check_kinds(piece.ids if first is None else first, piece.ids, source.cluster)
+            one = row_means(piece.values, piece.codes, piece.group, specification.ngroups)
+            layer = Layer(one, piece.ids, roles, source.cluster, source.group)
+            parts.append(Collected(None, layer, piece.dropped))
+            # parts of like size are added first: the cost per chunk does not grow with what was read before
+            while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
+                parts[-2:] = [parts[-2] + parts[-1]]
+        except DataError as error:
+            raise DataError(f"Chunk {number} of the data: {error}") from None
+    return sum(reversed(parts[:-1]), parts[-1])
+
+
+def _empty(roles: Roles, groups: int, cluster: str, group: str | None) -> Collected:
+    none = row_means(np.empty((0, len(roles.variables))), np.zeros(0, int), np.zeros(0, int), groups)
+    return Collected(None, Layer(none, np.zeros(0, np.int64), roles, cluster, group))

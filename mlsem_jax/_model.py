@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from mlsem_jax._collected import Collected, collect
+from mlsem_jax._collected import Collected, Layer, collect
 from mlsem_jax._errors import DataError
 from mlsem_jax._lavaan import specify_and_prepare, split_options
-from mlsem_jax.data import prepare
+from mlsem_jax.data import Roles, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import Model, Source, make_model, make_statistics
+from mlsem_jax.statistics import mergeable
 
 
 def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Model:
@@ -46,18 +46,18 @@ def statistics(model: Model, data: Any) -> Collected:
     **Arguments:**
 
     - `model`: from [`mlsem_jax.model`][].
-    - `data`: a table with the columns that the model names; or an iterable of tables or an Arrow dataset, read one piece at a
-      time, over which clusters may be split.
+    - `data`: a table with the columns that the model names. Or an iterable of tables, an Arrow dataset (`pyarrow.dataset.dataset`)
+      or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which clusters may be split: memory is that
+      of a chunk and of one mean a cluster. Chunks have complete rows (`missing="listwise"` leaves out the others).
 
-    **Returns:** statistics that add up (`a + b`), also where a cluster has rows in both. What a JAX transformation returns can no
-    longer be added: ids of clusters are no arrays.
+    **Returns:** statistics that add up (`a + b`), also where a cluster has rows in both. One table is checked at once; what comes
+    in chunks, such as the partitions of a distributed table (`ml.statistics(model, [partition])`), is checked as a whole when it
+    is first used. What a JAX transformation returns can no longer be added: ids of clusters are no arrays.
     """
     labels = model.labels
     if not labels.source.cluster:
         raise DataError("This model was made without data: it does not know which column identifies clusters.")
-    if hasattr(data, "to_batches") and not hasattr(data, "to_pandas"):
-        return collect(model, (batch for batch in data.to_batches() if batch.num_rows))
-    if isinstance(data, Iterable) and not hasattr(data, "columns") and not hasattr(data, "column_names"):
+    if comes_in_chunks(data):
         return collect(model, data)
     specification, source = labels.specification, labels.source
     prepared = prepare(
@@ -72,10 +72,9 @@ def statistics(model: Model, data: Any) -> Collected:
         group_label=source.group_label or (specification.groups or None),
     )
     reduction = make_statistics(specification, prepared)
-    complete = reduction.statistics.patterns is None
-    return Collected(
-        reduction.statistics,
-        reduction.clusters if complete else None,
-        prepared.cluster_ids if complete else None,
-        specification.ngroups,
-    )
+    layer = None
+    if reduction.clusters is not None and reduction.statistics.patterns is None:
+        roles = Roles(specification.within.observed, specification.between.observed)
+        means = mergeable(reduction.clusters, specification.ngroups)
+        layer = Layer(means, plain_ids(prepared.cluster_ids), roles, source.cluster, source.group)
+    return Collected(reduction.statistics, layer, prepared.rows_dropped)

@@ -15,7 +15,7 @@ from mlsem_jax import likelihood
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.models import build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, cluster_statistics, merge_clusters, pool_sizes, reduce
+from mlsem_jax.statistics import Statistics, cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 evaluate = jax.jit(likelihood.evaluate)
@@ -60,22 +60,23 @@ def test_value_and_gradient_equal_the_dense_likelihood(case):
 @float64
 def test_statistics_of_parts_merge_to_those_of_the_whole(case, seed):
     """Rows dealt at random to two sets: clusters are split, and some live in one set only."""
-    whole = cluster_statistics(case.values, case.cluster, case.group)
+    whole = mergeable(cluster_statistics(case.values, case.cluster, case.group), random_cases.G)
     first = np.random.default_rng(seed).uniform(size=len(case.cluster)) < 0.5
     first[[0, -1]] = True, False
     parts = []
     for chosen in (first, ~first):
         codes, again = np.unique(case.cluster[chosen], return_inverse=True)
-        parts.append((codes, cluster_statistics(case.values[chosen], again, case.group[codes])))
+        parts.append((codes, row_means(case.values[chosen], again, case.group[codes], random_cases.G)))
     (codes_a, a), (codes_b, b) = parts
     new = [code for code in codes_b if code not in codes_a]
     place = {code: i for i, code in enumerate([*codes_a, *new])}
-    merged = merge_clusters(a, b, np.array([place[code] for code in codes_b]))
+    merged = merge(a, b, np.array([place[code] for code in codes_b]), case.between_only.astype(bool))
     order = np.array([place[code] for code in range(random_cases.J)])
-    for name in ("group", "size", "mean", "cross"):
-        got = np.asarray(getattr(merged, name))[order]
-        # centred sums of values of size about 3: 1e-12 is rounding
+    # centred sums of values of size about 3: 1e-12 is rounding
+    for name in ("group", "size", "mean"):
+        got = getattr(merged, name)[order]
         np.testing.assert_allclose(got, getattr(whole, name), rtol=1e-10, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(merged.within, whole.within, rtol=1e-10, atol=1e-11)
 
 
 @given(random_cases.cases(), st.integers(0, 10**6))

@@ -2,8 +2,24 @@
 
 from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._frame import column_names
-from mlsem_jax.data._pieces import read_piece
+from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
-from mlsem_jax.data._units import group_labels
+from mlsem_jax.data._roles import Roles
+from mlsem_jax.data._units import factorize, group_labels
 
-__all__ = ["TwoLevelData", "check_clusters", "column_names", "group_labels", "prepare", "read_piece"]
+__all__ = [
+    "Piece",
+    "Roles",
+    "TwoLevelData",
+    "check_clusters",
+    "chunks",
+    "column_names",
+    "comes_in_chunks",
+    "factorize",
+    "group_labels",
+    "kind_of_ids",
+    "plain_ids",
+    "prepare",
+    "read_piece",
+    "rounding",
+]

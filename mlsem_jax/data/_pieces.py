@@ -1,46 +1,152 @@
-"""One piece of a table that comes in several: converted and checked row by row; what needs all rows is checked by the caller."""
+"""One chunk of a table that comes in several: converted and checked row by row; what needs all rows is checked by the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import column_names, read_columns
-from mlsem_jax.data._units import factorize
+from mlsem_jax.data._roles import Roles
+from mlsem_jax.data._units import as_labels, factorize
 
 
-def read_piece(
-    data: Any, variables: Sequence[str], cluster: str, group: str | None, labels: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Complete rows of a piece: values (N, p), cluster codes (N,), ids (J,) and groups (J,) of the clusters.
+class Piece(NamedTuple):
+    """Complete rows: values (N, p), cluster codes (N,), ids (J,) and groups (J,) of the clusters, and the rows left out."""
 
-    Rows with a missing value, without a cluster or outside the groups `labels` are left out.
-    """
-    known = column_names(data)
-    needed = [*variables, cluster, *([group] if group else [])]
-    absent = [name for name in needed if name not in known]
+    values: np.ndarray
+    codes: np.ndarray
+    ids: np.ndarray
+    group: np.ndarray
+    dropped: tuple[tuple[str, int], ...]
+
+
+def comes_in_chunks(data: Any) -> bool:
+    """Whether the data are an iterable of tables, an Arrow dataset or an Arrow stream; a table is none of these."""
+    if hasattr(data, "to_batches") and not hasattr(data, "to_pandas"):
+        return True
+    table = isinstance(data, (Mapping, np.ndarray, str, bytes)) or hasattr(data, "columns")
+    return isinstance(data, Iterable) and not table and not hasattr(data, "column_names")
+
+
+def chunks(data: Any, needed: Sequence[str]) -> Iterator[Any]:
+    """The tables of such data, one at a time; of an Arrow dataset only the columns needed, without reading far ahead."""
+    if not hasattr(data, "to_batches"):
+        yield from data
+        return
+    if hasattr(data, "get_fragments"):
+        _check_files(data, needed)
+    if hasattr(data, "scanner"):
+        # Arrow's defaults keep 64 batches of 131,072 rows in memory
+        data = data.scanner(columns=list(dict.fromkeys(needed)), batch_readahead=2, fragment_readahead=1)
+    yield from (batch for batch in data.to_batches() if batch.num_rows)
+
+
+def _check_files(dataset: Any, needed: Sequence[str]) -> None:
+    """Arrow reads a column that a file lacks as missing values: every row of the file would be left out."""
+    _check_present(dataset.schema.names, needed, "The Arrow dataset")
+    for fragment in dataset.get_fragments():
+        partition = str(getattr(fragment, "partition_expression", ""))
+        there = [name for name in needed if name in fragment.physical_schema.names or name in partition]
+        _check_present(there, needed, f"File {getattr(fragment, 'path', '')!r} of the Arrow dataset")
+
+
+def _check_present(known: Sequence[str], needed: Sequence[str], subject: str) -> None:
+    absent = [name for name in dict.fromkeys(needed) if name not in known]
     if absent:
-        raise DataError(
-            f"A piece of the data has no column {listing(map(repr, absent))}; all pieces need the same columns."
-        )
+        raise DataError(f"{subject} has no column {listing(map(repr, absent))}; all parts need the same columns.")
+
+
+def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels: Sequence[str], missing: str) -> Piece:
+    """Rows with a missing value, without a cluster or outside the groups `labels` are left out.
+
+    missing: 'listwise', or 'ml', which refuses rows with a missing value.
+    """
+    needed = [*roles.variables, cluster, *([group] if group else [])]
+    _check_present(column_names(data), needed, "The table")
     table = read_columns(data, needed)
-    values = np.empty((len(table.index), len(variables)))
-    for i, name in enumerate(variables):
-        values[:, i] = to_float(table.columns[name], name, "the model")
-    if np.isinf(values).any():
-        name = variables[int(np.isinf(values).any(axis=0).argmax())]
-        raise DataError(f"Variable {name!r} holds infinite values. Correct them, or mark them as missing.")
+    values = np.empty((len(table.index), len(roles.variables)), order="F")
+    for i, name in enumerate(roles.variables):
+        values[:, i] = to_float(table.columns[name], name, roles.level(name))
+        if np.isinf(values[:, i]).any():
+            raise DataError(
+                f"Variable {name!r} at {roles.level(name)} holds infinite values. Correct them, or mark them as missing."
+            )
     codes, ids = factorize(table.columns[cluster])
     of_row = np.zeros(len(values), dtype=np.intp)
     if group and labels:
         by_row, names = factorize(table.columns[group])
-        place = np.array([labels.index(str(name)) if str(name) in labels else -1 for name in names] + [-1])
+        place = np.array([labels.index(name) if name in labels else -1 for name in as_labels(names)] + [-1])
         of_row = place[by_row]
-    keep = (codes >= 0) & (of_row >= 0) & ~np.isnan(values).any(axis=1)
-    values, codes, of_row = values[keep], codes[keep], of_row[keep]
-    pairs, code = np.unique(codes * max(len(labels), 1) + of_row, return_inverse=True)
-    return values, code, ids[pairs // max(len(labels), 1)], pairs % max(len(labels), 1)
+    inside = (codes >= 0) & (of_row >= 0)
+    keep = inside & ~np.isnan(values.sum(axis=1))
+    dropped = {
+        "missing cluster id": int((codes < 0).sum()),
+        "group missing or not among group_label": int(((of_row < 0) & (codes >= 0)).sum()),
+        "missing values (listwise)": int(inside.sum() - keep.sum()),
+    }
+    if dropped["missing values (listwise)"] and missing != "listwise":
+        raise DataError(_incomplete(values[inside], roles))
+    if not keep.all():
+        values, codes, of_row = values[keep], codes[keep], of_row[keep]
+    code, pairs = factorize(codes * max(len(labels), 1) + of_row)
+    ids, of_cluster = plain_ids(ids[pairs // max(len(labels), 1)]), pairs % max(len(labels), 1)
+    _make_constant(values, code, ids, roles)
+    return Piece(values, code, ids, of_cluster, tuple((reason, count) for reason, count in dropped.items() if count))
+
+
+def _incomplete(values: np.ndarray, roles: Roles) -> str:
+    gaps = np.isnan(values)
+    names = [roles.variables[i] for i in np.flatnonzero(gaps.any(axis=0))]
+    return (
+        f"{int(gaps.any(axis=1).sum())} of {len(values)} rows have missing values ({listing(map(repr, names))}), and statistics "
+        "of several tables are of complete rows. Pass one table, or make the model with missing='listwise'."
+    )
+
+
+def _make_constant(values: np.ndarray, code: np.ndarray, ids: np.ndarray, roles: Roles) -> None:
+    """In place: variables of level 2 alone have the value of their cluster's first row."""
+    if not len(values) or not roles.between_only.any():
+        return
+    first = np.empty(len(ids), dtype=np.intp)
+    first[code[::-1]] = np.arange(len(code))[::-1]  # the last assignment wins
+    for i in np.flatnonzero(roles.between_only):
+        value = values[first, i][code]
+        off = np.abs(values[:, i] - value) > rounding(values[:, i])
+        if off.any():
+            wrong = np.unique(code[off])
+            name = roles.variables[i]
+            raise DataError(
+                f"Variable {name!r} at level 2 varies within {len(wrong)} of {len(ids)} clusters ({listing(ids[wrong])}). Use its "
+                "cluster means, or add it to level: 1 too."
+            )
+        values[:, i] = value
+
+
+def rounding(values: np.ndarray) -> float:
+    """The difference between two values of a variable that counts as rounding."""
+    return 1e-10 * float(np.ptp(values)) + 1e-12 * float(np.abs(values).max())
+
+
+def plain_ids(ids: np.ndarray) -> np.ndarray:
+    """Whole numbers as int64 whatever their width: a missing id turns the integers of a chunk to floating point."""
+    if ids.dtype.kind == "f" and np.all(ids == np.floor(ids)) and np.all(np.abs(ids) < 2**53):
+        return ids.astype(np.int64)
+    if ids.dtype.kind in "iub" and not (ids.dtype.kind == "u" and np.any(ids > np.iinfo(np.int64).max)):
+        return ids.astype(np.int64)
+    return ids
+
+
+def kind_of_ids(ids: np.ndarray) -> str:
+    """'numbers', 'text' or another word: ids of different kinds are never those of one cluster."""
+    import pandas as pd
+
+    if ids.dtype.kind in "iuf":
+        return "numbers"
+    word = pd.api.types.infer_dtype(ids)
+    if word == "string":
+        return "text"
+    return "numbers" if word in ("integer", "floating", "decimal", "mixed-integer-float", "boolean") else word

@@ -49,7 +49,7 @@ def group_labels(data: Any, group: str | None) -> tuple[str, ...]:
         return ()
     known = column_names(data)
     group = one_column(group, "group", known)
-    return _as_labels(factorize(read_columns(data, [group]).columns[group])[1])
+    return as_labels(factorize(read_columns(data, [group]).columns[group])[1])
 
 
 def one_column(name: Any, argument: str, known: Sequence[str]) -> str:
@@ -81,7 +81,7 @@ def find_units(
         return Units(rows, ids, np.zeros(len(ids), dtype=np.intp), (), dropped)
 
     by_row, values = factorize(group)
-    labels = _as_labels(values)
+    labels = as_labels(values)
     dropped += _count("missing group", int(((by_row < 0) & (rows >= 0)).sum()))
     if group_label is not None:
         chosen, position = _choose(labels, group_label, str(group.name))
@@ -109,7 +109,7 @@ def _count(reason: str, count: int) -> tuple[tuple[str, int], ...]:
     return ((reason, count),) if count else ()
 
 
-def _as_labels(values: np.ndarray) -> tuple[str, ...]:
+def as_labels(values: np.ndarray) -> tuple[str, ...]:
     """Whole numbers that a missing value turned to float are written as whole numbers."""
     if values.dtype.kind == "f" and np.all(values == np.floor(values)):
         values = values.astype(np.int64)

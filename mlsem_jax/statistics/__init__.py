@@ -6,11 +6,11 @@ from mlsem_jax.statistics._complete import (
     CompleteStatistics,
     bucket,
     cluster_statistics,
-    merge_clusters,
     pool_sizes,
     reduce,
 )
 from mlsem_jax.statistics._draws import draw_statistics
+from mlsem_jax.statistics._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
 from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.statistics._statistics import Statistics
 from mlsem_jax.statistics._weighted import (
@@ -24,6 +24,7 @@ from mlsem_jax.statistics._weighted import (
 
 __all__ = [
     "ClusterChunk",
+    "ClusterMeans",
     "ClusterStatistics",
     "CompleteStatistics",
     "PatternStatistics",
@@ -34,12 +35,15 @@ __all__ = [
     "cluster_statistics",
     "draw_statistics",
     "make_definite",
-    "merge_clusters",
+    "merge",
+    "mergeable",
     "pattern_statistics",
     "plan_sizes",
     "pool_sizes",
     "pooled",
     "reduce",
+    "reduce_merged",
+    "row_means",
     "sample_moments",
     "traced_clusters",
     "weighted_statistics",

@@ -6,6 +6,8 @@ influence. Reduced by distinct cluster size: all that the likelihood needs (McDo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import equinox as eqx
 import numpy as np
 
@@ -41,6 +43,7 @@ class CompleteStatistics(eqx.Module):
 
 
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+BLOCK = 2**14  # clusters whose outer products are in memory at once
 
 
 def bucket(count: int) -> int:
@@ -72,16 +75,29 @@ def cluster_statistics(values: np.ndarray, cluster: np.ndarray, group: np.ndarra
 
 def reduce(clusters: ClusterStatistics, groups: int, weights: np.ndarray | None = None) -> CompleteStatistics:
     """Sum the cluster layer by group and distinct size; weights (J,) count a cluster more than once or not at all."""
-    group, size = np.asarray(clusters.group), np.asarray(clusters.size)
-    mean, cross = np.asarray(clusters.mean), np.asarray(clusters.cross)
-    p = mean.shape[1]
-    weights = np.ones(len(size)) if weights is None else np.asarray(weights, float)
+    group, cross = np.asarray(clusters.group), np.asarray(clusters.cross)
+    weights = np.ones(len(group)) if weights is None else np.asarray(weights, float)
+    within = np.zeros((groups, *cross.shape[1:]))
+    for g in range(groups):
+        here = np.flatnonzero(group == g)
+        within[g] = np.tensordot(weights[here], cross[here], 1)
+    return reduce_means(group, np.asarray(clusters.size), np.asarray(clusters.mean), within, weights)
+
+
+def reduce_means(
+    group: np.ndarray, size: np.ndarray, mean: np.ndarray, within: np.ndarray, weights: np.ndarray
+) -> CompleteStatistics:
+    """Sum clusters with group (J,), size (J,), mean (J, p) and weights (J,) by group and distinct size.
+
+    within (G, p, p): their pooled cross-products, weighted already.
+    """
+    groups, p = within.shape[:2]
     distinct = [np.unique(size[group == g]) for g in range(groups)]
     length = bucket(max((len(d) for d in distinct), default=1))
     out = CompleteStatistics(
         rows=np.zeros(groups),
         clusters=np.zeros(groups),
-        within=np.zeros((groups, p, p)),
+        within=within,
         size=np.ones((groups, length)),
         count=np.zeros((groups, length)),
         mean=np.zeros((groups, length, p)),
@@ -91,40 +107,32 @@ def reduce(clusters: ClusterStatistics, groups: int, weights: np.ndarray | None 
         here = np.flatnonzero(group == g)
         if not len(here):
             continue
-        w, which = weights[here], np.searchsorted(sizes, size[here])
-        out.rows[g], out.clusters[g] = w @ size[here], w.sum()
-        out.within[g] = np.tensordot(w, cross[here], 1)
+        which = np.searchsorted(sizes, size[here])
+        out.rows[g], out.clusters[g] = weights[here] @ size[here], weights[here].sum()
         # padding repeats the largest size: its matrix is positive definite whenever the others are
         out.size[g] = np.concatenate([sizes, np.full(length - len(sizes), sizes[-1])])
-        hot = np.zeros((length, len(here)))
-        hot[which, np.arange(len(here))] = w
-        count = hot.sum(1)
-        safe = np.where(count > 0, count, 1.0)
-        out.count[g] = count
-        out.mean[g] = hot @ mean[here] / safe[:, None]
-        centred = mean[here] - out.mean[g][which]
-        products = (centred[:, :, None] * centred[:, None, :]).reshape(len(here), p * p)
-        out.cov[g] = (hot @ products).reshape(length, p, p) / safe[:, None, None]
+        for some, _, hot in _blocks(here, which, weights, length):
+            out.count[g] += hot.sum(1)
+            out.mean[g] += hot @ mean[some]
+        safe = np.where(out.count[g] > 0, out.count[g], 1.0)
+        out.mean[g] /= safe[:, None]
+        for some, at, hot in _blocks(here, which, weights, length):
+            centred = mean[some] - out.mean[g][at]
+            products = (centred[:, :, None] * centred[:, None, :]).reshape(len(some), p * p)
+            out.cov[g] += (hot @ products).reshape(length, p, p)
+        out.cov[g] /= safe[:, None, None]
     return out
 
 
-def merge_clusters(a: ClusterStatistics, b: ClusterStatistics, places: np.ndarray) -> ClusterStatistics:
-    """Statistics of both sets of rows. places (J_b,): the cluster of `a` that each cluster of `b` continues, or J_a, J_a + 1, ...
-    for new ones. Means and cross-products combine by the update of Chan, Golub & LeVeque (1983).
-    """
-    total = max(len(a.size), int(places.max(initial=-1)) + 1)
-    p = a.mean.shape[1]
-    group = np.zeros(total, int)
-    group[: len(a.size)], group[places] = a.group, b.group
-    size_a, mean_a, cross_a = np.zeros(total), np.zeros((total, p)), np.zeros((total, p, p))
-    size_b, mean_b, cross_b = np.zeros(total), np.zeros((total, p)), np.zeros((total, p, p))
-    size_a[: len(a.size)], mean_a[: len(a.size)], cross_a[: len(a.size)] = a.size, a.mean, a.cross
-    size_b[places], mean_b[places], cross_b[places] = b.size, b.mean, b.cross
-    size = size_a + size_b
-    difference = np.where(((size_a > 0) & (size_b > 0))[:, None], mean_b - mean_a, 0.0)
-    mean = np.where((size_a > 0)[:, None], mean_a, mean_b) + difference * (size_b / size)[:, None]
-    outer = difference[:, :, None] * difference[:, None, :]
-    return ClusterStatistics(group, size, mean, cross_a + cross_b + outer * (size_a * size_b / size)[:, None, None])
+def _blocks(
+    here: np.ndarray, which: np.ndarray, weights: np.ndarray, length: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Clusters `here` in blocks: their numbers, the place of their sizes, and weights (length, block) that sum by size."""
+    for start in range(0, len(here), BLOCK):
+        some, at = here[start : start + BLOCK], which[start : start + BLOCK]
+        hot = np.zeros((length, len(some)))
+        hot[at, np.arange(len(some))] = weights[some]
+        yield some, at, hot
 
 
 def pool_sizes(statistics: CompleteStatistics, limit: int = 6) -> CompleteStatistics:

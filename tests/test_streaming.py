@@ -1,0 +1,248 @@
+"""Statistics of data that come in chunks are those of one pass, for every kind of source; errors say which chunk."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+import mlsem_jax as ml
+
+pytestmark = pytest.mark.timeout(120)
+
+MODEL = """
+level: 1
+  fw =~ y1 + y2 + y3
+level: 2
+  fb =~ y1 + y2 + y3
+  fb ~ w
+"""
+
+
+def table(seed: int = 1, clusters: int = 60, rows: int = 900) -> pd.DataFrame:
+    """Clusters of all sizes from 1, shuffled; y3 far from zero."""
+    rng = np.random.default_rng(seed)
+    g = np.concatenate([np.arange(clusters), rng.integers(0, clusters, rows - clusters)])
+    rng.shuffle(g)
+    w = rng.normal(size=clusters)
+    y = rng.normal(size=(rows, 1)) + (0.5 * w + rng.normal(size=clusters))[g, None] + rng.normal(size=(rows, 3))
+    return pd.DataFrame(y + np.array([0, 5, 1e6]), columns=["y1", "y2", "y3"]).assign(w=w[g], g=g, unused="text")
+
+
+DATA = table()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return ml.model(MODEL, DATA, cluster="g")
+
+
+def parts(data: pd.DataFrame = DATA, size: int = 130) -> list[pd.DataFrame]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+def agree(streamed, whole, rtol=1e-10):
+    """Leaf by leaf, relative to the largest element: off-diagonal elements of a matrix may be near zero."""
+    pairs = zip(jax.tree.leaves(streamed.reduced), jax.tree.leaves(whole.reduced), strict=True)
+    for got, want in pairs:
+        assert got.shape == want.shape
+        # y3 has mean 1e6 and variance 2: beyond its own scale only means are compared, by rtol
+        assert np.abs(got - want).max() <= rtol * np.abs(want).max()
+
+
+def arrow(data=DATA):
+    return pytest.importorskip("pyarrow").Table.from_pandas(data, preserve_index=False)
+
+
+def parquet_files(folder):
+    pytest.importorskip("pyarrow")
+    dataset = pytest.importorskip("pyarrow.dataset")
+    for i, part in enumerate(parts()):
+        part.to_parquet(folder / f"{i}.parquet", index=False)
+    return dataset.dataset(folder)
+
+
+SOURCES = {
+    "list": lambda folder: parts(),
+    "generator": lambda folder: (part for part in parts()),
+    "one frame": lambda folder: [DATA],
+    "dicts": lambda folder: [part.to_dict("series") for part in parts()],
+    "polars": lambda folder: [pytest.importorskip("polars").from_pandas(part) for part in parts()],
+    "arrow tables": lambda folder: [arrow(part) for part in parts()],
+    "arrow batches": lambda folder: arrow().to_batches(max_chunksize=97),
+    "arrow stream": lambda folder: arrow().to_reader(max_chunksize=97),
+    "arrow dataset": lambda folder: pytest.importorskip("pyarrow.dataset").dataset(arrow()),
+    "parquet files": parquet_files,
+    "scanner": lambda folder: parquet_files(folder).scanner(columns=["w", "y3", "y1", "y2", "g"]),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_gives_the_statistics_of_one_pass(model, name, tmp_path):
+    streamed = ml.statistics(model, SOURCES[name](tmp_path))
+    agree(streamed, ml.statistics(model, DATA))
+    assert "900 rows in 60 clusters" in repr(streamed)
+
+
+@pytest.mark.parametrize("data", [DATA.to_dict("series"), DATA[["y1", "y2", "y3", "w", "g"]].to_records(index=False)])
+def test_a_table_that_iterates_is_still_a_table(model, data):
+    agree(ml.statistics(model, data), ml.statistics(model, DATA), 0)
+
+
+def test_the_estimate_is_that_of_one_pass(model):
+    with jax.enable_x64(True):
+        got, want = ml.estimate(model, ml.statistics(model, parts())), ml.estimate(model, ml.statistics(model, DATA))
+    # two searches that end within 1e-8 standard errors of the maximum
+    assert np.abs((got.theta - want.theta) / want.se).max() < 1e-7
+
+
+def test_partitions_add_up_in_any_order_and_travel_by_pickle(model):
+    """Single rows are no data set to fit, but they add up to one: what is required of a whole is checked of the whole."""
+    single = [ml.statistics(model, [DATA[i : i + 1]]) for i in range(20)]
+    rest = [ml.statistics(model, [part]) for part in parts(DATA[20:], 300)]
+    empty = [ml.statistics(model, [DATA[:0]]), ml.statistics(model, [])]
+    every = [pickle.loads(pickle.dumps(one)) for one in [*empty, *single, *rest]]
+    whole = ml.statistics(model, DATA)
+    agree(sum(every), whole)
+    agree(sum(every[::-1]), whole)
+    agree(ml.statistics(model, DATA[:500]) + ml.statistics(model, parts(DATA[500:])), whole)
+
+
+@pytest.mark.parametrize(
+    "convert", [str, lambda g: 1e15 + g, lambda g: pd.Timestamp("2020-01-01") + pd.Timedelta(days=g)]
+)
+def test_ids_of_any_type(model, convert):
+    data = DATA.assign(g=[convert(g) for g in DATA["g"]])
+    agree(ml.statistics(model, parts(data)), ml.statistics(model, DATA))
+
+
+def test_ids_that_a_missing_one_turned_to_floating_point(model):
+    gone = DATA["g"].astype(float)
+    gone[:100:7] = np.nan
+    data = DATA.assign(g=gone)
+    streamed = ml.statistics(model, [data[:130], DATA[130:].assign(g=DATA["g"][130:].astype(np.uint8))])
+    agree(streamed, ml.statistics(model, data))
+    assert streamed.rows_dropped == (("missing cluster id", 15),)
+    assert "15 rows left out" in repr(streamed)
+
+
+def test_groups():
+    data = DATA.assign(country=np.where(DATA["g"] % 3 == 0, "B", "A"))
+    model = ml.model(MODEL, data, cluster="g", group="country")
+    agree(ml.statistics(model, parts(data)), ml.statistics(model, data))
+    split = data.copy()
+    split.loc[[5, 899], "g"] = 7
+    split.loc[[5, 899], "w"] = DATA["w"][DATA["g"] == 7].iloc[0]
+    split.loc[5, "country"] = "B"
+    streamed = ml.statistics(model, parts(split))
+    with pytest.raises(ml.DataError, match=r"'country' varies within 1 of 60 clusters of 'g' \(7\)"):
+        _ = streamed.reduced
+
+
+def test_incomplete_rows(model):
+    data = DATA.mask((np.arange(900) % 9 == 0)[:, None] & (DATA.columns == "y2"))
+    streamed = ml.statistics(model, parts(data))
+    agree(streamed, ml.statistics(model, data))
+    assert streamed.rows_dropped == (("missing values (listwise)", 100),)
+    every = ml.model(MODEL, DATA, cluster="g", missing="ml")
+    agree(ml.statistics(every, parts()), ml.statistics(model, DATA))
+    with pytest.raises(ml.DataError, match=r"Chunk 1 of the data: 15 of 130 rows have missing values \('y2'\)"):
+        ml.statistics(every, parts(data))
+
+
+def changed(number: int, change) -> list[pd.DataFrame]:
+    chunks = parts()
+    chunks[number - 1] = change(chunks[number - 1])
+    return chunks
+
+
+BAD = {
+    "Chunk 3 of the data: The table has no column 'y2', 'w'": (3, lambda d: d.drop(columns=["y2", "w"])),
+    "Chunk 2 of the data: Variable 'y1' at levels 1 and 2 holds text, such as 'x'": (2, lambda d: d.assign(y1="x")),
+    "Chunk 4 of the data: Variable 'w' at level 2 holds numbers stored as text": (
+        4,
+        lambda d: d.assign(w=d["w"].astype(str)),
+    ),
+    "Chunk 5 of the data: The cluster ids in 'g' are text here and numbers before": (
+        5,
+        lambda d: d.assign(g=d["g"].astype(str)),
+    ),
+    "Chunk 1 of the data: Variable 'y3' at levels 1 and 2 holds infinite": (1, lambda d: d.assign(y3=np.inf)),
+    "Chunk 2 of the data: Variable 'w' at level 2 varies within": (2, lambda d: d.assign(w=np.arange(len(d)))),
+    "Variable 'w' at level 2 has different values in two parts": (7, lambda d: d.assign(w=d["w"] + 1e-6)),
+    "Chunk 6 of the data: data must be a table": (6, lambda d: "part6.parquet"),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_errors_name_the_chunk(model, message):
+    with pytest.raises(ml.DataError) as error:
+        ml.statistics(model, changed(*BAD[message]))
+    assert message in str(error.value)
+
+
+def test_a_file_that_lacks_a_column_is_named(model, tmp_path):
+    """Arrow itself would read missing values."""
+    parquet_files(tmp_path)
+    parts()[2].drop(columns="y2").to_parquet(tmp_path / "2.parquet", index=False)
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(tmp_path)
+    with pytest.raises(ml.DataError, match=r"2\.parquet' of the Arrow dataset has no column 'y2'"):
+        ml.statistics(model, dataset)
+
+
+def test_a_column_that_the_folders_name(model, tmp_path):
+    """A hive-partitioned dataset has the cluster ids in its folders."""
+    pytest.importorskip("pyarrow")
+    DATA.to_parquet(tmp_path, partition_cols=["g"], index=False)
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(tmp_path, partitioning="hive")
+    agree(ml.statistics(model, dataset), ml.statistics(model, DATA))
+
+
+WHOLE = {
+    "hold no complete row": lambda: [DATA[:0]],
+    "'g' has a single value": lambda: [DATA[DATA["g"] == 3]],
+    "'g' has a single row": lambda: parts(DATA.drop_duplicates("g"), 10),
+    "'y2' at levels 1 and 2 does not vary within": lambda: parts(DATA.assign(y2=DATA["g"] + 0.1)),
+    "'w' at level 2 is constant": lambda: parts(DATA.assign(w=1.5)),
+}
+
+
+@pytest.mark.parametrize("message", WHOLE)
+def test_what_only_the_whole_can_satisfy_is_told_when_it_is_used(model, message):
+    streamed = ml.statistics(model, WHOLE[message]())
+    with pytest.raises(ml.DataError, match=message):
+        ml.estimate(model, streamed)
+
+
+def test_text_is_no_iterable_of_tables(model):
+    with pytest.raises(ml.DataError, match="not text; read the file first"):
+        ml.statistics(model, "data.csv")
+
+
+def test_statistics_of_other_variables_do_not_add(model):
+    other = ml.model(MODEL.replace("fb ~ w", ""), DATA, cluster="g")
+    with pytest.raises(ml.DataError, match="different variables"):
+        ml.statistics(model, DATA) + ml.statistics(other, DATA)
+
+
+def test_memory_is_that_of_a_chunk(model):
+    """40 chunks of 20,000 rows are 26 MB of numbers; one chunk, with its table and a few copies, is about 4."""
+    rng = np.random.default_rng(3)
+    w = rng.normal(size=500)
+
+    def chunk():
+        g = rng.integers(0, 500, 20_000)
+        y = rng.normal(size=(20_000, 3))
+        return pd.DataFrame(y, columns=["y1", "y2", "y3"]).assign(w=w[g], g=g)
+
+    ml.statistics(model, [chunk()])
+    tracemalloc.start()
+    streamed = ml.statistics(model, (chunk() for _ in range(40)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "800000 rows in 500 clusters" in repr(streamed)
+    assert peak < 8e6
