@@ -60,3 +60,15 @@ def test_bayes(capsys):
     assert (distance < 1.0).all()
     assert (table["posterior sd"] / table["se"]).between(0.75, 1.5).all()
     assert "0 divergent" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
+def test_dask_partitions(scheduler, capsys):
+    pytest.importorskip("dask.dataframe", reason="dask is not installed: pip install 'mlsem_jax[dask]'")
+    pytest.importorskip("pyarrow")
+    shown, stats, whole = example("dask_partitions").main(5, 2_000, 300, scheduler)
+    for got, want in zip(jax.tree.leaves(stats.reduced), jax.tree.leaves(whole.reduced), strict=True):
+        assert np.abs(got - want).max() <= 1e-10 * np.abs(want).max()
+    # two searches that end within 1e-8 standard errors of the maximum
+    assert ((shown["partitions"] - shown["all rows"]).abs() < 1e-7 * shown["se"]).all()
+    assert "10000 rows in 300 clusters" in capsys.readouterr().out
