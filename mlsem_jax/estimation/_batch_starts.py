@@ -15,6 +15,9 @@ from mlsem_jax.likelihood import log_likelihood
 from mlsem_jax.models import Filled, LevelStructure, Structure
 from mlsem_jax.statistics import CompleteStatistics, Statistics
 
+# of the sample covariances, tried in this order
+SHARES = (1.0, 0.6, 0.3, 0.0)
+
 
 def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
     """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
@@ -23,11 +26,15 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
         structure.between_only,
         _absent(structure.between, structure.kinds and structure.kinds.between_theta),
     )
-    natural = jax.vmap(lambda share: _natural(structure, within, between, mean, share))(jnp.array([1.0, 0.6, 0.3, 0.0]))
-    theta = jax.vmap(lambda n: _to_theta(structure, n))(natural)
-    finite = jnp.isfinite(jax.vmap(lambda t: log_likelihood(structure, t, statistics))(theta))
+    shares = jnp.asarray(SHARES, mean.dtype)
+
+    def at(tried):
+        """Shares tried so far, theta with the last one, and whether the likelihood is finite there."""
+        theta = _to_theta(structure, _natural(structure, within, between, mean, shares[tried]))
+        return tried + 1, theta, jnp.isfinite(log_likelihood(structure, theta, statistics))
+
     # the first that is finite; the last one if none is
-    return theta[jnp.where(jnp.any(finite), jnp.argmax(finite), len(theta) - 1)]
+    return jax.lax.while_loop(lambda s: ~s[2] & (s[0] < len(SHARES)), lambda s: at(s[0]), at(jnp.zeros((), int)))[1]
 
 
 def _absent(level: LevelStructure, kind: Array | None) -> Array:

@@ -203,13 +203,8 @@ def value_and_gradient(structure: Structure, theta: Float[Array, " q"], statisti
 
 def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
     """Value, gradient and observed information at theta in one pass."""
-
-    def with_value(t):
-        value, gradient = value_and_gradient(structure, t, statistics)
-        return gradient, (value, gradient)
-
-    hessian, (value, gradient) = jax.jacfwd(with_value, has_aux=True)(theta)
-    return Evaluation(value, gradient, -(hessian + hessian.T) / 2)
+    value, gradient = value_and_gradient(structure, theta, statistics)
+    return Evaluation(value, gradient, observed_information(structure, theta, statistics))
 
 
 def climb(

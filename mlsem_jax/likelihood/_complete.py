@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._directions import traces
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
 from mlsem_jax.statistics import CompleteStatistics
@@ -24,15 +25,22 @@ def _scaling(size: Array, between_only: Array) -> Array:
     return jnp.where(between_only > 0, 1.0, jnp.sqrt(size)[:, None])
 
 
-def _group(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
+def _by_size(within_cov, between_cov, mean, between_only, s: CompleteStatistics) -> tuple[Array, ...]:
+    """D (S, p); then, for the within contrasts and for each size, counts (S + 1,), Omega and scatter (S + 1, p, p) summed over
+    clusters; and the residuals r of the means by size (S, p). Of one group.
+    """
     d = _scaling(s.size, between_only)
     omega = within_cov + d[:, :, None] * between_cov * d[:, None, :]
     stack = jnp.concatenate([(within_cov + jnp.diag(between_only))[None], omega])
-    precision, logdet, _ = sweep(stack)
     r = d * (s.mean - mean)
     second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
     weight = jnp.concatenate([(s.rows - s.clusters)[None], s.count])
-    scatter = jnp.concatenate([s.within[None], s.count[:, None, None] * second])
+    return d, weight, stack, jnp.concatenate([s.within[None], s.count[:, None, None] * second]), r
+
+
+def _group(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
+    d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
+    precision, logdet, _ = sweep(omega)
     positive = jnp.all(jnp.isfinite(logdet))
     logdet = jnp.where(weight > 0, logdet, 0.0)
     constant = jnp.log(2 * jnp.pi) * (s.rows * jnp.sum(1 - between_only) + s.clusters * jnp.sum(between_only))
@@ -63,33 +71,60 @@ def complete_information(
     Sum over the J clusters and the N - J within contrasts of 1/2 tr(Omega^-1 dOmega Omega^-1 dOmega) + dm' Omega^-1 dm.
     """
 
-    def group(within_cov, between_cov, d_within, d_between, d_mean, s):
-        d = _scaling(s.size, between_only)
-        omega = within_cov + d[:, :, None] * between_cov * d[:, None, :]
-        stack = jnp.concatenate([(within_cov + jnp.diag(between_only))[None], omega])
-        precision = sweep(stack)[0]
+    def one(precision, x, dm, d, weight, scatter, r):
+        dm = d * dm
+        return weight * (0.5 * traces(x, x) + dm @ precision @ dm.T)
+
+    return _over_sizes(one, moments, jacobian, between_only, statistics)
+
+
+def complete_curvature(
+    moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics
+) -> Float[Array, "q q"]:
+    """Second derivative (q, q) of the log-likelihood in the moments, along the directions in `jacobian`, (G, p, p, q).
+
+    With P = Omega^-1, and w, M and r the number, scatter and residual of the clusters of one size, the sum over sizes of
+    tr(P dOmega P dOmega (w I / 2 - P M)) - w [2 r' P dOmega P D dmu + dmu' D P D dmu], symmetrised in the two directions.
+    """
+
+    def one(precision, x, dm, d, weight, scatter, r):
+        p = precision.shape[-1]
+        dm = d * dm
+        by_cov = traces(x, x @ (0.5 * weight * jnp.eye(p, dtype=x.dtype) - precision @ scatter))
+        crossed = jnp.einsum("qji,j->qi", x, weight * r) @ precision @ dm.T
+        half = 0.5 * by_cov - crossed - 0.5 * weight * (dm @ precision @ dm.T)
+        return half + half.T
+
+    return _over_sizes(one, moments, jacobian, between_only, statistics)
+
+
+def _over_sizes(one, moments: Moments, jacobian: Moments, between_only: Array, statistics: CompleteStatistics) -> Array:
+    """Sum over groups, and over the within contrasts (D = 0) and the cluster sizes of each, of what `one` makes of: Omega^-1
+    (p, p), Omega^-1 dOmega (q, p, p), dmu (q, p), D (p,), the number of clusters, scatter (p, p), summed, and residual (p,).
+    """
+
+    def group(within_cov, between_cov, mean, d_within, d_between, d_mean, s):
+        d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
+        precision = sweep(omega)[0]
         d_within, d_between = jnp.moveaxis(d_within, -1, 0), jnp.moveaxis(d_between, -1, 0)
-        weight = jnp.concatenate([(s.rows - s.clusters)[None], s.count])
-        d0 = jnp.concatenate([jnp.zeros_like(d[:1]), d])
-        q, p = d_within.shape[0], d_within.shape[1]
+        d, r = (jnp.concatenate([jnp.zeros_like(x[:1]), x]) for x in (d, r))
 
-        def one(total, inputs):
-            precision, d, weight = inputs
+        def add(total, inputs):
+            precision, d, *rest = inputs
             x = precision @ (d_within + d[:, None] * d_between * d)
-            cov = 0.5 * x.reshape(q, p * p) @ jnp.swapaxes(x, -1, -2).reshape(q, p * p).T
-            dm = d[:, None] * d_mean
-            return total + weight * (cov + dm.T @ precision @ dm), None
+            return total + one(precision, x, d_mean.T, d, *rest), None
 
-        return jax.lax.scan(one, jnp.zeros((q, q), precision.dtype), (precision, d0, weight))[0]
+        q = d_mean.shape[-1]
+        start = jnp.zeros((q, q), precision.dtype)
+        return jax.lax.scan(add, start, (precision, d, weight, scatter, r))[0]
 
-    return jnp.sum(
-        jax.vmap(group)(
-            moments.within_cov,
-            moments.between_cov,
-            jacobian.within_cov,
-            jacobian.between_cov,
-            jacobian.mean,
-            statistics,
-        ),
-        axis=0,
+    by_group = jax.vmap(group)(
+        moments.within_cov,
+        moments.between_cov,
+        moments.mean,
+        jacobian.within_cov,
+        jacobian.between_cov,
+        jacobian.mean,
+        statistics,
     )
+    return jnp.sum(by_group, axis=0)

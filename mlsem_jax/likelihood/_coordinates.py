@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._complete import complete_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
     chain,
@@ -166,15 +165,10 @@ def observed_information_at(
 ) -> Float[Array, "q q"]:
     """Minus the Hessian (q, q) of the log-likelihood at theta, whose coordinates are given: equal to `observed_information`.
 
-    Clusters without missing values are in closed form in the moments, the others as in `observed_information`.
+    Only the curvature of complete data in the moments takes another way.
     """
-    complete = _complete(statistics)
     moments, jacobian = moments_and_jacobian(structure, theta)
     by_group = jax.vmap(_observed, in_axes=(0, 0, 0, 0, 0, 0, None, 0))(
-        *_turned(jacobian, at), at.transform, at.roots, moments.mean, structure.between_only, complete
+        *_turned(jacobian, at), at.transform, at.roots, moments.mean, structure.between_only, _complete(statistics)
     )
-    total = jnp.sum(by_group, axis=0)
-    if structure.linear and statistics.patterns is None:
-        return (total + total.T) / 2
-    slope = complete_log_likelihood(moments, structure.between_only, complete)[1]
-    return (total + total.T) / 2 + observed_information(structure, theta, statistics, complete_slope=slope)
+    return observed_information(structure, theta, statistics, complete=-jnp.sum(by_group, axis=0))

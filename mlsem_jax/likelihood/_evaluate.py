@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._complete import complete_curvature, complete_information, complete_log_likelihood
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._pattern_information import pattern_information
 from mlsem_jax.likelihood._patterns import (
@@ -84,30 +84,39 @@ def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statis
 
 
 def observed_information(
-    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, complete_slope: Moments | None = None
+    structure: Structure,
+    theta: Float[Array, " q"],
+    statistics: Statistics,
+    complete: Float[Array, "q q"] | None = None,
 ) -> Float[Array, "q q"]:
-    """Minus the Hessian (q, q) of the log-likelihood: the forward-mode derivative of the exact gradient, where what the clusters
-    with missing values or random slopes add is linear in their own quantities, and the curvature in these in closed form.
+    """Minus the Hessian (q, q) of the log-likelihood: its curvature in the moments, in closed form, and that of the moments in
+    theta, the forward-mode derivative of the structure's transposed Jacobian applied to the gradient in the moments.
 
-    complete_slope: derivatives of the complete data's part in the moments, if its curvature in them is added elsewhere.
+    The clusters with missing values or random slopes count by a function with the same gradient that is linear in what they make
+    of the moments, and their curvature in that. complete: the curvature of complete data in the moments, if it is known already.
     """
-    patterns, curvature = statistics.patterns, jnp.zeros((), theta.dtype)
+    moments, jacobian = moments_and_jacobian(structure, theta)
+    total = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
+    slope, patterns = jax.tree.map(jnp.zeros_like, moments), statistics.patterns
+    if statistics.complete is not None:
+        slope = complete_log_likelihood(moments, structure.between_only, statistics.complete)[1]
+        if complete is None:
+            complete = complete_curvature(moments, jacobian, structure.between_only, statistics.complete)
+        total = total + complete
     if patterns is not None:
-        moments, jacobian = moments_and_jacobian(structure, theta)
         sums = pattern_sums(moments, patterns)[1]
-        curvature = missing_curvature(moments, jacobian, patterns)
+        total = total + missing_curvature(moments, jacobian, patterns)
 
     def gradient(t):
         moments, back = jax.vjp(structure, t)
-        slope = jax.tree.map(jnp.zeros_like, moments) if complete_slope is None else complete_slope
-        if statistics.complete is not None and complete_slope is None:
-            slope = complete_log_likelihood(moments, structure.between_only, statistics.complete)[1]
+        by_pattern = slope
         if patterns is not None:
-            slope = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
-        return back(slope)[0]
+            by_pattern = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
+        return back(by_pattern)[0]
 
-    hessian = curvature + jax.jacfwd(gradient)(theta)
-    return -(hessian + hessian.T) / 2
+    if not structure.linear or patterns is not None:
+        total = total + jax.jacfwd(gradient)(theta)
+    return -(total + total.T) / 2
 
 
 def expected_information(
