@@ -92,3 +92,21 @@ def test_equals_lavaan(case):
     np.testing.assert_allclose(table["std.all"], [r["std.all"] for r in rows], atol=1e-6)
     np.testing.assert_allclose(table["std.lv"], [r["std.lv"] for r in rows], atol=1e-6)
     np.testing.assert_allclose(fit.standardized_solution()["se"], errors, atol=1e-5)
+
+
+def test_nothing_is_standardized_by_a_negative_variance(fit):
+    """At a between variance of the factor that makes its total negative: no 1.000 for the variance, no number for a loading."""
+    estimation = fit.estimation
+    table = fit.parameter_estimates().reset_index(drop=True)
+    factor = table.index[
+        (table.lhs == "achievement") & (table.op == "~~") & (table.rhs == "achievement") & (table.level == 2)
+    ][0]
+    theta = estimation.model.theta.copy()
+    theta[estimation.model.build.index[factor]] = -1e4
+    moved = replace(estimation, model=replace(estimation.model, maximum=replace(estimation.model.maximum, theta=theta)))
+    values = inference.standardized(moved).values
+    on_factor = (table.level == 2) & (
+        ((table.lhs == "achievement") & table.op.isin(["=~", "~", "~~"])) | (table.rhs == "achievement")
+    )
+    assert np.isnan(values[: len(table)][on_factor]).all()
+    assert np.isfinite(values[: len(table)][table.level == 1]).all()

@@ -54,7 +54,8 @@ def standardized(estimation: Estimation, kind: Standardization = "std.all") -> S
 
     std.all: all variables; std.lv: only latent ones; std.nox: all but exogenous observed ones. Elements of matrices that are
     parametrised otherwise than by covariances (partial correlations, standard deviations, Cholesky factors) stay as they are.
-    NaN where a variance to divide by is negative, as in an improper solution.
+    NaN where the total variance to divide by is negative, as in an improper solution; covariances of residuals, and of latent
+    variables, are divided by the root of the size of theirs, as in lavaan.
     """
     kinds = get_args(Standardization)
     if kind not in kinds:
@@ -153,6 +154,8 @@ def _factor(row: Parameter, specification: Specification, scales: Scales) -> tup
             variance, derivatives = source[name]
             if source is scales.residual:
                 variance, derivatives = abs(variance), derivatives * np.sign(variance)
+            elif variance < 0:  # also in the row of the variance itself, which would be a flawless-looking 1
+                variance = np.nan
             with np.errstate(invalid="ignore", divide="ignore"):
                 factor = factor * np.power(np.float64(variance), power)
                 relative = relative + power * derivatives / variance
