@@ -54,6 +54,10 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         ("plain icc=0.25 clusters=8 size=5 p=6", 3, -269.671565),
         # fewer clusters than variables: the likelihood is unbounded, and yet has a maximum
         ("plain icc=0.01 clusters=8 size=20 p=10", 0, -1720.678408),
+        # along a narrow curved valley, thousands of scoring steps away
+        ("plain icc=0.0 clusters=8 size=5 p=6", 2, -248.022570),
+        # higher than all that searches find within their first iterations
+        ("plain icc=0.25 clusters=20 size=mixed p=10", 1, -1673.433675),
     ],
     ids=[
         "collinear",
@@ -66,6 +70,8 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         "both levels",
         "two",
         "few",
+        "valley",
+        "unfinished",
     ],
 )
 def test_the_best_maximum_known_is_reached(stress, cell, replication, best):

@@ -25,6 +25,7 @@ from mlsem_jax.estimation._rescaled import rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._sides import after, climb_rescaled, in_doubt, search_sides
 from mlsem_jax.estimation._solvers import Report, search
+from mlsem_jax.estimation._valley import carry_on
 from mlsem_jax.models import Build
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -33,11 +34,14 @@ STARTS = 16
 EM_ITERATIONS = 100
 # iterations of the first search before others are begun, of those, and of each of the perturbed starts: what converges at all
 # nearly always needs fewer
-PATIENCE, AGAIN, EACH = 100, 50, 30
+PATIENCE, AGAIN, EACH = 100, 50, 25
+# unfinished searches from perturbed starts that go on, and their iterations: those that rise above everything else
+CARRIED_ON, FURTHER = 3, 50
 # saddles that are left before a search is given up
 SADDLES = 3
 # the rung after which the costly ones come
-MORE = "more iterations"
+MORE = "Newton steps in a trust region"
+LAST = f"one of {STARTS} perturbed sets of starting values"
 # log-likelihoods of different maxima differ by more than this
 HIGHER = 1e-6
 HIGHER_FOUND = (
@@ -92,17 +96,16 @@ def climb_surely(
         return best, notes
     simple = simple_start(made, theta, sample)
 
-    def carry_on() -> Iterator[Maximum]:
+    def along_valley() -> Iterator[Maximum]:
         if constraints is not None or best.status is not Status.ITERATION_LIMIT:
             return
-        # along a valley the maximum may be far, or infinitely far: this many steps tell the one from the other nearly always
         if singular_edge(problem, made, best.theta) is None:
-            yield maximise(problem, best.theta, iterations=options.iter_max, report=report)
+            yield carry_on(problem, made, best, report)
 
     tried = 1
     for rung, ends in chain(
         _rungs(problem, made, theta, simple, sample, constraints, options, report, saturated),
-        [(MORE, carry_on())],
+        [(MORE, along_valley())],
         _last_rungs(problem, made, simple, sample, options, report) if constraints is None else (),
     ):
         for end in ends:
@@ -110,6 +113,10 @@ def climb_surely(
             best = _better(best, end)
         if settled(best):
             note = f"The search failed from the first starting values and reached the maximum by {rung}."
+            # where one search failed, others may have missed a higher maximum
+            if constraints is None and rung != LAST and in_doubt(made, best, sample):
+                higher = _better(best, multistart(problem, made, simple, sample, best.value, report))
+                return higher, (*notes, HIGHER_FOUND if higher.value > best.value else note)
             return best, (*notes, note)
         # a run to nowhere says nothing of the other starts; only the costly searches are left out for it
         if rung == MORE and _hopeless(problem, made, best):
@@ -253,7 +260,7 @@ def _last_rungs(
         em = replace(options, optim_method="em", em_iter_max=EM_ITERATIONS, em_acceleration="squarem", iter_max=AGAIN)
         yield "EM", (search(problem, made, x, em, report)[0] for x in (simple,))
     yield (
-        f"one of {STARTS} perturbed sets of starting values",
+        LAST,
         (multistart(problem, made, x, sample, report=report) for x in (simple,)),
     )
 
@@ -273,9 +280,16 @@ def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
 
 
 def multistart(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int = STARTS, report: Report = None
+    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, known: float = -np.inf, report: Report = None
 ) -> Maximum:
-    """The best verified maximum from `count` perturbed starts, one after the other: a batch would have to be compiled first."""
-    starts = perturbed(problem, made, theta, sample, count)
-    ends = (maximise(problem, start, iterations=EACH, report=report) for start in starts)
-    return functools.reduce(_better, ends)
+    """The best end of searches from perturbed starts, one after the other: a batch would have to be compiled first. Few iterations
+    each, then more for the highest unfinished ones above the best maximum found, or known already.
+    """
+    starts = perturbed(problem, made, theta, sample, STARTS)
+    ends = [maximise(problem, start, iterations=EACH, report=report) for start in starts]
+    best = functools.reduce(_better, ends)
+    least = max([known, *(end.value for end in ends if settled(end))])
+    unfinished = [end for end in ends if end.status is Status.ITERATION_LIMIT and end.value > least + HIGHER]
+    for end in sorted(unfinished, key=lambda end: -end.value)[:CARRIED_ON]:
+        best = _better(best, maximise(problem, end.theta, iterations=FURTHER, report=report))
+    return best
