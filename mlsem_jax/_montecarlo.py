@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import chi2, norm
 
 from mlsem_jax._batches import estimate_batch
 from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model, Rows, scaled_inverse, simulate
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import chi_square_tail, float64, normal_quantile
 from mlsem_jax.report import study_plot
 from mlsem_jax.statistics import Statistics, plan_sizes, traced_clusters, weighted_statistics
 
@@ -56,7 +55,7 @@ class MonteCarlo:
         used = np.isfinite(self.se).all(axis=1)
         est, se, count = self.estimates[used], self.se[used], int(used.sum())
         error = est - self.true
-        sd, z = est.std(axis=0, ddof=1), norm.ppf(0.5 + self.level / 2)
+        sd, z = est.std(axis=0, ddof=1), normal_quantile(0.5 + self.level / 2)
         mse, average = (error**2).mean(axis=0), np.sqrt((se**2).mean(axis=0))
         rmse = np.sqrt(mse)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,7 +92,7 @@ class MonteCarlo:
             "improper": ((self.status == Status.IMPROPER).mean(), len(self)),
         }
         if tested.any() and self.df > 0:
-            rejected = chi2.sf(self.chisq[tested], self.df) < 1 - self.level
+            rejected = chi_square_tail(self.chisq[tested], self.df) < 1 - self.level
             rows["chi-square rejects"] = (rejected.mean(), int(tested.sum()))
         shares = {name: {"rate": p, "mcse": np.sqrt(p * (1 - p) / n)} for name, (p, n) in rows.items()}
         return pd.DataFrame.from_dict(shares, orient="index")

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._status import Status
@@ -184,8 +183,8 @@ def _exchange(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     """A with A old A' = new; variables without variance stay as they are."""
     out, exists = np.eye(len(old)), np.flatnonzero((np.diag(old) > 0) & (np.diag(new) > 0))
     at = np.ix_(exists, exists)
-    left, right = cholesky(new[at], lower=True), cholesky(old[at], lower=True)
-    out[at] = solve_triangular(right.T, left.T, lower=False).T
+    left, right = np.linalg.cholesky(new[at]), np.linalg.cholesky(old[at])
+    out[at] = np.linalg.solve(right.T, left.T).T
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from mlsem_jax._errors import listing
 from mlsem_jax.data import TwoLevelData, check_clusters
@@ -102,7 +102,7 @@ def _variable(specification: Specification, name: str, group: str, y: np.ndarray
     n0 = (rows - (count @ count) / rows) / (clusters - 1)
     between = float((msb - msw) / n0)
     total = between + msw
-    pvalue = float(f_distribution.sf(msb / msw, clusters - 1, rows - clusters)) if msw > 0 else 0.0
+    pvalue = float(fdtrc(clusters - 1, rows - clusters, msb / msw)) if msw > 0 else 0.0
     icc = between / total if not within_only and total > 0 else np.nan
     return VariableFacts(name, group, levels, mean, msw, between, float(icc), pvalue, float(missing))
 

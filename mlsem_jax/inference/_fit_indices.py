@@ -8,10 +8,11 @@ baseline fits perfectly (0 / 0).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from scipy.optimize import brentq
 from scipy.special import chndtr
-from scipy.stats import chi2, ncx2
+
+from mlsem_jax.numerics import chi_square_tail
 
 CLOSE, NOT_CLOSE = 0.05, 0.08
 
@@ -23,7 +24,7 @@ def ratio(top: float, bottom: float) -> float:
 
 def pvalue(t: float, d: float) -> float:
     """Upper tail of the chi-square distribution; NaN without degrees of freedom, where there is no test."""
-    return float(chi2.sf(t, d)) if d > 0 else math.nan
+    return float(chi_square_tail(t, d)) if d > 0 else math.nan
 
 
 def noncentral_cdf(t: float, d: float, noncentrality: float) -> float:
@@ -50,9 +51,26 @@ def noncentrality_limit(t: float, d: float, probability: float) -> float:
     upper = max(t, 10.0)
     while noncentral_cdf(t, d, upper) > probability:
         upper *= 2
-    return float(
-        brentq(lambda x: noncentral_cdf(t, d, x) - probability, 0.0, upper, xtol=1e-10 * max(1.0, t), rtol=1e-13)
-    )
+    return _root(lambda x: noncentral_cdf(t, d, x) - probability, 0.0, upper, 1e-10 * max(1.0, t))
+
+
+def _root(function: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
+    """Root of a decreasing function between low and high, by Ridders' (1979) method."""
+    f_low, f_high, last = function(low), function(high), math.inf
+    while True:
+        middle = (low + high) / 2
+        f_middle = function(middle)
+        scale = math.sqrt(f_middle**2 - f_low * f_high)
+        x = middle if scale == 0 else middle + (middle - low) * f_middle / scale
+        f = function(x)
+        if f == 0 or abs(x - last) <= tolerance + 1e-13 * abs(x) or high - low <= tolerance:
+            return x
+        last = x
+        for at, value in sorted(((middle, f_middle), (x, f))):
+            if value > 0:
+                low, f_low = max((low, f_low), (at, value))
+            else:
+                high, f_high = min((high, f_high), (at, value))
 
 
 def cfi(excess: float, excess0: float) -> float:
@@ -112,7 +130,12 @@ def rmsea_close(t: float, d: float, n: float, groups: int, value: float = CLOSE,
     if d <= 0 or c <= 0:
         return math.nan
     noncentrality = n * d * value**2 / (groups * c)
-    return float(ncx2.sf(t, d, noncentrality)) if t > 0 else 1.0
+    tail = 1.0 - noncentral_cdf(t, d, noncentrality)
+    if tail > 1e-4 or t <= 0:
+        return tail
+    from scipy.stats import ncx2  # slow to import, and only a small tail needs it for its digits
+
+    return float(ncx2.sf(t, d, noncentrality))
 
 
 def rmsea_not_close(t: float, d: float, n: float, groups: int, value: float = NOT_CLOSE, c: float = 1.0) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.stats import norm
 
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.numerics import normal_cdf, normal_quantile
 
 Interval = Literal["perc", "basic", "bca", "student", "norm"]
 INTERVALS: tuple[Interval, ...] = ("perc", "basic", "bca", "student", "norm")
@@ -33,7 +33,7 @@ def intervals(
         raise ModelError(f"An interval needs at least two draws that converged; there are {len(draws)}.")
     tails = np.array([0.5 - level / 2, 0.5 + level / 2])
     if kind == "norm":
-        half, centre = norm.ppf(tails[1]) * draws.std(0, ddof=1), 2 * estimate - draws.mean(0)
+        half, centre = normal_quantile(tails[1]) * draws.std(0, ddof=1), 2 * estimate - draws.mean(0)
         return centre - half, centre + half
     if kind == "student":
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -51,9 +51,9 @@ def _bca(estimate: np.ndarray, draws: np.ndarray, influence: np.ndarray | None, 
     if influence is None:
         raise ModelError("ci='bca' needs resampled clusters, type='nonparametric'; use 'perc', 'basic' or 'student'.")
     below = (draws < estimate).mean(0) + 0.5 * (draws == estimate).mean(0)
-    bias = norm.ppf(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
+    bias = normal_quantile(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     square = np.sum(influence**2, axis=0)
     acceleration = np.where(square > 0, np.sum(influence**3, axis=0) / 6 / np.maximum(square, 1e-300) ** 1.5, 0.0)
-    z = bias + norm.ppf(tails)[:, None]
-    level = norm.cdf(bias + z / (1 - acceleration * z))
+    z = bias + normal_quantile(tails)[:, None]
+    level = normal_cdf(bias + z / (1 - acceleration * z))
     return tuple(np.array([np.quantile(draws[:, i], level[side, i]) for i in range(draws.shape[1])]) for side in (0, 1))

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.stats import chi2
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._moment_space import MomentSpace
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.models import Build, build, residual_function
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import chi_square_tail, float64
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
         kept = np.delete(jacobian, [i - 1 for i in released], axis=0)
         df = np.linalg.matrix_rank(jacobian) - (np.linalg.matrix_rank(kept) if len(kept) else 0)
         statistic = float(score @ invert(information, kept) @ score)
-        return ScoreTest(lhs, rhs, statistic, int(df), float(chi2.sf(statistic, df)) if df else np.nan)
+        return ScoreTest(lhs, rhs, statistic, int(df), float(chi_square_tail(statistic, df)) if df else np.nan)
 
     return [test(chosen, "total", ""), *(test([i], *sides[i - 1]) for i in chosen)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import null_space
 
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.estimation import _kernels as kernels
@@ -55,7 +54,11 @@ def invert(matrix: np.ndarray, jacobian: np.ndarray | None = None) -> np.ndarray
 
     NaN where the matrix has no information (a singular matrix), so that nothing finite is reported there.
     """
-    z = np.eye(len(matrix)) if jacobian is None or not len(jacobian) else null_space(jacobian)
+    z = np.eye(len(matrix))
+    if jacobian is not None and len(jacobian):
+        from scipy.linalg import null_space  # slow to import, and few models have constraints
+
+        z = null_space(jacobian)
     reduced = z.T @ matrix @ z
     diagonal = np.diag(reduced)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

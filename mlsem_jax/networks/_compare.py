@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import chi2
 
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
+from mlsem_jax.numerics import chi_square_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,9 @@ def compare(**fits: Fit) -> pd.DataFrame:
     steps = np.diff(table["DF"], prepend=np.nan)
     table["Chisq_diff"], table["DF_diff"] = difference, steps
     with np.errstate(invalid="ignore"):
-        table["p_value"] = np.where(steps > 0, chi2.sf(np.maximum(difference, 0.0), np.maximum(steps, 1)), np.nan)
+        table["p_value"] = np.where(
+            steps > 0, chi_square_tail(np.maximum(difference, 0.0), np.maximum(steps, 1)), np.nan
+        )
     if np.any((difference[1:] < -1e-6) & (steps[1:] > 0)):
         warnings.warn(
             "A chi-square difference is negative: these models are not nested, or one of them is not at its maximum.",

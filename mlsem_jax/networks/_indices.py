@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import chi2
 
 from mlsem_jax.estimation import Problem
 from mlsem_jax.models import build
@@ -16,7 +15,7 @@ from mlsem_jax.networks._search import candidates
 from mlsem_jax.networks._specify import lavaan_names, names_of, specify
 from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, at_places, count_free
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import chi_square_tail, float64
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +103,7 @@ def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None =
         for e in found
     ]
     table = pd.DataFrame(rows, columns=["var1", "op", "var2", "matrix", "row", "col", "group"])
-    table["mi"], table["pmi"], table["epc"] = mi, chi2.sf(mi, 1), epc
+    table["mi"], table["pmi"], table["epc"] = mi, chi_square_tail(mi, 1), epc
     return table.iloc[:top]
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import jax
 import numpy as np
-from scipy.stats import chi2
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._fit import Fit
@@ -31,7 +30,7 @@ from mlsem_jax.networks._search import (
 )
 from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, Place, at_places, same_parameter
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import chi_square_tail, float64
 
 # models of one batch; fixed, so that every batch of a search runs the same compiled program
 LANES = 16
@@ -107,7 +106,7 @@ def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: flo
             removable.setdefault(e.parameter, e)
     fixed = [e for e in elements if not e.free and e.value == 0]
     mi, _ = indices(fit, fixed)
-    return [*removable.values(), *(e for e, x in zip(fixed, mi, strict=True) if chi2.sf(x, 1) < addalpha)]
+    return [*removable.values(), *(e for e, x in zip(fixed, mi, strict=True) if chi_square_tail(x, 1) < addalpha)]
 
 
 @float64

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
 
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.networks._adjust import adjust_pvalues
@@ -15,6 +14,7 @@ from mlsem_jax.networks._fitting import estimates
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._specify import names_of
+from mlsem_jax.numerics import normal_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def standard_errors(fit: Fit) -> np.ndarray:
 def pvalues(est: np.ndarray, se: np.ndarray) -> np.ndarray:
     """Two-sided, normal; NaN without a standard error."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(se > 0, 2 * norm.sf(np.abs(est / se)), np.nan)
+        return np.where(se > 0, 2 * normal_tail(np.abs(est / se)), np.nan)
 
 
 def getmatrix(

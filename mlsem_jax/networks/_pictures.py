@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from scipy.stats import norm
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._edit import group_numbers
@@ -14,6 +13,7 @@ from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import by_group, parameters
 from mlsem_jax.networks._search import search_matrices
+from mlsem_jax.numerics import normal_quantile
 from mlsem_jax.report import draw_intervals, draw_networks
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def CIplot(fit: Fit, matrices: Sequence[str] | str | None = None, alpha: float =
     table = table[table["matrix"].isin(names) & (table["se"] > 0)].copy()
     if table.empty:
         raise ModelError(f"No element of {', '.join(names)} has a standard error to make an interval of.")
-    half = norm.isf(alpha / 2) * table["se"]
+    half = normal_quantile(1 - alpha / 2) * table["se"]
     group = (" [" + table["group"] + "]") if layout.groups else ""
     chart = pd.DataFrame(
         {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import chi2
 
 from mlsem_jax._fit import Fit
 from mlsem_jax.networks._edit import changed
@@ -24,6 +23,7 @@ from mlsem_jax.networks._search import (
     step,
 )
 from mlsem_jax.networks._table import at_places
+from mlsem_jax.numerics import chi_square_limit, chi_square_tail
 
 
 def stepup(
@@ -56,7 +56,7 @@ def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit |
     model = model_of(fit)
     fixed = [e for e in candidates(model, names) if not e.free]
     mi, epc = indices(fit, fixed)
-    if not len(mi) or np.all(np.isnan(mi)) or np.nanmax(mi) <= chi2.isf(alpha, 1):
+    if not len(mi) or np.all(np.isnan(mi)) or np.nanmax(mi) <= chi_square_limit(alpha, 1):
         return None, f"no fixed edge of {', '.join(names) or 'any network'} has an index with p < {alpha:g}"
     best = int(np.nanargmax(mi))
     chosen = fixed[best]
@@ -66,7 +66,7 @@ def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit |
     if not estimation.model.maximum.status.converged:
         return None, f"the model with {words} has no maximum that could be found"
     gain = 2 * (estimation.model.value - fit.estimation.model.value)
-    if chi2.sf(gain, estimation.npar - fit.npar) >= alpha:
+    if chi_square_tail(gain, estimation.npar - fit.npar) >= alpha:
         return None, f"adding {words} gains {gain:.3f} in chi-square, which is not significant"
     if rule != "none":
         before = evaluate_criterion(rule, fit.loglik, fit.npar, fit)

@@ -1,8 +1,22 @@
-"""Small-matrix algebra that vmaps. No statistics words here."""
+"""Small-matrix algebra that vmaps, and tails of distributions."""
 
 from mlsem_jax.numerics._following import follows_precision, warn_single_precision
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
 from mlsem_jax.numerics._sweep import inverse, solve, sweep
+from mlsem_jax.numerics._tails import chi_square_limit, chi_square_tail, normal_cdf, normal_quantile, normal_tail
 
-__all__ = ["float64", "follows_precision", "inverse", "root", "solve", "sweep", "warn_single_precision"]
+__all__ = [
+    "chi_square_limit",
+    "chi_square_tail",
+    "normal_cdf",
+    "normal_quantile",
+    "normal_tail",
+    "float64",
+    "follows_precision",
+    "inverse",
+    "root",
+    "solve",
+    "sweep",
+    "warn_single_precision",
+]

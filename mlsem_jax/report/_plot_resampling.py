@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.inference import Interval
@@ -35,7 +34,8 @@ def bootstrap_plot(
     ax = new_axes(ax, 5.5, 3.2)
     ax.hist(draws, bins="auto", density=True, color=BLUE, alpha=0.35, edgecolor="white", linewidth=0.4)
     grid = np.linspace(min(draws.min(), row.est - 4 * row.se), max(draws.max(), row.est + 4 * row.se), 300)
-    ax.plot(grid, norm.pdf(grid, row.est, row.se), color=GREY, linewidth=1.2, label="normal, model-based SE")
+    density = np.exp(-(((grid - row.est) / row.se) ** 2) / 2) / (row.se * np.sqrt(2 * np.pi))
+    ax.plot(grid, density, color=GREY, linewidth=1.2, label="normal, model-based SE")
     ax.axvline(row.est, color=INK, linewidth=1.4, label="estimate")
     share = boot.level if level is None else level
     ax.axvspan(

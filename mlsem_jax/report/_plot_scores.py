@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.inference._prediction import predict
+from mlsem_jax.numerics import normal_quantile
 from mlsem_jax.report._plot_base import BLUE, GREY, INK, new_axes, quiet
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def caterpillar(fit: Fit, factor: str | None = None, confidence: float = 0.95, a
         raise ModelError(f"{factor!r} is no latent variable of level 2; there are {', '.join(latent)}.")
     scores, errors = _scores(fit, factor)
     order = np.argsort(scores, kind="stable")
-    values, half = scores[order], norm.ppf(0.5 + confidence / 2) * errors[order]
+    values, half = scores[order], normal_quantile(0.5 + confidence / 2) * errors[order]
     ids = [str(fit.estimation.data.cluster_ids[i]) for i in order]
     count = len(values)
     ax = new_axes(ax, 6.5 if count <= _NAMED else 8.0, 3.6)

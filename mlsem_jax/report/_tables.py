@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import Estimates, Standardized
+from mlsem_jax.numerics import normal_quantile, normal_tail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def add_tests(table: pd.DataFrame, level: float, estimate: str = "est") -> pd.Da
     est, se = table[estimate].to_numpy(float), table["se"].to_numpy(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(se > 0, est / se, np.nan)
-    half = norm.ppf(0.5 + level / 2) * np.where(np.isnan(se), 0.0, se)
-    table["z"], table["pvalue"] = z, 2 * norm.sf(np.abs(z))
+    half = normal_quantile(0.5 + level / 2) * np.where(np.isnan(se), 0.0, se)
+    table["z"], table["pvalue"] = z, 2 * normal_tail(np.abs(z))
     table["ci.lower"], table["ci.upper"] = est - half, est + half
     return table
