@@ -10,6 +10,9 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 
+# elements of an array that are no burden: 32 MB in double precision
+ELEMENTS = 2**22
+
 
 def with_tangents(function: Callable, primal: Any, tangents: Any) -> tuple[Any, Any]:
     """The value of a function, and its derivatives along tangents with a leading axis (q)."""
@@ -19,3 +22,14 @@ def with_tangents(function: Callable, primal: Any, tangents: Any) -> tuple[Any, 
 def traces(a: Float[Array, "q ... p p"], b: Float[Array, "r ... p p"]) -> Float[Array, "q r"]:
     """Sum over the middle axes of tr(a_q b_r): one product of matrices."""
     return a.reshape(a.shape[0], -1) @ jnp.swapaxes(b, -1, -2).reshape(b.shape[0], -1).T
+
+
+def jacobian_in_parts(function: Callable, x: Float[Array, " q"], size: int) -> Float[Array, "r q"]:
+    """Forward-mode Jacobian of (q,) to (r,), as many directions at a time as keep `size`, the elements of the largest array that
+    one direction makes, below ELEMENTS in all.
+    """
+    q = x.shape[0]
+    together = max(n for n in range(1, q + 1) if q % n == 0 and (n == 1 or n * size <= ELEMENTS))
+    push = jax.linearize(function, x)[1]
+    eye = jnp.eye(q, dtype=x.dtype)
+    return (jax.vmap(push)(eye) if together == q else jax.lax.map(push, eye, batch_size=together)).T

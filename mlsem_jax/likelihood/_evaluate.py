@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_curvature, complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._directions import jacobian_in_parts
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._pattern_information import pattern_information
 from mlsem_jax.likelihood._patterns import (
@@ -115,7 +116,8 @@ def observed_information(
         return back(by_pattern)[0]
 
     if not structure.linear or patterns is not None:
-        total = total + jax.jacfwd(gradient)(theta)
+        kinds, p = (1, 1) if patterns is None else patterns.observed.shape
+        total = total + jacobian_in_parts(gradient, theta, kinds * p * p)
     return -(total + total.T) / 2
 
 

@@ -15,10 +15,14 @@ constant there, as in a cluster of one row. Rows enter through sums by (cluster,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
+from mlsem_jax.likelihood._directions import with_tangents
 from mlsem_jax.likelihood._pairs import Pairs
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import root, sweep
@@ -149,6 +153,36 @@ def inputs(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> I
         c=between.centre[:, here][which] + jnp.einsum("lui,li->lu", between.map[:, here][which], z),
         s=between.cov[:, here][:, :, here][which],
     )
+
+
+def inputs_along(
+    moments: Moments, tangents: Moments, s: PatternStatistics
+) -> Callable[[ClusterChunk, Callable[[PatternMoments, PatternStatistics, ClusterChunk], Any]], tuple[Any, Any]]:
+    """A function of a chunk and of a function of what its clusters see, that gives its value and its derivatives along tangents
+    of the moments with a leading axis (q).
+
+    What the clusters see moves once for all chunks; where patterns are more than the pairs of a chunk, as when nearly every row
+    has its own, chunk by chunk, so that memory is that of one chunk.
+    """
+    if len(s.rows) <= s.clusters.pattern.shape[1]:
+        seen, along = with_tangents(lambda m: pattern_moments(m, s), moments, tangents)
+        return lambda chunk, function: with_tangents(lambda x: function(x, s, chunk), seen, along)
+
+    def of_chunk(chunk, function):
+        own = _of_pairs(s, chunk)
+        chunk = eqx.tree_at(lambda c: c.pattern, chunk, jnp.arange(len(chunk.pattern)))
+        return with_tangents(lambda m: function(pattern_moments(m, own), own, chunk), moments, tangents)
+
+    return of_chunk
+
+
+def _of_pairs(s: PatternStatistics, chunk: ClusterChunk) -> PatternStatistics:
+    """The statistics with the pattern of each pair of the chunk as its own."""
+
+    def parts(s):
+        return s.observed, s.group, s.rows, s.total, s.cross
+
+    return eqx.tree_at(parts, s, tuple(x[chunk.pattern] for x in parts(s)))
 
 
 def effects_at(s: PatternStatistics, count: int) -> Array:

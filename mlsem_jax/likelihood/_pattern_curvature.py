@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._directions import traces, with_tangents
+from mlsem_jax.likelihood._directions import traces
 from mlsem_jax.likelihood._pattern_clusters import (
     Inputs,
     inputs,
-    pattern_moments,
+    inputs_along,
     posterior,
 )
 from mlsem_jax.models import Moments
@@ -34,10 +34,10 @@ def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics)
     jacobian: derivatives of the moments along a new last axis (q).
     """
     tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
-    seen, d_seen = with_tangents(lambda m: pattern_moments(m, s), moments, tangents)
+    with_derivatives = inputs_along(moments, tangents, s)
 
     def one(total, chunk: ClusterChunk):
-        here, along = with_tangents(lambda k: inputs(k, s, chunk), seen, d_seen)
+        here, along = with_derivatives(chunk, inputs)
         return total + _louis(here, along, chunk.weight), None
 
     q = jax.tree.leaves(tangents)[0].shape[0]

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._directions import with_tangents
 from mlsem_jax.likelihood._pairs import Pairs
 from mlsem_jax.likelihood._pattern_clusters import (
     Between,
@@ -21,6 +20,7 @@ from mlsem_jax.likelihood._pattern_clusters import (
     by_inputs,
     effects_at,
     inputs,
+    inputs_along,
     pattern_moments,
     posterior,
 )
@@ -146,11 +146,13 @@ def pattern_cluster_scores(
     jacobian: derivatives of the moments along a new last axis (q).
     """
     tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
-    seen, d_seen = with_tangents(lambda m: pattern_moments(m, s), moments, tangents)
+    with_derivatives = inputs_along(moments, tangents, s)
+
+    def both(seen, s, chunk):
+        return inputs(seen, s, chunk), _outside_effects(seen, s, chunk)
 
     def one(chunk: ClusterChunk):
-        x, dx = with_tangents(lambda k: inputs(k, s, chunk), seen, d_seen)
-        rest, d_rest = with_tangents(lambda k: _outside_effects(k, s, chunk), seen, d_seen)
+        (x, rest), (dx, d_rest) = with_derivatives(chunk, both)
         at = posterior(x)
         each = jax.tree.map(lambda g, d: jnp.sum((g * d).reshape(*d.shape[:2], -1), -1), by_inputs(at), dx)
         score = chunk.weight * sum(jax.tree.leaves(each)) + d_rest

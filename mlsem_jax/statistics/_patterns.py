@@ -57,9 +57,9 @@ class PatternStatistics(eqx.Module):
     clusters: ClusterChunk
 
 
-# clusters of a chunk: at most CHUNK, fewer with many variables, so that a (L, p, p) array stays in a core's cache. The Hessian
-# holds a handful of such arrays for every parameter: with 12 variables and 60 parameters 20 MB each
-CHUNK, ELEMENTS = 4096, 2**15
+# clusters of a chunk: at most CHUNK, fewer with many variables and pairs, so that a (K, p, p) array, of ELEMENTS at most, stays in
+# a core's cache. The Hessian holds a handful of such arrays for every parameter
+CHUNK, ELEMENTS = 4096, 2**16
 
 
 def pattern_statistics(
@@ -163,16 +163,16 @@ def _patterns(seen: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return code, seen[first], group[first]
 
 
-def chunk_length(variables: int) -> int:
-    """Clusters of a chunk, a power of two; devices without such caches take as many as CHUNK."""
-    fitting = 2 ** int(np.log2(max(ELEMENTS / variables**2, 64)))
+def chunk_length(variables: int, pairs: float) -> int:
+    """Clusters of a chunk, a power of two, for so many pairs a cluster; devices without such caches take as many as CHUNK."""
+    fitting = 2 ** int(np.log2(max(ELEMENTS / (variables**2 * max(pairs, 1.0)), 16)))
     return min(CHUNK, fitting) if jax.default_backend() == "cpu" else CHUNK
 
 
 def _chunks(group, between_pattern, between, pair_cluster, pair_pattern, products, total, cross) -> ClusterChunk:
     """Clusters in order, in chunks of at most `chunk_length`, each with its pairs; all padded to the longest."""
     count = len(group)
-    most = chunk_length(between.shape[1])
+    most = chunk_length(between.shape[1], len(pair_cluster) / max(count, 1))
     number = -(-count // most)
     size = bucket(count) if number == 1 else most
     edges = np.minimum(np.arange(number + 1) * size, count)
