@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import null_space
-from scipy.optimize import nnls
 
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax._status import Status
@@ -104,6 +102,8 @@ def quadratic_step(
 
     None where the linearised constraints contradict each other.
     """
+    from scipy.linalg import null_space  # slow to import, and few models have constraints
+
     diagonal = np.diag(curvature)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     c, g, j = curvature * np.outer(scale, scale), gradient * scale, jacobian * scale
@@ -136,6 +136,8 @@ def quadratic_step(
 
 def _least_distance(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Shortest x with a x >= b, and the multipliers: the dual is a non-negative least-squares problem."""
+    from scipy.optimize import nnls  # slow to import, and few models have constraints
+
     if np.all(b <= 0):
         return np.zeros(a.shape[1]), np.zeros(len(b))
     size = max(np.abs(b).max(), 1e-300)
@@ -210,6 +212,8 @@ def _violation(residual: np.ndarray, equality: np.ndarray) -> float:
 
 def _lagrangian(problem, constraints, theta, multipliers, jacobian, residual, metric) -> np.ndarray:
     """Curvature of the Lagrangian where it is positive definite on the tangent space of what is active, else the metric."""
+    from scipy.linalg import null_space  # slow to import, and few models have constraints
+
     w = problem.observed(theta) - constraints.curvature(theta, multipliers)
     held = constraints.equality | (multipliers > 0)
     z = null_space(jacobian[held]) if held.any() else np.eye(len(theta))

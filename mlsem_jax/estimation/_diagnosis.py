@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import jax
 import numpy as np
-from scipy.linalg import null_space
 
 from mlsem_jax._errors import listing
 from mlsem_jax._status import Status
@@ -34,6 +33,8 @@ LEVELS = {1: "within", 2: "between"}
 
 def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool]:
     """Names of the parameters in flat directions of the information, and whether a direction curves upwards."""
+    from scipy.linalg import null_space  # slow to import, and few fits need it
+
     information = maximum.information
     if information is None or not len(information) or not np.all(np.isfinite(information)):
         return [], False

@@ -9,7 +9,6 @@ costs an observed information, so only the best unfinished end of other searches
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._curvature import damped_step
@@ -36,6 +35,8 @@ def carry_on(problem: Problem, made: Build, end: Maximum, report: Report = None)
 
 def climb_valley(problem: Problem, theta: np.ndarray, report: Report = None) -> Maximum:
     """The maximum from theta (q,) by Newton steps in a trust region, verified by scoring from where they end."""
+    from scipy.optimize import minimize  # slow to import, and few searches come to this
+
     value, gradient, metric = problem.evaluate(theta)
     if not np.isfinite(value) or not np.all(np.isfinite(problem.observed(theta))):
         return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)

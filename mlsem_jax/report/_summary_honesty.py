@@ -53,8 +53,6 @@ def smallest_information(fit: Fit) -> float:
 
     Along equality constraints that hold at the estimates only; NaN where the information could not be computed.
     """
-    from scipy.linalg import null_space
-
     model = fit.estimation.model
     if not np.isfinite(model.value) or not len(model.theta):
         return np.nan
@@ -63,6 +61,8 @@ def smallest_information(fit: Fit) -> float:
     if not np.all(np.isfinite(matrix)):
         return np.nan
     if model.maximum.jacobian is not None and len(model.maximum.jacobian):
+        from scipy.linalg import null_space  # slow to import, and few models have constraints
+
         z = null_space(model.maximum.jacobian)
         matrix = z.T @ matrix @ z
     diagonal = np.diag(matrix)
