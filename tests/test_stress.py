@@ -56,6 +56,10 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         ("plain icc=0.01 clusters=8 size=20 p=10", 0, -1720.678408),
         # along a narrow curved valley, thousands of scoring steps away
         ("plain icc=0.0 clusters=8 size=5 p=6", 2, -248.022570),
+        # a few scoring steps from where the searches stop
+        ("plain icc=0.05 clusters=50 size=5 p=6", 6, -1676.240719),
+        # lower than the ends of all runs to nowhere, and the only maximum
+        ("plain icc=0.0 clusters=8 size=2 p=6", 5, -91.497059),
         # higher than all that searches find within their first iterations
         ("plain icc=0.25 clusters=20 size=mixed p=10", 1, -1673.433675),
     ],
@@ -71,6 +75,8 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         "two",
         "few",
         "valley",
+        "nearly",
+        "only one",
         "unfinished",
     ],
 )

@@ -28,6 +28,11 @@ def _noise(value: Array) -> Array:
     return 500 * jnp.finfo(value.dtype).eps * jnp.abs(value)
 
 
+def _finite(there: Evaluation) -> Array:
+    """Whether value, gradient and metric are all finite."""
+    return jnp.isfinite(there.value) & jnp.all(jnp.isfinite(there.gradient)) & jnp.all(jnp.isfinite(there.information))
+
+
 def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
     """One trial step by the metric, accepted or not; at the end of these steps `inverse` is the metric's."""
     damped = scaled_inverse(c.metric, c.damping)[0]
@@ -36,12 +41,7 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Cli
     there = evaluate(structure, c.theta + step, statistics)
     first = c.iterations == 0
     gained = jnp.where(first, 0.0, there.value - c.value)
-    accept = (
-        jnp.isfinite(there.value)
-        & jnp.all(jnp.isfinite(there.gradient))
-        & jnp.all(jnp.isfinite(there.information))
-        & (gained > 1e-4 * promise - jnp.where(first, 1.0, _noise(c.value)))
-    )
+    accept = _finite(there) & (gained > 1e-4 * promise - jnp.where(first, 1.0, _noise(c.value)))
 
     def pick(new, old):
         return jnp.where(accept, new, old)

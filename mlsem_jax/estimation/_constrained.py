@@ -177,12 +177,8 @@ def maximise_constrained(
         step, multipliers = solved
         violation = _violation(residual, constraints.equality)
         promise = 0.5 * float(step @ curvature @ step)
-        entry = {
-            "iteration": iteration,
-            "loglik": value,
-            "decrement": promise,
-            "gradient": np.abs(gradient).max(initial=0.0),
-        }
+        largest = np.abs(gradient).max(initial=0.0)
+        entry = {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": largest}
         trace.append(entry | {"violation": violation})
         if report is not None:
             report(trace[-1])
@@ -197,13 +193,17 @@ def maximise_constrained(
         theta = moved
         value, gradient, metric = problem.evaluate(theta)
         residual, jacobian = constraints.evaluate(theta)
-    held = constraints.equality | (
-        (residual < ACTIVE * np.maximum(np.linalg.norm(jacobian, axis=1), 1.0)) & (multipliers >= 0)
-    )
+    held = _held(constraints, residual, jacobian, multipliers)
     if status is Status.CONVERGED and np.any(held & ~constraints.equality):
         status = Status.BOUNDARY
     end = Maximum(theta, value, gradient, problem.observed(theta), True, promise, iteration, status, trace)
     return replace(end, jacobian=jacobian[held], multipliers=multipliers[held])
+
+
+def _held(constraints: Constraints, residual: np.ndarray, jacobian: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """Which constraints (c,) hold as equalities: those that are, and active inequalities that the maximum presses against."""
+    near = residual < ACTIVE * np.maximum(np.linalg.norm(jacobian, axis=1), 1.0)
+    return constraints.equality | (near & (multipliers >= 0))
 
 
 def _violation(residual: np.ndarray, equality: np.ndarray) -> float:

@@ -65,9 +65,7 @@ def estimate_model(
     options = options or FitOptions()
     reduction = make_statistics(specification, data)
     statistics, sample = reduction.statistics, reduction.sample
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    within, between, mean = sample
-    exogenous = Moments(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    exogenous = _sample_moments(specification, sample)
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     fitted_h1 = fitted_baseline = None
     bounded, notes = reference_exists(specification, data)
@@ -80,8 +78,9 @@ def estimate_model(
         reference = baseline or independence(specification)
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)
-    first = None if start is None else start(made, sample if fitted_h1 is None else _unrestricted(fitted_h1.moments))
     known = None if fitted_h1 is None else _unrestricted(fitted_h1.moments)
+    first = None if start is None else start(made, known or sample)
+    later = partial(_saturated_moments, specification, statistics, exogenous, sample)
     model = fit_build(
         made,
         statistics,
@@ -90,15 +89,12 @@ def estimate_model(
         options=options,
         report=report,
         unrestricted=known,
-        saturated=partial(_saturated_moments, specification, statistics, exogenous, sample)
-        if bounded and known is None
-        else None,
+        saturated=later if bounded and known is None else None,
     )
     fitted_h1, more = _reference_kept(fitted_h1, model, statistics)
-    notes = (*notes, *more)
     constant = covariates_log_likelihood(specification, exogenous, reduction)
     return with_status(
-        Estimation(options, data, reduction, exogenous, model, fitted_h1, fitted_baseline, constant, notes)
+        Estimation(options, data, reduction, exogenous, model, fitted_h1, fitted_baseline, constant, (*notes, *more))
     )
 
 
@@ -118,6 +114,13 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
     h1, more = _reference_kept(estimation.h1, model, estimation.statistics)
     notes = (*reference_exists(specification, estimation.data)[1], *more)
     return with_status(replace(estimation, model=model, h1=h1, notes=notes))
+
+
+def _sample_moments(specification: Specification, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
+    """Sample moments as those of the covariates: means at the within level of variables that exist only there."""
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    within, between, mean = sample
+    return Moments(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
 
 
 def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,8 +1,6 @@
 """What is tried before a search gives up: simpler starts, damping, EM, and many perturbed starts.
 
-A verified maximum (converged, positive definite information) outranks any other end point, whatever their likelihoods: with
-clusters of different size the unconstrained likelihood is unbounded near singular matrices (a largest cluster of its own
-suffices), so a higher value on the way to nowhere is no better. Among verified maxima the highest wins.
+The rungs come cheapest first, and the first verified maximum ends them (see `_ends`).
 """
 
 from __future__ import annotations
@@ -10,20 +8,20 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain
 
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
-from mlsem_jax.estimation._curvature import positive_definite
-from mlsem_jax.estimation._diagnosis import FLAT, singular_edge, singular_network
+from mlsem_jax.estimation._diagnosis import singular_edge, singular_network
+from mlsem_jax.estimation._ends import HIGHER, better, flat_everywhere, off_saddle, settled
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import parameter_scales, perturbed, simple_start
 from mlsem_jax.estimation._rescaled import rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
-from mlsem_jax.estimation._sides import after, climb_rescaled, in_doubt, search_sides
+from mlsem_jax.estimation._sides import climb_rescaled, in_doubt, search_sides
 from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.estimation._valley import carry_on
 from mlsem_jax.models import Build
@@ -34,30 +32,15 @@ STARTS = 16
 EM_ITERATIONS = 100
 # iterations of the first search before others are begun, of those, and of each of the perturbed starts: what converges at all
 # nearly always needs fewer
-PATIENCE, AGAIN, EACH = 100, 50, 25
+PATIENCE, AGAIN, EACH = 100, 50, 30
 # unfinished searches from perturbed starts that go on, and their iterations: those that rise above everything else
-CARRIED_ON, FURTHER = 3, 50
-# saddles that are left before a search is given up
-SADDLES = 3
+CARRIED_ON, FURTHER = 2, 40
 # the rung after which the costly ones come
-MORE = "Newton steps in a trust region"
+MORE = "more iterations or Newton steps in a trust region"
 LAST = f"one of {STARTS} perturbed sets of starting values"
-# log-likelihoods of different maxima differ by more than this
-HIGHER = 1e-6
 HIGHER_FOUND = (
     "A search from other starting values or other signs of variances reached a higher maximum than the first one."
 )
-
-
-def settled(maximum: Maximum) -> bool:
-    """Whether a search ended at a verified maximum."""
-    if not maximum.status.converged:
-        return False
-    if maximum.jacobian is not None and len(maximum.jacobian):
-        return True
-    if not len(maximum.theta):
-        return True
-    return maximum.information is not None and positive_definite(maximum.information, FLAT)
 
 
 def climb_surely(
@@ -86,7 +69,7 @@ def climb_surely(
     if limited:
         return best, notes
     if constraints is None:
-        best = _off_saddle(problem, best, parameter_scales(made, sample)[0], report)
+        best = off_saddle(problem, best, parameter_scales(made, sample)[0], report)
     if settled(best):
         if constraints is not None or not in_doubt(made, best, sample):
             return best, notes
@@ -94,15 +77,34 @@ def climb_surely(
         return higher, (*notes, HIGHER_FOUND) if higher.value > best.value else notes
     if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, made, best, sample):
         return best, notes
-    simple = simple_start(made, theta, sample)
+    higher, more = _climb_rungs(problem, made, theta, best, sample, constraints, options, report, saturated)
+    return higher, (*notes, *more)
+
+
+def _climb_rungs(
+    problem: Problem,
+    made: Build,
+    theta: np.ndarray,
+    first: Maximum,
+    sample: Sample,
+    constraints: Constraints | None,
+    options: FitOptions,
+    report: Report,
+    saturated: Callable[[], Sample | None] | None,
+) -> tuple[Maximum, tuple[str, ...]]:
+    """The best end of the rungs' searches and of the first search, up to a rung that finds a maximum; and a sentence about it."""
+    best, tried, simple = first, 1, simple_start(made, theta, sample)
 
     def along_valley() -> Iterator[Maximum]:
         if constraints is not None or best.status is not Status.ITERATION_LIMIT:
             return
         if singular_edge(problem, made, best.theta) is None:
-            yield carry_on(problem, made, best, report)
+            # many are nearly there
+            end = maximise(problem, best.theta, iterations=AGAIN, report=report)
+            yield end
+            if end.status is Status.ITERATION_LIMIT:
+                yield carry_on(problem, made, end, report)
 
-    tried = 1
     for rung, ends in chain(
         _rungs(problem, made, theta, simple, sample, constraints, options, report, saturated),
         [(MORE, along_valley())],
@@ -110,21 +112,21 @@ def climb_surely(
     ):
         for end in ends:
             tried += 1
-            best = _better(best, end)
+            best = better(best, end)
         if settled(best):
             note = f"The search failed from the first starting values and reached the maximum by {rung}."
             # where one search failed, others may have missed a higher maximum
             if constraints is None and rung != LAST and in_doubt(made, best, sample):
-                higher = _better(best, multistart(problem, made, simple, sample, best.value, report))
-                return higher, (*notes, HIGHER_FOUND if higher.value > best.value else note)
-            return best, (*notes, note)
+                higher = better(best, multistart(problem, made, simple, sample, best.value, report))
+                return higher, (HIGHER_FOUND if higher.value > best.value else note,)
+            return best, (note,)
         # a run to nowhere says nothing of the other starts; only the costly searches are left out for it
         if rung == MORE and _hopeless(problem, made, best):
             break
     gave_up = (
         f"{tried} searches, from different starting values or by different methods, were tried: none found a maximum."
     )
-    return best, (*notes, gave_up)
+    return best, (gave_up,)
 
 
 def _highest(
@@ -134,41 +136,9 @@ def _highest(
     sample moments themselves, however improper: on one side of zero there may be several.
     """
     for end in search_sides(problem, made, theta, sample, best.value, report):
-        best = _better(best, end)
+        best = better(best, end)
     start = moment_start(problem, made, theta, sample)
-    return _better(best, maximise(problem, start, iterations=PATIENCE, report=report))
-
-
-def _better(best: Maximum, end: Maximum) -> Maximum:
-    """The better of two ends, with the iterations of both: a verified maximum before anything else, then the higher."""
-
-    def rank(maximum: Maximum) -> tuple[bool, float]:
-        return settled(maximum), maximum.value if np.isfinite(maximum.value) else -np.inf
-
-    (found, value), (known, high) = rank(end), rank(best)
-    wins = (found and not known) or (found == known and value > high + HIGHER)
-    return after(best, end) if wins else after(end, best)
-
-
-def _off_saddle(problem: Problem, end: Maximum, unit: np.ndarray, report: Report = None) -> Maximum:
-    """The end of a search that goes on from a saddle, to either side along the direction in which the likelihood curves upwards;
-    `end` itself where that is no saddle. unit (q,): a natural unit of each parameter.
-    """
-    for _ in range(SADDLES):
-        if not end.status.converged or end.information is None or not np.all(np.isfinite(end.information)):
-            return end
-        values, vectors = np.linalg.eigh(end.information * np.outer(unit, unit))
-        if not len(values) or values[0] > -FLAT * values[-1]:
-            return end
-        here, step = end, unit * vectors[:, 0] / np.abs(vectors[:, 0]).max()
-        for side, length in product((1.0, -1.0), (0.3, 0.1, 0.03, 0.01)):
-            trial = here.theta + side * length * step
-            if problem.value(trial) > here.value:
-                end = _better(end, after(here, maximise(problem, trial, iterations=PATIENCE, report=report)))
-                break
-        if end.theta is here.theta:
-            return end
-    return end
+    return better(best, maximise(problem, start, iterations=PATIENCE, report=report))
 
 
 def _patience(options: FitOptions) -> int:
@@ -176,21 +146,6 @@ def _patience(options: FitOptions) -> int:
     if options.optim_method not in ("scoring", "newton") or options.iter_max < FitOptions.iter_max:
         return options.iter_max
     return PATIENCE
-
-
-def flat_everywhere(problem: Problem, made: Build, end: Maximum, sample: Sample) -> bool:
-    """Whether the expected information is singular where the search converged and at a point beside it as well: then the model
-    itself leaves the parameters open, and no other search can do better.
-    """
-    if not end.status.converged or end.jacobian is not None:
-        return False
-    away = np.random.default_rng(0).uniform(0.02, 0.05, len(end.theta))
-    unit = parameter_scales(made, sample)[0]
-    for theta in (end.theta, end.theta + away * np.where(end.theta == 0, unit, end.theta)):
-        value, _, metric = problem.evaluate(theta)
-        if not np.isfinite(value) or positive_definite(metric, FLAT):
-            return False
-    return True
 
 
 def _not_used(options: FitOptions) -> tuple[str, ...]:
@@ -287,9 +242,9 @@ def multistart(
     """
     starts = perturbed(problem, made, theta, sample, STARTS)
     ends = [maximise(problem, start, iterations=EACH, report=report) for start in starts]
-    best = functools.reduce(_better, ends)
+    best = functools.reduce(better, ends)
     least = max([known, *(end.value for end in ends if settled(end))])
     unfinished = [end for end in ends if end.status is Status.ITERATION_LIMIT and end.value > least + HIGHER]
     for end in sorted(unfinished, key=lambda end: -end.value)[:CARRIED_ON]:
-        best = _better(best, maximise(problem, end.theta, iterations=FURTHER, report=report))
+        best = better(best, maximise(problem, end.theta, iterations=FURTHER, report=report))
     return best

@@ -28,6 +28,8 @@ DECREMENT = 1e-13
 SAME_HESSIAN = 1e-18
 # DECREMENT of models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
 REFERENCE_DECREMENT = 1e-9
+# steps in a row that do not rise before a search stops
+REJECTED = 30
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,45 @@ def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> 
     return structure(theta)
 
 
+@dataclass
+class _Here:
+    """Where a search is: theta (q,), log-likelihood, gradient (q,), metric (q, q); the damping of its next step; and how many steps
+    in a row were rejected.
+    """
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    metric: np.ndarray
+    damping: float
+    rejected: int = 0
+
+    def move(self, step: np.ndarray, there: tuple[float, np.ndarray, np.ndarray]) -> None:
+        self.theta = self.theta + step
+        self.value, self.gradient, self.metric = there
+
+    def finish(self, step: np.ndarray, there: tuple[float, np.ndarray, np.ndarray]) -> None:
+        """Take the last step (q,), unless the log-likelihood falls by more than rounding."""
+        if np.isfinite(there[0]) and there[0] >= self.value - 1e-12 * abs(self.value):
+            self.move(step, there)
+
+    def judge(self, step: np.ndarray, there: tuple[float, np.ndarray, np.ndarray], curvature: Curvature) -> None:
+        """Take a step (q,) to a point with this value, gradient and metric if it gains enough; damp the next one if not."""
+        gained, expected = there[0] - self.value, 0.5 * abs(float(self.gradient @ step))
+        # rounding of the value itself bounds what a comparison can show
+        least = 1e-4 * expected - 1e-13 * abs(self.value)
+        if np.isfinite(there[0]) and np.all(np.isfinite(there[1])) and gained > least:
+            curvature.learn(step, there[1] - self.gradient)
+            self.move(step, there)
+            well = gained > 1.5 * expected and self.damping < 0.1
+            self.damping = 0.0 if self.damping < 1e-3 or well else self.damping / 8
+            self.rejected = 0
+        else:
+            curvature.forget()
+            self.damping = max(self.damping * 6, 1e-3 if curvature.exact else 1e-2)
+            self.rejected += 1
+
+
 def maximise(
     problem: Problem,
     theta: np.ndarray,
@@ -151,50 +192,44 @@ def maximise(
     definite (default 0.01; infinity is damped Newton from the start with the metric as its fallback). damping: of the first step,
     relative to the diagonal of the metric.
     """
-    value, gradient, metric = problem.evaluate(theta)
-    if not np.isfinite(value):
-        return Maximum(theta, value, gradient, metric, False, np.inf, 0, Status.NON_FINITE)
+    here = _Here(theta, *problem.evaluate(theta), damping)
+    if not np.isfinite(here.value):
+        return Maximum(theta, here.value, here.gradient, here.metric, False, np.inf, 0, Status.NON_FINITE)
     trace: list[dict] = []
-    stalled, status, iteration, promise = 0, Status.ITERATION_LIMIT, 0, np.inf
+    status, iteration, promise = Status.ITERATION_LIMIT, 0, np.inf
     limit = tolerance if newton else max(tolerance, REFERENCE_DECREMENT)
-    curvature, information = Curvature(problem, newton, newton_from), metric
+    curvature, information = Curvature(problem, newton, newton_from), here.metric
     for iteration in range(1, iterations + 1):
-        information = curvature(theta, gradient, metric, iteration)
-        step = damped_step(information, gradient, 0.0)
+        information = curvature(here.theta, here.gradient, here.metric, iteration)
+        step = damped_step(information, here.gradient, 0.0)
         # what is left to gain decides, not how cautious the next step is
-        promise = 0.5 * float(gradient @ step)
+        promise = 0.5 * float(here.gradient @ step)
         # next to a singular edge rounding leaves even the metric indefinite, and the promise negative: that is no maximum
         done = abs(promise) < limit
-        if damping and not done:
-            step = damped_step(information, gradient, damping)
-        trace.append(_entry(iteration, value, promise, gradient))
-        if report is not None:
-            report(trace[-1])
-        there = problem.evaluate(theta + step)
+        if here.damping and not done:
+            step = damped_step(information, here.gradient, here.damping)
+        _tell(trace, report, _entry(iteration, here.value, promise, here.gradient))
+        there = problem.evaluate(here.theta + step)
         if done:
-            if np.isfinite(there[0]) and there[0] >= value - 1e-12 * abs(value):
-                theta, (value, gradient, metric) = theta + step, there
+            here.finish(step, there)
             status = Status.CONVERGED
             break
-        gained, expected = there[0] - value, 0.5 * abs(float(gradient @ step))
-        # rounding of the value itself bounds what a comparison can show
-        if np.isfinite(there[0]) and np.all(np.isfinite(there[1])) and gained > 1e-4 * expected - 1e-13 * abs(value):
-            curvature.learn(step, there[1] - gradient)
-            theta, (value, gradient, metric) = theta + step, there
-            damping = 0.0 if damping < 1e-3 or (gained > 1.5 * expected and damping < 0.1) else damping / 8
-            stalled = 0
-        else:
-            curvature.forget()
-            damping = max(damping * 6, 1e-3 if curvature.exact else 1e-2)
-            stalled += 1
-            if stalled > 30:
-                status = Status.STALLED
-                break
+        here.judge(step, there, curvature)
+        if here.rejected > REJECTED:
+            status = Status.STALLED
+            break
     if not newton:
-        information = metric
+        information = here.metric
     elif not curvature.exact or status is not Status.CONVERGED or promise > SAME_HESSIAN:
-        information = problem.observed(theta)
-    return Maximum(theta, value, gradient, information, newton, promise, iteration, status, trace)
+        information = problem.observed(here.theta)
+    return Maximum(here.theta, here.value, here.gradient, information, newton, promise, iteration, status, trace)
+
+
+def _tell(trace: list[dict], report: Callable[[dict], None] | None, entry: dict) -> None:
+    """Add a row to the trace, and tell whoever watches."""
+    trace.append(entry)
+    if report is not None:
+        report(entry)
 
 
 def _entry(iteration: int, value: float, promise: float, gradient: np.ndarray) -> dict:
