@@ -39,7 +39,7 @@ def moment_start(
     target = natural[made.kept]
     for share in (1.0, 0.8, 0.6, 0.4, 0.2):
         trial = theta + share * (target - theta)
-        if np.isfinite(problem.value(trial)):
+        if np.isfinite(problem.evaluate(trial)[0]):  # the program that is compiled already
             return best_means(problem, made, trial)
     return theta
 

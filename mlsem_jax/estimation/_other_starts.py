@@ -61,7 +61,7 @@ def perturbed(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, 
         trial = theta
         for spread in SPREAD * 0.5 ** np.arange(6):
             trial = np.where(is_variance, theta * np.exp(2 * spread * draw), theta + spread * unit * draw)
-            if np.isfinite(problem.value(trial)):
+            if np.isfinite(problem.evaluate(trial)[0]):  # the program that is compiled already
                 break
         out.append(trial)
     return np.stack(out)
