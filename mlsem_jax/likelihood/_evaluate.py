@@ -110,10 +110,10 @@ def observed_information(
 
     def gradient(t):
         moments, back = jax.vjp(structure, t)
-        by_pattern = slope
+        by_moment = slope
         if patterns is not None:
-            by_pattern = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
-        return back(by_pattern)[0]
+            by_moment = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
+        return back(by_moment)[0]
 
     if not structure.linear or patterns is not None:
         kinds, p = (1, 1) if patterns is None else patterns.observed.shape

@@ -29,7 +29,8 @@ from mlsem_jax.statistics import ClusterChunk, PatternStatistics
 
 
 def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics) -> Float[Array, "q q"]:
-    """Second derivatives of the log-likelihood at fixed second derivatives of zero of A, b, c and S: (q, q), summed over clusters.
+    """Second derivatives (q, q) of the log-likelihood, summed over clusters, as if A, b, c and S of each were linear in the moments:
+    what their own second derivatives add is in `expected_by_pattern`.
 
     jacobian: derivatives of the moments along a new last axis (q).
     """
