@@ -29,8 +29,8 @@ from mlsem_jax.statistics import ClusterChunk, PatternStatistics
 
 
 def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics) -> Float[Array, "q q"]:
-    """Second derivatives (q, q) of the log-likelihood, summed over clusters, as if A, b, c and S of each were linear in the moments:
-    what their own second derivatives add is in `expected_by_pattern`.
+    """Second derivatives (q, q) of the log-likelihood, summed over clusters, as if A, b, c and S of each were linear in the
+    moments: what their own second derivatives add is in `expected_by_pattern`.
 
     jacobian: derivatives of the moments along a new last axis (q).
     """
