@@ -93,6 +93,17 @@ def test_not_identified_names_the_parameters():
     assert "fw" not in told(result)
 
 
+def test_loadings_that_run_off_are_not_called_unidentified():
+    # at level 2 y2 correlates with y1 and y3, which do not correlate with each other: only a factor without variance and endless
+    # loadings fits that, yet the model is identified nearly everywhere
+    between = np.array([[0.2, 0.05, 0.0], [0.05, 0.2, 0.03], [0.0, 0.03, 0.2]])
+    result = fit(FACTOR, by_moments(WITHIN, between))
+    assert result.status is ml.Status.NO_MAXIMUM
+    assert "run off together" in told(result)
+    assert "fb=~y2.l2" in told(result)
+    assert "Not identified" not in told(result)
+
+
 def test_as_many_variables_as_clusters_have_no_maximum():
     data = rows()
     result = fit(SATURATED, data[data["g"] < 3])

@@ -16,17 +16,20 @@ from mlsem_jax.estimation._diagnosis import (
     singular_edge,
     singular_network,
 )
+from mlsem_jax.estimation._ends import identified_elsewhere
+from mlsem_jax.estimation._other_starts import Sample
 from mlsem_jax.estimation._records import Estimation, Fitted
 
 
-def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
-    """The status of a search after checks on its end point, and sentences that name what is wrong."""
+def verified(model: Fitted, sample: Sample) -> tuple[Status, tuple[str, ...]]:
+    """The status of a search after checks on its end point, and sentences that name what is wrong. sample: moments that starting
+    values follow, near which a model that is flat at its end may be identified.
+    """
     maximum, build = model.maximum, model.build
     status = maximum.status
     if not np.all(np.isfinite(maximum.theta)) or not np.isfinite(maximum.value):
         return Status.NON_FINITE, ()
     flat, upward = flat_directions(maximum, [build.names[k] for k in build.kept])
-    not_identified = (f"Not identified, or only together: {listing(flat)}.",)
     if (flat or not status.converged) and singular_network(build.structure, model.natural):
         return Status.NO_MAXIMUM, ()
     if not status.converged:
@@ -34,27 +37,37 @@ def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
         if edge is not None and status is not Status.NON_FINITE:
             return Status.NO_MAXIMUM, (edge,)
         if flat and maximum.observed and gain_outside_flat(maximum) < 1e-6:
-            return Status.NOT_IDENTIFIED, not_identified
+            return _flat(model, sample, flat)
         away = running_off(maximum, [build.names[k] for k in build.kept])
-        if away:
-            return Status.NO_MAXIMUM, (
-                f"The likelihood hardly changes, but keeps rising, while these parameters run off together: {listing(away)}.",
-            )
-        return status, ()
+        return (Status.NO_MAXIMUM, (_runs_off(away),)) if away else (status, ())
     if upward:
         return Status.STALLED, ("The point found is a saddle of the likelihood, not a maximum.",)
     if flat:
         edge = singular_edge(model.problem, build, maximum.theta)
-        return (Status.NOT_IDENTIFIED, not_identified) if edge is None else (Status.NO_MAXIMUM, (edge,))
+        return _flat(model, sample, flat) if edge is None else (Status.NO_MAXIMUM, (edge,))
     improper = improper_parameters(model)
     if improper:
         return Status.IMPROPER, tuple(improper)
     return status, ()
 
 
+def _flat(model: Fitted, sample: Sample, names: list[str]) -> tuple[Status, tuple[str, ...]]:
+    """Status and sentence of an end where the likelihood is flat in the named parameters."""
+    constrained = model.maximum.jacobian is not None
+    if not constrained and identified_elsewhere(model.problem, model.build, sample):
+        return Status.NO_MAXIMUM, (_runs_off(names),)
+    return Status.NOT_IDENTIFIED, (f"Not identified, or only together: {listing(names)}.",)
+
+
+def _runs_off(names: list[str]) -> str:
+    return (
+        f"The likelihood hardly changes, but keeps rising, while these parameters run off together: {listing(names)}."
+    )
+
+
 def with_status(estimation: Estimation) -> Estimation:
     """The estimation with its verified status and the sentences about it."""
-    status, notes = verified(estimation.model)
+    status, notes = verified(estimation.model, estimation.reduction.sample)
     maximum = replace(estimation.model.maximum, status=status)
     model = replace(estimation.model, maximum=maximum)
     return replace(estimation, model=model, notes=(*estimation.notes, *notes, *model.notes))
