@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from mlsem_jax._functional import AnyStatistics, reduced
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference
 from mlsem_jax.models import Structure
+from mlsem_jax.report import bar
 from mlsem_jax.statistics import Statistics
 
 
@@ -58,7 +58,7 @@ def estimate_batch(
         raise no_reference(model)
     share = _Share(structure, statistics, theta0)
     fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
-    report = _bar if progress is True else (progress or None)
+    report = bar if progress is True else (progress or None)
     end = fit(*share.mine(structure, statistics, theta0), progress=report)
     chi, df = None, None
     if chisq and saturated is not None:
@@ -130,15 +130,6 @@ def _wait_for_all() -> None:
 
 
 _barriers = itertools.count()
-
-
-def _bar(done: int, total: int) -> None:
-    """A bar on stderr, drawn again after every chunk."""
-    width = 30
-    filled = width * done // max(total, 1)
-    end = "\n" if done >= total else ""
-    sys.stderr.write(f"\r[{'=' * filled}{' ' * (width - filled)}] {done}/{total}{end}")
-    sys.stderr.flush()
 
 
 def summarise(estimate: Estimate) -> str:

@@ -6,10 +6,10 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlsem_jax import inference, report
-from mlsem_jax._errors import ModelWarning
+from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._network_methods import NetworkMethods
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
@@ -83,9 +83,18 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
     def _estimates(self) -> inference.Estimates:
         return inference.estimates(self.estimation)
 
-    def parameter_estimates(self, standardized: bool = False, level: float = 0.95) -> pd.DataFrame:
-        """lavaan's parameter table, fixed rows and exogenous moments included; confidence limits at `level`."""
+    def parameter_estimates(
+        self, standardized: bool = False, level: float = 0.95, ci: Literal["wald", "profile"] = "wald"
+    ) -> pd.DataFrame:
+        """lavaan's parameter table, fixed rows and exogenous moments included; confidence limits at `level`.
+
+        ci: "wald" (estimate +- z se) or "profile", the likelihood-ratio limits of `profile_ci()`.
+        """
+        if ci not in ("wald", "profile"):
+            raise ModelError(f"ci={ci!r} is not available: 'wald' or 'profile'.")
         table = report.parameter_table(self.estimation, self._estimates, level)
+        if ci == "profile":
+            table = report.with_profile_limits(table, self._profiled(None, level, None))
         if standardized:
             for kind in ("std.lv", "std.all"):
                 table[kind] = inference.standardized(self.estimation, kind).values
@@ -163,10 +172,10 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         return report.summarise(self, fit_measures, standardized, ci, rsquare, modindices)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores" or "trace" (needs matplotlib).
+        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile" (needs matplotlib).
 
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
-        "scores".
+        "scores"; parameter for "profile".
         """
         return report.plot(self, kind, ax, **options)
 

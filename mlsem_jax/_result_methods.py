@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlsem_jax import inference, report
-from mlsem_jax._errors import DataError, listing
+from mlsem_jax._errors import DataError, ModelError, ModelWarning, listing
 from mlsem_jax.data import TwoLevelData, group_labels, prepare
 from mlsem_jax.estimation import Estimation
 
@@ -49,6 +50,42 @@ class ResultMethods:
     def rsquare(self) -> Any:
         """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}."""
         return report.rsquare_series(self.estimation, inference.rsquare(self.estimation))
+
+    # -- intervals
+    def profile_ci(
+        self,
+        parameters: str | Sequence[str] | None = None,
+        level: float = 0.95,
+        progress: bool | Callable[[int, int], None] = False,
+    ) -> pd.DataFrame:
+        """Profile-likelihood intervals of parameters and `:=` quantities, by name or label (default: all): `est`, `se`,
+        `ci.lower`, `ci.upper`.
+
+        They hold the values that a likelihood-ratio test at 1 - level does not reject, so they follow skewness, which estimates
+        +- z se do not: variances between few clusters. A limit that does not exist is infinite, one that was not found NaN, each
+        with a warning. progress: show a line, or call `progress(done, total)`.
+
+        Raises ModelError for unknown names, without a maximum, and under bounds, inequalities or nonlinear constraints.
+        """
+        names = [parameters] if isinstance(parameters, str) else parameters
+        return report.profile_table(
+            self._profiled(names, level, report.bar if progress is True else (progress or None))
+        )
+
+    def _profiled(
+        self, names: Sequence[str] | None, level: float, progress: Callable[[int, int], None] | None
+    ) -> inference.Profile:
+        if not 0 < level < 1:
+            raise ModelError(f"level={level} is not a confidence level: it lies between 0 and 1, such as 0.95.")
+        found = inference.profile(self.estimation, names, [level], progress)
+        notes = list(found.notes)
+        if self.estimation.options.se.startswith("robust"):
+            notes.append(
+                "Profile intervals rest on the normal likelihood; the robust standard errors of this fit have no part in them."
+            )
+        for note in notes:
+            warnings.warn(note, ModelWarning, stacklevel=3)
+        return found
 
     # -- what could be freed
     def modification_indices(

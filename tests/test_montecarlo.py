@@ -12,7 +12,7 @@ from scipy import stats
 from tiny import MODEL, SIZES, THETA, rows, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax._montecarlo import MonteCarlo
+from mlsem_jax._study import MonteCarlo
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -98,6 +98,27 @@ def test_it_goes_on_where_it_ended(whole, tmp_path, suffix):
     fewer = study(path=path, n_datasets=5, progress=lambda *at: seen.append(at))
     assert len(seen) == 3
     np.testing.assert_array_equal(fewer.estimates, again.estimates[:5])
+
+
+def test_profile_coverage_counts_true_values_that_are_not_rejected(tmp_path):
+    path = tmp_path / "study.csv"
+    first = study(profile=True, chunk=20, path=path)
+    again = study(profile=True, chunk=20, path=path)  # from the file
+    np.testing.assert_allclose(again.ratio, first.ratio, rtol=1e-10, atol=1e-10)
+    table, at = first.table(), first.names.index("b")
+    covered = (first.ratio[:, at] <= stats.chi2.ppf(0.95, 1)).mean()
+    assert table.loc["b", "coverage.profile"] == pytest.approx(covered)
+    assert table.loc["b", "coverage.profile.mcse"] == pytest.approx((covered * (1 - covered) / COUNT) ** 0.5)
+    assert np.isnan(table.loc["product", "coverage.profile"])
+    assert "coverage.profile" in str(first)
+    assert "lr.b" in first.draws()
+    # the same statistics fitted with the loading held in the model's text
+    text = MODEL.replace("b*y3", "1.1*y3").replace("product := a*b", "")
+    held = ml.model(text, rows(), cluster="g")
+    with jax.enable_x64(True):
+        drawn = ml.simulate(tiny_model(), THETA, KEY, SIZES, COUNT)
+    drop = 2 * (ml.estimate_batch(tiny_model(), drawn).value - ml.estimate_batch(held, drawn).value)
+    np.testing.assert_allclose(first.ratio[:, at], drop, atol=1e-7)
 
 
 def test_another_study_does_not_touch_the_file(tmp_path):

@@ -8,6 +8,8 @@ import pytest
 from tiny import MODEL, rows
 
 import mlsem_jax as ml
+from mlsem_jax.estimation._diagnosis import running_off
+from mlsem_jax.estimation._scoring import Maximum
 from mlsem_jax.estimation import FitOptions, _ladder
 from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
 from mlsem_jax.estimation._rescaled import rescale
@@ -219,3 +221,14 @@ def test_many_starts_find_the_maximum():
     model, sample = good.estimation.model, good.estimation.reduction.sample
     end = float64(multistart)(model.problem, model.build, model.theta * 0.8, sample)
     assert end.value == pytest.approx(model.value, abs=1e-8)
+
+
+@pytest.mark.parametrize(("decrement", "slope", "named"), [(0.01, 0.0, True), (0.2, 1e-6, True), (0.2, 0.1, False)])
+def test_a_valley_is_told_by_what_is_left_or_was_gained_lately(decrement, slope, named):
+    # the last step of a search may land on a steep side of the valley, which promises more than the floor has to give
+    information = np.array([[1.0, 0.999995], [0.999995, 1.0]])
+    trace = [{"iteration": i + 1, "loglik": slope * i} for i in range(300)]
+    end = Maximum(
+        np.zeros(2), 299 * slope, np.ones(2), information, True, decrement, 300, ml.Status.ITERATION_LIMIT, trace
+    )
+    assert running_off(end, ["a", "b"]) == (["a", "b"] if named else [])

@@ -64,7 +64,9 @@ def running_off(maximum: Maximum, names: list[str]) -> list[str]:
         return []
     if information is None or not len(information) or not np.all(np.isfinite(information)):
         return []
-    if maximum.decrement > VALLEY_GAIN:
+    # a last step that landed on a steep side of the valley promises the way back to its floor: then what was gained lately counts
+    lately = maximum.value - maximum.trace[-VALLEY_LENGTH]["loglik"]
+    if min(maximum.decrement, lately) > VALLEY_GAIN:
         return []
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.maximum(np.abs(diagonal), 1e-300))

@@ -12,6 +12,7 @@ from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
+from mlsem_jax.inference._profile import Profile, profile
 from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
@@ -32,6 +33,7 @@ __all__ = [
     "LevelMoments",
     "Method",
     "Modification",
+    "Profile",
     "ResidualType",
     "ScoreConvention",
     "ScoreTest",
@@ -55,6 +57,7 @@ __all__ = [
     "loglik_by_cluster",
     "modification_indices",
     "predict",
+    "profile",
     "residuals",
     "rsquare",
     "score_test",

@@ -9,7 +9,8 @@ from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._plot_resampling import study_plot
 from mlsem_jax.report._plots import plot
-from mlsem_jax.report._progress import progress
+from mlsem_jax.report._profiles import profile_table, with_profile_limits
+from mlsem_jax.report._progress import bar, progress
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
 from mlsem_jax.report._storage import load, save
@@ -26,6 +27,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "add_tests",
+    "bar",
     "by_group",
     "comparison_table",
     "cluster_scores_table",
@@ -39,6 +41,7 @@ __all__ = [
     "moments_frames",
     "parameter_table",
     "plot",
+    "profile_table",
     "progress",
     "rsquare_series",
     "save",
@@ -50,5 +53,6 @@ __all__ = [
     "to_lavaan",
     "to_mplus",
     "wald_table",
+    "with_profile_limits",
     "write_page",
 ]

@@ -10,6 +10,7 @@ from mlsem_jax.report._plot_estimates import estimates_plot, trace_plot
 from mlsem_jax.report._plot_moments import cluster_sizes_plot, icc_plot, residual_map
 from mlsem_jax.report._plot_path import path_diagram
 from mlsem_jax.report._plot_scores import caterpillar
+from mlsem_jax.report._profiles import profile_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "cluster_sizes": cluster_sizes_plot,
     "scores": caterpillar,
     "trace": trace_plot,
+    "profile": profile_plot,
 }
 
 

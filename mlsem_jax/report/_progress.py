@@ -1,4 +1,4 @@
-"""One live line for long jobs."""
+"""Live lines for long jobs."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ def progress(method: Any, stream=None) -> Callable[[dict], None]:
         stream.flush()
 
     return show
+
+
+def bar(done: int, total: int, stream=None) -> None:
+    """A bar on stderr, drawn again at every call and ended with its line when all is done."""
+    stream, width = stream or sys.stderr, 30
+    filled = width * done // max(total, 1)
+    end = "\n" if done >= total else ""
+    stream.write(f"\r[{'=' * filled}{' ' * (width - filled)}] {done}/{total}{end}")
+    stream.flush()

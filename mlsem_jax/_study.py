@@ -1,0 +1,193 @@
+"""A simulation study as a record: its summaries, each with its Monte-Carlo standard error, and its file on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from mlsem_jax._errors import DataError
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import Model
+from mlsem_jax.numerics import chi_square_tail, normal_quantile
+from mlsem_jax.report import study_plot
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+CONVERGED = [int(code) for code in Status if code.converged]
+
+
+@dataclass(frozen=True, eq=False)
+class MonteCarlo:
+    """A simulation study. names (r,): natural parameters, then `:=` quantities; true (r,); estimates, se (R, r), NaN where a data
+    set was not fitted; chisq (R,), df; status (R,) codes; level of the intervals. ratio (R, r): where asked for, the
+    likelihood-ratio statistic of every true value, 1 degree of freedom. `table()` summarises; the object prints it.
+    """
+
+    names: tuple[str, ...]
+    true: np.ndarray
+    estimates: np.ndarray
+    se: np.ndarray
+    chisq: np.ndarray
+    df: int
+    status: np.ndarray
+    level: float = 0.95
+    ratio: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def table(self) -> pd.DataFrame:
+        """One row a quantity: mean, bias, relative bias, sd, RMSE, SE/SD ratio, coverage of estimate +- z se, power (two-sided
+        against 0), where asked for coverage of profile intervals; each with its Monte-Carlo standard error (Morris, White &
+        Crowther 2019). Data sets that did not converge are left out.
+        """
+        import pandas as pd
+
+        used = np.isfinite(self.se).all(axis=1)
+        est, se, count = self.estimates[used], self.se[used], int(used.sum())
+        error = est - self.true
+        sd, z = est.std(axis=0, ddof=1), normal_quantile(0.5 + self.level / 2)
+        mse, average = (error**2).mean(axis=0), np.sqrt((se**2).mean(axis=0))
+        rmse = np.sqrt(mse)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(self.true != 0, error.mean(0) / self.true, np.nan)
+            relative_error = np.where(self.true != 0, sd / np.sqrt(count) / np.abs(self.true), np.nan)
+            ratio = average / sd
+            spread = (se**2).var(axis=0, ddof=1) / (4 * count * average**4) + 1 / (2 * (count - 1))
+        columns = {
+            "true": self.true,
+            "mean": est.mean(axis=0),
+            "bias": error.mean(axis=0),
+            "bias.mcse": sd / np.sqrt(count),
+            "rel.bias": relative,
+            "rel.bias.mcse": relative_error,
+            "sd": sd,
+            "sd.mcse": sd / np.sqrt(2 * (count - 1)),
+            "rmse": rmse,
+            "rmse.mcse": (error**2).std(axis=0, ddof=1) / np.sqrt(count) / (2 * rmse),
+            "se/sd": ratio,
+            "se/sd.mcse": ratio * np.sqrt(spread),
+        }
+        for name, hits in (("coverage", np.abs(error) <= z * se), ("power", np.abs(est) > z * se)):
+            share = hits.mean(axis=0)
+            columns |= {name: share, f"{name}.mcse": np.sqrt(share * (1 - share) / count)}
+        if self.ratio is not None:
+            columns |= self._profile_coverage(self.ratio)
+        return pd.DataFrame(columns, index=pd.Index(self.names, name="parameter"))
+
+    def _profile_coverage(self, ratio: np.ndarray) -> dict[str, np.ndarray]:
+        """Share of data sets whose profile interval holds the true value: those where it is not rejected."""
+        tested = np.isfinite(ratio)
+        count = tested.sum(axis=0)
+        held = (np.where(tested, ratio, np.inf) <= normal_quantile(0.5 + self.level / 2) ** 2).sum(axis=0)
+        share = np.where(count > 0, held / np.maximum(count, 1), np.nan)
+        return {"coverage.profile": share, "coverage.profile.mcse": np.sqrt(share * (1 - share) / np.maximum(count, 1))}
+
+    def rates(self) -> pd.DataFrame:
+        """Shares of data sets: converged, improper, and rejected by the chi-square test, each with its Monte-Carlo error."""
+        import pandas as pd
+
+        converged, tested = np.isin(self.status, CONVERGED), np.isfinite(self.chisq)
+        rows = {
+            "converged": (converged.mean(), len(self)),
+            "improper": ((self.status == Status.IMPROPER).mean(), len(self)),
+        }
+        if tested.any() and self.df > 0:
+            rejected = chi_square_tail(self.chisq[tested], self.df) < 1 - self.level
+            rows["chi-square rejects"] = (rejected.mean(), int(tested.sum()))
+        shares = {name: {"rate": p, "mcse": np.sqrt(p * (1 - p) / n)} for name, (p, n) in rows.items()}
+        return pd.DataFrame.from_dict(shares, orient="index")
+
+    def draws(self) -> pd.DataFrame:
+        """One row a data set: estimates, then standard errors (`se.` in front), where asked for the likelihood-ratio statistics of
+        the true values (`lr.`), chi-square and status.
+        """
+        import pandas as pd
+
+        parts = {"": self.estimates, "se.": self.se} | ({} if self.ratio is None else {"lr.": self.ratio})
+        columns = [f"{prefix}{name}" for prefix in parts for name in self.names]
+        values = np.column_stack([*parts.values(), self.chisq, self.status])
+        return pd.DataFrame(values, columns=[*columns, "chisq", "status"])
+
+    def plot(self, what: str = "coverage", ax: Axes | None = None) -> Axes:
+        """A column of the table by parameter, with two Monte-Carlo errors either side (needs matplotlib)."""
+        table = self.table()
+        if f"{what}.mcse" not in table:
+            raise DataError(
+                f"No column {what!r} with a Monte-Carlo error: {', '.join(c for c in table if c + '.mcse' in table)}."
+            )
+        target = {
+            "coverage": self.level,
+            "coverage.profile": self.level,
+            "se/sd": 1.0,
+            "bias": 0.0,
+            "rel.bias": 0.0,
+        }.get(what)
+        return study_plot(table[what], table[f"{what}.mcse"], what, target, ax)
+
+    def __str__(self) -> str:
+        columns = ["true", "mean", "bias", "bias.mcse", "sd", "se/sd", "coverage", "coverage.mcse", "power"]
+        shown = self.table()[columns + ([] if self.ratio is None else ["coverage.profile"])]
+        return f"{len(self)} data sets\n{self.rates().round(4).to_string()}\n{shown.round(4).to_string()}"
+
+    __repr__ = __str__
+
+
+class Store:
+    """Draws on disk, with a sidecar that says what study they belong to."""
+
+    def __init__(self, path: Path, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict):
+        if path.suffix not in (".csv", ".parquet"):
+            raise DataError(f"path must end in .csv or .parquet, not {path.name!r}.")
+        self.path, self.about = path, path.with_suffix(path.suffix + ".json")
+        self.names = tuple(model.parameters(theta))
+        words = key if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(key)).tolist()
+        arrays = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((model.structure, model.held))]
+        text = repr(
+            (arrays, theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items()))
+        )
+        self.study = {
+            "names": list(self.names),
+            "key": words if isinstance(words, list) else int(words),
+            "chisq": chisq,
+            **({"profile": True} if profile else {}),
+            "design": hashlib.sha256(text.encode()).hexdigest(),
+        }
+
+    def read(self) -> list[dict[str, np.ndarray]]:
+        import pandas as pd
+
+        if not self.path.exists():
+            return []
+        if not self.about.exists() or json.loads(self.about.read_text()) != self.study:
+            raise DataError(
+                f"{self.path} holds another study (model, theta, cluster sizes, key or options differ). Give another path, or "
+                "delete it."
+            )
+        table = pd.read_csv(self.path) if self.path.suffix == ".csv" else pd.read_parquet(self.path)
+        values, r = table.to_numpy(float), len(self.names)
+        parts = {"estimates": values[:, :r], "se": values[:, r : 2 * r], "chisq": values[:, -2]}
+        ratio = {"ratio": values[:, 2 * r : 3 * r]} if "profile" in self.study else {}
+        return [parts | ratio | {"status": values[:, -1].astype(int)}]
+
+    def write(self, done: list[dict[str, np.ndarray]]) -> None:
+        every = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
+        estimates, se, chisq, status = (every[name] for name in ("estimates", "se", "chisq", "status"))
+        true = np.zeros(len(self.names))
+        table = MonteCarlo(self.names, true, estimates, se, chisq, 0, status, ratio=every.get("ratio")).draws()
+        temporary = self.path.with_suffix(".part")
+        if self.path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary)
+        # a run that is stopped here leaves the old file whole
+        self.about.write_text(json.dumps(self.study))
+        temporary.replace(self.path)

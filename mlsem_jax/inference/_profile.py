@@ -1,0 +1,205 @@
+"""Profile-likelihood intervals of parameters and `:=` quantities.
+
+A limit at confidence level c is the largest (or smallest) value of a quantity g among all theta whose log-likelihood is within
+half the c quantile of chi-square(1) of its maximum: the values that a likelihood-ratio test does not reject (Venzon &
+Moolgavkar 1988; Neale & Miller 1997). Unlike estimate +- z se it does not depend on the parametrisation, and it follows the
+skewness that variances with few clusters have.
+
+Each step solves the quadratic model of that problem: with a the gradient of the log-likelihood, I its observed information, b the
+gradient of g towards the side looked at and l* the log-likelihood wanted, the step is I^-1 (a + t b) with
+t^2 = (a'I^-1 a + 2 (l - l*)) / b'I^-1 b. The first one is the Wald interval; near the limit steps converge quadratically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax.estimation import Estimation, Problem, damped_step, positive_definite
+from mlsem_jax.inference._quantities import function_of_natural, quantities
+from mlsem_jax.numerics import float64, normal_quantile
+
+ITERATIONS = 60
+# squared length of a step in standard errors, and distance from the log-likelihood wanted, at which a limit is found: the last step
+# is Newton's, so what it leaves is the square of that
+SHORT, ON_LEVEL = 1e-10, 1e-7
+# standard errors from the estimate beyond which the likelihood is taken never to fall far enough
+FAR = 100.0
+# a log-likelihood this much above the maximum is another maximum, not rounding
+HIGHER = 1e-5
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Profile-likelihood intervals. names, estimate, se (r,), levels (m,); lower, upper (r, m): infinite where the likelihood never
+    falls far enough, NaN where the search failed. notes: a sentence for each of those.
+    """
+
+    names: tuple[str, ...]
+    estimate: np.ndarray
+    se: np.ndarray
+    levels: tuple[float, ...]
+    lower: np.ndarray
+    upper: np.ndarray
+    notes: tuple[str, ...]
+
+
+@float64
+def profile(
+    estimation: Estimation,
+    parameters: Sequence[str] | None = None,
+    levels: Sequence[float] = (0.95,),
+    progress: Callable[[int, int], None] | None = None,
+) -> Profile:
+    """Intervals of the named natural parameters and `:=` quantities (default: all). progress(done, total) is told of each side.
+
+    Raises ModelError for unknown names, for fits without a maximum, and under bounds, inequalities and nonlinear constraints.
+    """
+    _refuse(estimation)
+    every, values, se = quantities(estimation)
+    at = [_position(estimation, every, name) for name in (every if parameters is None else parameters)]
+    order, values_at = np.argsort(levels), _quantities(estimation, at)
+    limits = np.full((2, len(at), len(levels)), np.nan)
+    notes: list[str] = []
+    for i, r in enumerate(at):
+        for side, sign in enumerate((-1.0, 1.0)):
+            search = _Search(estimation, values_at, r, sign, float(values[r]), float(se[r]))
+            for m in order:
+                limits[side, i, m], note = search.limit(levels[m])
+                if note:
+                    notes.append(f"{every[r]}: {note}")
+            if progress is not None:
+                progress(2 * i + side + 1, 2 * len(at))
+    names = tuple(every[r] for r in at)
+    return Profile(names, values[at], se[at], tuple(levels), limits[0], limits[1], tuple(notes))
+
+
+def _refuse(estimation: Estimation) -> None:
+    model = estimation.model
+    if not model.maximum.status.converged:
+        raise ModelError(
+            f"A profile interval needs a maximum of the likelihood, and this fit has none: {model.maximum.status.sentence}"
+        )
+    rows = model.build.specification.parameters
+    texts = [c.text for c in model.build.nonlinear]
+    texts += [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
+    if estimation.options.bounds not in ("none", None, {}):
+        texts.append("bounds=" + repr(estimation.options.bounds))
+    if texts:
+        raise ModelError(
+            f"Profile intervals are computed under linear equality constraints only; this model has {listing(texts)}. Fit it "
+            "without them, or take the intervals of parameter_estimates()."
+        )
+
+
+def _position(estimation: Estimation, every: tuple[str, ...], name: str) -> int:
+    """Which of the quantities a name or label stands for."""
+    if name in every:
+        return every.index(name)
+    labels = estimation.model.build.labels
+    if name in labels:
+        return labels[name]
+    known = [*every, *(label for label in labels if label not in every)]
+    raise ModelError(f"{name!r} is no free parameter or := quantity of this fit.{nearest(name, known)}")
+
+
+# theta (q,) -> value, gradient (q,) and Hessian (q, q) of the quantity at a position; 0 for a Hessian of zeros
+At = Callable[[np.ndarray, int], tuple[float, np.ndarray, np.ndarray | float]]
+
+
+def _quantities(estimation: Estimation, chosen: Sequence[int]) -> At:
+    """What a search asks of natural parameters, which are linear in theta, and of `:=` quantities, in one compiled program."""
+    build = estimation.model.build
+    k = len(build.names)
+    offset, basis = build.offset[:k], build.basis[:k, : build.free]
+    function, defined = function_of_natural(build), np.array([r for r in chosen if r >= k], int)
+
+    def values(theta):
+        return function(offset + basis @ theta)[defined]
+
+    with_derivatives = jax.jit(lambda theta: (values(theta), jax.jacfwd(values)(theta), jax.hessian(values)(theta)))
+
+    def at(theta: np.ndarray, which: int) -> tuple[float, np.ndarray, np.ndarray | float]:
+        if which < k:
+            return float(offset[which] + basis[which] @ theta), basis[which], 0.0
+        i = int(np.flatnonzero(defined == which)[0])
+        value, gradient, hessian = jax.device_get(with_derivatives(jnp.asarray(theta)))
+        return float(value[i]), gradient[i], hessian[i]
+
+    return at
+
+
+class _Search:
+    """One side of one quantity: its limits at rising levels, each search starting at the limit before."""
+
+    def __init__(self, estimation: Estimation, at: At, which: int, sign: float, estimate: float, se: float):
+        model = estimation.model
+        self.problem: Problem = model.problem
+        self.top, self.estimate, self.sign, self.se = model.value, estimate, sign, se
+        self.theta, self.t = model.theta, 0.0
+        self.quantity, self.which = at, which
+
+    def at(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray | float]:
+        """The quantity times the sign, its gradient (q,) and its Hessian (q, q)."""
+        value, gradient, hessian = self.quantity(theta, self.which)
+        return self.sign * value, self.sign * gradient, self.sign * hessian
+
+    def limit(self, level: float) -> tuple[float, str]:
+        """The limit at a confidence level, and a sentence where there is none."""
+        words = f"the {'upper' if self.sign > 0 else 'lower'} limit of the {level:.4g} interval"
+        if not self.se > 0:
+            return np.nan, f"{words} does not exist: the likelihood does not bend along it."
+        lowest = self.top - 0.5 * normal_quantile(0.5 + level / 2) ** 2
+        for _ in range(ITERATIONS):
+            here = self.problem.evaluate(self.theta)
+            found = self.at(self.theta)
+            if here[0] > self.top + HIGHER:
+                return np.nan, (
+                    f"on the way to {words} the likelihood rises above the maximum of the fit: {here[0]:.6f} > {self.top:.6f}. "
+                    "Fit again from other start() values."
+                )
+            step, length = self._step(here, found, lowest)
+            if length < SHORT and abs(here[0] - lowest) < ON_LEVEL:
+                return self.sign * self.at(self.theta + step)[0], ""
+            if found[0] - self.sign * self.estimate > FAR * self.se and here[0] > lowest:
+                return (
+                    self.sign * np.inf,
+                    f"{words} is infinite: the likelihood falls too little as far as was searched.",
+                )
+            moved = self._move(here[0], found[0], step, lowest)
+            if moved is None:
+                break
+            self.theta = moved
+        return np.nan, f"the search for {words} did not end; a bootstrap interval may be at hand."
+
+    def _step(self, here, found, lowest: float) -> tuple[np.ndarray, float]:
+        """The step (q,) of the quadratic model and its squared length in standard errors."""
+        value, gradient, metric = here
+        _, towards, bend = found
+        information = self.problem.observed(self.theta) - self.t * bend
+        if not positive_definite(information, 1e-10):
+            information = metric
+        back, along = damped_step(information, gradient, 0.0), damped_step(information, towards, 0.0)
+        self.t = np.sqrt(max(gradient @ back + 2 * (value - lowest), 0.0) / max(towards @ along, 1e-300))
+        step = back + self.t * along
+        return step, float(step @ information @ step)
+
+    def _move(self, value: float, quantity: float, step: np.ndarray, lowest: float) -> np.ndarray | None:
+        """The longest of step, step/2, ... that raises the quantity less twice what log-likelihoods below the wanted one cost."""
+        price = 2.0 / max(self.t, 1e-3 / self.se)
+
+        def merit(value: float, quantity: float) -> float:
+            return quantity - price * max(0.0, lowest - value)
+
+        least = merit(value, quantity) - 1e-9 * self.se
+        for length in 0.5 ** np.arange(30):
+            theta = self.theta + length * step
+            there = self.problem.evaluate(theta)[0]
+            if np.isfinite(there) and merit(there, self.at(theta)[0]) > least:
+                return theta
+        return None
