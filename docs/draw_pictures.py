@@ -23,6 +23,7 @@ PICTURES = {
     "cluster_sizes": ("cluster_sizes", {}),
     "scores": ("scores", {"factor": "achievement"}),
     "trace": ("trace", {}),
+    "profile": ("profile", {"parameter": "math1~~math1.l2"}),
 }
 
 if __name__ == "__main__":

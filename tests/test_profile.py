@@ -112,12 +112,12 @@ def test_parameter_estimates_take_the_limits(table):
 
 def test_what_is_refused_in_words():
     fit = tiny_fit()
-    with pytest.raises(ml.ModelError, match="'produkt'.*Did you mean 'product'"):
+    with pytest.raises(ml.ModelError, match=r"'produkt'.*Did you mean 'product'"):
         fit.profile_ci("produkt")
     with pytest.raises(ml.ModelError, match="between 0 and 1"):
         fit.profile_ci(level=95)
     bounded = ml.sem(MODEL, rows(), cluster="g", bounds="pos.var", **PLAIN)
-    with pytest.raises(ml.ModelError, match="bounds='pos.var'"):
+    with pytest.raises(ml.ModelError, match=r"bounds='pos\.var'"):
         bounded.profile_ci()
     curved = ml.sem(MODEL + "\na > b*b/4\n", rows(), cluster="g", **PLAIN)
     with pytest.raises(ml.ModelError, match="linear equality constraints only"):

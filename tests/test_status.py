@@ -8,11 +8,11 @@ import pytest
 from tiny import MODEL, rows
 
 import mlsem_jax as ml
-from mlsem_jax.estimation._diagnosis import running_off
-from mlsem_jax.estimation._scoring import Maximum
 from mlsem_jax.estimation import FitOptions, _ladder
+from mlsem_jax.estimation._diagnosis import running_off
 from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
 from mlsem_jax.estimation._rescaled import rescale
+from mlsem_jax.estimation._scoring import Maximum
 from mlsem_jax.numerics import float64
 
 FACTOR = "level: 1\n fw =~ y1 + y2 + y3\nlevel: 2\n fb =~ y1 + y2 + y3\n"
