@@ -2,8 +2,8 @@
 
     python benchmarks/coverage.py --datasets 10000 --out benchmarks/results/coverage.json
 
-Two factors within and one between with six indicators, 200 clusters of four sizes. Two intervals are counted: estimate +- z standard
-errors, and the profile-likelihood interval, which follows the skewness of variances between clusters.
+Two factors within and one between with six indicators, 200 clusters of four sizes. Two intervals are counted: estimate +- z
+standard errors, and the profile-likelihood interval, which follows the skewness of variances between clusters.
 """
 
 from __future__ import annotations
