@@ -7,13 +7,16 @@ import warnings
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import Problem
+from mlsem_jax.estimation import Problem, moment_starts
 from mlsem_jax.estimation._scoring import maximise
+from mlsem_jax.statistics import plan_sizes
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -137,3 +140,45 @@ def test_what_cannot_be_a_batch():
         ml.estimate_batch(tiny_model(), tiny_batch(LANES), theta0=np.tile(THETA, (3, 1)))
     with pytest.raises(ml.ModelError, match="unrestricted"):
         ml.estimate_batch(tiny_model().structure, tiny_batch(LANES), chisq=True)
+
+
+def test_starts_of_a_batch_hold_its_regressions():
+    text = """
+    level: 1
+      fw =~ y1 + y2 + y3
+      fw ~ x1 + x2
+      z ~ x1 + fw
+    level: 2
+      fb =~ y1 + y2 + y3
+      fb ~ w
+    """
+    rng, sizes = np.random.default_rng(2), np.repeat([5, 10], 40)
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    frame = pd.DataFrame(rng.normal(size=(len(cluster), 7)), columns=["x1", "x2", "z", "y1", "y2", "y3", "g"])
+    frame["g"], frame["w"] = cluster, rng.normal(size=len(sizes))[cluster]
+    factor = 0.7 * frame.x1 - 0.4 * frame.x2 + rng.normal(size=len(frame))
+    between = (0.5 * frame.w + 0.7 * rng.normal(size=len(sizes))[cluster]).to_numpy()
+    for name, load in (("y1", 1.0), ("y2", 0.8), ("y3", 1.2)):
+        frame[name] += load * (factor + between)
+    frame["z"] += 0.3 * frame.x1 + 0.5 * factor
+    model = ml.model(text, frame, cluster="g")
+    stats = jax.tree.map(lambda x: np.asarray(x)[None], ml.statistics(model, frame).reduced)
+    with jax.enable_x64(True):
+        start = np.asarray(moment_starts(model.structure, jax.tree.map(lambda x: jnp.asarray(x[0]), stats)))
+    end = ml.estimate_batch(model, stats)
+    at = [model.names.index(name) for name in ("fw~x1", "fw~x2", "z~x1", "z~fw", "fb~w.l2")]
+    # moment estimates are consistent, and a standard error off where they are not efficient
+    assert (np.abs(start - end.theta[0])[at] < 2 * end.se[0][at]).all()
+
+
+def test_sizes_are_pooled_with_those_alike():
+    def pools(sizes):
+        plan = plan_sizes(np.array(sizes), np.zeros(len(sizes), int), 1)
+        return [plan.size[0][row > 0] for row in plan.pool[0] if row.any()]
+
+    assert [list(p) for p in pools([5, 10, 15, 20])] == [[5, 10], [15, 20]]
+    assert [set(p) for p in pools([1, 2, 100, 200])] == [{1, 2}, {100, 200}]
+    many = pools(range(1, 401))
+    assert len(many) <= 6
+    assert max(p.max() / p.min() for p in many) < 400 ** (1 / 6) + 1e-9
+    assert len(np.unique(np.concatenate(many))) == 400

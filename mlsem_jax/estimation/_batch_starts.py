@@ -123,14 +123,51 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     latent_variance = jnp.where(observed, 0.0, jnp.where(latent, variance, 0.05))
     psi = select.T @ free_cov @ select + jnp.diag(latent_variance)
     to_members = jnp.where(observed[None, :], 0.0, loading)
+    # of a free element of B, that of an observed member by a latent one is a loading, every other one a regression
+    regression = (level.beta.index >= 0) & ~(observed[:, None] & ~observed[None, :])
+    slopes, psi = _regressions(
+        regression, _of_members(cov, select, jnp.where(latent, loading, 0.0), latent_variance), psi
+    )
     return [
         (level.nu.index, mean),
         (level.alpha.index, select.T @ mean),
         (level.lambda_.index, loading),
-        (level.beta.index, select.T @ to_members),
+        (level.beta.index, select.T @ to_members + slopes),
         *_by_kind(level.psi.core, level.psi.scale, psi, psi_kind),
         *_by_kind(level.theta.core, level.theta.scale, free_cov, theta_kind),
     ]
+
+
+def _of_members(cov: Array, select: Array, loading: Array, variance: Array) -> Array:
+    """Covariances (m, m) of the members of eta: observed ones, and latent ones by a weighted mean of their indicators, which errors
+    of the indicators do not bias but in its variance; that is given.
+    """
+    own = jnp.diagonal(cov)
+    weight = loading / jnp.where(own > 0, own, 1.0)[:, None]
+    total = jnp.sum(loading * weight, axis=0)
+    to_eta = (select + weight / jnp.where(total > 0, total, 1.0)).T
+    out = to_eta @ cov @ to_eta.T
+    eye = jnp.eye(len(out), dtype=cov.dtype)
+    return out * (1 - eye) + eye * jnp.where(jnp.any(select > 0, axis=0), jnp.diagonal(out), variance)
+
+
+def _regressions(free: Array, cov: Array, psi: Array) -> tuple[Array, Array]:
+    """Least-squares slopes (m, m) where they are free, given the covariances of the members, and psi (m, m) with the residual
+    variances and covariances of the members that have slopes.
+    """
+    if not len(cov):  # no eta: an unstructured model
+        return jnp.zeros_like(cov), psi
+    eye = jnp.eye(len(cov), dtype=cov.dtype)
+
+    def row(chosen, c):
+        among = cov * chosen[:, None] * chosen[None, :] + eye * ~chosen
+        return scaled_inverse(among, 1e-3)[0] @ (c * chosen)
+
+    slopes = jax.vmap(row)(free, cov)
+    rest = (eye - slopes) @ cov @ (eye - slopes).T
+    explained = jnp.any(free, axis=1)
+    rest = rest * (1 - eye) + eye * jnp.maximum(jnp.diagonal(rest), 0.1 * jnp.diagonal(cov))
+    return slopes, jnp.where(explained[:, None] & explained[None, :], rest, psi)
 
 
 def _factor(cov: Array, free: Array, held: Array, variance_free: Array, variance_held: Array) -> tuple[Array, Array]:

@@ -34,9 +34,8 @@ def _finite(there: Evaluation) -> Array:
 
 
 def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
-    """One trial step by the metric, accepted or not; at the end of these steps `inverse` is the metric's."""
-    damped = scaled_inverse(c.metric, c.damping)[0]
-    step = damped @ c.gradient
+    """One trial step by `inverse`, accepted or not; after it `inverse` is that of the metric with the next step's damping."""
+    step = c.inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     there = evaluate(structure, c.theta + step, statistics)
     first = c.iterations == 0
@@ -48,8 +47,11 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Cli
 
     eased = jnp.where((c.damping < 1e-3) | (gained > 1.5 * promise) & (c.damping < 0.1), 0.0, c.damping / 8)
     rejected = jnp.where(accept, 0, c.rejected + 1)
-    inverse = scaled_inverse(there.information, 0.0)[0]
-    left = 0.5 * jnp.sum(there.gradient * (inverse @ there.gradient))
+    damping = pick(eased, jnp.maximum(c.damping * 6, 1e-2))
+    metric, gradient = pick(there.information, c.metric), pick(there.gradient, c.gradient)
+    inverse = scaled_inverse(metric, damping)[0]
+    # without damping, as it is where this decides
+    left = 0.5 * (gradient @ inverse @ gradient)
     return eqx.tree_at(
         lambda c: (
             c.theta,
@@ -68,11 +70,11 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Cli
         (
             pick(c.theta + step, c.theta),
             pick(there.value, c.value),
-            pick(there.gradient, c.gradient),
-            pick(there.information, c.metric),
-            pick(inverse, c.inverse),
+            gradient,
+            metric,
+            inverse,
             pick(left, c.decrement),
-            pick(eased, jnp.maximum(c.damping * 6, 1e-2)),
+            damping,
             c.iterations + 1,
             rejected,
             accept & (left < c.target) & (eased == 0.0) | (rejected > PATIENCE),
@@ -152,7 +154,7 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
         c,
         (
             information,
-            inverse,
+            _stay_unless(near, inverse),
             near,
             target,
             decrement,
@@ -164,15 +166,21 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     )
 
 
+def _stay_unless(near: Array, inverse: Array) -> Array:
+    """The inverse for secant steps. Scoring begins with a step of length zero instead, after which it has the metric's inverse."""
+    return jnp.where(near, inverse, 0.0)
+
+
 def _once_more(c: Climb, close: Array) -> Climb:
     """The end of a round without the Hessian: done, or scoring goes on nearer to the maximum before secant steps are tried."""
     unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
     status = jnp.where(c.decrement < close, int(Status.CONVERGED), unfinished)
     target = jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close)
     return eqx.tree_at(
-        lambda c: (c.near, c.target, c.rounds, c.handover, c.status),
+        lambda c: (c.inverse, c.near, c.target, c.rounds, c.handover, c.status),
         c,
         (
+            jnp.zeros_like(c.inverse),
             jnp.asarray(False),
             target,
             c.rounds + 1,

@@ -16,6 +16,9 @@ from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics
 from mlsem_jax.statistics._patterns import PatternStatistics
 from mlsem_jax.statistics._statistics import Statistics
 
+# a batch pools the sizes of clusters for its scoring metric: those within this factor, into at most so many
+ALIKE, POOLS = 2.5, 6
+
 
 class Plan(eqx.Module):
     """Where each cluster goes. size (G, S) distinct sizes, padded; slot (J,) = group * S + place of the cluster's size;
@@ -27,23 +30,32 @@ class Plan(eqx.Module):
     pool: Float[Array, "G L S"]
 
 
-def plan_sizes(size: np.ndarray, group: np.ndarray, groups: int, limit: int = 6) -> Plan:
+def plan_sizes(size: np.ndarray, group: np.ndarray, groups: int) -> Plan:
     """The plan for clusters of these sizes (J,) and group codes (J,)."""
     size, group = np.asarray(size, float), np.asarray(group, int)
     distinct = [np.unique(size[group == g]) for g in range(groups)]
     length = bucket(max(len(d) for d in distinct))
     slot = np.zeros(len(size), int)
-    padded, pool = np.ones((groups, length)), np.zeros((groups, min(limit, length), length))
+    padded, part = np.ones((groups, length)), np.zeros((groups, length), int)
     for g, sizes in enumerate(distinct):
         here = np.flatnonzero(group == g)
         which = np.searchsorted(sizes, size[here])
         slot[here] = g * length + which
         padded[g] = np.concatenate([sizes, np.full(length - len(sizes), sizes[-1])])
-        count = np.bincount(which, minlength=length)
-        middle = (np.cumsum(count) - count / 2) / count.sum()
-        part = np.arange(length) if length <= limit else np.minimum((middle * limit).astype(int), limit - 1)
-        pool[g, part, np.arange(length)] = 1.0
-    return Plan(padded, slot, pool)
+        part[g] = _alike(padded[g])
+    return Plan(padded, slot, (part[:, None] == np.arange(part.max() + 1)[None, :, None]).astype(float))
+
+
+def _alike(size: np.ndarray) -> np.ndarray:
+    """Pool (S,) of every size, in rising order: sizes within a factor ALIKE share one, or within a larger one if those were more
+    than POOLS. Every pool costs a batch as much as a size does, and a metric from sizes so near takes no more steps.
+    """
+    factor = max(ALIKE, (size[-1] / size[0]) ** (1 / POOLS) * (1 + 1e-12))
+    part, least = np.zeros(len(size), int), size[0]
+    for i in range(1, len(size)):
+        far = size[i] > factor * least
+        part[i], least = part[i - 1] + far, size[i] if far else least
+    return part
 
 
 def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> Statistics:
