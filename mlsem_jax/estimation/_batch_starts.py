@@ -125,14 +125,14 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     to_members = jnp.where(observed[None, :], 0.0, loading)
     # of a free element of B, that of an observed member by a latent one is a loading, every other one a regression
     regression = (level.beta.index >= 0) & ~(observed[:, None] & ~observed[None, :])
-    slopes, psi = _regressions(
-        regression, _of_members(cov, select, jnp.where(latent, loading, 0.0), latent_variance), psi
-    )
+    loadings = select.T @ to_members
+    members = _of_members(cov, select, jnp.where(latent, loading, 0.0), latent_variance)
+    slopes, psi = _regressions(regression, loadings, members, psi)
     return [
         (level.nu.index, mean),
         (level.alpha.index, select.T @ mean),
         (level.lambda_.index, loading),
-        (level.beta.index, select.T @ to_members + slopes),
+        (level.beta.index, loadings + slopes),
         *_by_kind(level.psi.core, level.psi.scale, psi, psi_kind),
         *_by_kind(level.theta.core, level.theta.scale, free_cov, theta_kind),
     ]
@@ -151,20 +151,20 @@ def _of_members(cov: Array, select: Array, loading: Array, variance: Array) -> A
     return out * (1 - eye) + eye * jnp.where(jnp.any(select > 0, axis=0), jnp.diagonal(out), variance)
 
 
-def _regressions(free: Array, cov: Array, psi: Array) -> tuple[Array, Array]:
-    """Least-squares slopes (m, m) where they are free, given the covariances of the members, and psi (m, m) with the residual
-    variances and covariances of the members that have slopes.
+def _regressions(free: Array, loadings: Array, cov: Array, psi: Array) -> tuple[Array, Array]:
+    """Least-squares slopes (m, m) where they are free, beside the loadings (m, m) and given the covariances of the members; and psi
+    (m, m) with the residual variances and covariances of the members that have slopes.
     """
     if not len(cov):  # no eta: an unstructured model
         return jnp.zeros_like(cov), psi
     eye = jnp.eye(len(cov), dtype=cov.dtype)
 
-    def row(chosen, c):
+    def row(chosen, left):
         among = cov * chosen[:, None] * chosen[None, :] + eye * ~chosen
-        return scaled_inverse(among, 1e-3)[0] @ (c * chosen)
+        return scaled_inverse(among, 1e-3)[0] @ (left * chosen)
 
-    slopes = jax.vmap(row)(free, cov)
-    rest = (eye - slopes) @ cov @ (eye - slopes).T
+    slopes = jax.vmap(row)(free, cov - loadings @ cov)
+    rest = (eye - loadings - slopes) @ cov @ (eye - loadings - slopes).T
     explained = jnp.any(free, axis=1)
     rest = rest * (1 - eye) + eye * jnp.maximum(jnp.diagonal(rest), 0.1 * jnp.diagonal(cov))
     return slopes, jnp.where(explained[:, None] & explained[None, :], rest, psi)
