@@ -114,6 +114,8 @@ def test_what_is_refused_in_words():
     fit = tiny_fit()
     with pytest.raises(ml.ModelError, match=r"'produkt'.*Did you mean 'product'"):
         fit.profile_ci("produkt")
+    with pytest.raises(ml.ModelError, match="'fw=~y1' is fixed"):
+        fit.profile_ci("fw =~ y1")
     with pytest.raises(ml.ModelError, match="between 0 and 1"):
         fit.profile_ci(level=95)
     bounded = ml.sem(MODEL, rows(), cluster="g", bounds="pos.var", **PLAIN)
@@ -129,6 +131,10 @@ def test_what_is_refused_in_words():
     robust = ml.sem(MODEL, rows(), cluster="g", estimator="MLR", **PLAIN)
     with pytest.warns(ml.ModelWarning, match="normal likelihood"):
         robust.profile_ci("a")
+
+
+def test_names_may_be_spelled_with_spaces(table):
+    np.testing.assert_array_equal(tiny_fit().profile_ci("fw =~ y3").iloc[0], table.loc["fw=~y3"])
 
 
 def test_progress_is_told_of_every_side():

@@ -83,7 +83,8 @@ def _refuse(estimation: Estimation) -> None:
     model = estimation.model
     if not model.maximum.status.converged:
         raise ModelError(
-            f"A profile interval needs a maximum of the likelihood, and this fit has none: {model.maximum.status.sentence}"
+            f"A profile interval needs a maximum of the likelihood, and this fit has none: {model.maximum.status.sentence} "
+            f"{model.maximum.status.advice}"
         )
     rows = model.build.specification.parameters
     texts = [c.text for c in model.build.nonlinear]
@@ -98,13 +99,16 @@ def _refuse(estimation: Estimation) -> None:
 
 
 def _position(estimation: Estimation, every: tuple[str, ...], name: str) -> int:
-    """Which of the quantities a name or label stands for."""
+    """Which of the quantities a name or label stands for; a name may be spelled with spaces, as in "f =~ y2"."""
+    name = name if name in every else name.replace(" ", "")
     if name in every:
         return every.index(name)
     labels = estimation.model.build.labels
     if name in labels:
         return labels[name]
     known = [*every, *(label for label in labels if label not in every)]
+    if name in {row.name for row in estimation.model.build.specification.parameters}:
+        raise ModelError(f"{name!r} is fixed in this model: it has no interval. Free it first, with NA* or start().")
     raise ModelError(f"{name!r} is no free parameter or := quantity of this fit.{nearest(name, known)}")
 
 
