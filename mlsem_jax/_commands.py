@@ -232,6 +232,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
 def _montecarlo_arguments(p: argparse.ArgumentParser) -> None:
     _design_arguments(p)
     p.add_argument("--datasets", type=int, default=1000, metavar="N", help="how many data sets (1000)")
+    p.add_argument("--profile", action="store_true", help="also the coverage of profile-likelihood intervals")
     p.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
 
 
@@ -255,7 +256,15 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
 
         start = time.perf_counter()
         study = ml.montecarlo(
-            model, theta, sizes, arguments.datasets, arguments.seed, chunk=_CHUNK, progress=told, **options
+            model,
+            theta,
+            sizes,
+            arguments.datasets,
+            arguments.seed,
+            profile=arguments.profile,
+            chunk=_CHUNK,
+            progress=told,
+            **options,
         )
     print(study)
     if arguments.csv:

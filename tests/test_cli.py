@@ -102,11 +102,12 @@ def test_simulated_data_have_the_design_and_the_values_of_the_fit(folder, capsys
 def test_montecarlo_prints_the_study(folder, capsys):
     fit = ml.sem("level: 1\nmath1 ~ ses\nlevel: 2\nmath1 ~ public", load_schools(), cluster="school")
     saved = fit.save(folder / "small.json")
-    given = ["--clusters", 40, "--size", 10, "--datasets", 20, "--csv", folder / "study.csv", "-q"]
+    given = ["--clusters", 40, "--size", 10, "--datasets", 20, "--profile", "--csv", folder / "study.csv", "-q"]
     assert run("montecarlo", saved, *given) == 0
     assert "20 data sets" in capsys.readouterr().out
     table = pd.read_csv(folder / "study.csv", index_col=0)
     assert table.loc["math1~ses", "true"] == pytest.approx(fit.coef()["math1~ses"])
+    assert 0.5 < table.loc["math1~ses", "coverage.profile"] <= 1
     # forty clusters of ten: twenty estimates with a standard deviation near 0.06, so four errors of their mean
     assert table.loc["math1~ses", "bias"] == pytest.approx(0, abs=4 * table.loc["math1~ses", "bias.mcse"])
 
