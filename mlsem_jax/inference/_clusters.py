@@ -35,14 +35,18 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
     )
 
 
-def refuse_constraints(estimation: Estimation, what: str) -> None:
-    """ModelError for models that a batch cannot fit: nonlinear constraints, bounds, inequalities."""
+def beyond_linear(estimation: Estimation) -> list[str]:
+    """What restricts the model beside linear equalities, in words: nonlinear constraints, inequalities, bounds."""
     constraints = estimation.model.build.nonlinear
     bounded = estimation.options.bounds not in ("none", None, {})
     texts = [c.text for c in constraints] + (["bounds=" + repr(estimation.options.bounds)] if bounded else [])
     rows = estimation.model.build.specification.parameters
-    texts += [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
-    if texts:
+    return texts + [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
+
+
+def refuse_constraints(estimation: Estimation, what: str) -> None:
+    """ModelError for models that a batch cannot fit: nonlinear constraints, bounds, inequalities."""
+    if texts := beyond_linear(estimation):
         raise ModelError(
             f"{what} refits the model in batches, which hold linear equality constraints only; this model has {listing(texts)}. "
             "Drop them, or loop over resampled data with ml.sem."

@@ -21,6 +21,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.estimation import Estimation, Problem, damped_step, positive_definite
+from mlsem_jax.inference._clusters import beyond_linear
 from mlsem_jax.inference._quantities import function_of_natural, quantities
 from mlsem_jax.numerics import float64, normal_quantile
 
@@ -86,12 +87,7 @@ def _refuse(estimation: Estimation) -> None:
             f"A profile interval needs a maximum of the likelihood, and this fit has none: {model.maximum.status.sentence} "
             f"{model.maximum.status.advice}"
         )
-    rows = model.build.specification.parameters
-    texts = [c.text for c in model.build.nonlinear]
-    texts += [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
-    if estimation.options.bounds not in ("none", None, {}):
-        texts.append("bounds=" + repr(estimation.options.bounds))
-    if texts:
+    if texts := beyond_linear(estimation):
         raise ModelError(
             f"Profile intervals are computed under linear equality constraints only; this model has {listing(texts)}. Fit it "
             "without them, or take the intervals of parameter_estimates()."
