@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsem_jax import likelihood
 from mlsem_jax.models import Structure
+from mlsem_jax.numerics import known_option
 
 cluster_scores = jax.jit(likelihood.cluster_scores)
 pattern_scores = jax.jit(likelihood.pattern_scores)
@@ -62,13 +63,10 @@ def pack(tree: Any) -> tuple[list[np.ndarray], Layout]:
     return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts], Layout(treedef, tuple(places))
 
 
-def _quick_to_compile() -> dict[str, bool] | None:
-    """XLA's options for the kernels of single fits, which are compiled for a few dozen calls.
-
-    On CPUs its fusion emitters take a third of the time of a first fit and make these kernels no faster (batches, whose programs
-    run longer, keep them). Asked when a kernel is first needed: naming the backend starts JAX.
-    """
-    return {"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else None
+# XLA's option for the kernels of single fits, which are compiled for a few dozen calls: with jaxlib 0.10 on CPUs the fusion
+# emitters take a third of the time of a first fit and make these kernels no faster (batches, whose programs run longer, keep
+# them). jaxlib 0.11 dropped the option, and another backend does not know it.
+QUICK_TO_COMPILE = ("xla_cpu_use_fusion_emitters", False)
 
 
 @functools.lru_cache(maxsize=256)
@@ -83,4 +81,4 @@ def on_arrays(kernel: Callable, layout: Layout) -> Callable:
         structure, statistics = layout.unpack(arrays)
         return kernel(structure, theta, statistics, *more)
 
-    return jax.jit(run, compiler_options=_quick_to_compile())
+    return jax.jit(run, compiler_options=known_option(*QUICK_TO_COMPILE))

@@ -1,5 +1,6 @@
 """Small-matrix algebra that vmaps, and tails of distributions."""
 
+from mlsem_jax.numerics._compile_options import known_option
 from mlsem_jax.numerics._following import follows_precision, warn_single_precision
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
@@ -15,6 +16,7 @@ __all__ = [
     "float64",
     "follows_precision",
     "inverse",
+    "known_option",
     "root",
     "solve",
     "sweep",
