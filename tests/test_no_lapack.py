@@ -1,4 +1,5 @@
-"""Nothing that may be batched calls LAPACK: batched LAPACK calls that run at the same time deadlock in jaxlib 0.10 on CPU.
+"""Nothing that may be batched calls LAPACK: batched LAPACK calls that run at the same time deadlock in jaxlib 0.10 on CPU
+(measured by benchmarks/batched_lapack.py; not in 0.11 and 0.12, but Python 3.11 gets nothing newer than 0.10).
 
 What is looked at is the program as it is handed to the compiler, in which such calls are custom calls with 'lapack' in their
 name. Every kernel is batched over data sets; complete data, missing values and random slopes are separate programs.
