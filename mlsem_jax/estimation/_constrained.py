@@ -18,7 +18,7 @@ from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._curvature import NEWTON_FROM
 from mlsem_jax.estimation._scoring import DECREMENT, Maximum, Problem
-from mlsem_jax.models import Build, residual_function
+from mlsem_jax.models import Build, is_linear, residual_function, residuals_with_jacobian
 
 # an inequality with a residual below this, relative to the size of its gradient, is active
 ACTIVE = 1e-7
@@ -26,21 +26,44 @@ ACTIVE = 1e-7
 
 @dataclass(frozen=True)
 class Constraints:
-    """residual (c,) of each constraint as a function of theta (q,): zero for equalities, non-negative for inequalities."""
+    """residual (c,) of each constraint as a function of theta (q,): zero for equalities, non-negative for inequalities.
 
-    function: Callable[[jax.Array], jax.Array]
+    The written constraints of `made` come first, then simple bounds, of which index, sign and value (n,) are given.
+    """
+
+    made: Build
+    index: np.ndarray
+    sign: np.ndarray
+    value: np.ndarray
     equality: np.ndarray
     texts: tuple[str, ...]
 
     def evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (c,) and their Jacobian (c, q)."""
-        x = jnp.asarray(theta)
-        return np.asarray(self.function(x)), np.asarray(jax.jacfwd(self.function)(x))
+        offset, basis = self._affine()
+        natural = offset + basis @ theta
+        residual, jacobian = residuals_with_jacobian(natural, self.made.nonlinear, self.made.labels)
+        return (
+            np.concatenate([residual, self.sign * (natural[self.index] - self.value)]),
+            np.concatenate([jacobian @ basis, self.sign[:, None] * basis[self.index]]),
+        )
 
     def curvature(self, theta: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
         """Hessian (q, q) of multipliers' residual."""
-        weights = jnp.asarray(multipliers)
-        return np.asarray(jax.hessian(lambda x: weights @ self.function(x))(jnp.asarray(theta)))
+        pressed = [
+            (c, w) for c, w in zip(self.made.nonlinear, multipliers, strict=False) if w != 0 and not is_linear(c)
+        ]
+        if not pressed:
+            return np.zeros((len(theta), len(theta)))
+        function = residual_function([c for c, _ in pressed], self.made.labels)
+        weights = jnp.asarray([w for _, w in pressed])
+        offset, basis = self._affine()
+        return np.asarray(jax.hessian(lambda x: weights @ function(offset + basis @ x))(jnp.asarray(theta)))
+
+    def _affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """offset (k,), basis (k, q): natural parameters = offset + basis theta."""
+        k = len(self.made.names)
+        return self.made.offset[:k], self.made.basis[:k, : self.made.free]
 
 
 def bounds_of(made: Build, bounds: str | dict) -> list[tuple[int, float, bool, str]]:
@@ -80,19 +103,12 @@ def constraints_of(made: Build, bounds: str | dict = "none") -> Constraints | No
     simple = bounds_of(made, bounds)
     if not made.nonlinear and not simple:
         return None
-    k = len(made.names)
-    offset, basis = made.offset[:k], made.basis[:k, : made.free]
-    general = residual_function(made.nonlinear, made.labels)
     index = np.array([i for i, *_ in simple], int)
     sign = np.array([1.0 if lower else -1.0 for _, _, lower, _ in simple])
     value = np.array([v for _, v, _, _ in simple])
-
-    def function(theta):
-        natural = offset + basis @ theta
-        return jnp.concatenate([general(natural), sign * (natural[index] - value)])
-
     equality = np.array([c.op == "==" for c in made.nonlinear] + [False] * len(simple), bool)
-    return Constraints(function, equality, tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in simple))
+    texts = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in simple)
+    return Constraints(made, index, sign, value, equality, texts)
 
 
 def quadratic_step(

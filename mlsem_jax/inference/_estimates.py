@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import values_by_label
+from mlsem_jax.models import defined_with_jacobian
 from mlsem_jax.numerics import float64
 
 
@@ -67,10 +65,4 @@ def defined_values(estimation: Estimation, natural: np.ndarray) -> tuple[np.ndar
     definitions = build.specification.definitions
     if not definitions:
         return np.zeros(0), np.zeros((0, len(natural)))
-
-    def function(x):
-        values = values_by_label(x, build.labels, definitions)
-        return jnp.stack([jnp.asarray(values[d.name], x.dtype) for d in definitions])
-
-    x = jnp.asarray(natural)
-    return np.asarray(function(x)), np.asarray(jax.jacfwd(function)(x))
+    return defined_with_jacobian(np.asarray(natural), build.labels, definitions)

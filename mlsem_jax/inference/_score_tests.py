@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._moment_space import MomentSpace
 from mlsem_jax.inference._vcov import invert
-from mlsem_jax.models import Build, build, residual_function
+from mlsem_jax.models import Build, build, residuals_with_jacobian
 from mlsem_jax.numerics import chi_square_tail, float64
 
 
@@ -92,8 +90,8 @@ def _equalities(estimation: Estimation, apart: Build) -> tuple[list[tuple[str, s
             first[natural] = i
     written = [c for c in made.specification.constraints if c.op == "=="]
     if written:
-        function = residual_function(written, made.labels, made.specification.definitions)
-        by_natural = np.asarray(jax.jacfwd(function)(jnp.asarray(estimation.model.natural)))
+        definitions, natural = made.specification.definitions, estimation.model.natural
+        by_natural = residuals_with_jacobian(natural, written, made.labels, definitions)[1]
         # a label means the first parameter that has it; the others are tied to that one above
         spread = np.zeros((len(written), len(shared)))
         spread[:, [first[n] for n in sorted(first)]] = by_natural[:, sorted(first)]

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
@@ -20,7 +18,7 @@ from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import Parameter, Specification, members, values_by_label
+from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, members
 from mlsem_jax.numerics import float64
 
 Standardization = Literal["std.all", "std.lv", "std.nox"]
@@ -170,13 +168,8 @@ def _defined(estimation: Estimation, values: np.ndarray, jacobian: np.ndarray) -
         return np.zeros(0), np.zeros((0, jacobian.shape[1]))
     _, first = np.unique(build.index[build.index >= 0], return_index=True)
     first = np.flatnonzero(build.index >= 0)[first]
-
-    def function(x):
-        named = values_by_label(x, build.labels, definitions)
-        return jnp.stack([jnp.asarray(named[d.name], x.dtype) for d in definitions])
-
-    x = jnp.asarray(values[first])
-    return np.asarray(function(x)), np.asarray(jax.jacfwd(function)(x)) @ jacobian[first]
+    defined, derivatives = defined_with_jacobian(values[first], build.labels, definitions)
+    return defined, derivatives @ jacobian[first]
 
 
 def _standard_errors(jacobian: np.ndarray, vcov: np.ndarray) -> np.ndarray:

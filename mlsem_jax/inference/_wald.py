@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import _fit_indices as index
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import Constraint, residual_function
+from mlsem_jax.models import Constraint, residuals_with_jacobian
 from mlsem_jax.numerics import float64
 
 
@@ -44,9 +42,7 @@ def wald(estimation: Estimation, constraints: Sequence[Constraint]) -> WaldTest:
         raise ModelError("A Wald test needs a constraint, for example 'a == b'.")
     if estimation.options.se == "none":
         raise ModelError("A Wald test needs standard errors, but the fit has se='none'.")
-    function = residual_function(constraints, made.labels)
-    natural = jnp.asarray(estimation.model.natural)
-    h, jacobian = np.asarray(function(natural)), np.asarray(jax.jacfwd(function)(natural))
+    h, jacobian = residuals_with_jacobian(estimation.model.natural, constraints, made.labels)
     cov = jacobian @ vcov_natural(estimation) @ jacobian.T
     if not np.all(np.isfinite(cov)):
         raise ModelError(

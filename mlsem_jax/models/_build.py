@@ -77,8 +77,9 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
     specification = with_constants(specification, fixed)
     k = len(names)
     check_names(specification.constraints, specification.definitions, labels)
-    linear = [c for c in specification.constraints if c.op == "==" and is_linear(c)]
-    nonlinear = tuple(c for c in specification.constraints if c not in linear)
+    solved = [c.op == "==" and is_linear(c) for c in specification.constraints]
+    linear = [c for c, yes in zip(specification.constraints, solved, strict=True) if yes]
+    nonlinear = tuple(c for c, yes in zip(specification.constraints, solved, strict=True) if not yes)
     if linear:
         offset, basis, kept = solve_linear(linear, labels, k)
     else:

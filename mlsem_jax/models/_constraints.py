@@ -10,25 +10,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.models._expressions import Binary, Call, Expression, Name, Number
+from mlsem_jax.models._expressions import Binary, Call, Expression, Name, Number, Shared, children, postorder
 from mlsem_jax.models._specification import Constraint, Definition, Specification
 
 
 def degree(expression: Expression) -> int:
     """Polynomial degree in the labels; 2 stands for everything that is not linear."""
-    if isinstance(expression, Number):
-        return 0
-    if isinstance(expression, Call):
-        inside = degree(expression.argument)
-        return inside if expression.function == "neg" else (2 if inside else 0)
-    if isinstance(expression, Binary):
-        left, right = degree(expression.left), degree(expression.right)
-        if expression.operator in "+-":
-            return max(left, right)
-        if expression.operator == "*":
-            return min(left + right, 2)
-        return left if right == 0 and expression.operator == "/" else (2 if left or right else 0)
-    return 1
+    done: list[int] = []
+    for node in postorder(expression):
+        count = len(children(node))
+        inside = done[len(done) - count :]
+        done[len(done) - count :] = [_degree_step(node, inside)]
+    return done[-1]
+
+
+def _degree_step(node: Expression, inside: list[int]) -> int:
+    match node:
+        case Number():
+            return 0
+        case Name():
+            return 1
+        case Call("neg", _):
+            return inside[0]
+        case Binary("+" | "-", _, _):
+            return max(inside)
+        case Binary("*", _, _):
+            return min(sum(inside), 2)
+        case Binary("/", _, _) if inside[1] == 0:
+            return inside[0]
+    return 2 if any(inside) else 0
 
 
 def is_linear(constraint: Constraint) -> bool:
@@ -67,8 +77,9 @@ def values_by_label(
 ) -> dict[str, jax.Array]:
     """Every label with its value, then every `:=` quantity in order."""
     values: dict[str, jax.Array] = {name: natural[i] for name, i in labels.items()}
+    shared: Shared = {}
     for definition in definitions:
-        values[definition.name] = definition.expression.evaluate(values)
+        values[definition.name] = definition.expression.evaluate(values, shared)
     return values
 
 
@@ -100,15 +111,50 @@ def residual_function(
 
     def residuals(natural: jax.Array) -> jax.Array:
         values = values_by_label(natural, labels, definitions)
+        shared: Shared = {}
+        sides = [(c.left.evaluate(values, shared), c.right.evaluate(values, shared)) for c in constraints]
         out = [
-            (c.right.evaluate(values) - c.left.evaluate(values))
-            if c.op == "<"
-            else (c.left.evaluate(values) - c.right.evaluate(values))
-            for c in constraints
+            right - left if c.op == "<" else left - right for c, (left, right) in zip(constraints, sides, strict=True)
         ]
         return jnp.stack([jnp.asarray(value, natural.dtype) for value in out]) if out else jnp.zeros(0, natural.dtype)
 
     return residuals
+
+
+def linear_form(expression: Expression, labels: Mapping[str, int], k: int) -> np.ndarray:
+    """Coefficients of the parameters, then the constant (k + 1,), of an expression whose degree is at most 1."""
+    done: list[dict[int, float]] = []  # -1 stands for the constant
+    for node in postorder(expression):
+        count = len(children(node))
+        inside = done[len(done) - count :]
+        done[len(done) - count :] = [_linear_step(node, inside, labels)]
+    row = np.zeros(k + 1)
+    for i, value in done[-1].items():
+        row[i] = value
+    return row
+
+
+def _linear_step(node: Expression, inside: list[dict[int, float]], labels: Mapping[str, int]) -> dict[int, float]:
+    if isinstance(node, Name):
+        return {labels[node.name]: 1.0}
+    if isinstance(node, Binary) and node.operator in "+-":
+        sign = 1.0 if node.operator == "+" else -1.0
+        left, right = inside
+        return left | {i: left.get(i, 0.0) + sign * value for i, value in right.items()}
+    if isinstance(node, Call) and node.function == "neg":
+        return {i: -value for i, value in inside[0].items()}
+    if isinstance(node, Binary) and node.operator in "*/" and set().union(*inside) - {-1}:
+        left, right = inside if node.operator == "/" or not set(inside[1]) - {-1} else inside[::-1]
+        factor = right.get(-1, 0.0)
+        return {i: value * factor if node.operator == "*" else np.float64(value) / factor for i, value in left.items()}
+    # what is left holds no parameter
+    values = [Number(each.get(-1, 0.0)) for each in inside]
+    match node:
+        case Call(function, _):
+            node = Call(function, *values)
+        case Binary(operator, _, _):
+            node = Binary(operator, *values)
+    return {-1: float(np.asarray(node.evaluate({})))}
 
 
 def solve_linear(
@@ -119,37 +165,26 @@ def solve_linear(
     Gauss-Jordan elimination with the last parameter of each constraint as its pivot, so that theta stays made of parameters
     that a user knows by name. Raises ModelError for constraints that contradict each other.
     """
-    function = residual_function(constraints, labels)
-    with jax.enable_x64(True):
-        zero = jnp.zeros(k)
-        a, b = np.array(jax.jacfwd(function)(zero)), np.array(function(zero))
-    a = np.concatenate([a, b[:, None]], axis=1)
+    rows: np.ndarray = np.zeros((0, k + 1))  # reduced: each has 1 in its own pivot's column and 0 in the others'
     pivots: list[int] = []
-    for i in range(len(a)):
-        # rows above are reduced already; what is left of this one decides
-        size = np.abs(a[i, :k])
-        if size.max(initial=0.0) < 1e-10:
-            if abs(a[i, k]) > 1e-10:
-                raise ModelError(
-                    f"The constraint {constraints[i].text!r} contradicts the others: no values satisfy them."
-                )
-            continue
-        candidates = np.flatnonzero(size > 1e-3 * size.max())
-        pivot = int(candidates[-1])
-        a[i] /= a[i, pivot]
-        for other in range(len(a)):
-            if other != i:
-                a[other] -= a[other, pivot] * a[i]
-        pivots.append(pivot)
+    with jax.enable_x64(True):
+        for c in constraints:
+            row = linear_form(c.left, labels, k) - linear_form(c.right, labels, k)
+            row = row - row[pivots] @ rows
+            # what is left of the constraint decides
+            size = np.abs(row[:k])
+            if size.max(initial=0.0) < 1e-10:
+                if abs(row[k]) > 1e-10:
+                    raise ModelError(f"The constraint {c.text!r} contradicts the others: no values satisfy them.")
+                continue
+            pivot = int(np.flatnonzero(size > 1e-3 * size.max())[-1])
+            row = row / row[pivot]
+            rows = np.concatenate([rows - np.outer(rows[:, pivot], row), row[None, :]])
+            pivots.append(pivot)
     kept = np.array([i for i in range(k) if i not in pivots], int)
     basis = np.zeros((k, len(kept)))
     basis[kept, np.arange(len(kept))] = 1.0
     offset = np.zeros(k)
-    for row in a:
-        if np.abs(row[:k]).max(initial=0.0) > 1e-10:
-            pivot = next(
-                i for i in pivots if abs(row[i] - 1.0) < 1e-12 and all(abs(row[j]) < 1e-12 for j in pivots if j != i)
-            )
-            basis[pivot] = -row[:k][kept]
-            offset[pivot] = -row[k]
+    basis[pivots] = -rows[:, kept]
+    offset[pivots] = -rows[:, k]
     return offset, basis, kept

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax import inference
-from mlsem_jax.models import Parameter, Specification, values_by_label
+from mlsem_jax.models import Parameter, Slopes, Specification
 from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def _constraints(fit: Fit) -> list[Block]:
     specification, build = fit.specification, fit.estimation.model.build
     if not specification.constraints:
         return []
-    values = values_by_label(fit.estimation.model.natural, build.labels, specification.definitions)
+    values = Slopes(fit.estimation.model.natural, build.labels, specification.definitions)
     rows = []
     for c in specification.constraints:
-        slack = abs(float(c.left.evaluate(values)) - float(c.right.evaluate(values)))
+        slack = abs(float(values.of(c.left)[0]) - float(values.of(c.right)[0]))
         rows.append(Row(f"  {c.text or f'{c.left} {c.op} {c.right}'}", (number(slack),)))
     return [Estimates("Constraints", ("|Slack|",), tuple(rows))]
