@@ -8,7 +8,7 @@ from mlsem_jax._lavaan import check_levels, split_options
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
-from mlsem_jax.syntax import parse, specify
+from mlsem_jax.syntax import read_model, specify
 
 
 def diagnose(
@@ -25,7 +25,7 @@ def diagnose(
     Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing.
     """
     syntax_options, fit_options, data_options = split_options("sem", options)
-    parsed = parse(model) if isinstance(model, str) else model
+    parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     check_levels(parsed, cluster)
     labels = () if group is None else group_labels(data, group)
     specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
-from mlsem_jax.syntax import Syntax, SyntaxOptions, parse, specify
+from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 
@@ -53,7 +54,7 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
 
 
 def specify_and_prepare(
-    model: str,
+    model: Any,
     data: Any,
     *,
     cluster: str | None,
@@ -63,7 +64,7 @@ def specify_and_prepare(
     group_label: Any = None,
 ) -> tuple[Specification, TwoLevelData]:
     """The specification that a model text and a table make together, and the table as checked arrays."""
-    parsed = parse(model) if isinstance(model, str) else model
+    parsed = read_model(model, data)
     check_levels(parsed, cluster)
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
@@ -96,11 +97,17 @@ def check_levels(parsed: Syntax, cluster: str | None) -> None:
 
 
 def _fit(
-    function: Function, model: str, data: Any, cluster: str | None, group: str | None, options: dict[str, Any]
+    function: Function,
+    model: str | Sequence[str],
+    data: Any,
+    cluster: str | None,
+    group: str | None,
+    options: dict[str, Any],
 ) -> Fit:
     syntax_options, fit_options, data_options = split_options(function, options)
+    parsed = read_model(model, data)
     specification, prepared = specify_and_prepare(
-        model,
+        parsed,
         data,
         cluster=cluster,
         group=group,
@@ -117,15 +124,17 @@ def _fit(
     for warning in raised:
         warnings.warn(warning, stacklevel=3)
     sentences = (*specification.warnings, *prepared.warnings, *(str(w) for w in raised))
-    return Fit(estimation, text=model if isinstance(model, str) else "", function=function, warnings=sentences)
+    return Fit(estimation, text=parsed.text, function=function, warnings=sentences)
 
 
-def sem(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+def sem(
+    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit:
     """Fit a two-level structural equation model by exact maximum likelihood.
 
     **Arguments:**
 
-    - `model`: lavaan model syntax with `level: 1` and `level: 2` blocks.
+    - `model`: lavaan model syntax with `level: 1` and `level: 2` blocks; a text, or a list of texts read as its lines.
     - `data`: a pandas DataFrame, or a table of polars, pyarrow or another library that offers the interchange or Arrow
       interface; one row per level-1 unit, in any order.
     - `cluster`: name of the column that identifies clusters (values of any type).
@@ -139,16 +148,22 @@ def sem(model: str, data: Any, cluster: str | None = None, *, group: str | None 
     return _fit("sem", model, data, cluster, group, options)
 
 
-def cfa(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+def cfa(
+    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit:
     """Fit a two-level confirmatory factor model: `sem` with lavaan's defaults of `cfa`."""
     return _fit("cfa", model, data, cluster, group, options)
 
 
-def growth(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+def growth(
+    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit:
     """Fit a two-level growth curve model: `sem` with observed intercepts at 0 and latent means free."""
     return _fit("growth", model, data, cluster, group, options)
 
 
-def lavaan(model: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit:
+def lavaan(
+    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit:
     """Fit a two-level model exactly as written: no parameter is added by default."""
     return _fit("lavaan", model, data, cluster, group, options)

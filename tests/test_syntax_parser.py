@@ -3,8 +3,8 @@
 import pytest
 
 from mlsem_jax import ModelSyntaxError
+from mlsem_jax.models._constant_parts import constant
 from mlsem_jax.syntax import parse
-from mlsem_jax.syntax._expression_parser import constant
 
 
 def formula(text):

@@ -113,7 +113,7 @@ def _group(header: Header, group_labels: Sequence[str], syntax: Syntax) -> int:
     if header.label in group_labels:
         return list(group_labels).index(header.label) + 1
     ngroups = max(len(group_labels), 1)
-    if header.label.isdigit() and 1 <= int(header.label) <= ngroups:
+    if header.label in map(str, range(1, ngroups + 1)):
         return int(header.label)
     if group_labels:
         message = (

@@ -43,16 +43,18 @@ def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | Non
     **Raises:** ModelSyntaxError at the first mention of an unknown name. Returns warnings.
     """
     factors = {w: set(block.factors) for w, block in names.items()}
+    known = None if columns is None else set(columns)
     warnings: list[str] = []
     for (group, level), block in names.items():
+        slopes = set(names[group, 2].slopes) if level == 1 else set()
         for name in block.observed:
             other = 3 - level if name in factors[group, 3 - level] else None
-            slope = level == 1 and name in names[group, 2].slopes
-            unknown = columns is not None and name not in columns
+            slope = name in slopes
+            unknown = known is not None and name not in known
             if unknown or slope or other is not None:
                 raise _unknown(name, block, level, other, slope, columns, syntax)
         for name in block.factors:
-            if columns is not None and name in columns:
+            if known is not None and name in known:
                 warnings.append(
                     f"'{name}' is a factor of level {level} and also a column of the data; the column is not used."
                 )
@@ -102,8 +104,8 @@ def check_slopes(rows: dict[Where, list[Row]], columns: Sequence[str] | None, sy
     """**Raises:** ModelSyntaxError where a random slope has the name of something else."""
     for (group, _), block in rows.items():
         named: set[str] = set()
+        factors = {r.parameter.lhs for lv in (1, 2) for r in rows[group, lv] if r.parameter.op == "=~"}
         for p in (r.parameter for r in block if r.parameter.random):
-            factors = {r.parameter.lhs for lv in (1, 2) for r in rows[group, lv] if r.parameter.op == "=~"}
             problem = ""
             if columns is not None and p.random in columns:
                 problem = "is a column of the data"
@@ -115,6 +117,40 @@ def check_slopes(rows: dict[Where, list[Row]], columns: Sequence[str] | None, sy
                 message = f"rv(\"{p.random}\"): '{p.random}' {problem}; give the slope a name of its own."
                 raise ModelSyntaxError(message, syntax.text, p.line, p.column)
             named.add(p.random)
+
+
+def check_slope_predictors(rows: dict[Where, list[Row]], names: dict[Where, BlockNames], syntax: Syntax) -> None:
+    """**Raises:** ModelSyntaxError where the predictor of a random slope is a factor, which has no values to multiply by."""
+    for (group, level), block in rows.items():
+        factors = {*names[group, 1].factors, *names[group, 2].latent}
+        for p in (r.parameter for r in block if r.parameter.random and level == 1):
+            if p.rhs in factors:
+                message = (
+                    f"rv(\"{p.random}\")*{p.rhs}: '{p.rhs}' is a factor, and random slopes of factors are not supported: the"
+                    f" likelihood is no longer normal. Put an observed predictor in its place, such as the mean of the"
+                    f" indicators of '{p.rhs}', or leave out rv() for the same slope in every cluster."
+                )
+                raise ModelSyntaxError(message, syntax.text, p.line, p.column)
+
+
+def label_warnings(rows: list[Row], names: dict[Where, BlockNames], columns: Sequence[str] | None) -> list[str]:
+    """Sentences on labels that were perhaps meant as variables, or as NA."""
+    used = {name for block in names.values() for name in (*block.observed, *block.latent)}
+    taken = set(columns or ()) - used
+    sentences = []
+    for p in (r.parameter for r in rows):
+        shown = f"{p.label}*{p.rhs or 1}"
+        if p.label in taken:
+            sentences.append(
+                f"'{shown}' (line {p.line}): '{p.label}' is the label of a parameter here, and also a column of the data that"
+                f" the model does not use. For a predictor of its own write {p.label} + {p.rhs or 1}; for a product compute"
+                " a column and use that; a label is better called otherwise."
+            )
+        elif p.label.lower() == "na":
+            sentences.append(
+                f"'{shown}' (line {p.line}) labels the parameter '{p.label}'; NA*{p.rhs or 1} would free it."
+            )
+    return sentences
 
 
 def check_groups_alike(names: dict[Where, BlockNames], groups: Sequence[str], fixed_x: bool) -> None:

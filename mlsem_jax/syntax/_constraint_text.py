@@ -17,6 +17,10 @@ def read_constraints(
 
     **Raises:** ModelSyntaxError for an unknown label, ModelError where the text holds anything but constraints.
     """
+    if isinstance(text, list | tuple) and text and all(isinstance(piece, str) for piece in text):
+        text = "\n".join(text)
+    if not isinstance(text, str):
+        raise ModelError(f"Constraints are a text, such as 'a == b; c == 0', not {type(text).__name__}.")
     syntax = parse(text)
     if len(syntax.constraints) != len(syntax.statements):
         raise ModelError(f"{text!r} holds more than constraints. Write equalities of labels, such as 'a == b; c == 0'.")

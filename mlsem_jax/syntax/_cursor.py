@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from mlsem_jax._errors import ModelSyntaxError
@@ -13,9 +14,16 @@ class Cursor:
 
     def __init__(self, tokens: list[Token], text: str):
         self._tokens, self._at, self.text = tokens, 0, text
+        self.nesting = 0
+
+    @property
+    def position(self) -> int:
+        """Which token the cursor is at, counted from 0; for `source`."""
+        return self._at
 
     def peek(self, ahead: int = 0) -> Token:
-        return self._tokens[min(self._at + ahead, len(self._tokens) - 1)]
+        at = self._at + ahead
+        return self._tokens[at] if at < len(self._tokens) else self._tokens[-1]
 
     def peek_over_newlines(self) -> Token:
         """The next token that is no newline; the cursor stays."""
@@ -32,6 +40,13 @@ class Cursor:
 
     def previous(self) -> Token:
         return self._tokens[max(self._at - 1, 0)]
+
+    def before(self, token: Token) -> Token:
+        """The token before one that comes at the cursor or later."""
+        at = self._at
+        while self._tokens[at] is not token:
+            at += 1
+        return self._tokens[max(at - 1, 0)]
 
     def skip_newlines(self) -> None:
         while self.peek().kind == "newline":
@@ -51,10 +66,22 @@ class Cursor:
         token = token or self.peek()
         return ModelSyntaxError(message, self.text, token.line, token.column)
 
-    def source(self, first: Token, last: Token) -> str:
-        """The text from one token to another, on one line and without comments."""
-        within = [t for t in self._tokens if first.start <= t.start and t.end <= last.end and t.kind != "newline"]
-        pieces = [within[0].text]
+    def source(self, first: int, last: int) -> str:
+        """The text of the tokens from one position to another (not included), on one line and without comments."""
+        within = [t for t in self._tokens[first:last] if t.kind != "newline"]
+        pieces = [as_written(within[0])]
         for left, right in pairwise(within):
-            pieces.append((" " if right.start > left.end else "") + right.text)
+            pieces.append((" " if right.start > left.end else "") + as_written(right))
         return "".join(pieces)
+
+
+def as_written(token: Token) -> str:
+    """The token with quotation marks where it needs them to be read as one name again."""
+    return quoted(token.text) if token.kind == "string" else token.text
+
+
+def quoted(name: str) -> str:
+    """A name as it stands in a model text, in quotation marks where it needs them."""
+    if re.fullmatch(r"(?:[^\W\d]|\.)[\w.]*", name) and name != "NA":
+        return name
+    return next((f"{mark}{name}{mark}" for mark in "\"'`" if mark not in name), name)

@@ -8,7 +8,7 @@ from itertools import combinations
 from mlsem_jax.models._specification import Parameter
 from mlsem_jax.syntax._names import BlockNames
 from mlsem_jax.syntax._options import SyntaxOptions
-from mlsem_jax.syntax._rows import Row, key
+from mlsem_jax.syntax._rows import Row, check_size, key
 
 
 def complete_block(
@@ -19,6 +19,8 @@ def complete_block(
     both: observed variables of both levels; their means are level-2 parameters.
     """
     written = {row.key for row in rows}
+    pairs = [len(names.covariates), *(len(names.free_factors), len(names.final_outcomes)) * options.auto_cov_y]
+    check_size(len(rows) + sum(n * (n + 1) // 2 for n in pairs))
 
     def missing(added: list[tuple[str, str, str, dict]]) -> list[Row]:
         return [
@@ -65,11 +67,12 @@ def _variances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str
     loaded = Counter(row.rhs for row in names.rows if row.op == "=~")
     single = {r.rhs for r in names.rows if r.op == "=~" and loads[r.lhs] == 1 and loaded[r.rhs] == 1}
     added = []
-    for name in (*(v for v in names.observed if v not in names.covariates), *names.latent):
+    covariates, factors = set(names.covariates), set(names.factors)
+    for name in (*(v for v in names.observed if v not in covariates), *names.latent):
         fields = default
         if options.auto_fix_single and name in single:
             fields = _fixed(0.0)
-        if options.std_lv and name in names.factors:
+        if options.std_lv and name in factors:
             fields = _fixed(1.0)
         added.append((name, "~~", name, fields))
     return added
@@ -77,13 +80,14 @@ def _variances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str
 
 def _covariances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str, str, dict]]:
     pairs: list[tuple[str, str]] = []
+    latent = set(names.latent)
     if options.auto_cov_lv_x:
         pairs.extend(combinations(names.free_factors, 2))
     if options.auto_cov_y:
         pairs.extend(combinations(names.final_outcomes, 2))
 
     def fields(pair: tuple[str, str]) -> dict:
-        return _fixed(0.0) if options.orthogonal and all(name in names.latent for name in pair) else {}
+        return _fixed(0.0) if options.orthogonal and all(name in latent for name in pair) else {}
 
     return [(pair[0], "~~", pair[1], fields(pair)) for pair in pairs]
 
@@ -97,15 +101,15 @@ def _covariate_moments(names: BlockNames, options: SyntaxOptions) -> list[tuple[
 def _intercepts(
     names: BlockNames, both: frozenset[str], level: int, options: SyntaxOptions
 ) -> list[tuple[str, str, str, dict]]:
-    added = []
+    added, covariates, slopes = [], set(names.covariates), set(names.slopes)
     for name in names.observed:
         centred = level == 1 and name in both
-        if options.fixed_x and name in names.covariates:
+        if options.fixed_x and name in covariates:
             fields = _exogenous(0.0 if centred else None)
         else:
             fields = _fixed(0.0) if centred or not options.int_ov_free else {}
         added.append((name, "~1", "", fields))
     for name in names.latent:
-        free = options.int_lv_free or name in names.slopes
+        free = options.int_lv_free or name in slopes
         added.append((name, "~1", "", {} if free else _fixed(0.0)))
     return added

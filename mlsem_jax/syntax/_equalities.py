@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError, ModelSyntaxError, nearest
-from mlsem_jax.models._expressions import Binary, Expression, Name, Number
+from mlsem_jax.models._expressions import Expression, Name, Number, chained
 from mlsem_jax.models._specification import Constraint, Parameter
 from mlsem_jax.syntax._names import BlockNames
 from mlsem_jax.syntax._options import SyntaxOptions
@@ -30,10 +30,11 @@ def is_private(label: str) -> bool:
 def apply_equal(rows: list[Row], text: str) -> list[Row]:
     """`equal("name")` resolved: the parameter gets the label of the one it names, by label or by name ('fb=~y2.l2')."""
     rows = list(rows)
+    found = _Targets(rows) if any(row.equal for row in rows) else None
     for i, row in enumerate(rows):
-        if not row.equal:
+        if not row.equal or found is None:
             continue
-        target = _target(rows, i)
+        target = found.of(rows, i)
         if target is None:
             known = [r.parameter.label or _name(r.parameter) for r in rows if not r.parameter.exo]
             p = row.parameter
@@ -42,6 +43,8 @@ def apply_equal(rows: list[Row], text: str) -> list[Row]:
         label = rows[target].parameter.label or private_label(target)
         rows[target] = rows[target].but(label=label)
         rows[i] = row.but(label=label)
+        for j in (target, i):
+            found.by_label.setdefault(label, []).append(j)
     return rows
 
 
@@ -49,17 +52,28 @@ def _name(p: Parameter) -> str:
     return p.but(label="").name
 
 
-def _target(rows: list[Row], i: int) -> int | None:
-    """The row that equal() of row i names: in its own group where the line stands for several, exactly, or nearby."""
-    me, wanted = rows[i].parameter, "".join(rows[i].equal.split())
-    others = [(j, r.parameter) for j, r in enumerate(rows) if j != i]
-    tries = [
-        lambda p: p.label == wanted,
-        lambda p: rows[i].replicated and p.group == me.group and _name(p.but(group=1)) == wanted,
-        lambda p: _name(p) == wanted,
-        lambda p: (p.group, p.level) == (me.group, me.level) and _name(p.but(group=1, level=1)) == wanted,
-    ]
-    return next((j for fits in tries for j, p in others if fits(p)), None)
+class _Targets:
+    """Which rows equal() may mean: by label, by name, by name within their group, by name within their group and level."""
+
+    def __init__(self, rows: list[Row]):
+        self.by_label: dict[str, list[int]] = {}
+        self._by_name: dict[tuple, list[int]] = {}
+        for i, p in enumerate(row.parameter for row in rows):
+            self.by_label.setdefault(p.label, []).append(i)
+            names = ((p.group, _name(p.but(group=1))), (_name(p),), (p.group, p.level, _name(p.but(group=1, level=1))))
+            for name in names:
+                self._by_name.setdefault(name, []).append(i)
+
+    def of(self, rows: list[Row], i: int) -> int | None:
+        """The row that equal() of row i names: in its own group where the line stands for several, exactly, or nearby."""
+        me, wanted = rows[i].parameter, "".join(rows[i].equal.split())
+        tries = [
+            self.by_label.get(wanted, []),
+            self._by_name.get((me.group, wanted), []) if rows[i].replicated else [],
+            self._by_name.get((wanted,), []),
+            self._by_name.get((me.group, me.level, wanted), []),
+        ]
+        return next((j for found in tries for j in found if j != i), None)
 
 
 def apply_group_equal(
@@ -171,15 +185,23 @@ def effect_coding(
         def row_of(lhs: str, op: str, rhs: str, where: tuple[int, int] = (group, level)) -> int | None:
             return index.get((*where, key(lhs, op, rhs)))
 
-        def free_mean(name: str, block: BlockNames = block, row_of=row_of) -> bool:
-            own = [r.rhs for r in block.rows if r.op == "=~" and r.lhs == name]
-            i = row_of(name, "~1", "")
-            if not own:
-                return i is not None and rows[i].parameter.free
-            return all(free_mean(indicator) for indicator in own)
+        loads = _indicators(block)
+
+        def free_mean(name: str, loads: dict[str, list[str]] = loads, row_of=row_of) -> bool:
+            """Whether the intercepts of all indicators at the end of every path from a factor are free."""
+            waiting, seen = [name], {name}
+            while waiting:
+                inner = waiting.pop()
+                i = None if inner in loads else row_of(inner, "~1", "")
+                if inner not in loads and (i is None or not rows[i].parameter.free):
+                    return False
+                following = [n for n in loads.get(inner, ()) if n not in seen]
+                waiting += following
+                seen.update(following)
+            return True
 
         for factor in block.factors:
-            indicators = [r.rhs for r in block.rows if r.op == "=~" and r.lhs == factor]
+            indicators = loads[factor]
             if "loadings" in options.effect_coding:
                 parts = [row_of(factor, "=~", rhs) for rhs in indicators]
                 constraints += _sum_to(rows, parts, float(len(indicators)))
@@ -190,7 +212,7 @@ def effect_coding(
                 parts = [row_of(rhs, "~1", "") for rhs in indicators]
                 if all(i is not None and rows[i].parameter.op == "~1" for i in parts):
                     constraints += _sum_to(rows, parts, 0.0, [i for i in parts if i is not None])
-    return rows, tuple({str((c.left, c.right)): c for c in constraints}.values())
+    return rows, tuple({c.text: c for c in constraints}.values())
 
 
 def _sum_to(rows: list[Row], parts: list[int | None], total: float, freed: Sequence[int] = ()) -> list[Constraint]:
@@ -205,17 +227,17 @@ def _sum_to(rows: list[Row], parts: list[int | None], total: float, freed: Seque
     for i in free:
         if not rows[i].parameter.label:
             rows[i] = rows[i].but(label=private_label(i))
-    right: Expression = Number(total)
-    for i in present:
-        p = rows[i].parameter
-        if i != free[0]:
-            right = Binary("-", right, Name(p.label) if p.free else Number(p.value or 0.0))
+    others = [rows[i].parameter for i in present if i != free[0]]
+    terms: list[Expression] = [Name(p.label) if p.free else Number(p.value or 0.0) for p in others]
+    right = chained(Number(total), [("-", term) for term in terms])
     left = Name(rows[free[0]].parameter.label)
-    return [Constraint(left, "==", right, f"{left.name}=={_plain(right)}")]
+    return [Constraint(left, "==", right, f"{left.name}=={'-'.join(str(term) for term in (Number(total), *terms))}")]
 
 
-def _plain(expression: Expression) -> str:
-    match expression:
-        case Binary(operator, left, right):
-            return f"{_plain(left)}{operator}{_plain(right)}"
-    return str(expression)
+def _indicators(block: BlockNames) -> dict[str, list[str]]:
+    """The indicators of every factor of a block."""
+    found: dict[str, list[str]] = {}
+    for row in block.rows:
+        if row.op == "=~":
+            found.setdefault(row.lhs, []).append(row.rhs)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -55,8 +55,8 @@ class BlockNames:
     def observed(self) -> tuple[str, ...]:
         """Indicators, outcomes, covariates, then those that only covary or only have a mean."""
         extra = chain(self._of("~~", "lhs"), self._of("~~", "rhs"), self._of("~1", "lhs"))
-        names = chain(self.indicators, self.outcomes, self.predictors, extra)
-        return tuple(name for name in unique(names) if name not in self.latent)
+        names, latent = chain(self.indicators, self.outcomes, self.predictors, extra), set(self.latent)
+        return tuple(name for name in unique(names) if name not in latent)
 
     @cached_property
     def exogenous(self) -> tuple[str, ...]:
@@ -73,7 +73,8 @@ class BlockNames:
     @cached_property
     def covariates(self) -> tuple[str, ...]:
         """Exogenous covariates that the text leaves alone."""
-        return tuple(name for name in self.exogenous if name not in self.touched)
+        touched = set(self.touched)
+        return tuple(name for name in self.exogenous if name not in touched)
 
     @cached_property
     def free_factors(self) -> tuple[str, ...]:
@@ -85,12 +86,12 @@ class BlockNames:
     def final_outcomes(self) -> tuple[str, ...]:
         """Outcomes that predict nothing and are no indicators: factors first, then observed variables."""
         inner = {*self.indicators, *self.predictors, *self.slopes}
-        final = [name for name in self.outcomes if name not in inner]
+        final = {name for name in self.outcomes if name not in inner}
         return tuple(n for n in (*self.latent, *self.observed) if n in final)
 
 
-def ordered_covariance(row: Parameter, order: Sequence[str]) -> Parameter:
-    """A covariance with its two variables in the order of the list."""
-    if row.op != "~~" or row.lhs == row.rhs or order.index(row.lhs) <= order.index(row.rhs):
+def ordered_covariance(row: Parameter, order: Mapping[str, int]) -> Parameter:
+    """A covariance with its two variables in the order of their numbers."""
+    if row.op != "~~" or row.lhs == row.rhs or order[row.lhs] <= order[row.rhs]:
         return row
     return row.but(lhs=row.rhs, rhs=row.lhs)

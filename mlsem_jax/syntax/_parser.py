@@ -6,14 +6,17 @@ A formula ends with its line unless the line ends, or the next one begins, with 
 from __future__ import annotations
 
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax.models._expressions import Name
 from mlsem_jax.models._specification import Constraint, Definition
 from mlsem_jax.syntax._cursor import Cursor
-from mlsem_jax.syntax._expression_parser import parse_expression
+from mlsem_jax.syntax._expression_parser import parse_whole_expression
 from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token, tokenize
+from mlsem_jax.syntax._look_alikes import with_plain_line_ends
 from mlsem_jax.syntax._terms import HEADER_WORDS, parse_terms
 from mlsem_jax.syntax._tree import EXAMPLE, Formula, Header, Mention, Statement, Syntax
 
 _ALL_RELATIONS = (*FORMULA_OPERATORS, *RELATIONS, ":")
+_MPLUS = {"BY": "=~", "ON": "~", "WITH": "~~"}
 _ARITHMETIC = ("+", "-", "*", "/", "^", ",")
 
 
@@ -25,7 +28,7 @@ def parse(text: str) -> Syntax:
     """
     if not isinstance(text, str):
         raise ModelError(f"The model must be a text in lavaan's syntax, not {type(text).__name__}.")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = with_plain_line_ends(text)
     cursor = Cursor(tokenize(text), text)
     statements: list[Statement] = []
     while True:
@@ -50,7 +53,9 @@ def _statement(cursor: Cursor) -> Statement:
     operator = _main_operator(cursor)
     if operator is None:
         known = ", ".join((*FORMULA_OPERATORS, *RELATIONS))
-        raise cursor.error(f"This is no formula: it has none of the operators {known}.", start)
+        said = {cursor.peek(ahead).text.upper() for ahead in range(1, 4)} & set(_MPLUS)
+        hint = "".join(f" Mplus's {word} is '{_MPLUS[word]}' here." for word in sorted(said))
+        raise cursor.error(f"This is no formula: it has none of the operators {known}.{hint}", start)
     if operator.text == ":":
         raise cursor.error(_about_colon(cursor, start), operator)
     if operator is start:
@@ -95,11 +100,8 @@ def _main_operator(cursor: Cursor) -> Token | None:
         if token.kind in ("end", "semicolon"):
             return None
         if token.kind == "newline" and depth == 0:
-            following = ahead
-            while cursor.peek(following).kind == "newline":
-                following += 1
             joined = last is not None and last.is_op(*_ARITHMETIC)
-            if not joined and not cursor.peek(following).is_op("+", "*", "/", "^", *_ALL_RELATIONS):
+            if not joined and not cursor.peek(ahead + 1).is_op("+", "*", "/", "^", *_ALL_RELATIONS):
                 return None
         elif token.is_op("("):
             depth += 1
@@ -125,20 +127,23 @@ def _about_colon(cursor: Cursor, start: Token) -> str:
 
 def _relation(cursor: Cursor, start: Token, operator: Token) -> Constraint | Definition:
     """`name := expression` or `expression == expression`."""
-    left = parse_expression(cursor)
+    first = cursor.position
+    if operator.is_op(">") and cursor.before(operator).is_op("-"):
+        raise cursor.error("An arrow has no meaning in a model: write y ~ x for a path from x to y.", operator)
+    left = parse_whole_expression(cursor)
     cursor.skip_newlines()
     if cursor.peek() is not operator:
         raise cursor.error(f"An operator is missing before '{cursor.peek().text}'.")
     cursor.advance()
     if cursor.peek_over_newlines().kind in ("end", "semicolon"):
         raise cursor.error(f"There is nothing on the right-hand side of '{operator.text}'.", operator)
-    right = parse_expression(cursor)
-    text = cursor.source(start, cursor.previous())
+    right = parse_whole_expression(cursor)
+    text = cursor.source(first, cursor.position)
     following = cursor.peek()
     if following.is_op(*_ALL_RELATIONS):
         raise cursor.error(f"A second '{following.text}' in one line: write two constraints, one a line.", following)
     if operator.text == ":=":
-        if start.kind not in ("name", "string") or cursor.source(start, start) != str(left):
+        if left != Name(start.text, start.line, start.column):
             raise cursor.error("The left-hand side of ':=' must be one new name.", start)
         return Definition(start.text, right, text, start.line, start.column)
     return Constraint(left, operator.text, right, text, start.line, start.column)  # type: ignore[arg-type]
@@ -172,5 +177,8 @@ def _left_mention(cursor: Cursor) -> Mention:
             raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", token)
         raise cursor.error(f"'{token.text}(...)' does not belong on the left-hand side of a formula.", token)
     if token.kind not in ("name", "string"):
-        raise cursor.error(f"A variable's name is expected here, not '{token.text}'.", token)
+        found = f", not '{token.text}'" if token.text.strip() else ""
+        raise cursor.error(f"A variable's name is expected here{found}.", token)
+    if not token.text.strip():
+        raise cursor.error("A variable's name is expected between these quotation marks.", token)
     return Mention(token.text, token.line, token.column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mlsem_jax._errors import ModelSyntaxError
+from mlsem_jax._errors import ModelError, ModelSyntaxError
 from mlsem_jax.models._specification import Parameter
 from mlsem_jax.syntax._blocks import Placed
 from mlsem_jax.syntax._tree import Mention, Modifier, Term
@@ -40,6 +40,19 @@ def key(lhs: str, op: str, rhs: str) -> Key:
     return (op, *sorted((lhs, rhs))) if op == "~~" else (op, lhs, rhs)  # type: ignore[return-value]
 
 
+# rows of the parameter table in one level of one group: far more than can be estimated, few enough to be counted out
+MOST_ROWS = 50_000
+
+
+def check_size(count: int) -> None:
+    """**Raises:** ModelError where one level has so many parameters that the table alone would take minutes."""
+    if count > MOST_ROWS:
+        raise ModelError(
+            f"One level of this model has {count} parameters, variances, covariances and moments of covariates included; at"
+            f" most {MOST_ROWS} are taken. Leave out variables, or replace covariates by a score."
+        )
+
+
 def rows_of_block(placed: list[Placed], group: int, level: int, text: str) -> list[Row]:
     """The rows that the formulas of a block write, in their order.
 
@@ -47,6 +60,7 @@ def rows_of_block(placed: list[Placed], group: int, level: int, text: str) -> li
     """
     rows: list[Row] = []
     seen: dict[Key, Parameter] = {}
+    check_size(sum(len(item.formula.lhs) * len(item.formula.terms) for item in placed))
     for item in placed:
         for lhs in item.formula.lhs:
             for term in _merged(item.formula.terms, text):

@@ -8,7 +8,14 @@ from itertools import chain
 from mlsem_jax.models._specification import Level, Parameter, Specification
 from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
-from mlsem_jax.syntax._checks import check_groups_alike, check_levels_present, check_slopes, check_variables
+from mlsem_jax.syntax._checks import (
+    check_groups_alike,
+    check_levels_present,
+    check_slope_predictors,
+    check_slopes,
+    check_variables,
+    label_warnings,
+)
 from mlsem_jax.syntax._constraints import checked_constraints, checked_definitions
 from mlsem_jax.syntax._defaults import complete_block
 from mlsem_jax.syntax._equalities import (
@@ -47,6 +54,8 @@ def specify(
     blocks = place(syntax, group_labels, options.level_label)
     written, names = _written(syntax, blocks, group_labels, columns)
     warnings = check_variables(names, columns, syntax)
+    check_slope_predictors(written, names, syntax)
+    warnings += label_warnings(list(chain.from_iterable(written.values())), names, columns)
     if len(group_labels) > 1:
         check_groups_alike(names, group_labels, options.fixed_x)
     both = frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
@@ -65,12 +74,13 @@ def specify(
     warnings += more + spread + advice(rows, names, blocks, group_labels, options)
     parameters = tuple(row.parameter for row in rows)
     labels = [p.label for p in parameters if p.label and not is_private(p.label)]
-    definitions = checked_definitions(syntax, labels)
+    fixed = {p.label: p.value for p in parameters if p.label and not p.free and p.value is not None}
+    definitions = checked_definitions(syntax, labels, fixed)
     return Specification(
         _level(names, 1, blocks, options),
         _level(names, 2, blocks, options),
         parameters,
-        checked_constraints(syntax, labels, definitions) + generated,
+        checked_constraints(syntax, labels, definitions, fixed) + generated,
         definitions,
         group_labels if len(group_labels) > 1 else (),
         tuple(dict.fromkeys(warnings)),
@@ -86,7 +96,8 @@ def _written(
     check_slopes(rows, columns, syntax)
     slopes = {(g, lv): _slopes(rows[g, 1]) if lv == 2 else () for g, lv in rows}
     names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w]) for w, block in rows.items()}
-    order = unique(chain(*(n.latent for n in names.values()), *(n.observed for n in names.values())))
+    everything = unique(chain(*(n.latent for n in names.values()), *(n.observed for n in names.values())))
+    order = {name: i for i, name in enumerate(everything)}
     for where, block in rows.items():
         swapped = [ordered_covariance(r.parameter, order) for r in block]
         rows[where] = [r.but(lhs=p.lhs, rhs=p.rhs) for r, p in zip(block, swapped, strict=True)]

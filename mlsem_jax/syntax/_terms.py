@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from mlsem_jax._errors import nearest
+from mlsem_jax.models._constant_parts import constant
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Expression
 from mlsem_jax.syntax._cursor import Cursor
-from mlsem_jax.syntax._expression_parser import constant, parse_expression
+from mlsem_jax.syntax._expression_parser import parse_expression
 from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token
 from mlsem_jax.syntax._tree import Modifier, Term
 
@@ -75,8 +76,10 @@ def _term(cursor: Cursor, operator: Token) -> Term:
         _no_header_here(cursor, star)
         factors.append(_factor(cursor))
     token, target = factors[-1]
-    modifiers = tuple(_as_modifier(*factor) for factor in factors[:-1])
+    modifiers = tuple(_as_modifier(cursor, *factor) for factor in factors[:-1])
     if isinstance(target, str):
+        if not target.strip():
+            raise cursor.error("A variable's name is expected between these quotation marks.", token)
         return Term(target, modifiers, token.line, token.column)
     if target in (0.0, 1.0) and operator.text == "~":
         # 'y ~ 0' says that the intercept is 0, as 'y ~ 0*1' does
@@ -115,8 +118,8 @@ def _number(cursor: Cursor) -> float:
         cursor.advance()
         expression = Binary("/", expression, parse_expression(cursor, _TIGHTER_THAN_PRODUCT))
     try:
-        return float(constant(expression))
-    except (ValueError, TypeError) as problem:
+        return constant(expression)
+    except ValueError as problem:
         raise cursor.error(f"This is not a number: {problem}.", token) from None
 
 
@@ -126,9 +129,12 @@ def _modifier_function(cursor: Cursor) -> Modifier:
         raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", name)
     if name.text not in _MODIFIERS:
         known = ", ".join(f"{m}()" for m in _MODIFIERS)
-        message = f"There is no modifier '{name.text}()'; there are {known}.{nearest(name.text, _MODIFIERS)}"
+        message = (
+            f"There is no modifier '{name.text}()'; there are {known}.{nearest(name.text, _MODIFIERS)}"
+            " (Functions of variables are computed as columns of the data.)"
+        )
         raise cursor.error(message, name)
-    values, vector = _arguments(cursor)
+    values, vector = _arguments(cursor, inside=name.text == "c")
     vector = vector or name.text == "c"
     if len(values) > 1 and not vector:
         raise cursor.error(f"{name.text}() takes one value, or c(...) with one for each group.", name)
@@ -145,8 +151,8 @@ def _modifier_function(cursor: Cursor) -> Modifier:
     return Modifier(kind, values, name.line, name.column, vector)  # type: ignore[arg-type]
 
 
-def _arguments(cursor: Cursor) -> tuple[tuple[Value, ...], bool]:
-    """The values between parentheses, and whether they were inside a c() of their own."""
+def _arguments(cursor: Cursor, inside: bool = False) -> tuple[tuple[Value, ...], bool]:
+    """The values between parentheses, and whether they were inside a c() of their own. inside: these are in a c() already."""
     opening = cursor.advance()
     values: list[Value] = []
     vector = False
@@ -154,8 +160,10 @@ def _arguments(cursor: Cursor) -> tuple[tuple[Value, ...], bool]:
         cursor.skip_newlines()
         token = cursor.peek()
         if token.kind == "name" and token.text == "c" and cursor.peek(1).is_op("(") and not values:
+            if inside:
+                raise cursor.error("c(...) holds one value for each group, not another c(...).", token)
             cursor.advance()
-            inner, _ = _arguments(cursor)
+            inner, _ = _arguments(cursor, inside=True)
             values.extend(inner)
             vector = True
         elif token.kind in ("name", "string") and not (token.kind == "name" and cursor.peek(1).is_op("(")):
@@ -173,11 +181,16 @@ def _arguments(cursor: Cursor) -> tuple[tuple[Value, ...], bool]:
         return tuple(values), vector
 
 
-def _as_modifier(token: Token, value: str | float | Modifier) -> Modifier:
+def _as_modifier(cursor: Cursor, token: Token, value: str | float | Modifier) -> Modifier:
     if isinstance(value, Modifier):
         return value
     if isinstance(value, float):
         return Modifier("fixed", (value,), token.line, token.column)
     if token.kind == "name" and value == "NA":
         return Modifier("fixed", (None,), token.line, token.column)
+    if token.kind == "name" and value.lower() in ("nan", "inf", "infinity"):
+        message = (
+            f"'{value}' is no value of a parameter; write NA*x to leave it free, lower(0)*x or upper(0)*x for a bound."
+        )
+        raise cursor.error(message, token)
     return Modifier("label", (value,), token.line, token.column)
