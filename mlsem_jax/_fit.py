@@ -184,7 +184,10 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         return report.write_page(self, path, title)
 
     def to_lavaan(self, starts: bool = False) -> str:
-        """The model as lavaan syntax with every parameter written out, for `lavaan()`; starts: with the estimates as start()."""
+        """The model as lavaan syntax with every parameter written out, for `lavaan()`; starts: with the estimates as start().
+
+        Names that lavaan cannot read become those that R's `read.csv` gives such columns; comments at the top say which.
+        """
         values = dict(enumerate(self.parameter_estimates()["est"].tolist())) if starts else None
         return report.to_lavaan(self.specification, values)
 

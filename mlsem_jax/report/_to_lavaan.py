@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Parameter, Specification
+from mlsem_jax.report._exported_names import labels_in_r, on_one_line, variables_in_r, written
 
 
 def to_lavaan(specification: Specification, starts: dict[int, float] | None = None) -> str:
     """The model text. starts: values by row of the parameter table, written as start() of the free ones.
 
-    Moments of fixed covariates are left out, which lavaan adds by itself.
+    Moments of fixed covariates are left out, which lavaan adds by itself. Names that lavaan cannot read (with blanks or
+    operators, words of R) become those that R's `read.csv` gives such columns; comments at the top say which.
+
+    **Raises:** ModelError for a network model, and for group labels that cannot be written.
     """
     refuse_networks(specification, "lavaan")
-    lines: list[str] = []
+    variables, labels = variables_in_r(specification), labels_in_r(specification)
+    lines = [f"# {on_one_line(name)} is called {new} here" for name, new in variables.items() if name != new]
+    lines += [f"# the label {on_one_line(name)} is {new} here" for name, new in labels.items() if _is_odd(name, new)]
     numbered = list(enumerate(specification.parameters))
     for group in range(1, specification.ngroups + 1):
         if specification.groups:
-            lines.append(f"group: {specification.groups[group - 1]}")
+            lines.append(f"group: {_group(specification.groups, group)}")
         for level in (1, 2):
             lines.append(f"level: {level}")
             rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo]
-            lines += [f"  {_formula(r, (starts or {}).get(i))}" for i, r in rows]
-    for definition in specification.definitions:
-        lines.append(f"{definition.name} := {_right_of(definition.text, ':=') or definition.expression}")
-    lines += [c.text or f"{c.left} {c.op} {c.right}" for c in specification.constraints]
+            lines += [f"  {_formula(r, (starts or {}).get(i), variables, labels)}" for i, r in rows]
+    same = all(name == new for name, new in labels.items())
+    for d in specification.definitions:
+        right = _right_of(d.text, ":=") if same and d.text else written(d.expression, labels)
+        lines.append(f"{labels[d.name]} := {right}")
+    for c in specification.constraints:
+        lines.append(c.text if same and c.text else f"{written(c.left, labels)} {c.op} {written(c.right, labels)}")
     return "\n".join(lines) + "\n"
+
+
+def _is_odd(name: str, new: str) -> bool:
+    return name != new and not name.startswith(".p")
+
+
+def _group(groups: Sequence[str], number: int) -> str:
+    """The label of a group as a block header takes it: a word, in quotation marks, or else the group's number."""
+    label = groups[number - 1]
+    if re.fullmatch(r"(?:[^\W\d_]|\d)\w*", label) and (label.isdecimal() or not label[0].isdecimal()):
+        return label
+    if label.strip() and label.isprintable() and not set(label) & set('"\\'):
+        return f'"{label}"'
+    if str(number) in groups:
+        raise ModelError(f"The group {label!r} has no name that a model text can hold: give the groups other labels.")
+    return f"{number}  # {on_one_line(label)}"
 
 
 def refuse_networks(specification: Specification, program: str) -> None:
@@ -40,29 +67,25 @@ def refuse_networks(specification: Specification, program: str) -> None:
         )
 
 
-def label_of(row: Parameter) -> str:
-    """The row's label as a word that a user may type: those that options made ('.p3.') lose their dots."""
-    return row.label if row.shown_label or not row.label else "eq_" + re.sub(r"\W", "", row.label)
-
-
-def _formula(row: Parameter, start: float | None) -> str:
+def _formula(row: Parameter, start: float | None, variables: dict[str, str], labels: dict[str, str]) -> str:
+    before = _modifiers(row, start, variables, labels)
     if row.op == "~1":
-        return f"{row.lhs} ~ {_modifiers(row, start)}1"
-    return f"{row.lhs} {row.op} {_modifiers(row, start)}{row.rhs}"
+        return f"{variables[row.lhs]} ~ {before}1"
+    return f"{variables[row.lhs]} {row.op} {before}{variables[row.rhs]}"
 
 
-def _modifiers(row: Parameter, start: float | None) -> str:
-    label = f"{label_of(row)}*" if row.label else ""
+def _modifiers(row: Parameter, start: float | None, variables: dict[str, str], labels: dict[str, str]) -> str:
+    label = f"{labels[row.label]}*" if row.label else ""
     if row.random:
-        return f'rv("{row.random}")*'
+        return f'rv("{variables[row.random]}")*'
     if not row.free:
         return f"{_number(row.value or 0.0)}*{label}"
     start = row.start if start is None else start
     parts = [
         "NA*" if row.op == "=~" and not label else "",
-        f"start({_number(start)})*" if start is not None else "",
-        f"lower({_number(row.lower)})*" if row.lower is not None else "",
-        f"upper({_number(row.upper)})*" if row.upper is not None else "",
+        f"start({_number(start)})*" if start is not None and math.isfinite(start) else "",
+        f"lower({_number(row.lower)})*" if row.lower is not None and math.isfinite(row.lower) else "",
+        f"upper({_number(row.upper)})*" if row.upper is not None and math.isfinite(row.upper) else "",
         label,
     ]
     return "".join(parts)

@@ -6,10 +6,34 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from mlsem_jax.models import Parameter, Specification
-from mlsem_jax.report._to_lavaan import label_of, refuse_networks
+from mlsem_jax._errors import ModelError
+from mlsem_jax.models import Expression, Parameter, Specification
+from mlsem_jax.report._exported_names import label_of, on_one_line, written
+from mlsem_jax.report._to_lavaan import refuse_networks
 
 _LONGEST, _LINE = 8, 85
+# words that Mplus reads as its own where a name may stand
+_RESERVED = {
+    "on",
+    "by",
+    "with",
+    "pon",
+    "pwith",
+    "at",
+    "xwith",
+    "new",
+    "all",
+    "model",
+    "group",
+    "within",
+    "between",
+    "missing",
+}
+# functions as Mplus calls them
+_FUNCTIONS = {
+    name: name.upper() for name in ("exp", "log", "log10", "sqrt", "abs", "sin", "cos", "tan", "asin", "acos", "atan")
+}
+_FUNCTIONS["pnorm"] = "PHI"
 
 
 def to_mplus(
@@ -25,6 +49,10 @@ def to_mplus(
     Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
     """
     refuse_networks(specification, "Mplus")
+    if set(data_file) & set("\n\r;\"'"):
+        raise ModelError(
+            f"data_file={data_file!r}: an Mplus input cannot hold line ends, ';' or quotation marks there."
+        )
     everything = [*specification.variables, cluster, *([group] if group else [])]
     columns = list(columns or everything)
     short = _shortened(specification, columns)
@@ -37,7 +65,9 @@ def to_mplus(
         *_constraints(specification, short),
         "OUTPUT: STANDARDIZED;",
     ]
-    cut = [f"! {name} is called {new}" for (name, _), new in short.items() if name != new]
+    cut = [f"! {on_one_line(name)} is called {new}" for (name, _), new in short.items() if name != new]
+    cut += [f"! {on_one_line(label)} is group g{k}" for k, label in enumerate(specification.groups, 1)]
+    cut = [line[: _LINE + 4] for line in cut]
     return "\n".join([*dict.fromkeys(cut), *parts]) + "\n"
 
 
@@ -61,8 +91,9 @@ def _shortened(specification: Specification, columns: Iterable[str]) -> Names:
     taken: set[str] = set()
     names: Names = {}
     for name, level in dict.fromkeys(wanted):
-        clean = re.sub(r"\W", "_", name)
+        clean = re.sub(r"[^A-Za-z0-9_]", "_", name)
         clean = clean if clean[:1].isalpha() else f"v{clean}"
+        clean = f"{clean}_" if clean.lower() in _RESERVED else clean
         new, k = clean[:_LONGEST], 1
         while new.lower() in taken:
             k += 1
@@ -80,7 +111,12 @@ def _statement(command: str, statements: Iterable[str]) -> str:
     lines = [f"{command}:"]
     for statement in statements:
         lines += textwrap.wrap(
-            f"{statement};", _LINE, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+            f"{statement};",
+            _LINE,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
     return "\n".join(lines)
 
@@ -135,14 +171,19 @@ def _line(specification: Specification, row: Parameter, short: Names) -> str:
 
 
 def _constraints(specification: Specification, short: Names) -> list[str]:
-    def said(expression: object) -> str:
-        text = str(expression).replace("^", "**")
-        for (name, level), new in short.items():
-            if level == 0 and name != new:
-                text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", new, text)
-        return text
+    names = {name: new for (name, level), new in short.items() if level == 0}
+    names |= {r.label: names[label_of(r)] for r in specification.parameters if r.label}
+
+    def said(expression: Expression) -> str:
+        return written(expression, names, "**", _call)
 
     lines = [f"NEW({_name(short, d.name, 0)})" for d in specification.definitions]
     lines += [f"{_name(short, d.name, 0)} = {said(d.expression)}" for d in specification.definitions]
     lines += [f"{said(c.left)} {'=' if c.op == '==' else c.op} {said(c.right)}" for c in specification.constraints]
     return [_statement("MODEL CONSTRAINT", lines)] if lines else []
+
+
+def _call(function: str, inside: str) -> str:
+    if function not in _FUNCTIONS:
+        raise ModelError(f"Mplus has no function {function}(); it has {', '.join(_FUNCTIONS)}.")
+    return f"{_FUNCTIONS[function]}({inside})"
