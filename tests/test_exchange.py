@@ -1,6 +1,8 @@
 """Models out (lavaan, Mplus) and in (lavaan's parameter table)."""
 
 import io
+import itertools
+import random
 import re
 
 import pandas as pd
@@ -8,6 +10,10 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+from mlsem_jax.models import Binary, Call, Constraint, Definition, Level, Name, Number, Parameter, Specification
+from mlsem_jax.report import to_lavaan, to_mplus
+from mlsem_jax.report._exported_names import labels_in_r, variables_in_r
+from mlsem_jax.syntax import SyntaxOptions, specify
 
 LABELLED = SCHOOLS_MODEL.replace("math1 + math2", "math1 + a*math2").replace("size", "start(0.2)*b*size") + (
     "\nindirect := a*b\na > 0.1\nb == 0.3*a\n"
@@ -140,3 +146,126 @@ def test_a_parameter_table_of_write_csv2(tmp_path):
 def test_tables_that_are_no_two_level_model(change, words):
     with pytest.raises(ml.ModelError, match=words):
         ml.read_partable(change(pd.read_csv(io.StringIO(TABLE))))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.iloc[:0], "no rows"),
+        (lambda t: t.assign(level="x"), "Row 1 .*level is 'x'"),
+        (lambda t: t.assign(level=t.level + 1), "level is 3"),
+        (lambda t: t.assign(level=None), "level is"),
+        (lambda t: t.assign(free="yes"), "Row 1 .*free is 'yes'"),
+        (lambda t: t.assign(free=-1), "free is -1"),
+        (lambda t: t.assign(free=float("inf")), "free is inf"),
+        (lambda t: t.assign(group="NL"), "group is 'NL'"),
+        (lambda t: t.assign(exo="x"), "exo is 'x'"),
+        (lambda t: t.assign(lhs=None), "name is missing"),
+        (lambda t: t.assign(op=""), "Operators '' are not"),
+        (lambda t: t.assign(lhs=t.lhs + "\nlevel: 2"), "line end"),
+        (lambda t: t.assign(free=0, ustart=None, est=None), "fixed.*hold no number"),
+        (lambda t: t.rename(columns={"label": "lhs"}), "several columns lhs"),
+        (lambda t: None, "no column lhs|not NoneType"),
+        (lambda t: 3, "not int"),
+        (lambda t: [1, 2], "no column lhs"),
+        (lambda t: {"lhs": 1}, "not dict"),
+        (lambda t: "no such file.csv", "no file"),
+    ],
+)
+def test_broken_parameter_tables_end_in_words(change, words):
+    with pytest.raises((ml.ModelError, ml.DataError), match=words):
+        ml.read_partable(change(pd.read_csv(io.StringIO(TABLE))))
+
+
+def test_names_of_a_parameter_table_are_quoted_where_they_need_it():
+    table = pd.read_csv(io.StringIO(TABLE)).replace({"math1": "math 1", "math2": "2nd"})
+    data = load_schools().rename(columns={"math1": "math 1", "math2": "2nd"})
+    assert (
+        "math 1"
+        in specify(
+            ml.read_partable(table), options=SyntaxOptions.for_function("lavaan"), data_variables=list(data)
+        ).variables
+    )
+
+
+AWKWARD = [
+    "my var",
+    "my.var",
+    "1st",
+    "if",
+    "NA",
+    "a+b",
+    "x\ny ~ z",
+    "größe",
+    "²",
+    "_y",
+    "level",
+    "c",
+    'q"t',
+    "a;b",
+    "# c",
+    ".2x",
+]
+
+
+def exported(seed):
+    """A model with names, labels and groups that lavaan cannot read, and what it is written as."""
+    source = random.Random(seed)
+    names = source.sample(AWKWARD, 8)
+    row = Parameter("", "=~", "", 1)
+    rows = []
+    for group, level in itertools.product((1, 2), (1, 2)):
+        here = {"level": level, "group": group}
+        rows += [row.but(lhs=names[0], rhs=y, label=source.choice(["", *AWKWARD]), **here) for y in names[1:4]]
+        rows += [row.but(lhs=y, op="~~", rhs=y, lower=1e-3, **here) for y in names[:4]]
+        rows += [row.but(lhs=y, op="~1", value=0.1 + 0.2, free=False, **here) for y in names[:4]]
+    observed = Level(tuple(names[1:4]), (names[0],))
+    labels = [r.label for r in rows if r.label]
+    right = Binary(
+        "^", Call("neg", Binary("-", Number(1 / 3), Binary("-", Name(labels[0]), Name(labels[-1])))), Number(2)
+    )
+    definition = Definition("t u", Binary("/", Name(labels[0]), Binary("/", right, Number(7))))
+    limit = Constraint(Name(labels[0]), "<", Binary("*", Binary("+", Number(1), Name("t u")), Number(2)))
+    groups = source.choice([("A b", 'x"\n# y'), ("NL", "2"), ("if", "level: 1"), ("1.5", "3")])
+    return Specification(observed, observed, tuple(rows), (limit,), (definition,), groups)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_is_written_for_lavaan_is_the_same_model_with_other_names(seed):
+    specification = exported(seed)
+    variables, labels = variables_in_r(specification), labels_in_r(specification)
+    assert len(set(variables.values())) == len(variables)
+    text = to_lavaan(specification)
+    options = SyntaxOptions.for_function("lavaan")
+    columns = [variables[name] for name in specification.variables]
+    again = specify(text, options=options, data_variables=columns, group_labels=specification.groups)
+
+    def shown(p, variables, labels):
+        names = (variables.get(p.lhs, p.lhs), p.op, variables.get(p.rhs, p.rhs), p.level, p.group)
+        return (*names, labels.get(p.label, p.label), p.free, p.value, p.lower)
+
+    written = {shown(p, variables, labels) for p in specification.parameters}
+    assert written <= {shown(p, {}, {}) for p in again.parameters}
+    values = {label: 0.3 + 0.1 * i for i, label in enumerate(labels)}
+    mine = specification.definitions[0].expression.evaluate(values)
+    theirs = again.definitions[0].expression.evaluate({labels[name]: value for name, value in values.items()})
+    assert float(mine) == pytest.approx(float(theirs))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_names_and_group_labels_bring_no_lines_into_an_mplus_input(seed):
+    text = to_mplus(exported(seed), "my\ncluster;", "my\ngroup")
+    for line in text.splitlines():
+        assert line.isascii() or line.startswith("!")
+        assert len(line) <= 90
+    heads = ("TITLE", "DATA", "VARIABLE", "ANALYSIS", "MODEL", "MODEL g1", "MODEL g2", "MODEL CONSTRAINT", "OUTPUT")
+    known = ("!", " ", *(f"{head}:" for head in heads))
+    assert all(line.startswith(known) for line in text.splitlines())
+
+
+def test_functions_that_mplus_lacks_and_file_names_that_break_its_input_are_refused(labelled):
+    with pytest.raises(ml.ModelError, match="line ends"):
+        labelled.to_mplus("a;\nb.dat")
+    definition = Definition("t", Call("qnorm", Name("a")))
+    with pytest.raises(ml.ModelError, match="no function qnorm"):
+        to_mplus(labelled.specification.but(definitions=(definition,)), "school")
