@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from tiny import MODEL, rows
 import mlsem_jax as ml
 from mlsem_jax.estimation import FitOptions, _ladder
 from mlsem_jax.estimation._diagnosis import running_off
+from mlsem_jax.estimation._identified import unidentified
 from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
 from mlsem_jax.estimation._rescaled import rescale
 from mlsem_jax.estimation._scoring import Maximum
@@ -93,6 +95,92 @@ def test_not_identified_names_the_parameters():
     assert not result.converged
     assert "fb=~y2.l2" in told(result)
     assert "fw" not in told(result)
+
+
+def misfit(seed: int, mis: float = 0.5, clusters: int = 100, size: int = 30) -> pd.DataFrame:
+    """Six indicators of one factor at each level with opposite loadings, and a second within factor that a model leaves out."""
+    random = np.random.default_rng(seed)
+    cluster, loading = np.repeat(np.arange(clusters), size), np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.5])
+    between, within = random.normal(size=clusters) * 0.3, random.normal(size=clusters * size)
+    other = random.normal(size=clusters * size)[:, None] * np.array([1, 1, 0, 0, 0, 1])
+    values = within[:, None] * loading + (between[:, None] * loading[::-1])[cluster] + mis * other
+    values += random.normal(size=values.shape) * 0.4 + (random.normal(size=(clusters, 6)) * 0.1)[cluster]
+    return pd.DataFrame(values, columns=[f"x{i}" for i in range(1, 7)]).assign(g=cluster)
+
+
+LABELLED = " + ".join(f"c{i}*x{i}" for i in range(1, 7))
+FREE_SCALE = f"level: 1\n f =~ NA*x1 + {LABELLED}\n f ~~ f\nlevel: 2\n b =~ NA*x1 + {LABELLED}\n b ~~ b\n"
+# where the search stops, the observed information is positive definite in the flat direction: by the gradient that is left
+REGULAR_THERE = ((0, 0.0), (1, 0.5), (3, 1.0))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"estimator": "MLR"}, {"estimator": "MLF"}, {"information": "expected"}], ids=str
+)
+def test_a_free_scale_is_not_identified_however_badly_the_model_fits(options):
+    for seed, mis in REGULAR_THERE:
+        result = fit(FREE_SCALE, misfit(seed, mis), **options)
+        assert result.status is ml.Status.NOT_IDENTIFIED
+        assert np.isnan(result.vcov().to_numpy()).all()
+        assert "c1, c2, c3, c4, c5, c6, f~~f, b~~b.l2" in told(result)
+        # equal loadings carry the scale over: one variance is enough
+        assert "f at the within level (f ~~ 1*f, or f =~ 1*x1). Until then there are no standard errors" in told(result)
+
+
+def test_a_scale_that_is_fixed_identifies_the_same_model():
+    for seed, mis in REGULAR_THERE:
+        assert fit(FREE_SCALE.replace("f ~~ f", "f ~~ 1*f"), misfit(seed, mis)).converged
+
+
+def with_gaps(data: pd.DataFrame) -> pd.DataFrame:
+    random = np.random.default_rng(5)
+    return data.assign(**{v: data[v].where(random.random(len(data)) > 0.1) for v in ("x1", "x3", "x5")})
+
+
+def test_a_free_scale_is_not_identified_with_missing_values():
+    data = with_gaps(misfit(1, clusters=40, size=6))
+    result = fit(FREE_SCALE, data, missing="ml", estimator="MLR")
+    assert result.status is ml.Status.NOT_IDENTIFIED
+    assert "f~~f, b~~b.l2" in told(result)
+
+
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_a_free_scale_is_not_identified_with_random_slopes(clusters):
+    # by the scores of the clusters where they are many, by the moments where there are fewer than parameters
+    data, random = misfit(1, clusters=clusters, size=6), np.random.default_rng(7)
+    covariate = random.standard_normal(len(data))
+    slope = 1 + 0.5 * random.standard_normal(clusters)
+    data = data.assign(w=covariate, x3=data["x3"] + slope[data["g"]] * covariate)
+    model = "level: 1\n f =~ NA*x1 + x2 + x3\n f ~~ f\n x3 ~ rv('s')*w\nlevel: 2\n x1 ~~ x1\n x2 ~~ x2\n x3 ~~ x3\n s ~~ s\n"
+    result = fit(model, data)
+    assert result.status is ml.Status.NOT_IDENTIFIED
+    assert "f=~x1, f=~x2, f=~x3, f~~f." in told(result)
+    assert fit(model.replace("f ~~ f", "f ~~ 1*f"), data).status is not ml.Status.NOT_IDENTIFIED
+
+
+@pytest.mark.timeout(300)
+def test_a_free_scale_is_not_identified_in_traced_searches():
+    with jax.enable_x64(True):
+        frames = [misfit(seed, mis) for seed, mis in REGULAR_THERE]
+        model = ml.model(FREE_SCALE, frames[0], cluster="g")
+        stats = [ml.statistics(model, frame).reduced for frame in frames]
+        batch = ml.estimate_batch(model, jax.tree.map(lambda *x: np.stack([np.asarray(v) for v in x]), *stats))
+        one = ml.estimate(model, stats[1])
+    assert [ml.Status(int(status)).name for status in batch.status] == ["NOT_IDENTIFIED"] * 3
+    assert np.isnan(batch.se).all()
+    assert ml.Status(int(one.status)) is ml.Status.NOT_IDENTIFIED
+    assert np.isnan(np.asarray(one.se)).all()
+
+
+def test_a_point_without_rank_does_not_make_a_model_unidentified():
+    # where all loadings of a standardised factor are zero, they do not move the moments; beside that point they do
+    result = fit(FACTOR, rows(), std_lv=True)
+    model = result.estimation.model
+    names = np.array(model.build.names)
+    theta = np.where(np.char.startswith(names, "fb=~"), 0.0, model.theta)
+    flat = np.zeros((len(theta),) * 2)
+    end = Maximum(theta, 0.0, flat[0], flat, True, 0.0, 1, ml.Status.CONVERGED)
+    assert float64(unidentified)(model.problem, model.build, end, result.estimation.reduction.sample) == []
 
 
 def test_loadings_that_run_off_are_not_called_unidentified():

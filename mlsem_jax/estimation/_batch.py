@@ -143,7 +143,7 @@ def fit_batch(
 
 
 def _result(state: Climb, negative: np.ndarray, newton: bool) -> BatchMaximum:
-    status = np.where(state.status == RUNNING, int(Status.ITERATION_LIMIT), state.status)
+    status = np.asarray(state.ended)
     if newton:
         status = np.where((status == Status.CONVERGED) & negative, int(Status.IMPROPER), status)
     usable = np.isin(status, [code for code in Status if code.converged])[:, None] & (state.variance > 0)

@@ -14,13 +14,24 @@ import jax.numpy as jnp
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, flat_below, scaled_inverse, start
-from mlsem_jax.likelihood import Evaluation, evaluate, moment_gradient, observed_information
+from mlsem_jax.estimation._climb_state import (
+    RUNNING,
+    Climb,
+    Settings,
+    flat_below,
+    full_rank,
+    rank_limits,
+    scaled_inverse,
+    start,
+)
+from mlsem_jax.likelihood import Evaluation, evaluate, moment_gradient, moment_information, observed_information
 from mlsem_jax.models import Structure
 from mlsem_jax.statistics import Statistics
 
 # the patience with steps that do not rise
 PATIENCE = 25
+# the promised rise at which a search ends whose model is not identified: no step makes it a maximum
+OPEN_ENDED = 1e-6
 
 
 def _noise(value: Array) -> Array:
@@ -131,12 +142,14 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     inverse, pivot, least = scaled_inverse(information, 0.0)
     held = jnp.diagonal(c.metric) <= 0
     known = jnp.all(jnp.isfinite(information)) & jnp.all((jnp.diagonal(information) > 0) | held)
-    definite = known & (pivot > 0) & (least > flat_below(information.dtype))
+    open_ended = known & _unidentified(structure, statistics, c, information)
+    definite = known & (pivot > 0) & (least > flat_below(information.dtype)) & ~open_ended
     decrement = jnp.where(definite, 0.5 * (c.gradient @ inverse @ c.gradient), c.decrement)
-    flat = known & (pivot > -1e-6)
+    flat = (known & (pivot > -1e-6)) | open_ended
     ended = jnp.where(definite, int(Status.CONVERGED), jnp.where(flat, int(Status.NOT_IDENTIFIED), int(Status.STALLED)))
     unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
-    status = jnp.where(decrement < limits.decrement, ended, unfinished)
+    over = (decrement < limits.decrement) | (open_ended & ((decrement < OPEN_ENDED) | (c.rejected > PATIENCE)))
+    status = jnp.where(over, ended, unfinished)
     near = definite & (c.rejected == 0)
     target = jnp.where(near, _close(limits), jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), _close(limits)))
     return eqx.tree_at(
@@ -150,6 +163,7 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
             c.handover,
             c.variance,
             c.status,
+            c.unidentified,
         ),
         c,
         (
@@ -162,8 +176,18 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
             jnp.asarray(False),
             _variance(information, inverse),
             jnp.where(c.status == RUNNING, status, c.status),
+            open_ended,
         ),
     )
+
+
+def _unidentified(structure: Structure, statistics: Statistics, c: Climb, information: Array) -> Array:
+    """Whether the parameters can change together without any effect on the likelihood: by the scoring metric, an expected
+    information, or with random slopes, where it is none, by the Jacobian of the moments (see `_identified`).
+    """
+    singular, curved = rank_limits(information.dtype)
+    metric = c.metric if statistics.metric is not None else moment_information(structure, c.theta)
+    return ~full_rank(metric, singular) & ~full_rank(information, curved)
 
 
 def _stay_unless(near: Array, inverse: Array) -> Array:

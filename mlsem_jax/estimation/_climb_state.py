@@ -5,6 +5,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax.numpy as jnp
 
+from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.numerics import sweep
 
@@ -26,7 +27,7 @@ class Climb(eqx.Module):
 
     near: whether steps are secant ones, by `inverse` (q, q), or by the metric. target: the decrement at which they hand over;
     damping: Levenberg-Marquardt's, relative to the diagonal; variance (q,): diagonal of the inverse of `information`; status:
-    RUNNING or a Status code.
+    RUNNING or a Status code; unidentified: whether the model turned out to be at the last look at the Hessian.
     """
 
     theta: Float[Array, " q"]
@@ -45,6 +46,13 @@ class Climb(eqx.Module):
     handover: Array
     variance: Float[Array, " q"]
     status: Int[Array, ""]
+    unidentified: Array
+
+    @property
+    def ended(self) -> Array:
+        """The status, also of a search that one of its limits ended."""
+        unfinished = jnp.where(self.unidentified, int(Status.NOT_IDENTIFIED), int(Status.ITERATION_LIMIT))
+        return jnp.where(self.status == RUNNING, unfinished, self.status)
 
 
 def settings(dtype, decrement: float | None = None, iterations: int = 300, rounds: int = 20) -> Settings:
@@ -92,9 +100,29 @@ def start(theta: Array) -> Climb:
         handover=jnp.asarray(False),
         variance=jnp.full(q, jnp.nan, dtype),
         status=jnp.asarray(RUNNING),
+        unidentified=jnp.asarray(False),
     )
 
 
 def flat_below(dtype) -> float:
     """Eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat."""
     return 1e-9 if jnp.finfo(dtype).eps < 1e-10 else 1e-4
+
+
+def rank_limits(dtype) -> tuple[float, float]:
+    """Eigenvalues, of matrices scaled to unit diagonal: of the expected information below which it counts as singular; of the
+    observed information above which no direction is exactly flat, whatever the gradient left at the end of a search.
+    """
+    return (1e-11, 1e-4) if jnp.finfo(dtype).eps < 1e-10 else (1e-5, 1e-2)
+
+
+def full_rank(matrix: Array, tolerance: float) -> Array:
+    """Whether all eigenvalues of the matrix (q, q), scaled to unit diagonal, exceed `tolerance`: () bool. Rows and columns
+    without a diagonal, as those of padding, do not count.
+    """
+    diagonal = jnp.diagonal(matrix)
+    empty = diagonal <= 0
+    scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
+    scaled = matrix * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 2.0, 0.0) - tolerance)
+    # next to singular is a pivot that divides by rounding: what comes after it is not finite, and no pivot is positive then
+    return sweep(scaled)[2] > 0

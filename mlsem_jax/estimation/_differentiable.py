@@ -17,7 +17,7 @@ from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb import climb, exact
-from mlsem_jax.estimation._climb_state import RUNNING, Settings, scaled_inverse, settings
+from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._proper import negative_variance
 from mlsem_jax.likelihood import gradient, observed_information
 from mlsem_jax.models import Structure
@@ -54,7 +54,7 @@ def optimum(
 ) -> tuple[Array, Array, Array, Array]:
     """theta (q,) at the maximum, status, iterations, decrement. Differentiable in structure and statistics, not in theta0."""
     end = climb(structure, statistics, theta0, limits)
-    status = jnp.where(end.status == RUNNING, int(Status.ITERATION_LIMIT), end.status)
+    status = end.ended
     improper = (status == int(Status.CONVERGED)) & negative_variance(structure, end.theta)
     return end.theta, jnp.where(improper, int(Status.IMPROPER), status), end.iterations, end.decrement
 

@@ -13,16 +13,11 @@ import numpy as np
 
 from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._diagnosis import FLAT
-from mlsem_jax.estimation._other_starts import Sample, parameter_scales, perturbed
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._sides import Report, after
-from mlsem_jax.estimation._starts import starting_values
-from mlsem_jax.models import Build
 
 # saddles that are left before a search is given up, and iterations of the search from each
 SADDLES, FROM_SADDLE = 3, 100
-# points near the starting values at which the expected information is looked at
-NEAR_START = 3
 # log-likelihoods of different maxima differ by more than this
 HIGHER = 1e-6
 
@@ -68,31 +63,3 @@ def off_saddle(problem: Problem, end: Maximum, unit: np.ndarray, report: Report 
         if end.theta is here.theta:
             return end
     return end
-
-
-def flat_everywhere(problem: Problem, made: Build, end: Maximum, sample: Sample) -> bool:
-    """Whether the expected information is singular where the search converged, at a point beside it, and near the starting values
-    as well: then the model itself leaves the parameters open, and no other search can do better.
-    """
-    if not end.status.converged or end.jacobian is not None:
-        return False
-    away = np.random.default_rng(0).uniform(0.02, 0.05, len(end.theta))
-    unit = parameter_scales(made, sample)[0]
-    for theta in (end.theta, end.theta + away * np.where(end.theta == 0, unit, end.theta)):
-        value, _, metric = problem.evaluate(theta)
-        if not np.isfinite(value) or positive_definite(metric, FLAT):
-            return False
-    return not identified_elsewhere(problem, made, sample)
-
-
-def identified_elsewhere(problem: Problem, made: Build, sample: Sample) -> bool:
-    """Whether the expected information is positive definite at some of a few points near the starting values. A search that ended
-    where the likelihood is flat has then let parameters run off; without such a point the model or the data leave them open.
-    """
-    start = starting_values(made, *sample)[made.kept]
-    for theta in perturbed(problem, made, start, sample, NEAR_START):
-        # of complete data the metric has the rank of the information, and its program is compiled already
-        information = problem.expected(theta) if problem.hessian_is_costly else problem.evaluate(theta)[2]
-        if np.all(np.isfinite(information)) and positive_definite(information, FLAT):
-            return True
-    return False

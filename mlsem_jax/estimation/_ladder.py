@@ -15,7 +15,8 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
 from mlsem_jax.estimation._diagnosis import singular_edge, singular_network
-from mlsem_jax.estimation._ends import HIGHER, better, flat_everywhere, off_saddle, settled
+from mlsem_jax.estimation._ends import HIGHER, better, off_saddle, settled
+from mlsem_jax.estimation._identified import unidentified
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import parameter_scales, perturbed, simple_start
@@ -70,12 +71,15 @@ def climb_surely(
         return best, notes
     if constraints is None:
         best = off_saddle(problem, best, parameter_scales(made, sample)[0], report)
+    if unidentified(problem, made, best, sample):
+        # no other search can do better
+        return best, notes
     if settled(best):
         if constraints is not None or not in_doubt(made, best, sample):
             return best, notes
         higher = _highest(problem, made, theta, sample, best, report)
         return higher, (*notes, HIGHER_FOUND) if higher.value > best.value else notes
-    if singular_network(made.structure, _natural(made, best.theta)) or flat_everywhere(problem, made, best, sample):
+    if singular_network(made.structure, _natural(made, best.theta)):
         return best, notes
     higher, more = _climb_rungs(problem, made, theta, best, sample, constraints, options, report, saturated)
     return higher, (*notes, *more)

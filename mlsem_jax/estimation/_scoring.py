@@ -127,12 +127,20 @@ class Problem:
     def expected(self, theta: np.ndarray) -> np.ndarray:
         return self._square(self._run_at(likelihood.expected_information, likelihood.expected_information_at, theta))
 
+    def of_moments(self, theta: np.ndarray) -> np.ndarray:
+        """Cross-product (q, q) of the Jacobian of the implied moments, singular where these leave parameters open."""
+        return self._square(self._run(_moment_information, theta))
+
     def _square(self, information: np.ndarray | None) -> np.ndarray:
         return np.full((self.q, self.q), np.nan) if information is None else information[: self.q, : self.q]
 
 
 def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> Moments:
     return structure(theta)
+
+
+def _moment_information(structure: Structure, theta: jax.Array, statistics: Statistics) -> jax.Array:
+    return likelihood.moment_information(structure, theta)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mlsem_jax.estimation._diagnosis import (
     singular_edge,
     singular_network,
 )
-from mlsem_jax.estimation._ends import identified_elsewhere
+from mlsem_jax.estimation._identified import identified_elsewhere, remedy, unidentified
 from mlsem_jax.estimation._other_starts import Sample
 from mlsem_jax.estimation._records import Estimation, Fitted
 
@@ -29,6 +29,9 @@ def verified(model: Fitted, sample: Sample) -> tuple[Status, tuple[str, ...]]:
     status = maximum.status
     if not np.all(np.isfinite(maximum.theta)) or not np.isfinite(maximum.value):
         return Status.NON_FINITE, ()
+    open_ = unidentified(model.problem, build, maximum, sample)
+    if open_:
+        return Status.NOT_IDENTIFIED, (_not_identified(model, open_),)
     flat, upward = flat_directions(maximum, [build.names[k] for k in build.kept])
     if (flat or not status.converged) and singular_network(build.structure, model.natural):
         return Status.NO_MAXIMUM, ()
@@ -56,7 +59,12 @@ def _flat(model: Fitted, sample: Sample, names: list[str]) -> tuple[Status, tupl
     constrained = model.maximum.jacobian is not None
     if not constrained and identified_elsewhere(model.problem, model.build, sample):
         return Status.NO_MAXIMUM, (_runs_off(names),)
-    return Status.NOT_IDENTIFIED, (f"Not identified, or only together: {listing(names)}.",)
+    return Status.NOT_IDENTIFIED, (_not_identified(model, names),)
+
+
+def _not_identified(model: Fitted, names: list[str]) -> str:
+    what = f"Not identified, or only together: {listing(names, 8)}."
+    return f"{what} {remedy(model.build, names)} Until then there are no standard errors."
 
 
 def _runs_off(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.numerics import float64
@@ -79,9 +80,13 @@ def vcov_theta(estimation: Estimation) -> np.ndarray:
     """Sampling covariance (q, q) of theta under the options of the fit.
 
     standard: inverse information. robust.huber.white: A^-1 B A^-1 with A the observed information and B the sum over clusters
-    of score outer products (Huber 1967; White 1982). bootstrap: of the estimates from resampled clusters.
+    of score outer products (Huber 1967; White 1982). bootstrap: of the estimates from resampled clusters. NaN where the model
+    is not identified.
     """
     options, model = estimation.options, estimation.model
+    if model.maximum.status is Status.NOT_IDENTIFIED:
+        # where a search stopped the matrices may be regular all the same: their inverses would be rounding
+        return np.full((model.problem.q,) * 2, np.nan)
     if options.se == "bootstrap":
         from mlsem_jax.inference._bootstrap_vcov import bootstrap_vcov  # which needs this module
 

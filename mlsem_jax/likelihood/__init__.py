@@ -28,6 +28,7 @@ from mlsem_jax.likelihood._expected import (
     expected_complete_log_likelihood,
     expected_statistics,
 )
+from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._patterns import (
     pattern_cluster_scores,
@@ -56,6 +57,7 @@ __all__ = [
     "log_likelihood",
     "missing_curvature",
     "moment_gradient",
+    "moment_information",
     "moments_and_jacobian",
     "observed_information",
     "observed_information_at",
