@@ -1,6 +1,7 @@
 """A status never says 'converged' of what is no maximum, and names what is wrong."""
 
 import warnings
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,11 +11,13 @@ from tiny import MODEL, rows
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import FitOptions, _ladder
-from mlsem_jax.estimation._diagnosis import running_off
+from mlsem_jax.estimation._diagnosis import running_off, singular_edge
 from mlsem_jax.estimation._identified import unidentified
+from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
 from mlsem_jax.estimation._rescaled import rescale
 from mlsem_jax.estimation._scoring import Maximum
+from mlsem_jax.estimation._verify import verified
 from mlsem_jax.numerics import float64
 
 FACTOR = "level: 1\n fw =~ y1 + y2 + y3\nlevel: 2\n fb =~ y1 + y2 + y3\n"
@@ -203,6 +206,35 @@ def test_as_many_variables_as_clusters_have_no_maximum():
     text = str(result.summary())
     assert "did NOT converge" in text.splitlines()[0]
     assert ml.Status.NO_MAXIMUM.advice.split(",")[0] in text
+    assert "bounds='pos.var'" in text
+
+
+def test_a_singular_cluster_is_the_edge_of_random_slopes():
+    # the slope variance is negative, and one cluster's covariates leave its covariance matrix no longer positive definite; at the
+    # covariate's zero, and for the largest cluster, nothing is wrong
+    data, random = rows(np.array([2, 3, 4] * 8)), np.random.default_rng(3)
+    data = data.assign(w=random.standard_normal(len(data)))
+    result = fit("level: 1\n y1 ~ rv('s')*w\nlevel: 2\n y1 ~~ y1\n s ~~ y1\n", data)
+    model, names = result.estimation.model, np.array(result.estimation.model.build.names)
+    value, edge = float64(model.problem.value), float64(singular_edge)
+    assert edge(model.problem, model.build, model.theta) is None
+
+    def at(variance):
+        there = np.where(names == "y1~~s.l2", 0.0, model.theta)
+        return np.where(names == "s~~s.l2", variance, there)
+
+    inside, outside = 0.0, -100.0
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if np.isfinite(value(at(middle))) else (inside, middle)
+    end = replace(model.maximum, theta=at(inside), status=ml.Status.ITERATION_LIMIT, value=value(at(inside)))
+    stuck = replace(model, maximum=end, moments=float64(implied_moments)(model.problem.structure, at(inside)))
+    status, notes = float64(verified)(stuck, result.estimation.reduction.sample)
+    assert status is ml.Status.NO_MAXIMUM
+    assert "covariance matrix of a cluster's rows, given its covariates, tends to a singular one in" in notes[0]
+    assert " s" in notes[0]
+    assert "bounds='pos.var'" in notes[0]
+    assert edge(model.problem, model.build, at(0.5 * inside)) is None
 
 
 def test_limits_of_the_user_are_kept():

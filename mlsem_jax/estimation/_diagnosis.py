@@ -8,10 +8,10 @@ import numpy as np
 from mlsem_jax._errors import listing
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._curvature import positive_definite
-from mlsem_jax.estimation._kernels import implied_moments
+from mlsem_jax.estimation._kernels import cluster_forms, implied_moments
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
-from mlsem_jax.models import Build, LevelStructure, Structure
+from mlsem_jax.models import Build, LevelStructure, Moments, Structure
 from mlsem_jax.statistics import Statistics
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
@@ -22,6 +22,9 @@ FLAT = 1e-9
 NEGATIVE = 1e-8
 # eigenvalue of Sigma_W + n Sigma_B, scaled to unit diagonal, below which an unfinished search counts as running off
 SINGULAR = 1e-5
+# eigenvalue of a cluster's covariance matrix relative to its within part, below which the same is said: of proper models it is 1
+# at least, and a search that stops at its limit is often still on the way
+SINGULAR_CLUSTER = 1e-3
 # eigenvalue of an inverse covariance matrix, scaled to unit diagonal, below which an unfinished search counts as running off
 SINGULAR_NETWORK = 1e-2
 # an unfinished search crawls along a valley if after so many steps so little is left to gain, and the information scaled to unit
@@ -110,7 +113,7 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
     """Whether some implied covariance matrix is nearly singular at theta, in words that name level and variables.
 
     Sigma_W + n Sigma_B is positive definite for every size in the data when it is for n = 0 and for the largest, so those two
-    are looked at.
+    are looked at; with random slopes, in place of the latter, the covariance matrix of every cluster, which depends on covariates.
     """
     moments = jax.tree.map(np.asarray, implied_moments(problem.structure, problem.full(theta)))
     specification = made.specification
@@ -118,25 +121,54 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
     p = len(variables)
     sizes = largest_clusters(problem.statistics, specification.ngroups)
     z = np.asarray(problem.structure.between_only) > 0
+    at_means = np.flatnonzero(z) if specification.slopes else np.arange(p)
     for g in range(specification.ngroups):
         d = np.where(z, 1.0, np.sqrt(sizes[g]))
         within, between = moments.within_cov[g], moments.between_cov[g][:p, :p]
         size = np.diag(within) + d**2 * np.abs(np.diag(between))
         for words, matrix, at in (
             ("within covariance matrix", within, np.flatnonzero(~z)),
-            ("covariance matrix of the cluster means", within + d[:, None] * between * d, np.arange(p)),
+            ("covariance matrix of the cluster means", within + d[:, None] * between * d, at_means),
         ):
             if not np.all(np.isfinite(matrix)):
                 return f"The {words} is no longer finite."
             block = matrix[np.ix_(at, at)]
-            own = np.diag(within)[at] if matrix is within else size
+            own = (np.diag(within) if matrix is within else size)[at]
             scale = 1.0 / np.sqrt(np.maximum(np.abs(own), 1e-300))
             values, vectors = np.linalg.eigh(block * np.outer(scale, scale))
             if len(at) and (values[0] < SINGULAR or np.diag(block).min() <= 0):
                 names = [variables[i] for i, weight in zip(at, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
                 group = f" in group {specification.groups[g]}" if specification.groups else ""
                 return f"The {words}{group} tends to a singular one in {listing(names)}."
-    return None
+    return _singular_cluster(problem, made, moments) if made.specification.slopes else None
+
+
+def _singular_cluster(problem: Problem, made: Build, moments: Moments) -> str | None:
+    """Whether the covariance matrix of some cluster's rows is nearly singular relative to their within part, in words: with
+    A = Z' W Z = R R', the eigenvalues of I + R' S R (see `likelihood`).
+    """
+    patterns = problem.statistics.patterns
+    if patterns is None or not len(np.asarray(patterns.clusters.weight)):
+        return None
+    a, s = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in cluster_forms(moments, patterns))
+    if not np.all(np.isfinite(a)) or not np.all(np.isfinite(s)):
+        return "The covariance matrix of a cluster is no longer finite."
+    values, vectors = np.linalg.eigh(a)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    values, vectors = np.linalg.eigh(np.eye(a.shape[-1]) + np.swapaxes(root, 1, 2) @ s @ root)
+    worst = int(np.argmin(values[:, 0]))
+    if values[worst, 0] >= SINGULAR_CLUSTER:
+        return None
+    along = np.abs(root[worst] @ vectors[worst, :, 0]) / np.sqrt(np.maximum(np.diag(a[worst]), 1e-300))
+    specification = made.specification
+    effects = [specification.variables[i] for i in np.asarray(patterns.effects)]
+    effects += [slope.name for slope in specification.slopes]
+    names = [name for name, weight in zip(effects, along, strict=True) if weight > 0.2 * along.max()]
+    return (
+        f"The covariance matrix of a cluster's rows, given its covariates, tends to a singular one in {listing(names)}: "
+        "that of the between level and the random slopes is none that variables can have. bounds='pos.var' keeps variances at or "
+        "above zero."
+    )
 
 
 def singular_network(structure: Structure, natural: np.ndarray) -> bool:

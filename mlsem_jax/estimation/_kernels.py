@@ -19,6 +19,9 @@ cluster_scores = jax.jit(likelihood.cluster_scores)
 pattern_scores = jax.jit(likelihood.pattern_scores)
 
 
+cluster_forms = jax.jit(likelihood.cluster_forms)
+
+
 @jax.jit
 def implied_moments(structure: Structure, theta):
     """Model-implied moments by group at theta."""

@@ -57,7 +57,9 @@ def climb_valley(problem: Problem, theta: np.ndarray, report: Report = None) -> 
         trace.append({"iteration": len(trace) + 1, "loglik": value, "decrement": promise, "gradient": largest})
         if report is not None:
             report(trace[-1])
-        return problem.observed(theta + unit * z) * np.outer(unit, unit)
+        hessian = problem.observed(theta + unit * z) * np.outer(unit, unit)
+        # asked for of every point that is tried, also of those where the likelihood is zero, which are rejected then
+        return hessian if np.all(np.isfinite(hessian)) else np.eye(len(z))
 
     limits = {"maxiter": STEPS, "gtol": GRADIENT, "initial_trust_radius": FIRST, "max_trust_radius": WIDEST}
     found = minimize(minus_loglik, np.zeros_like(theta), jac=True, hess=curvature, method="trust-exact", options=limits)

@@ -29,6 +29,7 @@ from mlsem_jax.likelihood._expected import (
     expected_statistics,
 )
 from mlsem_jax.likelihood._identification import moment_information
+from mlsem_jax.likelihood._pattern_clusters import cluster_forms
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._patterns import (
     pattern_cluster_scores,
@@ -41,6 +42,7 @@ __all__ = [
     "Coordinates",
     "Evaluation",
     "ExpectedStatistics",
+    "cluster_forms",
     "cluster_scores",
     "complete_information",
     "complete_log_likelihood",

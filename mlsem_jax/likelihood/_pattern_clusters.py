@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
@@ -229,3 +230,16 @@ def by_inputs(at: Posterior) -> Inputs:
         c=at.slope,
         s=0.5 * (at.slope[:, :, None] * at.slope[:, None, :] - at.information),
     )
+
+
+def cluster_forms(moments: Moments, s: PatternStatistics) -> tuple[Array, Array]:
+    """A and S (C, L, u, u) of every cluster (chunks, clusters in a chunk), in the notation above: with A = R R', the covariance
+    matrix of a cluster is positive definite exactly where Sigma_W and I + R' S R are. Padding has A = 0.
+    """
+    seen = pattern_moments(moments, s)
+
+    def one(chunk: ClusterChunk) -> tuple[Array, Array]:
+        x = inputs(seen, s, chunk)
+        return x.a * (chunk.weight > 0)[:, None, None], x.s
+
+    return jax.lax.map(one, s.clusters)
