@@ -1,6 +1,7 @@
 """Tables -> typed, checked arrays. Below report/ nothing else knows pandas."""
 
 from mlsem_jax.data._checks import check_clusters
+from mlsem_jax.data._collinear import dependence
 from mlsem_jax.data._frame import column_names
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
@@ -15,6 +16,7 @@ __all__ = [
     "chunks",
     "column_names",
     "comes_in_chunks",
+    "dependence",
     "factorize",
     "group_labels",
     "kind_of_ids",

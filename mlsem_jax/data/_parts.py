@@ -24,17 +24,23 @@ class Part:
     text: str
 
     def means(self) -> np.ndarray:
-        """(p, J) cluster means of the observed values, NaN where a cluster has none."""
+        """(p, J) cluster means of the observed values, NaN where a cluster has none.
+
+        Summed about one of the variable's values, so that a mean far from zero costs no digits.
+        """
         size = np.bincount(self.codes, minlength=len(self.ids))
         out = np.full((len(self.columns), len(self.ids)), np.nan)
         for i, column in enumerate(self.columns):
             if self.incomplete[i]:
-                seen = ~np.isnan(column)
+                seen = np.flatnonzero(~np.isnan(column))
+                about = column[seen[0]] if len(seen) else 0.0
                 count = np.bincount(self.codes[seen], minlength=len(self.ids))
-                total = np.bincount(self.codes[seen], column[seen], len(self.ids))
+                total = np.bincount(self.codes[seen], column[seen] - about, len(self.ids))
                 np.divide(total, count, out=out[i], where=count > 0)
             else:
-                out[i] = np.bincount(self.codes, column, len(self.ids)) / size
+                about = column[0] if len(column) else 0.0
+                out[i] = np.bincount(self.codes, column - about, len(self.ids)) / size
+            out[i] += about
         return out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from mlsem_jax._errors import listing
-from mlsem_jax.data import TwoLevelData, check_clusters
+from mlsem_jax.data import TwoLevelData, check_clusters, dependence
 from mlsem_jax.models import Specification
 
 # clusters below which the asymptotic theory of level 2 is poor (Maas & Hox 2005; McNeish & Stapleton 2016)
@@ -163,44 +163,53 @@ def _variation(facts: list[VariableFacts], where: str) -> list[str]:
 def _dependence(
     specification: Specification, variables: tuple[str, ...], values: np.ndarray, code: np.ndarray, where: str
 ) -> list[str]:
-    """Pairs and sets of variables that are nearly linearly dependent, within clusters and in the cluster means."""
+    """Pairs and sets of variables that are nearly linearly dependent, in the parts that the likelihood sees.
+
+    Variables of level 1 alone keep their cluster means, so that they are looked at over all rows; those of both levels within
+    clusters, among themselves and with the former.
+    """
     complete = ~np.isnan(values).any(axis=1)
     values, code = values[complete], np.unique(code[complete], return_inverse=True)[1]
     if len(values) < 3:
         return []
     count = np.bincount(code)
-    means = np.stack([np.bincount(code, y) / count for y in values.T], axis=1)
+    about = values[0]
+    means = np.stack([np.bincount(code, y) / count for y in (values - about).T], axis=1) + about
+    alone = specification.within_only
     out = []
-    for level, x, freedom in (
-        (1, values - means[code], len(values) - len(count)),
-        (2, means - means.mean(axis=0), len(count) - 1),
+    for observed, x, freedom, text, must in (
+        (alone, values - values.mean(axis=0), len(values) - 1, "over all rows", None),
+        (specification.level(1).observed, values - means[code], len(values) - len(count), "within clusters", alone),
+        (specification.level(2).observed, means - means.mean(axis=0), len(count) - 1, "in the cluster means", None),
     ):
-        names = [v for v in specification.level(level).observed if v in variables]
-        at = [variables.index(v) for v in names]
-        sd = np.sqrt(np.mean(x[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
-        largest = np.sqrt(np.mean(values[:, at] ** 2, axis=0)) if len(at) else np.zeros(0)
-        keep = sd > 1e-6 * np.maximum(largest, 1e-300)
-        names, kept, sd = [v for v, k in zip(names, keep, strict=True) if k], np.array(at)[keep], sd[keep]
-        if len(names) < 2 or freedom <= len(names):
+        at = np.array([variables.index(v) for v in observed if v in variables], dtype=int)
+        if len(at):
+            sd, largest = np.sqrt(np.mean(x[:, at] ** 2, axis=0)), np.sqrt(np.mean(values[:, at] ** 2, axis=0))
+            at = at[sd > 1e-6 * np.maximum(largest, 1e-300)]
+        if len(at) < 2 or freedom <= len(at):
             continue
-        correlation = (x[:, kept].T @ x[:, kept]) / len(x) / np.outer(sd, sd)
-        out += _near(correlation, names, f"{'within clusters' if level == 1 else 'in the cluster means'}{where}")
+        names = [variables[i] for i in at]
+        looked = np.array([must is None or name not in must for name in names])
+        out += _near(x[:, at].T @ x[:, at], freedom, names, looked, f"{text}{where}")
     return out
 
 
-def _near(correlation: np.ndarray, names: list[str], where: str) -> list[str]:
+def _near(products: np.ndarray, freedom: int, names: list[str], looked: np.ndarray, where: str) -> list[str]:
+    """Advice on variables whose cross-products are those of nearly dependent ones; one of `looked` must be among them."""
+    scale = np.sqrt(np.diag(products))
+    correlation = products / np.outer(scale, scale)
     pairs = [
         f"{names[i]} and {names[j]} ({correlation[i, j]:.3f})"
         for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
-        if abs(correlation[i, j]) > NEARLY_ONE
+        if abs(correlation[i, j]) > NEARLY_ONE and (looked[i] or looked[j])
     ]
     if pairs:
         return [f"Nearly the same variable {where}: {listing(pairs)}. Drop one, or average them."]
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] > NEARLY_COLLINEAR:
+    found = dependence(products, freedom, looked, (NEARLY_COLLINEAR,))
+    if found is None:
         return []
-    involved = [name for name, weight in zip(names, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
-    return [f"Nearly collinear {where}: {listing(involved)} (smallest eigenvalue {values[0]:.1e}). Drop one."]
+    involved = [name for name, weight in zip(names, np.abs(found.weights), strict=True) if weight > 0.2]
+    return [f"Nearly collinear {where}: {listing(involved)} (smallest eigenvalue {found.variance:.1e}). Drop one."]
 
 
 def _units(facts: list[VariableFacts]) -> list[str]:
