@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsem_jax._errors import DataError, listing
+from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import column_names, read_columns
+from mlsem_jax.data._ids import factorize, read_ids
 from mlsem_jax.data._roles import Roles
-from mlsem_jax.data._units import as_labels, factorize
+from mlsem_jax.data._units import as_labels
 
 
 class Piece(NamedTuple):
@@ -28,7 +30,9 @@ def comes_in_chunks(data: Any) -> bool:
     """Whether the data are an iterable of tables, an Arrow dataset or an Arrow stream; a table is none of these."""
     if hasattr(data, "to_batches") and not hasattr(data, "to_pandas"):
         return True
-    table = isinstance(data, (Mapping, np.ndarray, str, bytes)) or hasattr(data, "columns")
+    # a lazy table of polars has columns, but warns of the cost of looking
+    columns = hasattr(data, "collect_schema") or hasattr(data, "columns")
+    table = columns or isinstance(data, (Mapping, np.ndarray, str, bytes))
     return isinstance(data, Iterable) and not table and not hasattr(data, "column_names")
 
 
@@ -75,12 +79,15 @@ def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels:
             raise DataError(
                 f"Variable {name!r} at {roles.level(name)} holds infinite values. Correct them, or mark them as missing."
             )
-    codes, ids = factorize(table.columns[cluster])
+    codes, ids, told = read_ids(table.columns[cluster], "cluster")
     of_row = np.zeros(len(values), dtype=np.intp)
     if group and labels:
-        by_row, names = factorize(table.columns[group])
+        by_row, names, more = read_ids(table.columns[group], "grouping")
+        told += more
         place = np.array([labels.index(name) if name in labels else -1 for name in as_labels(names)] + [-1])
         of_row = place[by_row]
+    for sentence in told:
+        warnings.warn(sentence, ModelWarning, stacklevel=4)
     inside = (codes >= 0) & (of_row >= 0)
     keep = inside & ~np.isnan(values.sum(axis=1))
     dropped = {

@@ -109,7 +109,8 @@ def prepare(
         fill_between(columns, incomplete, units.codes, roles)
     keep = units.codes >= 0
     if not keep.any():
-        raise DataError(f"No row belongs to a cluster: {_counted(units.dropped)} (cluster variable {cluster!r}).")
+        told = " ".join(("", *units.warnings))
+        raise DataError(f"No row belongs to a cluster: {_counted(units.dropped)} (cluster variable {cluster!r}).{told}")
     keep, dropped = usable_rows(columns, incomplete, keep, roles, treatment)
     used, index = units, table.index
     if not keep.all():
@@ -118,7 +119,7 @@ def prepare(
     if not scoring:
         check_structure(used, cluster, group)
         check_covariates(used, roles)
-    warnings = _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
+    warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if group and not used.labels and not scoring:
         warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
     still = incomplete & np.isnan(columns.sum(axis=1))
@@ -145,7 +146,10 @@ def prepare(
 
 def _reject_moments(data: Any) -> None:
     """A covariance matrix is no data: the two levels cannot be told apart in it."""
-    index, columns = getattr(data, "index", None), getattr(data, "columns", None)
+    index = getattr(data, "index", None)
+    columns = (
+        None if index is None else getattr(data, "columns", None)
+    )  # polars warns of the cost where it is asked for these
     if index is not None and columns is not None and len(index) == len(columns) > 1 and list(index) == list(columns):
         raise DataError(
             "The data have the same names for rows and columns, as a covariance or correlation matrix has. Two-level models "

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
 from mlsem_jax.data._frame import column_names, read_columns
+from mlsem_jax.data._ids import factorize, read_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ class Units:
     """Which cluster and group each row belongs to; clusters count from 0 in order of first appearance among all rows.
 
     codes (N,): cluster, or -1 for a row that belongs to none. ids, group (J,): the user's id and the group of each cluster.
-    dropped: reasons and counts of the rows that belong to none.
+    dropped: reasons and counts of the rows that belong to none. warnings: sentences on the ids.
     """
 
     codes: np.ndarray
@@ -28,19 +29,12 @@ class Units:
     group: np.ndarray
     labels: tuple[str, ...]
     dropped: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def kept(self, keep: np.ndarray) -> Units:
         """The units of the rows in the mask `keep`, clusters numbered anew."""
         codes, old = factorize(self.codes[keep])
-        return Units(codes, self.ids[old], self.group[old], self.labels, self.dropped)
-
-
-def factorize(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (-1 where missing) and distinct values, in order of first appearance."""
-    import pandas as pd
-
-    codes, distinct = pd.factorize(values)
-    return np.asarray(codes, dtype=np.intp), np.asarray(distinct)
+        return Units(codes, self.ids[old], self.group[old], self.labels, self.dropped, self.warnings)
 
 
 def group_labels(data: Any, group: str | None) -> tuple[str, ...]:
@@ -49,7 +43,7 @@ def group_labels(data: Any, group: str | None) -> tuple[str, ...]:
         return ()
     known = column_names(data)
     group = one_column(group, "group", known)
-    return as_labels(factorize(read_columns(data, [group]).columns[group])[1])
+    return as_labels(read_ids(read_columns(data, [group]).columns[group], "grouping").values)
 
 
 def one_column(name: Any, argument: str, known: Sequence[str]) -> str:
@@ -75,13 +69,14 @@ def find_units(
     cluster: pd.Series, group: pd.Series | None, group_label: Sequence[object] | None, splits: bool
 ) -> Units:
     """Codes of clusters and groups; rows without an id or outside the chosen groups get -1 and are counted."""
-    rows, ids = factorize(cluster)
+    found = read_ids(cluster, "cluster")
+    rows, ids, told = found.codes, found.values, found.warnings
     dropped = _count("missing cluster id", int((rows < 0).sum()))
     if group is None:
-        return Units(rows, ids, np.zeros(len(ids), dtype=np.intp), (), dropped)
+        return Units(rows, ids, np.zeros(len(ids), dtype=np.intp), (), dropped, told)
 
-    by_row, values = factorize(group)
-    labels = as_labels(values)
+    groups = read_ids(group, "grouping")
+    by_row, labels, told = groups.codes, as_labels(groups.values), told + groups.warnings
     dropped += _count("missing group", int(((by_row < 0) & (rows >= 0)).sum()))
     if group_label is not None:
         chosen, position = _choose(labels, group_label, str(group.name))
@@ -93,7 +88,7 @@ def find_units(
     group_of, id_of = pairs // max(len(ids), 1), pairs % max(len(ids), 1)
     if not splits and len(np.unique(id_of)) < len(id_of):
         raise DataError(_split_message(ids, id_of, str(cluster.name), str(group.name)))
-    return Units(codes, ids[id_of], group_of, labels if len(labels) > 1 else (), dropped)
+    return Units(codes, ids[id_of], group_of, labels if len(labels) > 1 else (), dropped, told)
 
 
 def _without_missing(codes: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +106,7 @@ def _count(reason: str, count: int) -> tuple[tuple[str, int], ...]:
 
 def as_labels(values: np.ndarray) -> tuple[str, ...]:
     """Whole numbers that a missing value turned to float are written as whole numbers."""
-    if values.dtype.kind == "f" and np.all(values == np.floor(values)):
+    if values.dtype.kind == "f" and np.all((values == np.floor(values)) & (np.abs(values) < 2.0**53)):
         values = values.astype(np.int64)
     return tuple(str(value) for value in values)
 
