@@ -10,9 +10,18 @@ from pathlib import Path
 
 from mlsem_jax._commands import COMMANDS, CommandError
 from mlsem_jax._version import __version__
+from mlsem_jax._words import CommandParser
 
 OK, NOT_CONVERGED, BAD_INPUT, FAILED = 0, 1, 2, 3
 
+# words of the library's messages, and what does the same on the command line
+_HINTS = (
+    ("stands for missing values", "--na CODE"),
+    (
+        "separate thousands or decimals",
+        "--decimal . where they separate thousands, --decimal , where they are decimal signs",
+    ),
+)
 _EPILOG = """exit status: 0 done; 1 fitted, but not to a maximum (results are printed all the same);
 2 the command, the model or the data cannot be used; 3 an error in the program"""
 
@@ -26,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"mlsem_jax {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=CommandParser)
     for command in COMMANDS:
         sub = commands.add_parser(
             command.name,
@@ -64,8 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # an ImportError of ours says what to install; any other is a mistake in the program
         if arguments.debug or (isinstance(problem, ImportError) and "pip install" not in str(problem)):
             raise
-        hint = " On the command line: --na CODE." if "stands for missing values" in str(problem) else ""
+        hint = next((f" On the command line: {remedy}." for sign, remedy in _HINTS if sign in str(problem)), "")
         print(f"mlsem: error: {problem}{hint}", file=sys.stderr)
+        return BAD_INPUT
+    except MemoryError:
+        print(
+            "mlsem: error: There is not enough memory for this. Use fewer rows, clusters or data sets.", file=sys.stderr
+        )
         return BAD_INPUT
     except KeyboardInterrupt:
         print("mlsem: stopped", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,30 @@ class Command:
     run: Callable[[argparse.Namespace], bool]
 
 
+def number(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """The type of an option that takes a whole number."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value} is not a number from {least} to {most}")
+        return value
+
+    return read
+
+
 def say(arguments: argparse.Namespace, what: str) -> None:
     """Progress, on stderr, so that stdout holds results only."""
     if not arguments.quiet:
         print(f"mlsem: {what}", file=sys.stderr, flush=True)
+
+
+def note(what: str) -> None:
+    """What the user should know of how the command was understood; --quiet does not silence it."""
+    print(f"mlsem: note: {what}", file=sys.stderr, flush=True)
 
 
 def _outputs(p: argparse.ArgumentParser) -> None:
@@ -57,13 +77,28 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cluster", required=True, metavar="COLUMN", help="column that says which cluster a row is in")
     p.add_argument("--group", metavar="COLUMN", help="column of groups")
     p.add_argument(
-        "--group-equal", nargs="+", default=None, metavar="WHAT", help="loadings, intercepts, residuals, ..."
+        "--group-equal",
+        nargs="+",
+        action="extend",
+        default=None,
+        metavar="WHAT",
+        help="loadings, intercepts, residuals, ...",
     )
     p.add_argument("--function", choices=("sem", "cfa", "growth", "lavaan"), default=None, help="whose defaults (sem)")
     p.add_argument("--estimator", default="ML", help="ML, MLR or MLF (ML)")
     p.add_argument("--missing", default="listwise", help="listwise or ml (listwise)")
     p.add_argument(
-        "--na", nargs="+", default=(), metavar="CODE", help="codes of missing values in the data, such as -99"
+        "--na",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CODE",
+        help="codes of missing values in the data, such as -99",
+    )
+    p.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        help="the decimal sign of a file of text, where it holds numbers such as 2,322 (found from the columns)",
     )
     p.add_argument("--std-lv", action="store_true", help="latent variances at 1, all loadings free")
     p.add_argument("--random-x", action="store_true", help="estimate the moments of covariates (fixed_x=False)")
@@ -74,9 +109,11 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
     _outputs(p)
 
 
-def _writable(*paths: Path | None) -> None:
-    """The folders of the files to be written are there: said before an estimation, not after it."""
+def _writable(*paths: Path | None, read: Sequence[Path] = ()) -> None:
+    """The folders of the files to be written are there, and no file that is read is one of them: said before an estimation."""
     for path in paths:
+        if path is not None and path.resolve() in [other.resolve() for other in read]:
+            raise CommandError(f"{path} is read by this command; name another file to write to.")
         if path is not None and path.is_dir():
             raise CommandError(f"{path} is a folder; name the file to write in it.")
         if path is not None and not path.parent.is_dir():
@@ -87,9 +124,9 @@ def _fit(arguments: argparse.Namespace) -> bool:
     import mlsem_jax as ml
     from mlsem_jax._files import read_table
 
-    _writable(arguments.report, arguments.json, arguments.csv)
+    _writable(arguments.report, arguments.json, arguments.csv, read=(arguments.model, arguments.data))
     model, function = _read_model(arguments)
-    data = read_table(arguments.data, tuple(arguments.na))
+    data = read_table(arguments.data, tuple(arguments.na), arguments.decimal, note)
     say(arguments, f"{len(data)} rows read from {arguments.data}; fitting (the first of its kind takes longer) ...")
     options: dict[str, Any] = {
         "estimator": arguments.estimator,
@@ -168,9 +205,11 @@ def _design_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "fit", type=Path, help="a saved fit (mlsem fit ... --json FILE): its estimates are the population values"
     )
-    p.add_argument("--clusters", type=int, default=None, metavar="J", help="number of clusters (as in the fit's data)")
-    p.add_argument("--size", type=int, default=None, metavar="N", help="rows in each cluster (with --clusters)")
-    p.add_argument("--seed", type=int, default=1, help="of the random numbers (1)")
+    p.add_argument(
+        "--clusters", type=number(2), default=None, metavar="J", help="number of clusters (as in the fit's data)"
+    )
+    p.add_argument("--size", type=number(1), default=None, metavar="N", help="rows in each cluster (with --clusters)")
+    p.add_argument("--seed", type=number(-(2**63), 2**63 - 1), default=1, help="of the random numbers (1)")
     p.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 
 
@@ -209,7 +248,7 @@ def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="CSV file; with --datasets, FILE_1, FILE_2, ..."
     )
-    p.add_argument("--datasets", type=int, default=1, metavar="N", help="how many data sets (1)")
+    p.add_argument("--datasets", type=number(1), default=1, metavar="N", help="how many data sets (1)")
 
 
 def _simulate(arguments: argparse.Namespace) -> bool:
@@ -217,7 +256,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
 
     import mlsem_jax as ml
 
-    _writable(arguments.out)
+    _writable(arguments.out, read=(arguments.fit,))
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
         rows = ml.simulate(model, theta, arguments.seed, sizes, arguments.datasets, rows=True, group=group)
@@ -231,7 +270,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
 
 def _montecarlo_arguments(p: argparse.ArgumentParser) -> None:
     _design_arguments(p)
-    p.add_argument("--datasets", type=int, default=1000, metavar="N", help="how many data sets (1000)")
+    p.add_argument("--datasets", type=number(1), default=1000, metavar="N", help="how many data sets (1000)")
     p.add_argument("--profile", action="store_true", help="also the coverage of profile-likelihood intervals")
     p.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
 
@@ -245,7 +284,7 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
 
     import mlsem_jax as ml
 
-    _writable(arguments.csv)
+    _writable(arguments.csv, read=(arguments.fit,))
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
         say(arguments, f"fitting {arguments.datasets} data sets of {sum(sizes)} rows in {len(sizes)} clusters ...")

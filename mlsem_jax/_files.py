@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._errors import DataError
+from mlsem_jax._text_tables import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,16 +29,18 @@ _READERS = {
     ".rdata": ("rds", "pyreadr"),
     ".json": ("read_json", ""),
 }
-# rows in which a decimal comma is looked for
-_LOOK = 100
 _SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
-def read_table(path: str | Path, missing: tuple[str, ...] = ()) -> pd.DataFrame:
-    """A table from a CSV (tab, comma or semicolon), Parquet, Feather, Stata, SPSS, SAS or R file.
+def read_table(
+    path: str | Path, missing: tuple[str, ...] = (), decimal: str | None = None, tell: Callable[[str], object] = str
+) -> pd.DataFrame:
+    """A table from a CSV (comma, semicolon, tab or |), Parquet, Feather, Stata, SPSS, SAS or R file.
 
-    missing: further codes of missing values, such as "-99". Raises DataError, with the remedy, for what cannot be read.
+    missing: further codes of missing values, such as "-99". decimal: the decimal sign of a file of text, which else is found
+    from its columns. tell gets sentences on what may have been meant otherwise. Raises DataError, with the remedy, for what cannot
+    be read.
     """
     path = Path(path)
     if not path.exists():
@@ -55,66 +57,46 @@ def read_table(path: str | Path, missing: tuple[str, ...] = ()) -> pd.DataFrame:
         raise DataError(f"{path.name}: files of type {ending or 'without ending'!r} cannot be read. Known: {known}.")
     reader, package = _READERS[ending]
     try:
-        table = _read(path, reader, missing)
+        table = _read(path, reader, missing, decimal, tell)
     except ImportError:
         raise DataError(f"{path.name}: {ending} files need {package}: pip install 'mlsem_jax[io]'.") from None
     except DataError:
         raise
-    except (ValueError, OSError, KeyError) as problem:
-        raise DataError(f"{path.name} cannot be read as a {ending} file: {_first_line(problem)}") from None
+    except MemoryError:
+        raise DataError(f"{path.name} takes more memory than there is, or it is damaged.") from None
+    except Exception as problem:  # of the readers of other libraries, which end in many ways on a damaged file
+        raise DataError(
+            f"{path.name} cannot be read as a {ending} file: {_first_line(problem)} Is it damaged, or of another type?"
+        ) from None
     return table.replace(_codes(missing), float("nan")) if missing and reader != "read_csv" else table
 
 
-def _read(path: Path, reader: str, missing: tuple[str, ...]) -> pd.DataFrame:
+def _read(
+    path: Path, reader: str, missing: tuple[str, ...], decimal: str | None, tell: Callable[[str], object]
+) -> pd.DataFrame:
     import pandas as pd
 
     if reader == "read_csv":
-        encoding = _encoding(path)
-        separator, decimal = _layout(path, encoding)
-        return pd.read_csv(
-            path, sep=separator, decimal=decimal, na_values=list(missing), skipinitialspace=True, encoding=encoding
-        )
+        return read_text_table(path, missing, decimal, tell)
     if reader == "rds":
-        import pyreadr
-
-        tables = pyreadr.read_r(str(path))
-        return next(iter(tables.values()))
+        return _read_r(path, tell)
     options: dict[str, Any] = {"convert_categoricals": False} if reader in ("read_stata", "read_spss") else {}
-    return getattr(pd, reader)(path, **options)
+    table = getattr(pd, reader)(path, **options)
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"{path.name} holds no table.")
+    return table
 
 
-def _encoding(path: Path) -> str:
-    """How the text of a file is written: UTF-8 or UTF-16, or else what spreadsheets in Western Europe write (cp1252)."""
-    from pandas.io.common import get_handle
+def _read_r(path: Path, tell: Callable[[str], object]) -> pd.DataFrame:
+    import pyreadr
 
-    with get_handle(path, "rb", compression="infer", is_text=False) as opened:
-        start = bytes(opened.handle.read(4))
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    for encoding in ("utf-8-sig", "cp1252"):
-        with get_handle(path, "r", compression="infer", encoding=encoding) as opened:
-            try:
-                while text := opened.handle.read(1 << 20):
-                    if "\0" in str(text):
-                        raise DataError(f"{path.name} holds no text, so that it cannot be read as a table of text.")
-            except UnicodeDecodeError:
-                continue
-        return encoding
-    raise DataError(f"{path.name} holds no text, or text in an encoding that is not known here. Save it as UTF-8.")
-
-
-def _layout(path: Path, encoding: str) -> tuple[str, str]:
-    """Separator of columns and decimal sign, from the first lines: the separator that the header has most of."""
-    from pandas.io.common import get_handle
-
-    with get_handle(path, "r", compression="infer", encoding=encoding) as opened:
-        header, *rows = (str(opened.handle.readline()) for _ in range(_LOOK + 1))
-    separator = max(",;\t", key=header.count)
-    if not header.count(separator):
-        return (r"\s+", ".") if len(header.split()) > 1 else (",", ".")
-    cells = [cell.strip() for row in csv.reader(rows, delimiter=separator) for cell in row]
-    comma, point = (any(re.fullmatch(rf"-?\d*{sign}\d+", cell) for cell in cells) for sign in (",", r"\."))
-    return separator, "," if comma and not point else "."
+    tables = {name: table for name, table in pyreadr.read_r(str(path)).items() if hasattr(table, "columns")}
+    if not tables:
+        raise DataError(f"{path.name} holds no data frame. Save one in R: saveRDS(data, {path.name!r}).")
+    name, *others = tables
+    if others:
+        tell(f"{path.name} holds {len(tables)} data frames; the first, {name!r}, is used.")
+    return tables[name]
 
 
 def _codes(missing: tuple[str, ...]) -> list[Any]:
@@ -129,4 +111,5 @@ def _codes(missing: tuple[str, ...]) -> list[Any]:
 
 
 def _first_line(problem: Exception) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
+    line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+    return line if line.endswith(".") else f"{line}."

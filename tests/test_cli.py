@@ -127,7 +127,7 @@ def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
         ({"cluster": "schol"}, "Did you mean 'school'"),
         ({"text": SCHOOLS_MODEL.replace("math2", "mth2", 1)}, "Did you mean 'math2'"),
         ({"text": SCHOOLS_MODEL.replace("level: 1", "level 1:")}, "level: 1"),
-        ({"data": "model.txt"}, "The data have level: 1"),
+        ({"data": "model.txt"}, "model.txt holds a model, not a table: it has a line 'level: 1'"),
         ({"data": "picture.png"}, "cannot be read. Known: "),
         ({"extra": ["--estimator", "WLS"]}, "'WLS'"),
         ({"data": "empty.csv"}, "empty.csv is empty."),

@@ -4,12 +4,14 @@ from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._collinear import dependence
 from mlsem_jax.data._frame import column_names
 from mlsem_jax.data._ids import factorize
+from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import group_labels
 
 __all__ = [
+    "Notation",
     "Piece",
     "Roles",
     "TwoLevelData",
@@ -21,6 +23,7 @@ __all__ = [
     "factorize",
     "group_labels",
     "kind_of_ids",
+    "notation",
     "plain_ids",
     "prepare",
     "read_piece",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data._text_complaints import text_complaint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,28 +76,4 @@ def _complaint(series: pd.Series, name: str, level: str) -> str:
     if not any(issubclass(kind, str) for kind in kinds):
         names = listing(sorted(kind.__name__ for kind in kinds))
         return f"{subject} holds values of type {names}; model variables must be numbers."
-    return _text_complaint(series, name, subject)
-
-
-def _text_complaint(series: pd.Series, name: str, subject: str) -> str:
-    """Numbers stored as text, codes for missing values among numbers, or categories."""
-    import pandas as pd
-
-    known = series.dropna()
-    numeric = pd.to_numeric(known.astype(str), errors="coerce")
-    bad = list(dict.fromkeys(map(repr, known[numeric.isna()])))
-    if not bad:
-        return (
-            f"{subject} holds numbers stored as text; convert it: data[{name!r}] = pandas.to_numeric(data[{name!r}])."
-        )
-    if pd.to_numeric(known.astype(str).str.replace(",", ".", regex=False), errors="coerce").notna().all():
-        return (
-            f"{subject} holds numbers with decimal commas as text, such as {listing(bad, 3)}. Read the file with "
-            f"pandas.read_csv(..., decimal=','), or convert: data[{name!r}] = "
-            f"pandas.to_numeric(data[{name!r}].str.replace(',', '.'))."
-        )
-    found = f"{subject} holds text, such as {listing(bad, 3)}; model variables must be numbers."
-    if numeric.notna().any():
-        convert = f"data[{name!r}] = pandas.to_numeric(data[{name!r}], errors='coerce')"
-        return f"{found} The other values are numbers: if the text stands for missing values, {convert}."
-    return f"{found} Recode categories to 0/1 indicators, for example with pandas.get_dummies."
+    return text_complaint(series, name, subject)

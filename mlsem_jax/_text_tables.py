@@ -1,0 +1,114 @@
+"""Tables from files of text: encoding, separator of columns, header and decimal sign are found."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlsem_jax._decimal_signs import settle
+from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data import notation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# lines that decide on the layout
+_LOOK = 100
+_SEPARATORS = ",;\t|"
+# what stands for a missing value in a first line of data
+_GAPS = ("", ".", "NA", "nan", "NaN", "NULL")
+
+
+class Layout(NamedTuple):
+    """How a file of text is written, in the words of pandas.read_csv."""
+
+    sep: str
+    encoding: str
+    index_col: bool | None
+
+
+def read_text_table(
+    path: Path, missing: tuple[str, ...], decimal: str | None, tell: Callable[[str], object]
+) -> pd.DataFrame:
+    """The table; arguments as in `read_table`."""
+    import pandas as pd
+
+    layout, header = _layout(path)
+    # with low_memory numbers and text of one column become values of two types
+    options = {**layout._asdict(), "na_values": list(missing), "skipinitialspace": True, "low_memory": False}
+    table = pd.read_csv(path, **options)
+    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
+    if twice:
+        tell(f"{path.name} has more than one column called {listing(map(repr, twice))}; the later ones got numbers.")
+    return settle(table, lambda names: pd.read_csv(path, usecols=names, dtype=str, **options), decimal, tell)
+
+
+def _layout(path: Path) -> tuple[Layout, list[str]]:
+    """Separator, encoding and whether there is a separator at the ends of lines; and the header."""
+    from pandas.io.common import get_handle
+
+    encoding = _encoding(path)
+    with get_handle(path, "r", compression="infer", encoding=encoding) as opened:
+        lines = [str(opened.handle.readline()) for _ in range(_LOOK + 1)]
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise DataError(f"{path.name} holds nothing but blank lines.")
+    levels = [line.strip() for line in lines if re.match(r"\s*level\s*:", line, re.IGNORECASE)]
+    if levels:
+        raise DataError(
+            f"{path.name} holds a model, not a table: it has a line {levels[0]!r}. The model comes first, then the data: "
+            "mlsem fit MODEL DATA."
+        )
+    separator = max(_SEPARATORS, key=lambda sign: (_columns(lines, sign), -_SEPARATORS.index(sign)))
+    if _columns(lines, separator) > 1:
+        header, *rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    else:
+        separator = r"\s+" if len(lines[0].split()) > 1 else ","
+        header, *rows = ([cell.strip("\"'") for cell in line.split()] for line in lines)
+    header = [cell.strip() for cell in header]
+    _check_header(path, header)
+    # pandas takes the first column for names of rows where rows are longer than the header, as R writes them
+    ends = bool(rows) and all(len(row) == len(header) + 1 and not row[-1].strip() for row in rows)
+    return Layout(separator, encoding, False if ends else None), header
+
+
+def _columns(lines: list[str], separator: str) -> int:
+    """Columns of the first line; 0 where hardly any other line has about as many."""
+    counts = [len(row) for row in csv.reader(lines, delimiter=separator, skipinitialspace=True)]
+    alike = sum(abs(count - counts[0]) <= 1 for count in counts)
+    return counts[0] if 2 * alike > len(counts) else 0
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """Names, not the first row of the data."""
+    known = [cell for cell in header if cell not in _GAPS]
+    if known and all(notation([cell]) is not None for cell in known):
+        raise DataError(
+            f"{path.name} has no header: its first line holds numbers ({listing(header)}). Write the names of the "
+            "columns in a first line."
+        )
+    if not known:
+        raise DataError(f"{path.name} has no header: its first line holds no names. Write those of the columns there.")
+
+
+def _encoding(path: Path) -> str:
+    """How the text of a file is written: UTF-8 or UTF-16, or else what spreadsheets in Western Europe write (cp1252)."""
+    from pandas.io.common import get_handle
+
+    with get_handle(path, "rb", compression="infer", is_text=False) as opened:
+        start = bytes(opened.handle.read(4))
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    for encoding in ("utf-8-sig", "cp1252"):
+        with get_handle(path, "r", compression="infer", encoding=encoding) as opened:
+            try:
+                while text := opened.handle.read(1 << 20):
+                    if "\0" in str(text):
+                        raise DataError(f"{path.name} holds no text, so that it cannot be read as a table of text.")
+            except UnicodeDecodeError:
+                continue
+        return encoding
+    raise DataError(f"{path.name} holds no text, or text in an encoding that is not known here. Save it as UTF-8.")

@@ -1,0 +1,69 @@
+"""The words of a command line: options that take several values leave the last ones to the files that follow them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads `--na -99 model.txt data.csv` as it is meant: argparse gives an option of several values all words that follow."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        return super().parse_known_args(None if args is None else self._regrouped(list(args)), namespace)
+
+    def _regrouped(self, words: list[str]) -> list[str]:
+        """Options, each value of an option of several with a name of its own, then the files."""
+        options: list[str] = []
+        files: list[tuple[int, str]] = []
+        runs: list[list[tuple[int, str]]] = []
+        names: list[str] = []
+        at = 0
+        while at < len(words):
+            word, action = words[at], self._option(words[at])
+            at += 1
+            if word == "--":
+                files += list(enumerate(words[at:], at))
+                break
+            if action is None and not _is_option(word):
+                files.append((at, word))
+            elif action is None:
+                options.append(word)
+            elif action.nargs != "+" or "=" in word:
+                takes = 1 if action.nargs is None and "=" not in word else 0
+                options += words[at - 1 : at + takes]
+                at += takes
+            else:
+                end = next((i for i in range(at, len(words)) if _is_option(words[i])), len(words))
+                runs.append(list(enumerate(words[at:end], at + 1)))
+                names.append(word)
+                at = end
+        wanted = sum(not action.option_strings for action in self._actions) - len(files)
+        for run in reversed(runs):
+            while wanted > 0 and len(run) > 1 and not _is_number(run[-1][1]):
+                files.append(run.pop())
+                wanted -= 1
+        for name, run in zip(names, runs, strict=True):
+            options += [f"{name}={value}" for _, value in run] or [name]
+        return options + (["--"] if files else []) + [word for _, word in sorted(files)]
+
+    def _option(self, word: str) -> argparse.Action | None:
+        """The option that a word names, in full or in part."""
+        name = word.partition("=")[0]
+        if not _is_option(word) or name in self._option_string_actions:
+            return self._option_string_actions.get(name)
+        found = {id(a): a for known, a in self._option_string_actions.items() if known.startswith(name)}
+        return next(iter(found.values())) if len(found) == 1 and name.startswith("--") else None
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word looks like an option and not like a negative number, such as a code of missing values."""
+    return word.startswith("-") and word != "-" and not _is_number(word)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
