@@ -7,8 +7,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from mlsem_jax._commands import COMMANDS, CommandError
+from mlsem_jax._commands import COMMANDS, CommandError, note
+from mlsem_jax._errors import ModelWarning
 from mlsem_jax._version import __version__
 from mlsem_jax._words import CommandParser
 
@@ -54,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _tell(message: Warning | str, *place: Any, **more: Any) -> None:
+    """A warning as a note on stderr."""
+    note(str(message))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; mistakes of the user are told without a traceback."""
     arguments = parser().parse_args(argv)
@@ -63,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             enable_compilation_cache(arguments.cache)
         with warnings.catch_warnings():
-            # everything that a fit warns of is in its summary
+            # everything that a fit warns of is in its summary; what the data and the model warn of is better known before the fit
             warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("always", ModelWarning)
+            warnings.showwarning = _tell
             return OK if arguments.run(arguments) else NOT_CONVERGED
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         sys.stderr.close()

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -267,3 +268,38 @@ def test_whole_numbers_in_the_first_rows_do_not_hide_decimal_commas(tmp_path):
     assert read_table(path)["y"].tolist() == [2.0, 3.0, 2.5]
     path.write_text("school;y;note\n1;2.25;a\n1;3.5;1,2\n")  # commas in a remark are no decimal signs
     assert read_table(path)["y"].tolist() == [2.25, 3.5]
+
+
+def test_thousands_are_read_as_thousands_and_said(tmp_path, capsys):
+    r = np.random.default_rng(1)
+    school, u = np.repeat(np.arange(80), 15), r.normal(size=80)
+    income = np.exp(7 + 0.6 * u[school] + 0.7 * r.normal(size=1200)).round().astype(int)
+    score = (50 + 5 * u[school] + 0.004 * income + 8 * r.normal(size=1200)).round().astype(int)
+    data = pd.DataFrame({"school": school, "score": score, "income": income})
+    (tmp_path / "m.txt").write_text("level: 1\n score ~ income\nlevel: 2\n score ~ income\n")
+    data.assign(income=[f"{value:,}" for value in income]).to_csv(tmp_path / "d.csv", index=False)
+    files = [tmp_path / "m.txt", tmp_path / "d.csv"]
+    assert run("fit", "--na", -99, *files, "--cluster", "school", "-q", "--csv", tmp_path / "e.csv") == 0
+    assert re.search(r"note: column 'income': '\d,\d{3}' is read as \d{4} ", capsys.readouterr().err)
+    slope = pd.read_csv(tmp_path / "e.csv").query("op == '~'").est.iloc[0]
+    assert slope == pytest.approx(
+        ml.sem((tmp_path / "m.txt").read_text(), data, cluster="school").coef().iloc[0], abs=1e-8
+    )
+    assert slope == pytest.approx(0.0042, abs=5e-5)
+    assert run("fit", *files, "--cluster", "school", "--csv", files[1]) == 2
+    assert "is read by this command" in capsys.readouterr().err
+    data.assign(income=[f"{value:,}" for value in income + 1000]).to_csv(tmp_path / "d.csv", index=False)
+    assert run("fit", *files, "--cluster", "school") == 2
+    assert "On the command line: --decimal . where they separate thousands" in capsys.readouterr().err
+
+
+def test_what_the_data_warn_of_is_said_before_the_fit(folder, capsys, monkeypatch):
+    data = load_schools()
+    data.loc[[3, 9], "math1"] = 99999
+    data.to_csv(folder / "coded.csv", index=False)
+    said = []
+    monkeypatch.setattr(
+        "mlsem_jax._lavaan.estimate_model", lambda *a, **k: said.append(capsys.readouterr().err) or 1 / 0
+    )
+    run("fit", folder / "model.txt", folder / "coded.csv", "--cluster", "school", "-q")
+    assert "mlsem: note: The value 99999 stands apart from all other values of 'math1' (2 rows)" in said[0]

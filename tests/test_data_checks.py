@@ -318,6 +318,52 @@ def test_codes_of_missing_values_are_said(frame):
     says(run(scale).warnings[0], "The value 9 ")
 
 
+@pytest.mark.parametrize("code", [-9, -99, -888, -99.9, 77, 96, 99, 666, 998, 9996, 99999, 9999999, 999999999])
+def test_codes_of_any_length(frame, code):
+    data = frame.assign(x1=np.arange(len(frame)) % 5 + 1.0, x2=frame.x2.abs())
+    data.loc[[3, 8, 9], "x1"] = code
+    data.loc[[20, 30, 40], "x2"] = code
+    says(run(data).warnings[0], f"The value {code} ", "'x1' (3 rows), 'x2' (3 rows)", f"--na {code}.")
+
+
+def test_variables_that_share_a_code_are_not_said_to_be_collinear_alone(frame):
+    frame.loc[[3, 8, 9], ["x1", "x2"]] = 9999999
+    says(
+        refusal(frame),
+        "The value 9999999 stands apart",
+        "'x1' (3 rows), 'x2' (3 rows)",
+        "'x1', 'x2' at level 1 are perfectly",
+    )
+
+
+def test_a_negative_code_among_values_that_are_never_negative(frame):
+    income = np.exp(9 + frame.x1).round()
+    income[[4, 9]] = -99
+    says(run(frame.assign(x1=income)).warnings[0], "The value -99", "'x1' (2 rows)")
+    money = (1000 * frame.x1).round()  # debts too
+    money[4] = -99
+    assert run(frame.assign(x1=money)).warnings == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_values_of_every_kind_are_no_codes(frame, seed):
+    rng, n = np.random.default_rng(seed), len(frame)
+    kinds = {
+        "ages": rng.integers(18, 100, n),
+        "incomes": np.exp(rng.normal(9, 1, n)).round(),
+        "scores": rng.normal(80, 8, n).round(),
+        "counts": rng.poisson(3, n),
+        "a scale from 1 to 7": rng.integers(1, 8, n),
+        "from 1 to 9": rng.integers(1, 10, n),
+        "tens": 11.0 * rng.integers(1, 10, n),
+        "effect coding": rng.integers(-1, 2, n),
+        "temperatures": rng.normal(0, 5, n).round(),
+    }
+    kinds["incomes"][0] = 99999
+    for kind, values in kinds.items():
+        assert run(frame.assign(x1=values)).warnings == (), kind
+
+
 def test_values_among_others_are_no_codes(frame):
     # ages, temperatures and counts that happen to end at 99, -9 and 9
     rng = np.random.default_rng(2)

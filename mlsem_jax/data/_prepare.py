@@ -126,7 +126,11 @@ def prepare(
     if scoring:
         check_constant(columns, still, used, roles)
     else:
-        warnings += code_warnings(columns, roles) + check_variation(columns, still, used, roles)
+        codes = code_warnings(columns, roles)
+        try:
+            warnings += codes + check_variation(columns, still, used, roles)
+        except DataError as error:  # codes shared by two variables make them collinear, for example
+            raise DataError(" ".join((*codes, str(error)))) from None
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,
