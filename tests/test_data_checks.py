@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import fractions
 
 import numpy as np
 import pandas as pd
@@ -446,3 +447,55 @@ def test_missing_within_covariate(frame):  # lavaan: missing-within-covariate
     assert data.rows_dropped == (("missing fixed covariate", 3),)
     assert (data.nrows, data.clusters_dropped) == (len(frame) - 3, 0)
     assert 40 not in data.row_index
+
+
+# --- numbers that floating point cannot work with ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (10**400, "an integer of about 400 digits"),
+        (-(10**5000), "an integer of about 5000 digits"),
+        (fractions.Fraction(10**400, 3), "floating point cannot hold"),
+        (decimal.Decimal("sNaN"), "signalling NaN"),
+        (decimal.Decimal("1e400"), "infinite in 1 row (0)"),
+        (1e300, "values as large as 1e+300 in 1 row (0), too large to compute with"),
+        (-1e100, "values as large as 1e+100 in 1 row (0), too large to compute with"),
+    ],
+    ids=range(7),
+)
+@pytest.mark.parametrize("scoring", [False, True], ids=str)
+def test_one_value_that_cannot_be_computed_with(frame, value, words, scoring):
+    frame["y2"] = pd.Series([value, *frame.y2[1:]], dtype=object)
+    says(refusal(frame, scoring=scoring), "Variable 'y2' at levels 1 and 2", words)
+    frame.loc[9, "y3"] = np.nan
+    says(refusal(frame, missing="ml", scoring=scoring), "Variable 'y2'", words)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "words"),
+    [
+        ("y2", 1e150, "data['y2'] / 1e150"),
+        ("x2", 1e300, "data['x2'] / 1e300"),
+        ("w2", 1e-150, "varies by no more than"),
+        ("y2", 1e-310, "data['y2'] * 1e300"),
+    ],
+)
+def test_columns_in_units_that_cannot_be_computed_with(frame, name, factor, words):
+    says(refusal(frame.assign(**{name: frame[name] * factor})), f"Variable {name!r} at", "Change its unit", words)
+    assert run(frame.assign(**{name: frame[name] * max(min(factor, 1e50), 1e-50)})).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["y1", "x1", "w1"])
+def test_variation_far_from_zero(frame, name):
+    """What varies is said to vary, as long as it does so in floating point; that it lost digits is said too."""
+    (told,) = run(frame.assign(**{name: frame[name] + 1e12})).warnings
+    says(told, f"Variable {name!r} at", "a mean of 1e+12", f"data[{name!r}] - data[{name!r}].mean()")
+    says(refusal(frame.assign(**{name: frame[name] + 1e15})), f"Variable {name!r} at", "hardly a digit")
+    assert run(frame.assign(**{name: frame[name] + 1e4})).warnings == ()
+
+
+def test_small_differences_far_from_zero_are_no_rounding(frame):
+    frame.loc[0, "w1"] += 1
+    says(refusal(frame.assign(w1=frame.w1 + 1e12)), "'w1' at level 2 varies within 1 of 40 clusters (1)")

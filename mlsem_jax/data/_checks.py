@@ -6,6 +6,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._collinear import check_collinear
+from mlsem_jax.data._magnitude import check_spread
 from mlsem_jax.data._parts import Part, groups, parts
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import Units
@@ -74,6 +75,7 @@ def check_variation(columns: np.ndarray, incomplete: np.ndarray, units: Units, r
     told: tuple[str, ...] = ()
     for part, rows in parts(columns, incomplete, units):
         tolerance = tolerances(part.columns, incomplete, roles, part.text)
+        told += check_spread(part.columns, roles, part.text)
         means = part.means()
         _make_constant(columns, rows, part, means, tolerance, roles)
         check_within_variance(part, means, tolerance, roles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +23,14 @@ def to_float(series: pd.Series, name: str, level: str) -> np.ndarray:
     converted; text, categories, dates and complex numbers are not guessed at. `level` ('level 1') is for the message.
     """
     dtype = series.dtype
-    if isinstance(dtype, np.dtype):
-        if dtype.kind in "fiub":
-            return series.to_numpy(dtype=np.float64)
-        if dtype.kind == "O":
-            return _from_objects(series, name, level)
-    elif _is_numeric_extension(dtype):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):  # of wider types: infinite values are refused by name
+        if isinstance(dtype, np.dtype):
+            if dtype.kind in "fiub":
+                return series.to_numpy(dtype=np.float64)
+            if dtype.kind == "O":
+                return _from_objects(series, name, level)
+        elif _is_numeric_extension(dtype):
+            return series.to_numpy(dtype=np.float64, na_value=np.nan)
     raise DataError(_complaint(series, name, level))
 
 
@@ -42,13 +43,31 @@ def _is_numeric_extension(dtype: Any) -> bool:
 
 
 def _from_objects(series: pd.Series, name: str, level: str) -> np.ndarray:
-    known = series.dropna()
+    try:
+        known = series.dropna()
+    except InvalidOperation:  # pandas compares values, which a decimal.Decimal("sNaN") refuses
+        raise DataError(
+            f"Variable {name!r} at {level} holds a signalling NaN of the module decimal. Mark the value as missing."
+        ) from None
     kinds = set(map(type, known))
     if not all(issubclass(kind, (numbers.Real, Decimal, np.bool_)) for kind in kinds):
         raise DataError(_complaint(series, name, level))
     out = np.full(len(series), np.nan)
-    out[series.notna().to_numpy()] = [float(value) for value in known]
+    out[series.notna().to_numpy()] = [_float(value, name, level) for value in known]
     return out
+
+
+def _float(value: Any, name: str, level: str) -> float:
+    try:
+        return float(value)
+    except (ArithmeticError, ValueError):  # an integer of hundreds of digits, for example
+        digits = (
+            f"an integer of about {value.bit_length() * 0.301:.0f} digits" if isinstance(value, int) else "too large"
+        )
+        raise DataError(
+            f"Variable {name!r} at {level} holds a value that floating point cannot hold ({digits}). Correct it, or mark it as "
+            "missing."
+        ) from None
 
 
 def _complaint(series: pd.Series, name: str, level: str) -> str:

@@ -12,6 +12,7 @@ from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import column_names, read_columns
 from mlsem_jax.data._ids import factorize, read_ids
+from mlsem_jax.data._magnitude import check_magnitude, rounding_error
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import as_labels
 
@@ -79,6 +80,7 @@ def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels:
             raise DataError(
                 f"Variable {name!r} at {roles.level(name)} holds infinite values. Correct them, or mark them as missing."
             )
+    check_magnitude(values.T, roles, np.asarray(table.index))
     codes, ids, told = read_ids(table.columns[cluster], "cluster")
     of_row = np.zeros(len(values), dtype=np.intp)
     if group and labels:
@@ -135,7 +137,7 @@ def _make_constant(values: np.ndarray, code: np.ndarray, ids: np.ndarray, roles:
 
 def rounding(values: np.ndarray) -> float:
     """The difference between two values of a variable that counts as rounding."""
-    return 1e-10 * float(np.ptp(values)) + 1e-12 * float(np.abs(values).max())
+    return rounding_error(float(values.min()), float(values.max()))
 
 
 def plain_ids(ids: np.ndarray) -> np.ndarray:

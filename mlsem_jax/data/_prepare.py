@@ -12,6 +12,7 @@ from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._checks import check_constant, check_covariates, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
+from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
@@ -105,6 +106,7 @@ def prepare(
         table.columns[cluster], table.columns[group] if group else None, group_label, group_splits_clusters
     )
     incomplete = check_finite(columns, roles, table.index)
+    check_magnitude(columns, roles, table.index)
     if treatment == "ml":
         fill_between(columns, incomplete, units.codes, roles)
     keep = units.codes >= 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data._magnitude import rounding_error
 from mlsem_jax.data._parts import BLOCK, Part
 from mlsem_jax.data._roles import Roles
 
@@ -25,7 +26,7 @@ def tolerances(columns: np.ndarray, incomplete: np.ndarray, roles: Roles, text: 
                 f"Variable {name!r} at {roles.level(name)} is constant{text} (always {low + 0.0:g}); a variable without "
                 "variance cannot be in the model. Remove it."
             )
-        out[i] = 1e-10 * (high - low) + 1e-12 * max(abs(low), abs(high))
+        out[i] = rounding_error(low, high)
     return out
 
 
