@@ -68,10 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments.no_cache:
             from mlsem_jax._cache import enable_compilation_cache
 
+            if arguments.cache is not None and arguments.cache.exists() and not arguments.cache.is_dir():
+                raise CommandError(f"--cache: {arguments.cache} is a file; name a folder.")
             enable_compilation_cache(arguments.cache)
         with warnings.catch_warnings():
             # everything that a fit warns of is in its summary; what the data and the model warn of is better known before the fit
-            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore")
             warnings.simplefilter("always", ModelWarning)
             warnings.showwarning = _tell
             return OK if arguments.run(arguments) else NOT_CONVERGED

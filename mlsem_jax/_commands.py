@@ -31,7 +31,7 @@ class Command:
     run: Callable[[argparse.Namespace], bool]
 
 
-def number(least: int, most: int = 10**9) -> Callable[[str], int]:
+def number(least: int, most: int = 10**7) -> Callable[[str], int]:
     """The type of an option that takes a whole number."""
 
     def read(text: str) -> int:
@@ -233,6 +233,11 @@ def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], lis
     if arguments.clusters is None:
         sizes = np.bincount(data.cluster, minlength=data.nclusters).tolist()
         return model, fit.estimation.model.theta, sizes, data.group.tolist()
+    if arguments.clusters * arguments.size > _MOST_ROWS:
+        raise CommandError(
+            f"{arguments.clusters} clusters of {arguments.size} are more than {_MOST_ROWS:,} rows; ask for fewer --clusters, or a "
+            "smaller --size."
+        )
     groups = fit.specification.ngroups
     sizes = [arguments.size] * arguments.clusters
     return (
@@ -259,6 +264,11 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     _writable(arguments.out, read=(arguments.fit,))
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
+        if arguments.datasets * sum(sizes) > _MOST_ROWS:
+            raise CommandError(
+                f"{arguments.datasets} data sets of {sum(sizes)} rows are more than {_MOST_ROWS:,}; draw fewer at a time, with "
+                "another --seed each."
+            )
         rows = ml.simulate(model, theta, arguments.seed, sizes, arguments.datasets, rows=True, group=group)
     out: Path = arguments.out
     for i in range(arguments.datasets):
@@ -275,6 +285,8 @@ def _montecarlo_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--csv", type=Path, metavar="FILE", help="write the table")
 
 
+# rows that fit in the memory of most machines
+_MOST_ROWS = 10**8
 # data sets between two words on how far a study is
 _CHUNK = 250
 

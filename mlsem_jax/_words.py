@@ -45,7 +45,8 @@ class CommandParser(argparse.ArgumentParser):
                 wanted -= 1
         for name, run in zip(names, runs, strict=True):
             options += [f"{name}={value}" for _, value in run] or [name]
-        return options + (["--"] if files else []) + [word for _, word in sorted(files)]
+        given = [word for _, word in sorted(files)]
+        return [*options, *(["--"] if any(map(_is_option, given)) else []), *given]
 
     def _option(self, word: str) -> argparse.Action | None:
         """The option that a word names, in full or in part."""

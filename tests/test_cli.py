@@ -96,6 +96,10 @@ def test_simulated_data_have_the_design_and_the_values_of_the_fit(folder, capsys
     assert again.coef()["math~ses"] == pytest.approx(fit.coef()["math~ses"], abs=0.04)
     assert run("simulate", saved, "--out", folder / "c.csv", "--clusters", 10) == 2
     assert "--size" in capsys.readouterr().err
+    assert run("simulate", saved, "--out", folder / "c.csv", "--clusters", 10**6, "--size", 10**6) == 2
+    assert "more than 100,000,000 rows" in capsys.readouterr().err
+    assert run("simulate", saved, "--out", saved) == 2
+    assert "is read by this command" in capsys.readouterr().err
     assert run("simulate", folder / "nowhere.json", "--out", folder / "c.csv") == 2
     assert "There is no file" in capsys.readouterr().err
 
@@ -140,9 +144,11 @@ def test_without_a_maximum_the_status_is_1(folder, capsys, monkeypatch):
         ({"model": "bytes.csv.txt"}, "mlsem fit MODEL DATA"),
         ({"extra": ["--report", "no/such/folder/report.html"]}, "There is no folder no/such/folder"),
         ({"extra": ["--json", "/"]}, "/ is a folder"),
+        ({"extra": ["--cache", "model.txt"]}, "--cache: model.txt is a file"),
     ],
 )
-def test_mistakes_are_told_without_a_traceback(folder, capsys, change, words):
+def test_mistakes_are_told_without_a_traceback(folder, capsys, change, words, monkeypatch):
+    monkeypatch.chdir(folder)
     (folder / "picture.png").write_bytes(b"x")
     (folder / "book.xlsx").write_bytes(b"x")
     (folder / "empty.csv").touch()
