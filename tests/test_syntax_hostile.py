@@ -11,8 +11,8 @@ from mlsem_jax import ModelError, ModelSyntaxError
 from mlsem_jax.datasets import load_schools
 from mlsem_jax.models import Binary, Name, residual_function, values_by_label
 from mlsem_jax.models._constraints import linear_form, solve_linear
+from mlsem_jax.models._dual_numbers import defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.models._expressions import DEEPEST, FUNCTIONS, chained, depth
-from mlsem_jax.models._slopes import defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.syntax import SyntaxOptions, parse, read_model, specify
 
 BASE = "level: 1\n math1 ~ a*ses + b*girl\nlevel: 2\n math1 ~~ v*math1\n"

@@ -2,9 +2,9 @@
 
 from mlsem_jax.models._build import Build, build
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
+from mlsem_jax.models._dual_numbers import Slopes, defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
 from mlsem_jax.models._layout import members, place
-from mlsem_jax.models._slopes import Slopes, defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.models._specification import (
     KINDS,
     Cell,
