@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, make_statistics
-from mlsem_jax.models import KINDS, Covariance, Filled, build
+from mlsem_jax.models import KINDS, Choice, Covariance, Filled, build
 from mlsem_jax.networks._adjust import METHODS, adjust_pvalues
 from mlsem_jax.networks._kinds import covariance, decompose, definite, derived, make_core_definite
 from mlsem_jax.networks._starts import first_values
@@ -67,7 +67,7 @@ def test_the_differentiable_matrix_is_the_same(seed, d, kind):
     def moments():
         fixed = np.full((d, d), -1)
         structure = Covariance(Filled(fixed, core), Filled(fixed[0], np.diag(scale)))
-        return np.asarray(structure(jnp.zeros(1), jnp.asarray(KINDS.index(kind))))
+        return np.asarray(structure(jnp.zeros(1), Choice.of(kind)))
 
     np.testing.assert_allclose(moments(), cov, rtol=1e-7, atol=1e-8 * np.abs(cov).max())
 

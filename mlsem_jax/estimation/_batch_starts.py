@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._climb_state import scaled_inverse
 from mlsem_jax.likelihood import log_likelihood
-from mlsem_jax.models import Filled, LevelStructure, Structure
+from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
 from mlsem_jax.statistics import CompleteStatistics, Statistics
 
 # of the sample covariances, tried in this order
@@ -37,13 +37,15 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     return jax.lax.while_loop(lambda s: ~s[2] & (s[0] < len(SHARES)), lambda s: at(s[0]), at(jnp.zeros((), int)))[1]
 
 
-def _absent(level: LevelStructure, kind: Array | None) -> Array:
+def _absent(level: LevelStructure, kind: Choice | None) -> Array:
     """(G, p) variables that do not exist at a level: no row of Lambda, no variance in Theta."""
     in_lambda = jnp.any(_filled(level.lambda_), axis=2)
-    in_theta = jnp.diagonal(_filled(level.theta.core), axis1=1, axis2=2)
     if kind is not None and level.theta.scale is not None:
-        # in a precision matrix absent variables have a unit diagonal and scale 0
-        in_theta = in_theta & (kind != 2) | _filled(level.theta.scale)
+        in_theta = _filled(
+            level.theta.scale
+        )  # what the diagonal of the core holds for absent variables depends on the kind
+    else:
+        in_theta = jnp.diagonal(_filled(level.theta.core), axis1=1, axis2=2)
     return ~(in_lambda | in_theta)
 
 
@@ -133,8 +135,8 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
         (level.alpha.index, select.T @ mean),
         (level.lambda_.index, loading),
         (level.beta.index, loadings + slopes),
-        *_by_kind(level.psi.core, level.psi.scale, psi, psi_kind),
-        *_by_kind(level.theta.core, level.theta.scale, free_cov, theta_kind),
+        *_by_kind(level.psi, psi, psi_kind),
+        *_by_kind(level.theta, free_cov, theta_kind),
     ]
 
 
@@ -198,14 +200,12 @@ def _factor(cov: Array, free: Array, held: Array, variance_free: Array, variance
     return jnp.where(free, unit * ratio, held), variance
 
 
-def _by_kind(core: Filled, scale: Filled | None, cov: Array, kind: Array | None) -> list[tuple[Array, Array]]:
-    """Guesses for the core and scale of a covariance matrix; parametrisations other than plain start uncorrelated."""
-    variance = jnp.diagonal(cov)
-    if kind is None or scale is None:
-        return [(core.index, cov)]
-    positive = jnp.where(variance > 0, variance, 1.0)
-    kinds = [cov, jnp.diag(jnp.sqrt(positive)), jnp.diag(1.0 / positive), jnp.zeros_like(cov), jnp.zeros_like(cov)]
-    return [(core.index, jnp.stack(kinds)[kind]), (scale.index, jnp.sqrt(positive))]
+def _by_kind(block: Covariance, cov: Array, kind: Choice | None) -> list[tuple[Array, Array]]:
+    """Guesses for the core and scale of a covariance matrix."""
+    if kind is None or block.scale is None:
+        return [(block.core.index, cov)]
+    core, scale = kind.start(cov)
+    return [(block.core.index, core), (block.scale.index, scale)]
 
 
 def _to_theta(structure: Structure, natural: Array) -> Array:

@@ -180,12 +180,9 @@ def singular_network(structure: Structure, natural: np.ndarray) -> bool:
         return False
     for level, arrays in ((1, structure.within), (2, structure.between)):
         for matrix in ("psi", "theta"):
-            kind = int(getattr(structure.kinds, f"{LEVELS[level]}_{matrix}"))
-            for group in range(len(np.asarray(arrays.nu.base)) if kind in (2, 3) else 0):
-                core = _core(arrays, matrix, group, natural)
-                inverse = core if kind == 2 else np.eye(len(core)) - core
-                scale = 1.0 / np.sqrt(np.maximum(np.diag(inverse), 1e-300))
-                if len(core) and np.linalg.eigvalsh(inverse * np.outer(scale, scale))[0] < SINGULAR_NETWORK:
+            kind = getattr(structure.kinds, f"{LEVELS[level]}_{matrix}").kind
+            for group in range(len(np.asarray(arrays.nu.base)) if kind.inverts else 0):
+                if kind.runs_off(_core(arrays, matrix, group, natural), SINGULAR_NETWORK):
                     return True
     return False
 
@@ -238,7 +235,7 @@ def _indefinite(model: Fitted, negative: set[tuple[int, int, str]]) -> list[str]
     for level, arrays in ((1, structure.within), (2, structure.between)):
         for matrix in ("psi", "theta"):
             kind = None if kinds is None else getattr(kinds, f"{LEVELS[level]}_{matrix}")
-            if kind is not None and int(kind) != 0:
+            if kind is not None and not kind.kind.plain:
                 continue
             for group in range(1, specification.ngroups + 1):
                 cov = _core(arrays, matrix, group - 1, model.natural)

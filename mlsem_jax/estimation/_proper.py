@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.models import LevelStructure, Structure
+from mlsem_jax.models import Choice, LevelStructure, Structure
 
 # a variance this far below zero, relative to the variance of its variable, is more than rounding
 NEGATIVE = 1e-8
@@ -27,8 +27,8 @@ def negative_variance(structure: Structure, theta: Float[Array, " q"]) -> Array:
     return found
 
 
-def _plain(kind: Array | None) -> Array | bool:
-    return True if kind is None else kind == 0
+def _plain(kind: Choice | None) -> Array | bool:
+    return True if kind is None else kind.holds(lambda known: known.plain)
 
 
 def _any(core, natural: Array, size: Array) -> Array:

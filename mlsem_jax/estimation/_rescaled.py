@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.estimation._scoring import Problem
-from mlsem_jax.models import Build, Parameter, build
+from mlsem_jax.models import Build, Parameter, build, kind_named
 
 # the size of a marker's loading below which the way back is not defined, relative to the other loadings, in whatever units
 TINY = 1e-13
@@ -38,7 +38,7 @@ def factors_of(made: Build) -> list[Factor]:
     for group in range(1, made.specification.ngroups + 1):
         for level in (1, 2):
             block = made.specification.level(level)
-            if block.psi_kind not in (None, "cov"):
+            if not kind_named(block.psi_kind).plain:
                 continue
             for name in block.latent:
                 here = [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.models import KINDS, Covariance, Filled, Structure
+from mlsem_jax.models import Covariance, CovarianceKind, Filled, Structure, kind_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,25 +50,19 @@ def fill(filled: Filled, natural: np.ndarray, group: int) -> np.ndarray:
     return np.where(index >= 0, natural[np.maximum(index, 0)], base) if len(natural) else base.copy()
 
 
-def kinds_of(structure: Structure, level: int) -> tuple[str, str]:
+def kinds_of(structure: Structure, level: int) -> tuple[CovarianceKind, CovarianceKind]:
     """The parametrisation of Psi and Theta of a level."""
     k = structure.kinds
     if k is None:
-        return "cov", "cov"
+        return kind_named(None), kind_named(None)
     psi, theta = (k.within_psi, k.within_theta) if level == 1 else (k.between_psi, k.between_theta)
-    return KINDS[int(psi)], KINDS[int(theta)]
+    return psi.kind, theta.kind
 
 
-def covariance(block: Covariance, kind: str, natural: np.ndarray, group: int) -> np.ndarray:
-    """The covariance matrix of a block under its parametrisation; see models.Covariance."""
+def covariance(block: Covariance, kind: CovarianceKind, natural: np.ndarray, group: int) -> np.ndarray:
+    """The covariance matrix of a block under its parametrisation."""
     core = fill(block.core, natural, group)
-    if kind == "cov" or block.scale is None:
-        return core
-    if kind == "chol":
-        return core @ core.T
-    scale, eye = fill(block.scale, natural, group), np.eye(len(core))
-    inner = {"prec": lambda: np.linalg.inv(core), "ggm": lambda: np.linalg.inv(eye - core), "cor": lambda: eye + core}
-    return np.outer(scale, scale) * inner[kind]()
+    return core if block.scale is None else kind.covariance(np, core, fill(block.scale, natural, group))
 
 
 def level_matrices(structure: Structure, natural: np.ndarray, level: int, group: int) -> LevelMatrices:
@@ -135,31 +129,23 @@ def directions(structure: Structure, natural: np.ndarray, level: int, group: int
 
 
 def covariance_directions(
-    block: Covariance, kind: str, natural: np.ndarray, group: int
+    block: Covariance, kind: CovarianceKind, natural: np.ndarray, group: int
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(natural parameter, left, right) of the free elements of a covariance block: d Sigma = left right' + right left'."""
+    """(natural parameter, left, right) of the free elements of a covariance block: d Sigma = left right' + right left', summed
+    over the rows of a parameter.
+    """
     index = np.asarray(block.core.index)[group]
-    i, j = np.nonzero(np.tril(index >= 0) if kind != "chol" else index >= 0)
-    k, eye = index[i, j], np.eye(len(index))
-    half = np.where(i == j, 0.5, 1.0)[:, None]
-    if kind == "cov" or block.scale is None:
-        return [(k, half * eye[i], eye[j])]
+    i, j = np.nonzero(np.tril(index >= 0))
     core = fill(block.core, natural, group)
-    if kind == "chol":
-        return [(k, eye[i], core.T[j])]
-    scale = fill(block.scale, natural, group)
-    inner = covariance(block, kind, natural, group)  # D P D
-    if kind == "prec":
-        return [(k, -half * inner[i], inner[j])]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        unscaled = np.where(scale != 0, inner / np.where(scale != 0, scale, 1.0), 0.0)  # D P
-    sides = {
-        "ggm": (half * unscaled.T[i], unscaled.T[j]),
-        "cor": (half * scale[i, None] * eye[i], scale[j, None] * eye[j]),
-    }
-    scales = np.asarray(block.scale.index)[group]
-    (s,) = np.nonzero(scales >= 0)
-    return [(k, *sides[kind]), (scales[s], eye[s], unscaled.T[s])]
+    scale = np.ones(len(core)) if block.scale is None else fill(block.scale, natural, group)
+    element, left, right = kind.core_terms(core, scale, i, j)
+    out = [(index[i, j][element], left, right)]
+    if kind.scale is not None and block.scale is not None:
+        scales = np.asarray(block.scale.index)[group]
+        (s,) = np.nonzero(scales >= 0)
+        element, left, right = kind.scale_terms(core, scale, s)
+        out.append((scales[s][element], left, right))
+    return out
 
 
 def sum_by_parameter(index: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:

@@ -2,15 +2,15 @@
 
 from mlsem_jax.models._build import Build, build
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
+from mlsem_jax.models._covariance import CovarianceKind
 from mlsem_jax.models._dual_numbers import Slopes, defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
+from mlsem_jax.models._kinds import KINDS, Choice, Kind, kind_named, register, registered, unregister
 from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._specification import (
-    KINDS,
     Cell,
     Constraint,
     Definition,
-    Kind,
     Level,
     Parameter,
     Slope,
@@ -25,8 +25,10 @@ __all__ = [
     "Build",
     "Call",
     "Cell",
+    "Choice",
     "Constraint",
     "Covariance",
+    "CovarianceKind",
     "Definition",
     "Expression",
     "Filled",
@@ -46,8 +48,12 @@ __all__ = [
     "defined_with_jacobian",
     "is_linear",
     "residuals_with_jacobian",
+    "kind_named",
     "members",
     "place",
+    "register",
+    "registered",
     "residual_function",
+    "unregister",
     "values_by_label",
 ]

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, with_constants
+from mlsem_jax.models._kinds import Choice, kind_named
 from mlsem_jax.models._layout import members, place, width
-from mlsem_jax.models._specification import KINDS, Constraint, Specification
+from mlsem_jax.models._specification import Constraint, Specification
 from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
 
 
@@ -57,7 +58,7 @@ class Build:
             basis=self.basis,
             between_only=self.between_only,
             slope_targets=_slope_targets(specification),
-            kinds=None if set(kinds) == {None} else Kinds(*(np.array(KINDS.index(kind or "cov")) for kind in kinds)),
+            kinds=None if set(kinds) == {None} else Kinds(*map(Choice.of, kinds)),
         )
 
 
@@ -146,20 +147,20 @@ def _level(specification: Specification, level: int, index: np.ndarray, values: 
     for column, name in enumerate(names):
         if name in block.observed or name in slopes:
             base["lambda"][:, variables.index(name), column] = 1.0
+    kinds = {"psi": kind_named(block.psi_kind), "theta": kind_named(block.theta_kind)}
     for row, free, value in zip(specification.parameters, index, values, strict=True):
         if row.level != level or row.cell is None:
             continue
         matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
         spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
-        kind = block.psi_kind if matrix == "psi" else block.theta_kind
-        if matrix in ("psi", "theta") and i != j and kind != "chol":
+        if matrix in kinds and i != j and kinds[matrix].symmetric:
             spots.append((g, j, i))
         for spot in spots:
             where[matrix][spot] = free
             base[matrix][spot] = 0.0 if free >= 0 else value
-    for matrix, kind in (("psi", block.psi_kind), ("theta", block.theta_kind)):
-        if kind == "prec":
-            _absent_in_precision(where[matrix], base[matrix], base[f"{matrix}_scale"])
+    for name, kind in kinds.items():
+        if kind.scale is None:
+            _mark_absent(where[name], base[name], base[f"{name}_scale"], kind.absent)
     filled = {name: Filled(where[name], base[name]) for name in shapes}
     return LevelStructure(
         nu=filled["nu"],
@@ -182,9 +183,9 @@ def _slope_targets(specification: Specification) -> np.ndarray | None:
     return out
 
 
-def _absent_in_precision(index: np.ndarray, core: np.ndarray, scale: np.ndarray) -> None:
-    """A variable without a diagonal element in kappa does not exist at this level: unit diagonal, and scale 0 takes it out."""
-    for g, i in np.ndindex(*scale.shape):
-        exists = index[g, i, i] >= 0 or core[g, i, i] != 0
-        scale[g, i] = float(exists)
-        core[g, i, i] = core[g, i, i] if exists else 1.0
+def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float) -> None:
+    """A variable without a diagonal element in a core does not exist at this level, which the scale then says by 0."""
+    at = np.arange(core.shape[-1])
+    exists = (index[:, at, at] >= 0) | (core[:, at, at] != 0)
+    scale[:] = exists
+    core[:, at, at] = np.where(exists, core[:, at, at], absent)

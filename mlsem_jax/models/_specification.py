@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mlsem_jax.models._expressions import Expression
+from mlsem_jax.models._kinds import Kind
 
 MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale"]
-Kind = Literal["cov", "chol", "prec", "ggm", "cor"]
-KINDS: tuple[Kind, ...] = ("cov", "chol", "prec", "ggm", "cor")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ Each level is a linear structural model in LISREL form (Joreskog 1973),
     y = nu + Lambda eta + epsilon,   eta = alpha + B eta + zeta,   zeta ~ N(0, Psi),   epsilon ~ N(0, Theta)
     mean = nu + Lambda (I - B)^-1 alpha,   cov = Lambda (I - B)^-1 Psi (I - B)^-T Lambda' + Theta
 
-and Psi and Theta may each be parametrised in five ways (Epskamp, Rhemtulla & Borsboom 2017). The pattern of a matrix is data:
-`index` says which natural parameter fills an element (-1: none) and `base` what it holds otherwise, so models of the same
-dimensions share one compiled program and a batch of different models is a vmap. All arrays lead with the group axis G.
+and Psi and Theta may each be parametrised in several ways (Epskamp, Rhemtulla & Borsboom 2017), one class of `_covariance` a
+way. The pattern of a matrix is data: `index` says which natural parameter fills an element (-1: none) and `base` what it holds
+otherwise, so models of the same dimensions share one compiled program and a batch of different models is a vmap. All arrays
+lead with the group axis G.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.numerics import inverse, sweep
+from mlsem_jax.models._kinds import Choice
+from mlsem_jax.numerics import inverse
 
 
 class Filled(eqx.Module):
@@ -33,28 +35,16 @@ class Filled(eqx.Module):
 class Covariance(eqx.Module):
     """A covariance matrix (d, d) from a symmetric or triangular `core` (d, d) and a `scale` (d,).
 
-    kind 0 cov: Sigma = core. 1 chol: core core'. 2 prec: core^-1. 3 ggm: D (I - Omega)^-1 D with partial correlations
-    Omega = core and D = diag(scale). 4 cor: D (I + R) D with correlations R = core. kind None is cov without the switch.
-    In `prec` the scale holds 0 for variables that the level does not have (their core diagonal is 1) and 1 for the others.
+    What they mean is said by a kind (see `CovarianceKind`); kind None is a plain covariance matrix without the selection.
+    In kinds without scales the scale holds 0 for variables that the level does not have and 1 for the others.
     """
 
     core: Filled
     scale: Filled | None = None
 
-    def __call__(self, natural: Float[Array, " k"], kind: Int[Array, ""] | None) -> Float[Array, "d d"]:
+    def __call__(self, natural: Float[Array, " k"], kind: Choice | None) -> Float[Array, "d d"]:
         core = self.core(natural)
-        if kind is None or self.scale is None:
-            return core
-        scale = self.scale(natural)
-        outer = scale[:, None] * scale[None, :]
-        eye = jnp.eye(core.shape[-1], dtype=core.dtype)
-        # selections, not branches: one inverse serves both kinds that need it (half the compile time of a switch), and a batch
-        # may mix kinds; a kind that needs none must not meet a singular matrix
-        inverted, _, pivot = sweep(jnp.where(kind == 2, core, eye - jnp.where(kind == 3, core, 0.0)))
-        # behind a singular network lies no covariance matrix: no search may step across
-        inverted = jnp.where(pivot > 0, inverted, jnp.nan)
-        choices = [core, core @ core.T, outer * (eye + core)]
-        return jnp.select([kind == 0, kind == 1, kind == 4], choices, outer * inverted)
+        return core if kind is None or self.scale is None else kind.sigma(core, self.scale(natural))
 
 
 class LevelStructure(eqx.Module):
@@ -72,7 +62,7 @@ class LevelStructure(eqx.Module):
         beta = self.beta(natural)
         return self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
 
-    def moments(self, natural: Array, psi_kind: Array | None, theta_kind: Array | None) -> tuple[Array, Array]:
+    def moments(self, natural: Array, psi_kind: Choice | None, theta_kind: Choice | None) -> tuple[Array, Array]:
         """Covariance (p, p) and mean (p,) of one group (no group axis): call it under vmap."""
         if self.beta.base.shape[-1] == 0:  # no eta: an unstructured model
             return self.theta(natural, theta_kind), self.nu(natural)
@@ -102,12 +92,12 @@ class Moments(eqx.Module):
 
 
 class Kinds(eqx.Module):
-    """The parametrisation of the four covariance matrices as integers (see Covariance); None: all are plain covariances."""
+    """The parametrisation of the four covariance matrices; None in place of it: all are plain covariances."""
 
-    within_psi: Int[Array, ""]
-    within_theta: Int[Array, ""]
-    between_psi: Int[Array, ""]
-    between_theta: Int[Array, ""]
+    within_psi: Choice
+    within_theta: Choice
+    between_psi: Choice
+    between_theta: Choice
 
 
 class Structure(eqx.Module):
