@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, make_statistics
-from mlsem_jax.models import KINDS, Choice, Covariance, Filled, build
+from mlsem_jax.models import KINDS, Choice, Covariance, Filled, build, kind_named
 from mlsem_jax.networks._adjust import METHODS, adjust_pvalues
-from mlsem_jax.networks._kinds import covariance, decompose, definite, derived, make_core_definite
+from mlsem_jax.networks._dense import covariance, decompose, derived
 from mlsem_jax.networks._starts import first_values
 from mlsem_jax.numerics import float64
 
@@ -53,15 +53,20 @@ def random_covariance(seed: int, d: int) -> np.ndarray:
 @given(st.integers(0, 10**6), st.integers(1, 7), st.sampled_from(KINDS))
 def test_matrix_to_parameters_and_back(seed, d, kind):
     cov = random_covariance(seed, d)
-    core, scale = decompose(kind, cov)
-    np.testing.assert_allclose(covariance(kind, core, scale), cov, rtol=1e-8, atol=1e-8 * np.abs(cov).max())
-    assert definite(kind, core, 0.0)
+    core, scale = decompose(kind_named(kind), cov)
+    np.testing.assert_allclose(
+        covariance(kind_named(kind), core, scale),
+        cov,
+        rtol=1e-8,
+        atol=1e-8 * np.abs(cov).max(),
+    )
+    assert kind_named(kind).definite(core)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6), st.sampled_from(KINDS))
 def test_the_differentiable_matrix_is_the_same(seed, d, kind):
     cov = random_covariance(seed, d)
-    core, scale = decompose(kind, cov)
+    core, scale = decompose(kind_named(kind), cov)
 
     @float64
     def moments():
@@ -76,8 +81,8 @@ def test_absent_variables_have_no_variance():
     cov = np.zeros((3, 3))
     cov[np.ix_([0, 2], [0, 2])] = [[2.0, 0.5], [0.5, 1.0]]
     for kind in KINDS:
-        core, scale = decompose(kind, cov)
-        np.testing.assert_allclose(covariance(kind, core, scale), cov, atol=1e-12)
+        core, scale = decompose(kind_named(kind), cov)
+        np.testing.assert_allclose(covariance(kind_named(kind), core, scale), cov, atol=1e-12)
     assert not np.isnan(derived(cov)["omega"]).any()
     assert derived(np.zeros((3, 3))) == {}
 
@@ -101,7 +106,7 @@ def test_starting_matrices_are_made_definite(kind):
         np.fill_diagonal(core, 0.0)
     if kind == "chol":
         core = np.tril(core)
-    assert definite(kind, make_core_definite(kind, core))
+    assert kind_named(kind).definite(kind_named(kind).made_definite(core))
 
 
 FOUR = ("within_latent", "within_residual", "between_latent", "between_residual")
@@ -141,7 +146,7 @@ def test_gradients_are_finite_differences(data, shift):
 @given(st.integers(0, 10**6))
 def test_chol_is_positive_semidefinite_whatever_the_parameters(seed):
     rng = np.random.default_rng(seed)
-    sigma = covariance("chol", np.tril(rng.normal(scale=10.0, size=(5, 5))))
+    sigma = covariance(kind_named("chol"), np.tril(rng.normal(scale=10.0, size=(5, 5))))
     assert np.linalg.eigvalsh(sigma)[0] > -1e-10 * np.abs(sigma).max()
 
 

@@ -18,7 +18,7 @@ from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, members
+from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, kind_named, members
 from mlsem_jax.numerics import float64
 
 Standardization = Literal["std.all", "std.lv", "std.nox"]
@@ -135,7 +135,7 @@ def _factor(row: Parameter, specification: Specification, scales: Scales) -> tup
     if row.cell is not None and row.cell.matrix in ("psi", "theta", "psi_scale", "theta_scale"):
         block = specification.level(row.level)
         kind = block.psi_kind if row.cell.matrix.startswith("psi") else block.theta_kind
-        if kind not in (None, "cov"):
+        if not kind_named(kind).plain:
             return 1.0, 0.0
     if row.op == "~~":
         source, power = (scales.total, -1.0) if row.lhs == row.rhs else (scales.residual, -0.5)

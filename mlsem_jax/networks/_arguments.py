@@ -10,9 +10,9 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.data import TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
+from mlsem_jax.models import registered
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._identify import Identification
-from mlsem_jax.networks._kinds import CORE, SCALE
 from mlsem_jax.networks._layout import LEVELS, Layout
 from mlsem_jax.networks._model import Model
 from mlsem_jax.networks._patterns import read_pattern
@@ -137,16 +137,19 @@ def _default(layout: Layout, name: str) -> str:
 
 def _check_patterns(layout: Layout, patterns: dict[str, Any]) -> None:
     """Every pattern names a matrix of the model. Raises ModelError that says what would make it one."""
-    known = {f"{name}{block.suffix}": block for block in layout.blocks for name in (*CORE.values(), *SCALE.values())}
+    known = {
+        f"{name}{block.suffix}": (block, kind.name)
+        for block in layout.blocks
+        for kind in registered()
+        for name in (kind.core, kind.scale)
+    }
     for name in patterns:
         if name in layout.matrices:
             continue
         if name in ELSEWHERE:
             raise ModelError(f"There is no argument {name!r} here. {ELSEWHERE[name]}")
         if name in known:
-            block = known[name]
-            core = name.removesuffix(block.suffix)
-            kind = next(k for k in CORE if core in (CORE[k], SCALE.get(k)))
+            block, kind = known[name]
             where = LEVELS[block.level]
             part = {"zeta_": "_latent", "epsilon_": "_residual", "": ""}[block.part]
             raise ModelError(

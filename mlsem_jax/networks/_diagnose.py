@@ -29,7 +29,7 @@ def degenerate(model: Model, fit: Fit) -> list[str]:
     out = []
     for group in range(model.layout.ngroups):
         for level in (1, 2):
-            if all(block.kind == "cov" for block in model.layout.blocks if block.level == level):
+            if all(block.record.plain for block in model.layout.blocks if block.level == level):
                 continue  # plain covariance matrices may be improper, and estimation says so
             limit = SINGULAR if fit.converged else RUNNING_OFF
             sentence = _level(model.layout, fit.estimation.model.moments, group, level, limit)

@@ -107,7 +107,7 @@ def _argument(layout: Layout, block) -> str:
 
 
 def check_kind(argument: str, kind: Any) -> Kind:
-    """The kind itself. Raises ModelError where it is none of the five."""
+    """The kind itself. Raises ModelError where there is none of that name."""
     for known in KINDS:
         if kind == known:
             return known
@@ -159,7 +159,7 @@ def elements(model: Model, name: str, row: Index, col: Index, group: Any = None)
         )
     else:
         j = position(matrix, col, matrix.cols, "column")
-    if matrix.symmetric and j > i:
+    if matrix.by_triangle and j > i:
         i, j = j, i
     if (i, j) not in matrix.positions:
         raise ModelError(f"{name} has no element [{i + 1}, {j + 1}]: its diagonal is not estimated.")

@@ -12,22 +12,11 @@ from functools import cached_property
 from typing import Literal
 
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.models import Cell, Kind
+from mlsem_jax.models import Cell, CovarianceKind, Kind, kind_named
 from mlsem_jax.models._specification import MatrixName
-from mlsem_jax.networks._kinds import CORE, SCALE
 
 Shape = Literal["full", "column", "lower", "strict", "diagonal"]
 LEVELS = {1: "within", 2: "between"}
-# psychonetrics' signs for the two variables of an element
-OPERATORS = {
-    "sigma": "~~",
-    "rho": "~~",
-    "lowertri": "~chol~",
-    "kappa": "--",
-    "omega": "--",
-    "delta": "~/~",
-    "SD": "~/~",
-}
 
 
 @dataclass(frozen=True)
@@ -45,17 +34,24 @@ class Block:
         return f"_{self.part}{LEVELS[self.level]}"
 
     @property
+    def record(self) -> CovarianceKind:
+        """What the library knows of the kind."""
+        return kind_named(self.kind)
+
+    @property
     def core(self) -> str:
-        return CORE[self.kind] + self.suffix
+        return self.record.core + self.suffix
 
     @property
     def scale(self) -> str | None:
-        return SCALE[self.kind] + self.suffix if self.kind in SCALE else None
+        return None if self.record.scale is None else self.record.scale + self.suffix
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix of psychonetrics'. cell: the model's matrix; levels: those that it fills; shape: which elements there are."""
+    """A matrix of psychonetrics'. cell: the model's matrix; levels: those that it fills; shape: which elements there are.
+    operator: psychonetrics' sign; table_operator: the one in names of parameters, where it is another.
+    """
 
     name: str
     cell: MatrixName
@@ -65,11 +61,17 @@ class Matrix:
     cols: tuple[str, ...]
     operator: str
     block: Block | None = None
+    table_operator: str = ""
+
+    @property
+    def by_triangle(self) -> bool:
+        """Read from its lower triangle: symmetric or lower triangular."""
+        return self.shape in ("lower", "strict")
 
     @property
     def symmetric(self) -> bool:
-        """Read from its lower triangle and filled in both (a lower triangular matrix is only read so)."""
-        return self.shape in ("lower", "strict")
+        """Filled in both triangles."""
+        return self.by_triangle and (self.block is None or self.block.record.symmetric)
 
     @property
     def is_core(self) -> bool:
@@ -158,10 +160,10 @@ class Layout:
 
 
 def _of_block(block: Block) -> list[Matrix]:
-    kind, names = block.kind, block.names
-    shape: Shape = "strict" if kind in SCALE else "lower"
-    core = Matrix(block.core, block.matrix, (block.level,), shape, names, names, OPERATORS[CORE[kind]], block)
+    kind, names, levels = block.record, block.names, (block.level,)
+    shape: Shape = "lower" if kind.scale is None else "strict"
+    core = Matrix(block.core, block.matrix, levels, shape, names, names, kind.sign, block, kind.table_operator)
     if block.scale is None:
         return [core]
     cell: MatrixName = "psi_scale" if block.matrix == "psi" else "theta_scale"
-    return [core, Matrix(block.scale, cell, (block.level,), "diagonal", names, names, OPERATORS[SCALE[kind]], block)]
+    return [core, Matrix(block.scale, cell, levels, "diagonal", names, names, kind.scale_operator, block)]

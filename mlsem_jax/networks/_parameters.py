@@ -86,7 +86,7 @@ def by_group(
     for number in wanted:
         known = dense(layout, model.table, values, number)
         if name not in known:
-            known |= derived_matrices(layout, known)
+            known |= derived_matrices(layout, model.table, known, number)
         if name not in known:
             others = [other for other in known if other not in layout.matrices]
             raise ModelError(

@@ -91,7 +91,7 @@ def _layer(matrix: Matrix, array: np.ndarray, shape: tuple[int, int]) -> np.ndar
             f"(rows {_named(matrix.rows)}{', columns ' + _named(matrix.cols) if matrix.cols else ''})."
         )
     whole = integers(name, array)
-    if matrix.symmetric:
+    if matrix.by_triangle:
         whole = _lower(matrix, whole)
     diagonal = np.diag(whole) if shape[0] == shape[1] else np.zeros(0)
     if matrix.shape == "strict":

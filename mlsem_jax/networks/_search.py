@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlsem_jax.estimation import Estimation
 
 CRITERIA = ("bic", "aic", "bic2", "ebic.25", "ebic.5", "ebic.75", "ebic1", "none")
-NETWORKS = ("omega_", "kappa_")
 
 
 def search_matrices(layout: Layout, given: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -25,10 +24,8 @@ def search_matrices(layout: Layout, given: Sequence[str] | str | None) -> tuple[
     if given is not None:
         names = (given,) if isinstance(given, str) else tuple(given)
         return tuple(layout.matrix(name).name for name in names)
-    cores = [matrix.name for matrix in layout.matrices.values() if matrix.is_core]
-    if layout.family == "varcov":
-        return tuple(cores)
-    return tuple(name for name in cores if name.startswith(NETWORKS))
+    every = layout.family == "varcov"
+    return tuple(block.core for block in layout.blocks if every or block.record.network)
 
 
 def candidates(model: Model, matrices: Sequence[str]) -> list[Element]:

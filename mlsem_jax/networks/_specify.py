@@ -84,9 +84,7 @@ def lavaan_names(matrix: Matrix, element: Element) -> tuple[str, str, str]:
         return col, "=~", row
     if matrix.cell == "beta":
         return row, "~", col
-    if matrix.name.startswith("rho_"):
-        return col, "~cor~", row  # a covariance of standardised variables is no '~~' of lavaan's
-    return col, _OPERATORS.get(matrix.operator, matrix.operator), row
+    return col, matrix.table_operator or _OPERATORS.get(matrix.operator, matrix.operator), row
 
 
 def names_of(matrix: Matrix, element: Element) -> tuple[str, str, str]:

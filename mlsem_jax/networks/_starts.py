@@ -9,8 +9,7 @@ import numpy as np
 
 from mlsem_jax.estimation import starting_values
 from mlsem_jax.models import Build
-from mlsem_jax.networks._dense import dense
-from mlsem_jax.networks._kinds import decompose, make_core_definite
+from mlsem_jax.networks._dense import decompose, dense
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._table import Table
 from mlsem_jax.statistics import make_definite
@@ -48,9 +47,8 @@ def held(model: Model, level: int, group: int) -> dict[int, float]:
         return {}
     block = layout.block(level, "zeta_")
     name = block.scale or block.core
-    power = {"cov": 0.5, "prec": -0.5}.get(block.kind, 1.0)
     scales = [e for e in model.table if (e.matrix, e.group) == (name, group) and e.row == e.col]
-    return {e.row: e.value**power for e in scales if not e.free and e.value > 0}
+    return {e.row: float(block.record.deviation(np, e.value)) for e in scales if not e.free and e.value > 0}
 
 
 def element_values(model: Model, build: Build, natural: np.ndarray) -> np.ndarray:
@@ -82,7 +80,7 @@ def repaired(layout: Layout, table: Table, values: np.ndarray) -> np.ndarray:
     for group in range(1, layout.ngroups + 1):
         matrices = dense(layout, table, out, group)
         for block in layout.blocks:
-            core = make_core_definite(block.kind, matrices[block.core])
+            core = block.record.made_definite(matrices[block.core])
             if core is not matrices[block.core]:
                 for i, e in enumerate(table):
                     if e.free and (e.matrix, e.group) == (block.core, group):
@@ -112,12 +110,8 @@ def _level(
     psi = make_definite(psi, np.sqrt(np.maximum(np.diag(inverse @ cov @ inverse.T), 1e-12)), 0.1)
     common = np.diag(loading @ psi @ loading.T)
     variance = np.diag(cov)
-    core, scale = decompose(zeta.kind, psi)
-    size = np.diag(core if zeta.scale is None else scale)
-    if zeta.kind == "cov":
-        size = np.sqrt(size)
-    elif zeta.kind == "prec":
-        size = 1 / np.sqrt(size)
+    core, scale = decompose(zeta.record, psi)
+    size = zeta.record.deviation(np, np.diag(core if zeta.scale is None else scale))
     change = np.array([size[i] / scales[i] if i in scales else 1.0 for i in range(len(psi))])
     matrices[name] = matrices[name] * change
     psi = psi / np.outer(change, change)
@@ -132,7 +126,7 @@ def _alone(loading: np.ndarray) -> np.ndarray:
 
 
 def _fill(block: Block, matrices: dict[str, np.ndarray], cov: np.ndarray) -> None:
-    core, scale = decompose(block.kind, cov)
+    core, scale = decompose(block.record, cov)
     matrices[block.core] = core
     if block.scale is not None:
         matrices[block.scale] = scale

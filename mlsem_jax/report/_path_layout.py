@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mlsem_jax.models import Parameter
+from mlsem_jax.models import Parameter, registered
 
 # of the text, in units: a character of a node name, a line of text, a character of a label
 NAME, LINE, LABEL = 0.34, 0.62, 0.26
@@ -19,7 +19,6 @@ HEIGHT, GAP, BESIDE = 0.86, 4.2, 1.15
 # covariances drawn as arcs beside one another; covariances listed below a circle
 FEW, MANY = 3, 66
 # covariances, edges of a network, correlations
-UNDIRECTED = ("~~", "--", "~cor~")
 
 
 @dataclass
@@ -90,7 +89,8 @@ def arrange(rows: Sequence[tuple[int, Parameter]], observed: Sequence[str], late
     """Lay out one level of one group. rows: (index in the table, row) of that level; exogenous moments are left out."""
     shown = [(i, r) for i, r in rows if not r.exo and (r.free or r.value or r.random)]
     paths = [Edge(*((r.lhs, r.rhs) if r.op == "=~" else (r.rhs, r.lhs)), i, r) for i, r in shown if r.op in ("=~", "~")]
-    pairs = [Edge(r.lhs, r.rhs, i, r) for i, r in shown if r.op in UNDIRECTED and r.lhs != r.rhs]
+    undirected = {kind.row_operator for kind in registered() if kind.symmetric}
+    pairs = [Edge(r.lhs, r.rhs, i, r) for i, r in shown if r.op in undirected and r.lhs != r.rhs]
     variances = {r.lhs: i for i, r in shown if r.op == "~~" and r.lhs == r.rhs}
     names = [*latent, *(name for name in observed if name not in latent)]
     nodes = {name: Node(name, name in latent, width=max(1.6, NAME * len(name) + 0.7)) for name in names}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax import inference
-from mlsem_jax.models import Parameter, Slopes, Specification
+from mlsem_jax.models import CovarianceKind, Parameter, Slopes, Specification, registered
 from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ _HEADS = {
 }
 
 
-# operators of network models: an element of a network, of a Cholesky factor, a correlation, a scale
-_NETWORK = ("--", "~chol~", "~cor~", "~/~")
-
-
 def value_columns(ci: bool, standardized: bool) -> list[str]:
     """The columns of the parameter table that a summary shows, in order."""
     return ["est", "se", "z", "pvalue", *["ci.lower", "ci.upper"] * ci, *["std.lv", "std.all"] * standardized]
@@ -40,8 +36,10 @@ def value_columns(ci: bool, standardized: bool) -> list[str]:
 
 def hidden(row: Parameter) -> bool:
     """Rows that say nothing: moments of fixed covariates, means fixed at zero by default, edges that a network lacks."""
-    default = row.op == "~1" and row.user == 0
-    return row.exo or (not row.free and not row.value and (default or row.op in _NETWORK))
+    if row.exo or row.free or row.value:
+        return row.exo
+    written = {op for kind in registered() if not kind.plain for op in (kind.row_operator, kind.scale_operator)}
+    return row.op in written or (row.op == "~1" and row.user == 0)
 
 
 def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
@@ -89,18 +87,19 @@ def _sections(
         ("Random Slopes", part(lambda r: r.op == "~" and bool(r.random)), "~", str),
         ("Covariances", part(lambda r: r.op == "~~" and r.lhs != r.rhs), "~~", dotted),
     )
-    headed += tuple((title, part(_is(op, kind, specification)), op, str) for title, op, kind in _MATRICES)
+    written = [kind for kind in registered() if not kind.plain]
+    headed += tuple((k.heading, part(_is(k.row_operator, k, specification)), k.row_operator, str) for k in written)
     blocks: list[Block] = []
     for title, chosen, op, name in headed:
         if chosen:
             lines = list(_headed(chosen, values, op, name))
             blocks.append(Estimates(title, heads, tuple(lines)))
-    for title, chosen in (
+    listed = [
         ("Intercepts", part(lambda r: r.op == "~1")),
         ("Variances", part(lambda r: r.op == "~~" and r.lhs == r.rhs)),
-        ("Scales of the network (delta)", part(_is("~/~", "ggm", specification))),
-        ("Standard Deviations", part(_is("~/~", "cor", specification))),
-    ):
+    ]
+    listed += [(k.scale_heading, part(_is(k.scale_operator, k, specification))) for k in written if k.scale is not None]
+    for title, chosen in listed:
         if chosen:
             lines = [
                 Row(f" {dotted(r.lhs)}" if r.lhs in explained else f"  {r.lhs}", _format(values[i]), _label(r))
@@ -110,22 +109,14 @@ def _sections(
     return blocks
 
 
-_MATRICES = (
-    ("Network (partial correlations)", "--", "ggm"),
-    ("Precisions", "--", "prec"),
-    ("Cholesky Factor", "~chol~", "chol"),
-    ("Correlations", "~cor~", "cor"),
-)
-
-
-def _is(op: str, kind: str, specification: Specification) -> Callable[[Parameter], bool]:
+def _is(op: str, kind: CovarianceKind, specification: Specification) -> Callable[[Parameter], bool]:
     """Whether a row is an element of a covariance matrix that is written in the way `kind`."""
 
     def test(row: Parameter) -> bool:
         if row.op != op or row.cell is None:
             return False
         level = specification.level(row.level)
-        return kind == (level.psi_kind if row.cell.matrix.startswith("psi") else level.theta_kind)
+        return kind.name == (level.psi_kind if row.cell.matrix.startswith("psi") else level.theta_kind)
 
     return test
 

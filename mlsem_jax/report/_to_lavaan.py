@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.models import Parameter, Specification
+from mlsem_jax.models import Parameter, Specification, kind_named
 from mlsem_jax.report._exported_names import labels_in_r, on_one_line, variables_in_r, written
 
 
@@ -58,10 +58,9 @@ def _group(groups: Sequence[str], number: int) -> str:
 
 def refuse_networks(specification: Specification, program: str) -> None:
     """ModelError for models with a covariance matrix that the program has no way to write."""
-    kinds = {
-        k for level in (1, 2) for k in (specification.level(level).psi_kind, specification.level(level).theta_kind)
-    }
-    if kinds - {None, "cov"} or specification.within.structural is not None:
+    levels = (specification.within, specification.between)
+    plain = all(kind_named(kind).plain for level in levels for kind in (level.psi_kind, level.theta_kind))
+    if not plain or specification.within.structural is not None:
         raise ModelError(
             f"{program} has no syntax for the matrices of a network model; save the fit with fit.save() instead."
         )
