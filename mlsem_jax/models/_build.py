@@ -67,6 +67,9 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
 
     pad_to: number of columns that the basis is padded to with zeros, so that models of nearly the same size share a program.
     """
+    for level in (specification.within, specification.between):  # unknown kinds are errors here, not at the first array
+        for kind in (level.psi_kind, level.theta_kind):
+            kind_named(kind)
     specification = place(specification)
     index, names, labels = number(specification)
     values = fixed_values(specification, exogenous)
