@@ -187,8 +187,8 @@ def _slope_targets(specification: Specification) -> np.ndarray | None:
 
 
 def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float) -> None:
-    """A variable without a diagonal element in a core does not exist at this level, which the scale then says by 0."""
+    """A variable without elements in its row of a core does not exist at this level, which the scale then says by 0."""
     at = np.arange(core.shape[-1])
-    exists = (index[:, at, at] >= 0) | (core[:, at, at] != 0)
+    exists = np.any((index >= 0) | (core != 0), axis=2)
     scale[:] = exists
     core[:, at, at] = np.where(exists, core[:, at, at], absent)

@@ -28,8 +28,8 @@ class CovarianceKind:
     - inverts: `sigma` takes the inverse of `inside`. One inverse then serves all kinds that need one.
     - everywhere: Sigma and its derivatives are finite at any core and scale. In a batch every lane computes every kind; a kind
       for which this is not so is shown the identity in the lanes of other kinds.
-    - absent: what the diagonal of the core holds for a variable that a level does not have. In the arrays of a kind without a
-      scale of its own, the scale is 0 for those and 1 for the others.
+    - absent: what the diagonal of the core holds for a variable that a level does not have, one without free or nonzero elements
+      in its row. In the arrays of a kind without a scale of its own, the scale is 0 for those and 1 for the others.
     - operator, scale_operator: psychonetrics' signs in a table of elements; table_operator: that of names of parameters, where
       it is another. title, scale_title: headings of a summary.
     """
@@ -198,9 +198,6 @@ class Plain(CovarianceKind):
     def inside(self, xp, core):
         return core
 
-    def sigma(self, xp, core, scale, inner):
-        return inner
-
     def decompose(self, cov):
         return cov, np.ones(len(cov))
 
@@ -230,9 +227,6 @@ class Cholesky(CovarianceKind):
 
     def inside(self, xp, core):
         return core @ core.T
-
-    def sigma(self, xp, core, scale, inner):
-        return inner
 
     def decompose(self, cov):
         return np.linalg.cholesky(cov), np.ones(len(cov))

@@ -95,7 +95,7 @@ class Choice(eqx.Module):
 
     def holds(self, test: Callable[[CovarianceKind], bool]) -> Array:
         """Whether the chosen kind has a property: () bool."""
-        return jnp.any(jnp.stack([self.code == i for i, kind in enumerate(self.among) if test(kind)]))
+        return jnp.any(jnp.stack([self.code == i for i in self._positions(test)]))
 
     def sigma(self, core: Float[Array, "d d"], scale: Float[Array, " d"]) -> Float[Array, "d d"]:
         """The covariance matrix. Selections, not branches: one inverse serves all kinds that need one (half the compile time of
@@ -107,17 +107,21 @@ class Choice(eqx.Module):
             (core, scale) if kind.everywhere else _shielded(kind, here, core, scale, eye)
             for kind, here in zip(self.among, chosen, strict=True)
         ]
-        inner = [kind.inside(jnp, c) for kind, (c, _) in zip(self.among, given, strict=True)]
-        inverting = [i for i, kind in enumerate(self.among) if kind.inverts]
-        wanted = jnp.select([chosen[i] for i in inverting], [inner[i] for i in inverting], eye)
-        inverted, _, pivot = sweep(wanted)
+        inner = [kind.inside(jnp, own) for kind, (own, _) in zip(self.among, given, strict=True)]
+        inverting, direct = self._positions(lambda kind: kind.inverts), self._positions(lambda kind: not kind.inverts)
+        inverted, _, pivot = sweep(jnp.select([chosen[i] for i in inverting], [inner[i] for i in inverting], eye))
         # behind a singular matrix to be inverted lies no covariance matrix: no search may step across
         inverted = jnp.where(pivot > 0, inverted, jnp.nan)
-        every = [
-            kind.sigma(jnp, c, s, inverted if kind.inverts else x)
-            for kind, (c, s), x in zip(self.among, given, inner, strict=True)
-        ]
-        return jnp.select(chosen[:-1], every[:-1], every[-1])
+        # D inner D, as most kinds have it, once for all of them
+        common = jnp.select([chosen[i] for i in direct], [inner[i] for i in direct], inverted)
+        out = CovarianceKind.sigma(self.among[0], jnp, core, scale, common)
+        for i in self._positions(lambda kind: type(kind).sigma is not CovarianceKind.sigma):
+            kind, inside = self.among[i], inverted if i in inverting else inner[i]
+            out = jnp.where(chosen[i], kind.sigma(jnp, *given[i], inside), out)
+        return out
+
+    def _positions(self, test: Callable[[CovarianceKind], bool]) -> list[int]:
+        return [i for i, kind in enumerate(self.among) if test(kind)]
 
     def start(self, cov: Float[Array, "d d"]) -> tuple[Float[Array, "d d"], Float[Array, " d"]]:
         """Core and scale to start from; kinds other than plain start uncorrelated."""

@@ -25,12 +25,15 @@ def dense(layout: Layout, table: Table, values: Sequence[float] | np.ndarray, gr
 
 
 def existing(layout: Layout, table: Table, group: int) -> dict[str, np.ndarray]:
-    """By block, as `suffix`, which of its variables (d,) exist: those with a free or nonzero scale or diagonal element."""
+    """By block, as `suffix`, which of its variables (d,) exist: those with a free or nonzero scale, or in kinds without one
+    element in their row of the core.
+    """
     out = {block.suffix: np.zeros(len(block.names), bool) for block in layout.blocks}
-    own = {block.scale or block.core: block.suffix for block in layout.blocks}
+    own = {block.scale or block.core: block for block in layout.blocks}
     for e in table:
-        if e.group == group and e.row == e.col and e.matrix in own:
-            out[own[e.matrix]][e.row] = e.free or e.value != 0
+        if e.group == group and e.matrix in own and (e.free or e.value != 0):
+            block = own[e.matrix]
+            out[block.suffix][[e.row, e.col] if block.record.symmetric else e.row] = True
     return out
 
 
@@ -39,13 +42,12 @@ def covariance(
 ) -> np.ndarray:
     """Sigma (d, d) from its core (d, d) and, where the kind has one, its diagonal matrix of scales (d, d).
 
-    exists (d,): the variables that there are, by default those with a scale or diagonal element; rows of others are zero.
+    exists (d,): the variables that there are, by default those with elements in the core; rows of others are zero.
     """
-    own = np.diag(core if scale is None or kind.scale is None else scale)
     if kind.scale is not None:
-        return kind.covariance(np, core, own)
-    exists = own != 0 if exists is None else exists
-    return kind.covariance(np, core + np.diag(np.where(exists, 0.0, kind.absent - own)), exists.astype(float))
+        return kind.covariance(np, core, np.diag(np.asarray(scale)))
+    exists = np.any(core != 0, axis=1) if exists is None else exists
+    return kind.covariance(np, core + np.diag(np.where(exists, 0.0, kind.absent)), exists.astype(float))
 
 
 def decompose(kind: CovarianceKind, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

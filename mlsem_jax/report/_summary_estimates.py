@@ -87,7 +87,9 @@ def _sections(
         ("Random Slopes", part(lambda r: r.op == "~" and bool(r.random)), "~", str),
         ("Covariances", part(lambda r: r.op == "~~" and r.lhs != r.rhs), "~~", dotted),
     )
-    written = [kind for kind in registered() if not kind.plain]
+    # networks first, partial correlations before precisions
+    order = sorted(registered(), key=lambda kind: int(kind.scale is None) if kind.network else 2)
+    written = [kind for kind in order if not kind.plain]
     headed += tuple((k.heading, part(_is(k.row_operator, k, specification)), k.row_operator, str) for k in written)
     blocks: list[Block] = []
     for title, chosen, op, name in headed:
