@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.models._slopes import Terms, as_terms, slopes
+from mlsem_jax.models._covariance_derivatives import Terms, as_terms, slopes
 from mlsem_jax.numerics import inverse as swept_inverse
 
 
