@@ -6,9 +6,23 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mlsem_jax import inference, report
+from mlsem_jax._arguments import (
+    CONFIDENCE,
+    FLAG,
+    TEXT,
+    Rule,
+    check,
+    checked,
+    choice,
+    either,
+    names,
+    optional,
+    shown,
+    words,
+)
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._network_methods import NetworkMethods
 from mlsem_jax._resampling_methods import ResamplingMethods
@@ -25,6 +39,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mlsem_jax.networks import Model
+
+
+_STANDARDIZED = ("std.lv", "std.all", "std.nox")
+_CONVENTIONS: tuple[inference.Convention, ...] = ("lavaan", "psychonetrics")
+_METHOD = choice("satorra.bentler.2001", "satorra.bentler.2010")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,21 +102,27 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
     def _estimates(self) -> inference.Estimates:
         return inference.estimates(self.estimation)
 
+    @checked(standardized=either(FLAG, words(*_STANDARDIZED)), level=CONFIDENCE, ci=choice("wald", "profile"))
     def parameter_estimates(
-        self, standardized: bool = False, level: float = 0.95, ci: Literal["wald", "profile"] = "wald"
+        self,
+        standardized: bool | str | Sequence[str] = False,
+        level: float = 0.95,
+        ci: Literal["wald", "profile"] = "wald",
     ) -> pd.DataFrame:
         """lavaan's parameter table, fixed rows and exogenous moments included; confidence limits at `level`.
 
-        ci: "wald" (estimate +- z se) or "profile", the likelihood-ratio limits of `profile_ci()`.
+        standardized: True adds the columns "std.lv" and "std.all"; or name those wanted, "std.nox" (all but exogenous observed
+        variables) among them. ci: "wald" (estimate +- z se) or "profile", the likelihood-ratio limits of `profile_ci()`.
         """
-        if ci not in ("wald", "profile"):
-            raise ModelError(f"ci={ci!r} is not available: 'wald' or 'profile'.")
         table = report.parameter_table(self.estimation, self._estimates, level)
         if ci == "profile":
             table = report.with_profile_limits(table, self._profiled(None, level, None))
-        if standardized:
-            for kind in ("std.lv", "std.all"):
+        kinds = _STANDARDIZED[:2] if standardized is True else standardized or ()
+        for kind in get_args(inference.Standardization):
+            if kind in kinds:
                 table[kind] = inference.standardized(self.estimation, kind).values
+        if kinds:  # in the order asked for
+            table = table[[name for name in table if name not in kinds] + list(kinds)]
         return table
 
     def coef(self) -> pd.Series:
@@ -113,6 +138,7 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         names = list(self.estimation.model.build.names)
         return pd.DataFrame(self._estimates.vcov, names, names)
 
+    @checked(type=choice(*_STANDARDIZED), level=CONFIDENCE)
     def standardized_solution(self, type: inference.Standardization = "std.all", level: float = 0.95) -> pd.DataFrame:
         """Standardized estimates with delta-method standard errors: "std.all", "std.lv", or "std.nox" (exogenous left as is)."""
         table = report.parameter_table(self.estimation, self._estimates)
@@ -123,14 +149,26 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
     def _fit_measures(self) -> dict[str, float]:
         return inference.fit_measures(self.estimation)
 
-    def fit_measures(self, convention: inference.Convention = "lavaan") -> pd.Series:
-        """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size."""
+    def fit_measures(
+        self, measures: str | Sequence[str] | None = None, convention: inference.Convention = "lavaan"
+    ) -> pd.Series:
+        """Chi-square, fit indices and information criteria. convention="psychonetrics" counts clusters as sample size.
+
+        measures: those wanted, by name: "cfi" or ["cfi", "rmsea"] (default: all). A convention may stand in its place.
+        """
         import pandas as pd
 
+        if isinstance(measures, str) and measures in _CONVENTIONS:  # the argument that came first in version 0.1.0
+            measures, convention = None, next(known for known in _CONVENTIONS if known == measures)
+        convention = check("convention", convention, choice(*_CONVENTIONS))
         # scaled tests need information matrices of three models: computed once
         lavaan = convention == "lavaan"
-        measures = self._fit_measures if lavaan else inference.fit_measures(self.estimation, convention)
-        return pd.Series(measures, dtype=float)
+        found = pd.Series(
+            self._fit_measures if lavaan else inference.fit_measures(self.estimation, convention), dtype=float
+        )
+        if measures is None or (isinstance(measures, str) and measures == "all"):
+            return found
+        return report.chosen_measures(found, check("measures", measures, names("a fit measure")))
 
     def fit_measures_by_level(self) -> pd.DataFrame:
         """Fit of the `within` and the `between` model, each with the other level saturated (Ryu & West 2009).
@@ -149,17 +187,20 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         """Likelihood-ratio test against other fits of the same data; see `mlsem_jax.lrt`."""
         return lrt(self, *others, method=method)
 
-    def wald(self, constraints: str) -> pd.DataFrame:
+    @checked(constraints=names("text, such as 'a == b; c == 0',"))
+    def wald(self, constraints: str | Sequence[str]) -> pd.DataFrame:
         """Wald test that equalities of labels, such as "a == b; c == 0", hold jointly; robust where the standard errors are."""
         made = self.estimation.model.build
-        read = read_constraints(constraints, made.labels, made.specification.definitions)
+        read = read_constraints("\n".join(constraints), made.labels, made.specification.definitions)
         return report.wald_table(inference.wald(self.estimation, read))
 
     # -- reports
+    @checked(what=TEXT)
     def inspect(self, what: str = "est") -> Any:
         """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
         return report.inspect(self, what)
 
+    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, modindices=FLAG)
     def summary(
         self,
         fit_measures: bool = False,
@@ -179,10 +220,12 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         """
         return report.plot(self, kind, ax, **options)
 
+    @checked(title=TEXT)
     def report(self, path: str | Path, title: str | None = None) -> Path:
         """Write one self-contained HTML file: model, pictures, tables, fit by level, warnings, how it was estimated."""
         return report.write_page(self, path, title)
 
+    @checked(starts=FLAG)
     def to_lavaan(self, starts: bool = False) -> str:
         """The model as lavaan syntax with every parameter written out, for `lavaan()`; starts: with the estimates as start().
 
@@ -191,6 +234,7 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         values = dict(enumerate(self.parameter_estimates()["est"].tolist())) if starts else None
         return report.to_lavaan(self.specification, values)
 
+    @checked(data_file=Rule("the name of a file", str), columns=optional(names("a column")))
     def to_mplus(self, data_file: str = "data.dat", columns: Sequence[str] | None = None) -> str:
         """The model as an Mplus input file; columns: those of the data file, in order (default: the model's, then cluster)."""
         data, options = self.estimation.data, self.estimation.options
@@ -223,6 +267,11 @@ def lrt(*fits: Fit, method: inference.Method = "satorra.bentler.2001", **named: 
     Raises ModelError where the fits are not of the same data.
     """
     by_name = {f"fit {i}": fit for i, fit in enumerate(fits, 1)} | named
+    for name, fit in by_name.items():
+        if not isinstance(fit, Fit):
+            hint = " It is a model that has not been fitted: call its fit()." if hasattr(fit, "runmodel") else ""
+            raise ModelError(f"lrt() compares fits, and {name} is {shown(fit)}.{hint}")
+    method = check("method", method, _METHOD)
     comparisons = inference.likelihood_ratio({name: fit.estimation for name, fit in by_name.items()}, method)
     return report.comparison_table(comparisons)
 

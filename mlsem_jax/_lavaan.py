@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
-from mlsem_jax._errors import ModelError, ModelWarning, nearest
+from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
+from mlsem_jax._options import read_options, unknown_option
+from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
@@ -18,10 +20,15 @@ from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 
 _DATA_OPTIONS = ("group_label",)
+_WEIGHTS = "Sampling weights are not available in two-level models yet."
 # options of lavaan's that its users may type, and what to do instead
 _ELSEWHERE = {
     "ordered": "Ordered indicators are not available in two-level models here; treat them as continuous with estimator='MLR'.",
-    "sampling_weights": "Sampling weights are not available in two-level models.",
+    "sampling_weights": _WEIGHTS,
+    "weights": _WEIGHTS,
+    "clusters": "It is called cluster here.",
+    "groups": "It is called group here.",
+    "level": "Levels are written in the model: 'level: 1' and 'level: 2'.",
     "conditional_x": "Leave it out: with fixed_x=True the covariates are conditioned on already.",
     "std_ov": "Standardise the columns of the data frame before the fit.",
     "likelihood": "Two-level models are fitted by maximum likelihood with N as the divisor.",
@@ -40,16 +47,12 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
     syntax = {f.name for f in fields(SyntaxOptions)}
     fit = {f.name for f in fields(FitOptions)}
     for name in options:
-        if name in _ELSEWHERE:
-            raise ModelError(f"There is no option {name!r}. {_ELSEWHERE[name]}")
         if name not in syntax | fit | set(_DATA_OPTIONS):
-            known = syntax | fit | {*_DATA_OPTIONS, "cluster", "group"}
-            near = nearest(name.replace(".", "_"), known) or f" The options are {', '.join(sorted(known))}."
-            raise ModelError(f"There is no option {name!r}.{near}")
+            raise unknown_option(name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group"}, _ELSEWHERE)
     return (
         SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
         FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
-        {k: v for k, v in options.items() if k in _DATA_OPTIONS},
+        read_options({k: v for k, v in options.items() if k in _DATA_OPTIONS}),
     )
 
 
@@ -106,6 +109,9 @@ def _fit(
 ) -> Fit:
     syntax_options, fit_options, data_options = split_options(function, options)
     parsed = read_model(model, data)
+    for name in ("group_equal", "group_partial", "group_label"):
+        if group is None and (vars(syntax_options) | data_options).get(name):
+            raise ModelError(f"{name}= is about groups, and there is one group: name their column with group=.")
     specification, prepared = specify_and_prepare(
         parsed,
         data,
@@ -115,6 +121,8 @@ def _fit(
         missing=fit_options.missing,
         **data_options,
     )
+    check_bounds(fit_options.bounds, specification)
+    fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
     for sentence in (*specification.warnings, *prepared.warnings):
         warnings.warn(sentence, ModelWarning, stacklevel=3)
     estimation = estimate_model(
@@ -140,6 +148,10 @@ def sem(
     - `cluster`: name of the column that identifies clusters (values of any type).
     - `group`: name of a column of groups, constant within clusters.
     - `options`: lavaan's, with `_` for `.`; see `mlsem_jax.estimation.FitOptions` and `mlsem_jax.syntax.SyntaxOptions`.
+      `bounds`: "none", "pos.var" (no variance below zero), "pos.ov.var", "pos.lv.var" (those of observed or latent variables), or
+      limits by parameter, `{"y1~~y1.l2": (0, None)}`. `start`: "default", "simple" (loadings and variances 1, the rest 0), a fit or
+      a parameter table (`lhs op rhs`, `est` or `start`; what the models share is taken), or values by parameter,
+      `{"f=~y2": 0.8}`, a dictionary or Series; start() in the model text wins.
 
     **Returns:** a [`mlsem_jax.Fit`][].
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._arguments import FLAG, SIGNIFICANCE, TEXT, checked, choice, either, names, number, optional, whole
 from mlsem_jax._errors import ModelError
+from mlsem_jax.report._plot_base import AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from mlsem_jax.networks import Log, Model
 
 Index = int | str | None
+_ADJUST = choice("none", "bonferroni", "holm", "hochberg", "hommel", "BH", "fdr", "BY")
+_CRITERION = choice("bic", "aic", "bic2", "ebic.25", "ebic.5", "ebic.75", "ebic1", "none")
+_MATRICES = names("a matrix")
+_LIMIT = optional(whole(1))
 
 
 class NetworkMethods:
@@ -36,6 +42,7 @@ class NetworkMethods:
         """One row for every element of psychonetrics' matrices, lower triangles, row and col from 1: est, se, p, par, fixed."""
         return self._of_network("parameters")(self)
 
+    @checked(matrix=TEXT, threshold=either(FLAG, number(0)), alpha=SIGNIFICANCE, adjust=_ADJUST)
     def getmatrix(
         self,
         matrix: str,
@@ -50,6 +57,7 @@ class NetworkMethods:
         """
         return self._of_network("getmatrix")(self, matrix, group, threshold, alpha, adjust)
 
+    @checked(matrices=_MATRICES, top=_LIMIT)
     def MIs(self, matrices: Sequence[str] | str | None = None, top: int | None = 10) -> pd.DataFrame:
         """Modification indices of fixed elements, largest first: mi, pmi, and the expected change epc."""
         return self._of_network("MIs")(self, matrices, top)
@@ -60,6 +68,7 @@ class NetworkMethods:
         return self._of_network("log")(self)
 
     # -- searches
+    @checked(alpha=SIGNIFICANCE, adjust=_ADJUST, recursive=FLAG, matrices=_MATRICES, limit=_LIMIT)
     def prune(
         self,
         alpha: float = 0.01,
@@ -75,6 +84,7 @@ class NetworkMethods:
         """
         return self._of_network("prune")(self, alpha, adjust, recursive, matrices, limit)
 
+    @checked(alpha=SIGNIFICANCE, criterion=_CRITERION, matrices=_MATRICES, limit=_LIMIT)
     def stepup(
         self,
         alpha: float = 0.01,
@@ -87,6 +97,7 @@ class NetworkMethods:
         """
         return self._of_network("stepup")(self, alpha, criterion, matrices, limit)
 
+    @checked(criterion=_CRITERION, matrices=_MATRICES, prunealpha=SIGNIFICANCE, addalpha=SIGNIFICANCE, limit=_LIMIT)
     def modelsearch(
         self,
         criterion: str = "bic",
@@ -101,20 +112,24 @@ class NetworkMethods:
         return self._of_network("modelsearch")(self, criterion, matrices, prunealpha, addalpha, limit)
 
     # -- edits, each fitted again
+    @checked(matrix=TEXT, value=number())
     def fixpar(self, matrix: str, row: Index = None, col: Index = None, value: float = 0.0, group: Any = None) -> Fit:
         """Fix an element at a value and fit again."""
         return self._of_network("fixpar")(self, matrix, row, col, value, group)
 
+    @checked(matrix=TEXT, start=optional(number()))
     def freepar(
         self, matrix: str, row: Index = None, col: Index = None, start: float | None = None, group: Any = None
     ) -> Fit:
         """Free an element and fit again."""
         return self._of_network("freepar")(self, matrix, row, col, start, group)
 
+    @checked(matrix=TEXT)
     def groupequal(self, matrix: str, row: Index = None, col: Index = None) -> Fit:
         """Make an element, or a whole matrix, equal across groups and fit again."""
         return self._of_network("groupequal")(self, matrix, row, col)
 
+    @checked(matrix=TEXT)
     def groupfree(self, matrix: str, row: Index = None, col: Index = None) -> Fit:
         """Let the groups differ in an element, or in a whole matrix, and fit again."""
         return self._of_network("groupfree")(self, matrix, row, col)
@@ -124,10 +139,12 @@ class NetworkMethods:
         return self._of_network("transmod")(self, **kinds)
 
     # -- pictures
+    @checked(matrices=_MATRICES, alpha=SIGNIFICANCE, ax=AXES)
     def CIplot(self, matrices: Sequence[str] | str | None = None, alpha: float = 0.05, ax: Any = None) -> Any:
         """Estimates with confidence intervals, one row each; returns the matplotlib Axes."""
         return self._of_network("CIplot")(self, matrices, alpha, ax)
 
+    @checked(matrix=_MATRICES)
     def plot_network(
         self, matrix: str | Sequence[str] | None = None, group: Any = None, ax: Any = None, **options: Any
     ) -> Any:

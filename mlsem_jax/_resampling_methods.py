@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlsem_jax import inference, report
+from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, checked, choice, optional, whole
 from mlsem_jax.estimation import Estimation, Model, model_of, simulate
 
 
@@ -21,6 +22,7 @@ class ResamplingMethods:
         """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`."""
         return model_of(self.estimation)
 
+    @checked(key=KEY, n_datasets=whole(1))
     def simulate(self, key: Any, n_datasets: int = 1, cluster_sizes: Any = None, **options: Any) -> Any:
         """Data sets of the fitted model, by default of the fit's own cluster sizes; options as for `mlsem_jax.simulate`."""
         data = self.estimation.data
@@ -29,6 +31,14 @@ class ResamplingMethods:
             options = {"group": data.group if data.group_labels else None} | options
         return simulate(self.model, self.estimation.model.theta, key, cluster_sizes, n_datasets, **options)
 
+    @checked(
+        n=whole(1),
+        key=KEY,
+        type=choice("nonparametric", "parametric", "bollen.stine"),
+        ci=choice("perc", "basic", "bca", "student", "norm"),
+        level=CONFIDENCE,
+        chisq=optional(FLAG),
+    )
     def bootstrap(
         self,
         n: int = 1000,
@@ -45,6 +55,7 @@ class ResamplingMethods:
         """
         return report.BootstrapReport(inference.bootstrap(self.estimation, n, key, type, chisq), ci, level)
 
+    @checked(exact=FLAG, rows=FLAG)
     def influence(self, exact: bool = False, rows: bool = False) -> report.InfluenceReport:
         """Influence of every cluster on every estimate: derivatives in its weight, one-step deletion, Cook-like distances.
 

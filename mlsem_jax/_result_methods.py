@@ -10,6 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax import inference, report
+from mlsem_jax._arguments import (
+    CONFIDENCE,
+    FLAG,
+    Refused,
+    Rule,
+    check,
+    checked,
+    choice,
+    either,
+    names,
+    number,
+    optional,
+    whole,
+    words,
+)
 from mlsem_jax._errors import DataError, ModelError, ModelWarning, listing
 from mlsem_jax.data import TwoLevelData, group_labels, prepare
 from mlsem_jax.estimation import Estimation
@@ -18,6 +33,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlsem_jax.networks import Model
+
+
+def _progress(value: Any) -> Any:
+    if not callable(value):
+        raise Refused()
+    return value
+
+
+PROGRESS = either(FLAG, Rule("a function of (done, total)", _progress))
+LEVEL = Rule("1 (scores of rows) or 2 (scores of clusters)", whole(1, 2).read)
+OPERATORS = ("=~", "~", "~~", "~1")
+
+
+def _equalities(value: Any) -> list[int]:
+    """Numbers of equalities, one or several."""
+    one = whole(1)
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__") or getattr(value, "shape", None) == ():
+        return [one.read(value)]
+    return [one.read(number) for number in value]
 
 
 class ResultMethods:
@@ -52,6 +86,7 @@ class ResultMethods:
         return report.rsquare_series(self.estimation, inference.rsquare(self.estimation))
 
     # -- intervals
+    @checked(parameters=names("a parameter"), level=CONFIDENCE, progress=PROGRESS)
     def profile_ci(
         self,
         parameters: str | Sequence[str] | None = None,
@@ -67,16 +102,13 @@ class ResultMethods:
 
         Raises ModelError for unknown names, without a maximum, and under bounds, inequalities or nonlinear constraints.
         """
-        names = [parameters] if isinstance(parameters, str) else parameters
         return report.profile_table(
-            self._profiled(names, level, report.bar if progress is True else (progress or None))
+            self._profiled(parameters, level, report.bar if progress is True else (progress or None))
         )
 
     def _profiled(
         self, names: Sequence[str] | None, level: float, progress: Callable[[int, int], None] | None
     ) -> inference.Profile:
-        if not 0 < level < 1:
-            raise ModelError(f"level={level} is not a confidence level: it lies between 0 and 1, such as 0.95.")
         found = inference.profile(self.estimation, names, [level], progress)
         notes = list(found.notes)
         if self.estimation.options.se.startswith("robust"):
@@ -84,10 +116,16 @@ class ResultMethods:
                 "Profile intervals rest on the normal likelihood; the robust standard errors of this fit have no part in them."
             )
         for note in notes:
-            warnings.warn(note, ModelWarning, stacklevel=3)
+            warnings.warn(note, ModelWarning, stacklevel=4)
         return found
 
     # -- what could be freed
+    @checked(
+        sort=FLAG,
+        minimum_value=number(),
+        maximum_number=optional(whole(1)),
+        information=choice("expected", "observed"),
+    )
     def modification_indices(
         self,
         sort: bool = True,
@@ -102,25 +140,32 @@ class ResultMethods:
         not be estimated beside the others are left out. Expected information counts every row as complete, as in lavaan: with
         missing values information="observed" gives larger indices, closer to the chi-square difference.
         """
+        known = OPERATORS if self.network is None else self.network.operation("operators")(self)
+        op = None if op is None else check("op", op, words(*known))
         if self.network is not None:
+            if information != "expected":
+                raise ModelError(
+                    "Modification indices of network models take the information of the fit: leave information= out."
+                )
             return self.network.operation("modification_indices")(self, sort, minimum_value, maximum_number, op)
         found = inference.modification_indices(self.estimation, information=information)
         return report.modification_table(found, sort, minimum_value, maximum_number, op)
 
     modindices = modification_indices
 
-    def score_test(self, release: int | Sequence[int] | None = None) -> pd.DataFrame:
+    @checked(release=Rule("numbers of equalities, from 1", _equalities))
+    def score_test(self, release: Any = None) -> pd.DataFrame:
         """Score tests of releasing equality constraints: all together (first row), then each alone while the others stay.
 
         release: which equalities, counted from 1 in the order of the table that `score_test()` gives.
         """
-        chosen = [release] if isinstance(release, int) else release
-        return report.score_table(inference.score_test(self.estimation, chosen))
+        return report.score_table(inference.score_test(self.estimation, release))
 
     # -- scores
+    @checked(se=FLAG, convention=choice("lavaan", "exact"))
     def predict(
         self,
-        level: int = 1,
+        level: Any = 1,
         se: bool = False,
         newdata: Any = None,
         convention: inference.ScoreConvention = "lavaan",
@@ -131,10 +176,13 @@ class ResultMethods:
 
         - `se`: add a column `<name>.se` for each latent variable: posterior standard deviations at the estimates.
         - `newdata`: a table with the model's columns (clusters and groups included) to score in place of the fit's own;
-          rows with missing values are scored from what they have.
+          rows with missing values are scored from what they have. `predict(table)` means `predict(newdata=table)`.
         - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
           other than zero.
         """
+        if newdata is None and hasattr(level, "columns"):
+            level, newdata = 1, level
+        level = check("level", level, LEVEL)
         data = self.estimation.data if newdata is None else self._prepared(newdata)
         return report.scores_table(inference.predict(self.estimation, level, data, convention), data, level, se)
 

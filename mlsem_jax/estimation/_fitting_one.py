@@ -15,7 +15,7 @@ from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Problem, maximise
-from mlsem_jax.estimation._starts import starting_values
+from mlsem_jax.estimation._starts import starting_values, with_starts
 from mlsem_jax.models import Build, Moments
 from mlsem_jax.statistics import Statistics
 
@@ -40,10 +40,12 @@ def fit_build(
     """
     options = options or FitOptions()
     problem = Problem(made, statistics)
-    natural = starting_values(made, *sample) if start is None else start
+    # what the user asked to begin from; other searches, where the first one fails, are not bound to it
+    begun = with_starts(made, options.start)
+    natural = starting_values(begun, *sample) if start is None else start
     theta = natural[made.kept]
     if start is None:
-        theta = _safe_start(problem, made, theta)
+        theta = _safe_start(problem, begun, theta)
     notes: tuple[str, ...] = ()
     if newton:
         constraints = constraints_of(made, options.bounds)

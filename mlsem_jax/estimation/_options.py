@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any
 
-from mlsem_jax._errors import ModelError, nearest
-
-Estimator = Literal["ML", "MLR", "MLF"]
-StandardErrors = Literal["standard", "robust.huber.white", "bootstrap", "none"]
-Test = Literal["standard", "yuan.bentler", "yuan.bentler.mplus", "none"]
-Information = Literal["observed", "expected", "first.order"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "estimator": get_args(Estimator),
-    "se": get_args(StandardErrors),
-    "test": get_args(Test),
-    "information": get_args(Information),
-    "missing": ("listwise", "ml", "fiml", "direct"),
-    "em_acceleration": ("squarem", "none"),
-}
-
-_SOLVERS = ("scoring", "bfgs", "newton", "em")
+from mlsem_jax._options import read_options, unknown_option
 
 
 @dataclass(frozen=True)
@@ -29,7 +13,8 @@ class FitOptions:
     """How to estimate and what to report. se, test and information follow from the estimator unless given.
 
     bootstrap, iseed: number of draws and seed of se="bootstrap", whose confidence intervals are normal ones around the
-    estimates; `fit.bootstrap` gives the others.
+    estimates; `fit.bootstrap` gives the others. bounds: "none", "pos.var", "pos.ov.var", "pos.lv.var", or {name: (lower, upper)},
+    None where there is no limit. start: "default", "simple", or {name: value}, which front ends make of a fit or a table.
     """
 
     estimator: str = "ML"
@@ -57,13 +42,8 @@ class FitOptions:
         known = {f.name for f in fields(cls)}
         for name in given:
             if name not in known:
-                raise ModelError(f"Unknown option {name!r}.{nearest(name, known)}")
-        given = {name: value for name, value in given.items() if value is not None}
-        for name, choices in _CHOICES.items():
-            if name in given:
-                given[name] = _choose(name, given[name], choices)
-        if isinstance(given.get("optim_method"), str):
-            given["optim_method"] = _choose("optim_method", given["optim_method"], _SOLVERS)
+                raise unknown_option(name, known, {})
+        given = read_options(given)
         estimator = given.get("estimator", "ML")
         implied = {
             "ML": {},
@@ -75,13 +55,3 @@ class FitOptions:
     @property
     def robust(self) -> bool:
         return self.test in ("yuan.bentler", "yuan.bentler.mplus")
-
-
-def _choose(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    match = {choice.lower(): choice for choice in choices}.get(str(value).lower())
-    if match is None:
-        raise ModelError(
-            f"{name}={value!r} is not available for two-level models. Allowed: {', '.join(map(repr, choices))}."
-            f"{nearest(value, choices)}"
-        )
-    return match

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from mlsem_jax.models import Build, Parameter, Specification
@@ -33,6 +36,22 @@ def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean:
     for index, values in guesses.items():
         natural[index] = np.mean(values)
     return natural
+
+
+def with_starts(build: Build, start: str | Mapping[str, float]) -> Build:
+    """The build with the `start` option as starting values of its rows; those that the model text gives win.
+
+    "simple": loadings and variances at 1, everything else at 0, as in lavaan. A mapping gives values by name or label.
+    """
+    if isinstance(start, str) and start != "simple":
+        return build
+    rows = []
+    for row, index in zip(build.specification.parameters, build.index, strict=True):
+        value: float | None = float(row.op == "=~" or (row.op == "~~" and row.lhs == row.rhs))
+        if not isinstance(start, str):
+            value = next((start[name] for name in (row.name, build.names[index]) if index >= 0 and name in start), None)
+        rows.append(row if index < 0 or row.start is not None or value is None else row.but(start=value))
+    return replace(build, specification=build.specification.but(parameters=tuple(rows)))
 
 
 def _level(

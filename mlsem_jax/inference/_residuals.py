@@ -29,7 +29,7 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
     moments that the model reproduces. The mean of a variable in both levels is compared as a whole, at level 2.
     """
     kinds = get_args(ResidualType)
-    if type not in kinds:
+    if not isinstance(type, str) or type not in kinds:
         raise ModelError(
             f"There are no residuals of type {type!r}; there are {', '.join(kinds)}.{nearest(type, kinds)}"
         )

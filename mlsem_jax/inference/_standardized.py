@@ -56,7 +56,7 @@ def standardized(estimation: Estimation, kind: Standardization = "std.all") -> S
     variables, are divided by the root of the size of theirs, as in lavaan.
     """
     kinds = get_args(Standardization)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ModelError(f"There is no standardization {kind!r}; there are {', '.join(kinds)}.{nearest(kind, kinds)}")
     build = estimation.model.build
     rows = build.specification.parameters

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax._options import OPTIONS
 from mlsem_jax.data import TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import registered
@@ -20,6 +22,7 @@ from mlsem_jax.networks._standardize import standardized
 from mlsem_jax.networks._table import make_table
 
 ESTIMATORS = {"default": "ML", "ML": "ML", "FIML": "ML", "MLR": "MLR"}
+_ESTIMATOR = choice(*ESTIMATORS)
 # arguments of psychonetrics that have no meaning here, and why
 ELSEWHERE = {
     "optimizer": "There is one optimiser, which needs no choice.",
@@ -35,6 +38,11 @@ ELSEWHERE = {
     "groupvar": "It is called groups.",
     "group": "It is called groups.",
     "cluster": "It is called clusters.",
+    "cluster_": "It is called clusters.",
+    "sampling_weights": "Sampling weights are not available in two-level models yet.",
+    "weights": "Sampling weights are not available in two-level models yet.",
+    "start": "Give the starting value of an element by freepar(matrix, row, col, start=value).",
+    "bounds": "Network models are parametrised so that no bounds are needed.",
 }
 _GENERAL = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "optim_method")
 _FIT_OPTIONS = (*_GENERAL, "em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
@@ -42,8 +50,19 @@ _FIT_OPTIONS = (*_GENERAL, "em_iter_max", "em_fx_tol", "em_dx_tol", "em_accelera
 
 def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the fit, and the rest, which should be patterns."""
+    for name in keywords:
+        told = ELSEWHERE.get(name, ELSEWHERE.get(name.replace(".", "_")))
+        if told is not None:
+            raise ModelError(f"There is no argument {name!r} here. {told}")
     options = {name: value for name, value in keywords.items() if name in _FIT_OPTIONS}
     return options, {name: value for name, value in keywords.items() if name not in options}
+
+
+def only(within: Any, between: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The variables of one level only, as tuples."""
+    given = {"within_only": within, "between_only": between}
+    first, second = (() if value is None else check(name, value, OPTIONS[name]) for name, value in given.items())
+    return first, second
 
 
 def read_data(
@@ -59,10 +78,13 @@ def read_data(
     known = column_names(data)
     if vars is None:
         vars = [name for name in known if name not in (clusters, groups)]
-    names = (vars,) if isinstance(vars, str) else tuple(map(str, vars))
+    names = tuple(map(str, vars)) if isinstance(vars, list) else check("vars", vars, OPTIONS["vars"])
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice or not names:
+        raise ModelError(
+            f"vars names {listing(twice)} twice." if twice else "vars is empty: name the columns to model."
+        )
     for argument, some in (("within_only", within_only), ("between_only", between_only)):
-        if isinstance(some, str):
-            raise ModelError(f"{argument} takes a list of variables: [{some!r}].")
         for name in some:
             if name not in names:
                 raise ModelError(f"{argument} names {name!r}, which is not among vars.{nearest(name, names)}")
@@ -86,11 +108,7 @@ def read_data(
 
 
 def fit_options(estimator: str, information: str | None, options: dict[str, Any], data: TwoLevelData) -> FitOptions:
-    if estimator not in ESTIMATORS:
-        raise ModelError(
-            f"estimator={estimator!r} is not available.{nearest(estimator, ESTIMATORS)} 'default', 'ML' and 'FIML' are the exact "
-            "maximum likelihood, with or without missing values; 'MLR' adds robust standard errors."
-        )
+    estimator = check("estimator", estimator, _ESTIMATOR)
     if information is None:
         complete = not np.isnan(data.values).any()
         information = "expected" if complete and estimator != "MLR" else "observed"
@@ -100,14 +118,9 @@ def fit_options(estimator: str, information: str | None, options: dict[str, Any]
 def make_model(
     function, layout: Layout, data, patterns: dict[str, Any], equal, rule: str, options: FitOptions
 ) -> Model:
-    rules: tuple[Identification, ...] = ("loadings", "variance", "none")
-    known_rule = next((known for known in rules if known == rule), None)
-    if known_rule is None:
-        raise ModelError(
-            f"identification={rule!r} is not available.{nearest(rule, rules)} Use one of {', '.join(map(repr, rules))}."
-        )
+    known_rule: Identification = check("identification", rule, OPTIONS["identification"])
     _check_patterns(layout, patterns)
-    equal = (equal,) if isinstance(equal, str) else tuple(equal)
+    equal = check("equal", equal, OPTIONS["equal"])
     equal = () if equal == ("none",) else equal
     for name in equal:
         if name not in layout.matrices:
@@ -146,8 +159,6 @@ def _check_patterns(layout: Layout, patterns: dict[str, Any]) -> None:
     for name in patterns:
         if name in layout.matrices:
             continue
-        if name in ELSEWHERE:
-            raise ModelError(f"There is no argument {name!r} here. {ELSEWHERE[name]}")
         if name in known:
             block, kind = known[name]
             where = LEVELS[block.level]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.networks._arguments import fit_options, make_model, read_data, split_keywords
+from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
 from mlsem_jax.networks._edit import check_kind
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._loadings import latent_names, read_loadings
@@ -73,6 +73,7 @@ def ml_lvm(
     }
     kinds = {argument: check_kind(argument, kind) for argument, kind in given_kinds.items()}
     options, patterns = split_keywords(patterns)
+    within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
     given = {"lambda": lambda_, "lambda_within": lambda_within, "lambda_between": lambda_between}
     loadings, widths, given = read_loadings(given, names, labels)
@@ -142,6 +143,7 @@ def ml_varcov(
     """
     kind_1, kind_2 = check_kind("within", within), check_kind("between", between)
     options, patterns = split_keywords(patterns)
+    within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
     blocks = (Block("", 1, kind_1, "theta", names), Block("", 2, kind_2, "theta", names))
     layout = Layout("varcov", names, ((), ()), blocks, "none", tuple(within_only), tuple(between_only), labels)

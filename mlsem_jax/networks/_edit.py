@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._arguments import check, choice, number_of
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.models import KINDS, Kind
 from mlsem_jax.networks._identify import identify, mark
@@ -108,12 +109,7 @@ def _argument(layout: Layout, block) -> str:
 
 def check_kind(argument: str, kind: Any) -> Kind:
     """The kind itself. Raises ModelError where there is none of that name."""
-    for known in KINDS:
-        if kind == known:
-            return known
-    raise ModelError(
-        f"{argument}={kind!r} is not available.{nearest(kind, KINDS)} Use one of {', '.join(map(repr, KINDS))}."
-    )
+    return check(argument, kind, choice(*KINDS))
 
 
 def _pattern(model: Model, new: Layout, name: str, old: dict):
@@ -175,9 +171,10 @@ def position(matrix: Matrix, which: int | str, names: Sequence[str], what: str) 
                 f"{matrix.name} has no {what} {which!r}.{nearest(which, names)} It has {listing(names, 12)}."
             )
         return names.index(which)
-    if isinstance(which, bool) or which != int(which) or not 1 <= which <= len(names):
+    number = number_of(which)
+    if number is None or number != number or not 1 <= number <= len(names) or number != int(number):
         raise ModelError(f"{matrix.name} has {len(names)} {what}s, counted from 1; there is no {what} {which!r}.")
-    return int(which) - 1
+    return int(number) - 1
 
 
 def group_numbers(layout: Layout, group: Any) -> list[int]:
@@ -186,8 +183,9 @@ def group_numbers(layout: Layout, group: Any) -> list[int]:
         return list(range(1, layout.ngroups + 1))
     if str(group) in layout.group_names:
         return [layout.group_names.index(str(group)) + 1]
-    if isinstance(group, int) and 1 <= group <= layout.ngroups:
-        return [group]
+    number = number_of(group)
+    if number is not None and number in range(1, layout.ngroups + 1):
+        return [int(number)]
     raise ModelError(f"There is no group {group!r}. The groups are {listing(layout.group_names, 12)}.")
 
 

@@ -72,7 +72,7 @@ def finish(model: Model, estimation: Estimation, more: Sequence[str] = ()) -> Fi
     fit = Fit(estimation, function=model.function, network=model)
     raised += [ImproperSolutionWarning(sentence) for sentence in degenerate(model, fit)]
     for warning in raised:
-        warnings.warn(warning, stacklevel=4)
+        warnings.warn(warning, stacklevel=5)
     return Fit(estimation, function=model.function, warnings=tuple(map(str, raised)), network=model)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._arguments import FLAG, TEXT, checked, number, optional
 from mlsem_jax._errors import ModelError
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import FitOptions
@@ -78,18 +79,22 @@ class Model:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
+    @checked(matrix=TEXT, value=number())
     def fixpar(self, matrix: str, row=None, col=None, value: float = 0.0, group=None) -> Model:
         """Fix an element at a value, in one group or in all. Rows and columns are names or positions from 1."""
         return edits.fixpar(self, matrix, row, col, value, group)
 
+    @checked(matrix=TEXT, start=optional(number()))
     def freepar(self, matrix: str, row=None, col=None, start: float | None = None, group=None) -> Model:
         """Free an element, in one group or in all."""
         return edits.freepar(self, matrix, row, col, start, group)
 
+    @checked(matrix=TEXT)
     def groupequal(self, matrix: str, row=None, col=None) -> Model:
         """Make an element, or without row and col a whole matrix, equal across groups."""
         return edits.groupequal(self, matrix, row, col)
 
+    @checked(matrix=TEXT)
     def groupfree(self, matrix: str, row=None, col=None) -> Model:
         """Let the groups differ in an element, or in a whole matrix."""
         return edits.groupfree(self, matrix, row, col)
@@ -101,6 +106,7 @@ class Model:
         return edits.transmod(self, **kinds)
 
     # -- fitting
+    @checked(verbose=optional(FLAG))
     def fit(self, *, verbose: bool | None = None) -> Fit:
         """Estimate by exact maximum likelihood. Returns a [`mlsem_jax.Fit`][] with the methods of network models."""
         from mlsem_jax.networks._fitting import fit_model

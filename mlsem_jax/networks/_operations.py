@@ -23,6 +23,11 @@ def log(fit: Fit) -> Log:
     return model_of(fit).log
 
 
+def operators(fit: Fit) -> tuple[str, ...]:
+    """The signs of elements that the tables of this model have."""
+    return tuple(dict.fromkeys(matrix.operator for matrix in model_of(fit).layout.matrices.values()))
+
+
 def _fitted(edit: Callable[..., Any]) -> Callable[..., Fit]:
     """An edit of models as one of fits: the changed model is estimated, starting from the estimates."""
 
@@ -50,6 +55,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "log": log,
     "modelsearch": modelsearch,
     "modification_indices": modification_indices,
+    "operators": operators,
     "parameters": parameters,
     "plot_network": plot_network,
     "prune": prune,

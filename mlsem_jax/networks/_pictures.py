@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mlsem_jax._arguments import FLAG, SIGNIFICANCE, checked, names, number
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._edit import group_numbers
 from mlsem_jax.networks._layout import Layout
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from mlsem_jax._fit import Fit
 
 
+@checked(
+    matrix=names("a matrix"),
+    threshold=number(0),
+    alpha=SIGNIFICANCE,
+    maximum=number(0, above=True),
+    labels=FLAG,
+)
 def plot_network(
     fit: Fit,
     matrix: str | Sequence[str] | None = None,
@@ -37,13 +45,11 @@ def plot_network(
 ) -> Axes | np.ndarray:
     """Networks as graphs; see `Fit.plot_network`. alpha: show only edges whose adjusted p-value is not larger."""
     model = model_of(fit)
-    names = (
-        default_networks(model.layout) if matrix is None else (matrix,) if isinstance(matrix, str) else tuple(matrix)
-    )
+    wanted = matrix or default_networks(model.layout)
     networks = {}
-    for number in group_numbers(model.layout, group):
-        label = model.layout.group_names[number - 1]
-        for name in names:
+    for which in group_numbers(model.layout, group):
+        label = model.layout.group_names[which - 1]
+        for name in wanted:
             frame = by_group(fit, name, label, threshold)[label]
             if frame.shape[0] != frame.shape[1]:
                 raise ModelError(f"{name} is no network: it has {frame.shape[0]} rows and {frame.shape[1]} columns.")

@@ -6,21 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._arguments import check
+from mlsem_jax._options import OPTIONS
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.numerics import normal_quantile
-
-CHOICES = ("none", "z", "quantile")
 
 
 def standardized(data: TwoLevelData, how: str) -> TwoLevelData:
     """z: mean 0 and standard deviation 1 (divisor n - 1) over all rows of all groups; quantile: normal scores of the ranks
     over n + 1. Values of between-only variables count once a cluster. Missing values stay missing.
     """
-    if how not in CHOICES:
-        raise ModelError(
-            f"standardize={how!r} is not available.{nearest(how, CHOICES)} Use one of {', '.join(map(repr, CHOICES))}."
-        )
+    how = check("standardize", how, OPTIONS["standardize"])
     if how == "none":
         return data
     _, first = np.unique(data.cluster, return_index=True)

@@ -2,7 +2,7 @@
 
 from mlsem_jax.report._codec import StorageError
 from mlsem_jax.report._diagnosis import DiagnosisReport
-from mlsem_jax.report._indices import modification_table, score_table
+from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._network_plots import draw_intervals, draw_networks
@@ -28,6 +28,7 @@ __all__ = [
     "Summary",
     "add_tests",
     "bar",
+    "chosen_measures",
     "by_group",
     "comparison_table",
     "cluster_scores_table",

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.inference import Modification, ScoreTest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def chosen_measures(measures: pd.Series, wanted: Sequence[str]) -> pd.Series:
+    """Some fit measures by name, in the order asked for; '_' may stand for '.'."""
+    known = {name.lower().replace("_", "."): name for name in measures.index}
+    found = []
+    for name in wanted:
+        key = name.lower().replace("_", ".")
+        if key not in known:
+            near = nearest(name, measures.index) or f" It has {listing(measures.index, 60)}."
+            raise ModelError(f"This fit has no measure {name!r}.{near}")
+        found.append(known[key])
+    return measures[found]
 
 
 def modification_table(

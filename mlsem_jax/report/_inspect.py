@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +84,7 @@ WORDS: dict[str, Callable[[Fit], Any]] = {
     "options": _options,
     "warnings": lambda fit: fit.warnings,
     "post.check": lambda fit: fit.status in (Status.CONVERGED, Status.BOUNDARY),
-    "list": lambda fit: fit.parameter_estimates(),
+    "list": methodcaller("parameter_estimates"),
     "est": _values("est"),
     "se": _values("se"),
     "std": _standardized("std.all"),
@@ -102,8 +103,8 @@ WORDS: dict[str, Callable[[Fit], Any]] = {
     "h1": lambda fit: fit.h1(),
     "sampstat": lambda fit: fit.h1(),
     "icc": lambda fit: fit.icc(),
-    "residuals": lambda fit: fit.residuals(),
-    "resid": lambda fit: fit.residuals(),
+    "residuals": methodcaller("residuals"),
+    "resid": methodcaller("residuals"),
     "rsquare": _rsquare,
     "r2": _rsquare,
     "cov.ov": lambda fit: implied_part(fit.estimation, "cov"),

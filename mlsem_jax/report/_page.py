@@ -15,6 +15,7 @@ from mlsem_jax._errors import ModelError
 from mlsem_jax._version import __version__
 from mlsem_jax.report._blocks import Estimates, Facts, Heading, number
 from mlsem_jax.report._page_style import PAGE_STYLE
+from mlsem_jax.report._place import write
 from mlsem_jax.report._plot_base import require_pyplot
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._render_html import STYLE, html, paragraph
@@ -36,9 +37,7 @@ CITATION = f"""@software{{mlsem_jax,
 
 def write_page(fit: Fit, path: str | Path, title: str | None = None) -> Path:
     """Write the report to `path` and return the path. The file needs nothing beside it and nothing from the network."""
-    path = Path(path)
-    path.write_text(page(fit, title), encoding="utf-8")
-    return path
+    return write(path, lambda: page(fit, title).encode(), "the report")
 
 
 def page(fit: Fit, title: str | None = None) -> str:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._arguments import Refused, Rule
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
+def _axes(value: Any) -> Any:
+    if isinstance(value, type) or not (hasattr(value, "set_xlim") and hasattr(value, "figure")):
+        raise Refused()
+    return value
+
+
+AXES = Rule("Axes of matplotlib, as from plt.subplots()", _axes)
 # Okabe & Ito's palette
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#1a1a1a"
 DIVERGING = "PuOr_r"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, optional, whole, words
 from mlsem_jax._errors import ModelError
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 _KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "intercepts", ":=": "defined"}
 
 
+@checked(
+    ops=words(*_KINDS),
+    level=optional(whole(1, 2)),
+    group=optional(whole(1)),
+    standardized=FLAG,
+    confidence=CONFIDENCE,
+    ax=AXES,
+)
 def estimates_plot(
     fit: Fit,
     ops: str | Sequence[str] = ("=~", "~", ":="),
@@ -84,6 +93,7 @@ def _level_key(ax: Axes, table: pd.DataFrame) -> None:
         ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(shown), frameon=False, fontsize=8)
 
 
+@checked(ax=AXES)
 def trace_plot(fit: Fit, ax: Axes | None = None) -> Axes:
     """The log-likelihood still to gain at every iteration, and what the algorithm expected of the next step (log scale)."""
     trace = fit.trace

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._arguments import checked, number, whole
 from mlsem_jax._errors import ModelError
-from mlsem_jax.report._plot_base import BLUE, DIVERGING, GREY, INK, new_axes, quiet
+from mlsem_jax.report._plot_base import AXES, BLUE, DIVERGING, GREY, INK, new_axes, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +36,7 @@ def _group_name(fit: Fit, group: int | str) -> str:
     return f", {labels[group - 1] if isinstance(group, int) else group}" if labels else ""
 
 
+@checked(level=whole(1, 2), limit=number(0, above=True), ax=AXES)
 def residual_map(
     fit: Fit, level: int = 1, group: int | str = 1, limit: float | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -70,6 +72,7 @@ def residual_map(
     return ax
 
 
+@checked(ax=AXES)
 def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
     """Share of each variable's variance that lies between clusters."""
     values = of_group(fit, fit.icc(), group)
@@ -88,6 +91,7 @@ def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@checked(ax=AXES)
 def cluster_sizes_plot(fit: Fit, ax: Axes | None = None) -> Axes:
     """How many clusters have how many rows."""
     data = fit.estimation.data

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._arguments import FLAG, TEXT, checked, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._path_geometry import along, arc_ends, border, covered, extent, route
 from mlsem_jax.report._path_layout import FEW, LABEL, LINE, Edge, Layout, Node, arrange, bulge
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, require_pyplot
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, require_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 UNIT, TITLE = 0.27, 0.35
 
 
+@checked(level=whole(1, 2), group=whole(1), standardized=FLAG, ax=AXES, title=TEXT)
 def path_diagram(
     fit: Fit,
     level: int = 1,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax._arguments import CONFIDENCE, TEXT, checked, whole
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.inference import Interval
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 STRIKING = 8.0
 
 
+@checked(name=TEXT, level=CONFIDENCE, ax=AXES)
 def bootstrap_plot(
     boot: BootstrapReport, name: str, ci: Interval | None = None, level: float | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -48,6 +50,7 @@ def bootstrap_plot(
     return ax
 
 
+@checked(top=whole(0), ax=AXES)
 def influence_plot(report: InfluenceReport, top: int = 5, ax: Axes | None = None) -> Axes:
     """The Cook-like distance of every cluster, in the order of the data; the largest by name, where they stand out."""
     cook = report.cook

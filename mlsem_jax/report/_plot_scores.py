@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax._arguments import CONFIDENCE, TEXT, checked
 from mlsem_jax._errors import ModelError
 from mlsem_jax.inference._prediction import predict
 from mlsem_jax.numerics import normal_quantile
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, new_axes, quiet
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, new_axes, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _NAMED = 60
 
 
+@checked(factor=TEXT, confidence=CONFIDENCE, ax=AXES)
 def caterpillar(fit: Fit, factor: str | None = None, confidence: float = 0.95, ax: Axes | None = None) -> Axes:
     """Scores of a level-2 factor by cluster, lowest first, with intervals of the given probability.
 

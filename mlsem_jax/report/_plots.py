@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._arguments import shown
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.report._plot_estimates import estimates_plot, trace_plot
 from mlsem_jax.report._plot_moments import cluster_sizes_plot, icc_plot, residual_map
@@ -31,7 +33,16 @@ KINDS: dict[str, Callable[..., Any]] = {
 
 def plot(fit: Fit, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
     """Draw one of KINDS; options go to its function."""
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         network = " Networks are drawn by fit.plot_network()." if str(kind).startswith("network") else ""
-        raise ModelError(f"There is no picture {kind!r}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}{network}")
+        raise ModelError(
+            f"There is no picture {shown(kind)}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}{network}"
+        )
+    known = [name for name in inspect.signature(KINDS[kind]).parameters if name not in ("fit", "ax")]
+    for name in options:
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no options"
+            raise ModelError(f"The picture {kind!r} has no option {name!r}.{nearest(name, known)} It {takes}.")
+    if kind == "profile" and "parameter" not in options:
+        raise ModelError("The picture 'profile' needs parameter=, the name of a parameter or := quantity.")
     return KINDS[kind](fit, ax=ax, **options)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax._arguments import CONFIDENCE, TEXT, checked
 from mlsem_jax.inference import Profile, profile
 from mlsem_jax.numerics import normal_cdf, normal_quantile
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def with_profile_limits(table: pd.DataFrame, found: Profile) -> pd.DataFrame:
     return table
 
 
+@checked(parameter=TEXT, level=CONFIDENCE, ax=AXES)
 def profile_plot(fit: Fit, parameter: str, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """The drop of twice the log-likelihood as one quantity moves away from its estimate while all others follow; beside it the
     parabola of the standard error, and the interval that the drop allowed at `level` cuts out.

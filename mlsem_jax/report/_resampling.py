@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from mlsem_jax._arguments import CONFIDENCE, checked, choice
+from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.inference import Bootstrap, Influence, Interval, intervals
 from mlsem_jax.report._plot_resampling import bootstrap_plot, influence_plot
@@ -52,6 +54,7 @@ class BootstrapReport:
         codes, counts = np.unique(self.bootstrap.status, return_counts=True)
         return pd.Series(counts, [Status(int(code)).name for code in codes], name="draws")
 
+    @checked(ci=choice(*get_args(Interval)), level=CONFIDENCE)
     def table(self, ci: Interval | None = None, level: float | None = None) -> pd.DataFrame:
         """Estimate, bootstrap standard error, bias, and limits of the interval "perc", "basic", "bca", "student" or "norm"."""
         import pandas as pd
@@ -95,7 +98,7 @@ class InfluenceReport:
         import pandas as pd
 
         if values is None:
-            raise ValueError(f"fit.influence() did not compute this: pass {what}.")
+            raise ModelError(f"fit.influence() did not compute this: pass {what}.")
         return pd.DataFrame(values, pd.Index(self.influence.ids, name="cluster"), list(self.influence.names))
 
     @cached_property
@@ -119,7 +122,7 @@ class InfluenceReport:
         import pandas as pd
 
         if self.influence.rows is None:
-            raise ValueError("fit.influence() did not compute this: pass rows=True.")
+            raise ModelError("fit.influence() did not compute this: pass rows=True.")
         return pd.DataFrame(self.influence.rows, self.influence.row_index, list(self.influence.names))
 
     @cached_property

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._errors import ModelError
+from mlsem_jax._options import read_options, unknown_option
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
-
-GROUP_EQUAL = (
-    "loadings",
-    "intercepts",
-    "means",
-    "regressions",
-    "residuals",
-    "residual.covariances",
-    "lv.variances",
-    "lv.covariances",
-)
-EFFECT_CODING = ("loadings", "intercepts")
 
 
 @dataclass(frozen=True)
@@ -58,10 +46,8 @@ class SyntaxOptions:
         known = {f.name for f in fields(cls)}
         for name in overrides:
             if name not in known:
-                options = ", ".join(sorted(known))
-                raise ModelError(f"There is no option '{name}'.{nearest(name, known)} Options are {options}.")
-        given = {name: value for name, value in overrides.items() if value is not None and value != "default"}
-        given = {name: _checked(name, value) for name, value in given.items()}
+                raise unknown_option(name, known, {})
+        given = read_options(overrides)
         if not given.get("meanstructure", True):
             raise ModelError(
                 "meanstructure=False cannot be had with two levels: the means of a variable in both levels are level-2"
@@ -82,28 +68,3 @@ def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:
     if function == "lavaan":
         return {}
     raise ModelError(f"There is no function '{function}'; there are sem, cfa, growth and lavaan.")
-
-
-def _checked(name: str, value: Any) -> Any:
-    if name == "level_label":
-        words = tuple(str(v) for v in value) if not isinstance(value, str) else (value,)
-        if len(words) != 2 or words[0].lower() == words[1].lower():
-            raise ModelError("level_label takes two words, the one of level 1 first, as in ('within', 'between').")
-        return words
-    if name == "effect_coding" and isinstance(value, bool):
-        return EFFECT_CODING if value else ()
-    if name in ("effect_coding", "group_equal"):
-        return _words(name, value, EFFECT_CODING if name == "effect_coding" else GROUP_EQUAL)
-    if name == "group_partial":
-        return tuple("".join(word.split()) for word in ((value,) if isinstance(value, str) else value))
-    if not isinstance(value, (bool, int)) or value not in (True, False):
-        raise ModelError(f"{name} must be True or False, not {value!r}.")
-    return bool(value)
-
-
-def _words(name: str, value: str | Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    words = tuple(str(v).replace("_", ".") for v in ((value,) if isinstance(value, str) else value))
-    for word in words:
-        if word not in known:
-            raise ModelError(f"{name}: '{word}' is not one of {', '.join(known)}.{nearest(word, known)}")
-    return words

@@ -1,0 +1,223 @@
+"""The one table of options: what each option of a fit or of a model takes, for both front ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mlsem_jax._arguments import (
+    FLAG,
+    Refused,
+    Rule,
+    check,
+    choice,
+    names,
+    number,
+    number_of,
+    shown,
+    whole,
+    words,
+)
+from mlsem_jax._errors import ModelError, nearest
+
+GROUP_EQUAL = (
+    "loadings",
+    "intercepts",
+    "means",
+    "regressions",
+    "residuals",
+    "residual.covariances",
+    "lv.variances",
+    "lv.covariances",
+)
+EFFECT_CODING = ("loadings", "intercepts")
+BOUNDS = ("none", "pos.var", "pos.ov.var", "pos.lv.var")
+SOLVERS = ("scoring", "bfgs", "newton", "em")
+
+
+def _effect_coding(value: Any) -> tuple[str, ...]:
+    try:
+        return EFFECT_CODING if FLAG.read(value) else ()
+    except Refused:
+        return words(*EFFECT_CODING).read(value)
+
+
+def _level_label(value: Any) -> tuple[str, str]:
+    given = [] if isinstance(value, str) or not hasattr(value, "__iter__") else [str(word) for word in value]
+    if len(given) != 2 or given[0].lower() == given[1].lower():
+        raise Refused()
+    return given[0], given[1]
+
+
+def _group_partial(value: Any) -> tuple[str, ...]:
+    return tuple("".join(word.split()) for word in names().read(value) if word.strip())
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if (
+        isinstance(value, bytes | Mapping | set | frozenset)
+        or not hasattr(value, "__iter__")
+        or hasattr(value, "columns")
+    ):
+        raise Refused()
+    given = tuple(str(label) for label in value)
+    if not given or len(set(given)) != len(given):
+        raise Refused("None may be there twice." if given else "")
+    return given
+
+
+def _solver(value: Any) -> Any:
+    """A word, or an object that may be a solver: what it is made of is seen where it is first used (`as_minimiser`)."""
+    if isinstance(value, str):
+        return choice(*SOLVERS).read(value)
+    minimiser = all(hasattr(value, name) for name in ("init", "step", "terminate"))
+    transformation = hasattr(value, "init") and hasattr(value, "update")
+    if isinstance(value, type) or not (minimiser or transformation):
+        raise Refused()
+    return value
+
+
+def _bounds(value: Any) -> str | dict[str, tuple[float | None, float | None]]:
+    if isinstance(value, str):
+        return choice(*BOUNDS).read(value)
+    if not isinstance(value, Mapping):
+        raise Refused()
+    return {_bound_name(name): _limits(name, pair) for name, pair in value.items()} or "none"
+
+
+def _bound_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise Refused(f"{shown(name)} is no name of a parameter.")
+    return name
+
+
+def _limits(name: str, pair: Any) -> tuple[float | None, float | None]:
+    """Lower and upper limit, None where there is none."""
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2 or isinstance(pair, Mapping | set):
+        raise Refused(f"{name!r} has {shown(pair)}; write a pair such as (0, None).")
+    found: list[float | None] = []
+    for limit in pair:
+        value = None if limit is None else number_of(limit)
+        if limit is not None and (value is None or math.isnan(value)):
+            raise Refused(f"{name!r} has {shown(pair)}, in which {shown(limit)} is no number.")
+        found.append(None if value is None or math.isinf(value) else value)
+    lower, upper = found
+    if lower is not None and upper is not None and lower >= upper:
+        raise Refused(
+            f"{name!r} has {shown(pair)}: the lower limit must be below the upper one; to fix a value use 'value*'."
+        )
+    return lower, upper
+
+
+def _start(value: Any) -> Any:
+    """A word, or what values can be taken from; which parameters they are of is seen with the model (`_start.py`)."""
+    if isinstance(value, str):
+        return choice("default", "simple").read(value)
+    table = hasattr(value, "columns") and hasattr(value, "to_dict")
+    series = hasattr(value, "index") and hasattr(value, "items") and not callable(value.index)
+    if not (isinstance(value, Mapping) or table or series or hasattr(value, "parameter_estimates")):
+        raise Refused()
+    return value
+
+
+OPTIONS: dict[str, Rule] = {
+    # what is added to a model text
+    **dict.fromkeys(
+        (
+            "std_lv",
+            "fixed_x",
+            "orthogonal",
+            "auto_fix_first",
+            "auto_fix_single",
+            "auto_var",
+            "auto_cov_lv_x",
+            "auto_cov_y",
+            "int_ov_free",
+            "int_lv_free",
+            "meanstructure",
+        ),
+        FLAG,
+    ),
+    "effect_coding": Rule("True, False, or some of 'loadings' and 'intercepts'", _effect_coding),
+    "group_equal": words(*GROUP_EQUAL),
+    "group_partial": Rule("names of parameters, such as 'fw=~y2'", _group_partial),
+    "level_label": Rule("two words, the one of level 1 first, as in ('within', 'between')", _level_label),
+    # of the data
+    "group_label": Rule("a list of the groups' labels in the wanted order", _labels),
+    "missing": choice("listwise", "ml", "fiml", "direct"),
+    # of the fit
+    "estimator": choice("ML", "MLR", "MLF"),
+    "se": choice("standard", "robust.huber.white", "bootstrap", "none"),
+    "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "none"),
+    "information": choice("observed", "expected", "first.order"),
+    "optim_method": Rule(
+        "'scoring', 'bfgs', 'newton', 'em', an optimistix minimiser such as optimistix.LBFGS(rtol=1e-8, atol=1e-8), or an "
+        "optax transformation such as optax.adam(0.1)",
+        _solver,
+    ),
+    "iter_max": whole(1),
+    "em_iter_max": whole(1),
+    "em_fx_tol": number(0, above=True),
+    "em_dx_tol": number(0, above=True),
+    "em_acceleration": choice("squarem", "none"),
+    "bootstrap": whole(2),
+    "iseed": whole(0, 2**63 - 1),
+    "bounds": Rule(
+        "'none', 'pos.var', 'pos.ov.var', 'pos.lv.var', or a dictionary of limits by parameter, such as "
+        "{'y1~~y1.l2': (0, None)}",
+        _bounds,
+    ),
+    "start": Rule(
+        "'default', 'simple', a fit, a dictionary or Series of values by parameter, or a parameter table (lhs, op, rhs, est)",
+        _start,
+    ),
+    "h1": FLAG,
+    "baseline": FLAG,
+    "verbose": FLAG,
+    # of network models; kinds of covariance matrices are a list that users extend, see networks._edit.check_kind
+    "vars": names("a column"),
+    "within_only": names("a variable"),
+    "between_only": names("a variable"),
+    "equal": names("a matrix"),
+    "identification": choice("loadings", "variance", "none"),
+    "standardize": choice("none", "z", "quantile"),
+}
+
+# lavaan's options that have no counterpart here and nothing to do in their place
+_LAVAAN = (
+    "auto_delta auto_efa auto_th categorical check_gradient check_lv_interaction check_lv_names check_post "
+    "check_start check_vcov cl constraints control debug do_fit em_h1_iter_max em_h1_tol estimator_args "
+    "gamma_n_minus_one gamma_unbiased group_w_free h1_information implied information_meat integration_ngh link "
+    "loglik model_type nacov ncpus observed_information optim_attempts optim_bounds optim_dx_tol "
+    "optim_force_converged optim_gradient optim_init_nelder_mead optim_parscale optim_partrace optim_var_transform "
+    "ov_order parallel parser rotation rotation_args rotation_se sample_icov sample_mean sample_th samplestats "
+    "sampling_weights_normalization store_vcov warn wls_v zero_add zero_cell_warn zero_keep_margins "
+)
+
+
+def unknown_option(name: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> ModelError:
+    """What to say to an option that a function does not have. elsewhere: what to do instead, by name."""
+    known, here = set(known), name.replace(".", "_")
+    if name in elsewhere or here in elsewhere:
+        return ModelError(f"There is no option {name!r}. {elsewhere[name if name in elsewhere else here]}")
+    if here != name and here in known:
+        return ModelError(f"There is no option {name!r}: names have '_' in place of '.' here. Write {here}=.")
+    if here.lower() in _LAVAAN.split():
+        return ModelError(
+            f"lavaan's option {name!r} is not supported here. The options are {', '.join(sorted(known))}."
+        )
+    near = nearest(here, known) or f" The options are {', '.join(sorted(known))}."
+    return ModelError(f"There is no option {name!r}.{near}")
+
+
+def read_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the library uses them; those that are None or "default" are left out. Raises ModelError for wrong values."""
+    chosen = {name: value for name, value in given.items() if not _is_default(value)}
+    return {name: check(name, value, OPTIONS[name]) for name, value in chosen.items()}
+
+
+def _is_default(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value == "default")
