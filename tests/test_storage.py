@@ -1,6 +1,11 @@
 """Fits as files: all bits come back, and what is not a fit is refused with the place where it departs."""
 
+import copy
+import gzip
 import json
+import random
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,6 +13,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+from mlsem_jax.report import StorageError
 
 MODEL = """
 level: 1
@@ -139,3 +145,132 @@ def test_codec_keeps_what_json_has_no_word_for():
     again = decode(json.loads(json.dumps(encode(value), allow_nan=False)))
     np.testing.assert_equal(again[:-1], value[:-1])
     np.testing.assert_equal(again[-1]["k"], value[-1]["k"])
+
+
+# ---------------------------------------------------------------- files of version 0.1.0
+
+OLD = Path(__file__).parent / "data"
+
+
+def test_fits_that_version_0_1_0_saved_are_read():
+    fit = ml.load(OLD / "fit_0.1.0.json.gz")
+    assert fit.loglik == pytest.approx(-355.24733280715685, abs=1e-9)
+    assert fit.coef()["a"] == pytest.approx(0.779341, abs=1e-6)
+    assert fit.parameter_estimates().query("label == 'a'")["se"].iloc[0] == pytest.approx(0.088706, abs=1e-6)
+    assert fit.fit_measures()["chisq.scaled"] == pytest.approx(0.006844957742433558, abs=1e-8)
+    assert "f =~" in str(fit.summary(fit_measures=True))
+    network = ml.load(OLD / "network_0.1.0.json.gz")
+    assert network.loglik == pytest.approx(-254.36540515380645, abs=1e-9)
+    assert network.getmatrix("omega_within").loc["y2", "y1"] == pytest.approx(0.730482, abs=1e-6)
+    assert "fixed omega_between[y2, y1] at 0" in str(network.log)
+    assert "ggm" in repr(network.network)
+
+
+def test_a_fit_read_from_an_old_file_is_saved_and_read_again(tmp_path):
+    old = ml.load(OLD / "fit_0.1.0.json.gz")
+    again = ml.load(old.save(tmp_path / "fit.json"))
+    assert str(again.summary()) == str(old.summary())
+
+
+# ---------------------------------------------------------------- files that are none
+
+
+def test_what_is_no_file(tmp_path):
+    deep, cut = tmp_path / "deep.json", tmp_path / "cut.json.gz"
+    deep.write_text("[" * 200_000)
+    cut.write_bytes((OLD / "fit_0.1.0.json.gz").read_bytes()[:2000])
+    (tmp_path / "empty.json").write_bytes(b"")
+    (tmp_path / "nan.json").write_text('{"format": NaN}')
+    for path, words in (
+        (None, "None is no path"),
+        (5, "5 is no path"),
+        ("", "is no path"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "no.json", "There is no file"),
+        (deep, "nested too deeply"),
+        (cut, "cut off or damaged"),
+        (tmp_path / "empty.json", "not a JSON file"),
+        (tmp_path / "nan.json", "NaN is not JSON"),
+    ):
+        with pytest.raises(StorageError, match=words):
+            ml.load(path)
+
+
+@pytest.mark.parametrize("method", ["save", "report"])
+def test_places_that_cannot_be_written_to(tmp_path, method):
+    fit = ml.load(OLD / "fit_0.1.0.json.gz")
+    for path, words in (
+        (None, "None is no path"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "x", "There is no folder"),
+    ):
+        with pytest.raises(StorageError, match=words):
+            getattr(fit, method)(path)
+
+
+def test_a_changed_number_is_found_by_the_checksum(record, tmp_path):
+    record["estimation"]["reduction"]["statistics"]["complete"]["mean"]["array"][3] += 1e-9
+    with pytest.raises(StorageError, match="changed since it was saved"):
+        reload(record, tmp_path)
+
+
+def places(value, path=()):
+    """Where the values of a record are; of long lists the first few."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(min(len(value), 4)):
+            yield from places(value[key], (*path, key))
+
+
+WRONG = (
+    *(None, True, -1, 0, 7, 10**30, 1.5, 1e308, "", "x", [], {}, [[]]),
+    *({"float": "nan"}, {"tuple": []}, {"map": []}, {"array": [], "shape": [0], "dtype": "float64"}),
+    {"record": "models.Cell", "matrix": "psi", "row": 0, "col": 0},
+)
+
+
+def damaged(record, spots, rng):
+    """The bytes of a file with one thing wrong: cut, overwritten, or one value lost, swapped or of another kind."""
+    text = json.dumps(record).encode()
+    kind = rng.random()
+    if kind < 0.15:
+        return text[: rng.randrange(len(text))]
+    if kind < 0.3:
+        packed = bytearray(gzip.compress(text) if kind < 0.22 else text)
+        for _ in range(3):
+            packed[rng.randrange(len(packed))] = rng.randrange(256)
+        return bytes(packed)
+    changed, path = copy.deepcopy(record), rng.choice(spots)
+    inside = changed
+    for key in path[:-1]:
+        inside = inside[key]
+    how = rng.random()
+    if how < 0.2 and isinstance(inside, dict):
+        del inside[path[-1]]
+    elif how < 0.3 and isinstance(inside, dict):
+        other = rng.choice(list(inside))
+        inside[path[-1]], inside[other] = inside[other], inside[path[-1]]
+    else:
+        inside[path[-1]] = rng.choice(WRONG)
+    return json.dumps(changed).encode()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["fit_0.1.0.json.gz", "network_0.1.0.json.gz"])
+def test_damaged_files_end_in_a_storage_error_or_are_whole(tmp_path, name):
+    """Seeded damage of every kind, without the checksum that would find it: refused at load, or the fit prints."""
+    record = json.loads(gzip.decompress((OLD / name).read_bytes()))
+    rng, path = random.Random(name), tmp_path / "damaged.json"
+    spots = [spot for spot in places(record) if spot]
+    refused = 0
+    for _ in range(120):
+        path.write_bytes(damaged(record, spots, rng))
+        try:
+            fit = ml.load(path)
+        except StorageError:
+            refused += 1
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert str(fit.summary(fit_measures=True))
+    assert refused > 60

@@ -1,6 +1,6 @@
 """Tables, summaries and pictures of results."""
 
-from mlsem_jax.report._codec import StorageError
+from mlsem_jax.report._conform import StorageError
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect

@@ -15,13 +15,10 @@ from typing import Any
 import numpy as np
 
 from mlsem_jax._status import Status
+from mlsem_jax.report._conform import StorageError, conform
 
-_DTYPES = ("float64", "float32", "int64", "int32", "bool")
+_ELEMENTS: dict[str, Any] = {"float64": int | float, "float32": int | float, "int64": int, "int32": int, "bool": bool}
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-
-
-class StorageError(ValueError):
-    """A file is not what `Fit.save` writes. The message says where it departs from that."""
 
 
 _PLACES = (
@@ -105,13 +102,13 @@ def decode(value: Any, where: str = "file") -> Any:
 
 
 def _decode_float(value: dict, where: str) -> float:
-    if value["float"] not in _FLOATS:
+    if not isinstance(value["float"], str) or value["float"] not in _FLOATS:
         raise StorageError(f"{where}: {value['float']!r} is no number")
     return _FLOATS[value["float"]]
 
 
 def _decode_status(value: dict, where: str) -> Status:
-    if value["status"] not in Status.__members__:
+    if not isinstance(value["status"], str) or value["status"] not in Status.__members__:
         raise StorageError(f"{where}: {value['status']!r} is no status")
     return Status[value["status"]]
 
@@ -126,19 +123,29 @@ def _decode_items(value: dict, where: str, kind: str) -> list:
 def _decode_map(value: dict, where: str) -> dict:
     if not isinstance(value["map"], list) or any(not isinstance(p, list) or len(p) != 2 for p in value["map"]):
         raise StorageError(f"{where}: pairs were expected")
-    return {decode(k, where): decode(v, f"{where}.{k}") for k, v in value["map"]}
+    if any(not isinstance(k, str) for k, _ in value["map"]):
+        raise StorageError(f"{where}: names were expected as keys")
+    return {k: decode(v, f"{where}.{k}") for k, v in value["map"]}
 
 
 def _decode_array(value: dict, where: str) -> np.ndarray:
     shape, dtype, flat = value.get("shape"), value.get("dtype"), value["array"]
-    if not isinstance(shape, list) or not isinstance(flat, list) or dtype not in _DTYPES:
+    if (
+        not isinstance(shape, list)
+        or not isinstance(flat, list)
+        or not isinstance(dtype, str)
+        or dtype not in _ELEMENTS
+    ):
         raise StorageError(f"{where}: an array without shape, type or elements")
-    if any(not isinstance(n, int) or n < 0 for n in shape) or len(flat) != math.prod(shape):
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in shape) or len(flat) != math.prod(shape):
         raise StorageError(f"{where}: an array whose shape and length do not agree")
     numbers = [_decode_float(v, where) if isinstance(v, dict) and "float" in v else v for v in flat]
-    if any(not isinstance(v, bool | int | float) for v in numbers):
-        raise StorageError(f"{where}: an array with an element that is no number")
-    return np.array(numbers, dtype).reshape(shape)
+    if any(not isinstance(v, _ELEMENTS[dtype]) or (isinstance(v, bool) and dtype != "bool") for v in numbers):
+        raise StorageError(f"{where}: an array with an element that is no number, or none of its type")
+    try:
+        return np.array(numbers, dtype).reshape(shape)
+    except OverflowError:
+        raise StorageError(f"{where}: an array with a number that is too large") from None
 
 
 def _decode_strings(value: dict, where: str) -> np.ndarray:
@@ -149,9 +156,11 @@ def _decode_strings(value: dict, where: str) -> np.ndarray:
 
 def _decode_record(value: dict, where: str) -> Any:
     name, known = value["record"], _records()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise StorageError(f"{where}: {name!r} is no record of mlsem_jax")
     if issubclass(known[name], tuple):
+        if not isinstance(value.get("items"), list):
+            raise StorageError(f"{where}: {name} has no list of items")
         return known[name](_decode_items(value, where, "items"))
     fields = {f.name for f in dataclasses.fields(known[name])}
     required = {
@@ -163,7 +172,9 @@ def _decode_record(value: dict, where: str) -> Any:
     if given - fields or required - given:
         odd = sorted((given - fields) | (required - given))
         raise StorageError(f"{where}: {name} has other fields than this version of mlsem_jax knows ({', '.join(odd)})")
-    return known[name](**{key: decode(value[key], f"{where}.{key}") for key in given})
+    read = {key: decode(value[key], f"{where}.{key}") for key in given}
+    conform(known[name], read, where)
+    return known[name](**read)
 
 
 # records first: their fields may have the names of the other kinds

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import json
 import platform
+import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,29 +15,45 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from mlsem_jax._arguments import shown
 from mlsem_jax._version import __version__
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Problem
+from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Problem, Reduction
 from mlsem_jax.inference._estimates import row_values
-from mlsem_jax.models import build
+from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.report._codec import StorageError, decode, encode
+from mlsem_jax.report._codec import decode, encode
+from mlsem_jax.report._conform import StorageError, conform
+from mlsem_jax.report._place import read, write
+from mlsem_jax.report._stored import check_estimation, check_fields, check_options, require
 
 if TYPE_CHECKING:
     from mlsem_jax._fit import Fit
 
 FORMAT, FORMAT_VERSION = "mlsem_jax.fit", 1
 _FITTED = ("model", "h1", "baseline")
+# columns of a basis beyond those of the unrestricted model that a search makes room for, at most
+ROOM = 1000
 _ROWS = ("values", "cluster", "row_index")
 
 
 def save(fit: Fit, path: str | Path) -> Path:
     """Write the fit to `path` as JSON (compressed where the name ends in .gz) and return the path."""
-    path = Path(path)
-    parts = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in to_record(fit).items())
-    content = ("{\n" + ",\n".join(parts) + "\n}\n").encode()
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    return path
+
+    def content() -> bytes:
+        record = to_record(fit)
+        record["checksum"] = checksum(record)
+        parts = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
+        text = ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+        return gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text
+
+    return write(path, content, "the fit")
+
+
+def checksum(record: dict[str, Any]) -> str:
+    """SHA-256 of the record in its shortest form, names in order; how a file is laid out has no part in it."""
+    rest = {name: value for name, value in record.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def to_record(fit: Fit) -> dict[str, Any]:
@@ -107,26 +125,64 @@ def _fitted_record(fitted: Fitted | None) -> dict[str, Any] | None:
 
 @float64
 def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
-    """The estimation in a file that `save` wrote, and the other fields of its fit. Raises StorageError."""
-    content = Path(path).read_bytes()
+    """The estimation in a file that `save` wrote, and the other fields of its fit.
+
+    Raises StorageError: for what cannot be read, is no such file, or departs from what `save` writes, in types, sizes, ranges or
+    (where the file has a checksum, from version 0.2.0 on) any value.
+    """
+    record = _parsed(path)
     try:
-        record = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+        estimation = _estimation(record)
+        extra = {name: _own(decode(value, f"fit.{name}"), estimation) for name, value in record["fit"].items()}
+        check_fields(extra, {"text": str, "function": str, "warnings": tuple[str, ...], "network": Any})
+        check_estimation(estimation)
+        _check_network(extra["network"], estimation)
+        _compare(record["estimates"], estimation)
+    except StorageError as problem:
+        raise StorageError(f"{path}: {problem}") from None
+    except Exception as problem:  # what a file holds may be wrong in more ways than can be foreseen
+        raise StorageError(f"{path}: incomplete or damaged ({type(problem).__name__}: {problem})") from None
+    if "checksum" in record and record["checksum"] != checksum(record):
+        raise StorageError(f"{path}: something in it was changed since it was saved (its checksum is another one)")
+    return estimation, extra
+
+
+def _parsed(path: Any) -> dict[str, Any]:
+    """The JSON record in a file."""
+    content = read(path, "a saved fit")
+    try:
+        text = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as problem:
+        raise StorageError(f"{path}: a compressed file that is cut off or damaged ({problem})") from None
+    try:
+        record = json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise StorageError(f"{path}: not a fit that mlsem_jax saved (it is nested too deeply)") from None
     except ValueError as problem:
         raise StorageError(f"{path}: not a JSON file ({problem})") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise StorageError(f"{path}: not a fit that mlsem_jax saved")
     if record.get("format_version") != FORMAT_VERSION:
+        versions = record.get("versions")
+        writer = versions.get("mlsem_jax") if isinstance(versions, dict) else None
         raise StorageError(
-            f"{path}: format {record.get('format_version')}, written by mlsem_jax {record.get('versions', {}).get('mlsem_jax')};"
+            f"{path}: format {shown(record.get('format_version'))}, written by mlsem_jax {shown(writer)};"
             f" this version reads format {FORMAT_VERSION}"
         )
-    try:
-        estimation = _estimation(record)
-        extra = {name: _own(decode(value, f"fit.{name}"), estimation) for name, value in record["fit"].items()}
-    except (KeyError, TypeError, AttributeError, IndexError) as problem:
-        raise StorageError(f"{path}: incomplete or damaged ({type(problem).__name__}: {problem})") from None
-    _compare(record["estimates"], estimation, path)
-    return estimation, extra
+    return record
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _check_network(network: Any, estimation: Estimation) -> None:
+    """The network model is the one that was fitted."""
+    if network is None:
+        return
+    require(hasattr(network, "but") and hasattr(network, "layout"), "fit.network", "no network model")
+    rows, fitted = network.specification.parameters, estimation.model.build.specification.parameters
+    require(rows == fitted, "fit.network", "not the model that was fitted")
 
 
 def _own(value: Any, estimation: Estimation) -> Any:
@@ -141,40 +197,56 @@ def _estimation(record: dict[str, Any]) -> Estimation:
     fields = {name: decode(value, f"estimation.{name}") for name, value in stored.items() if name not in _FITTED}
     for name in _FITTED:
         fields[name] = _fitted(stored[name], fields, f"estimation.{name}")
-    options = FitOptions(**{name: decode(value, f"options.{name}") for name, value in record["options"].items()})
-    return Estimation(data=_data(record["data"]), options=options, **fields)
+    chosen = {name: decode(value, f"options.{name}") for name, value in record["options"].items()}
+    conform(FitOptions, chosen, "options")
+    check_options(chosen)
+    parts = fields | {"data": _data(record["data"], fields["reduction"]), "options": FitOptions(**chosen)}
+    conform(Estimation, parts, "estimation")
+    return Estimation(**parts)
 
 
 def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -> Fitted | None:
     if record is None:
         return None
     specification = decode(record["specification"], f"{where}.specification")
-    made = build(specification, fields["exogenous"], record["width"])
+    require(isinstance(specification, Specification), f"{where}.specification", "no specification")
+    width, p = record["width"], len(specification.variables)
+    most = len(specification.parameters) + specification.ngroups * p * (p + 3) + ROOM
+    require(isinstance(width, int) and 0 <= width <= most, f"{where}.width", "a number of columns was expected")
+    made = build(specification, fields["exogenous"], width)
     maximum = decode(record["maximum"], f"{where}.maximum")
+    require(isinstance(maximum, Maximum), f"{where}.maximum", "no maximum")
     if maximum.theta.shape != (made.free,):
         raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {made.free} parameters")
     statistics = jax.tree.map(np.asarray, fields["reduction"].statistics)
-    return Fitted(made, Problem(made, statistics), maximum, decode(record["moments"], where))
+    moments = decode(record["moments"], f"{where}.moments")
+    require(isinstance(moments, Moments), f"{where}.moments", "no moments")
+    return Fitted(made, Problem(made, statistics), maximum, moments)
 
 
-def _data(record: dict[str, Any]) -> TwoLevelData:
+def _data(record: dict[str, Any], reduction: Reduction) -> TwoLevelData:
     import pandas as pd
 
     fields = {name: decode(value, f"data.{name}") for name, value in record.items()}
     sizes = fields.pop("cluster_sizes")
+    known = isinstance(sizes, np.ndarray) and sizes.dtype.kind == "i" and sizes.shape == (len(fields["cluster_ids"]),)
+    require(known and np.all(sizes >= 0), "data.cluster_sizes", "the number of rows of each cluster was expected")
+    conform(TwoLevelData, fields, "data")
+    require(sizes.sum() == reduction.rows.sum(), "data.cluster_sizes", "they are not those of the statistics")
     rows = int(sizes.sum())
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     return TwoLevelData(values=np.empty((rows, 0)), cluster=cluster, row_index=pd.RangeIndex(rows), **fields)
 
 
-def _compare(table: list[dict], estimation: Estimation, path: str | Path) -> None:
+def _compare(table: list[dict], estimation: Estimation) -> None:
     """The readable estimates in the file must be those of its parameter vector."""
+    require(isinstance(table, list) and all(isinstance(entry, dict) for entry in table), "estimates", "a list of rows")
     rows, values = estimation.model.build.specification.parameters, row_values(estimation)
     finite = [(row, value) for row, value in zip(rows, values, strict=True) if np.isfinite(value)]
     if len(table) != len(finite):
-        raise StorageError(f"{path}: {len(table)} estimates are listed for {len(finite)} parameters")
+        raise StorageError(f"{len(table)} estimates are listed for {len(finite)} parameters")
     for entry, (row, value) in zip(table, finite, strict=True):
         if entry.get("parameter") != row.name or not abs(entry.get("est", np.nan) - value) <= 1e-9 * max(
             1.0, abs(value)
         ):
-            raise StorageError(f"{path}: the listed estimate of {row.name} is not that of the saved parameter vector")
+            raise StorageError(f"the listed estimate of {row.name} is not that of the saved parameter vector")
