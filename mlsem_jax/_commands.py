@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._csv import write_csv
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -178,7 +180,7 @@ def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
     if arguments.json:
         say(arguments, f"fit saved in {fit.save(arguments.json)}")
     if arguments.csv:
-        fit.parameter_estimates(standardized=fit.converged).to_csv(arguments.csv, index=False)
+        write_csv(fit.parameter_estimates(standardized=fit.converged), arguments.csv)
         say(arguments, f"estimates written to {arguments.csv}")
     if arguments.report:
         say(arguments, "drawing the report ...")
@@ -273,7 +275,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     out: Path = arguments.out
     for i in range(arguments.datasets):
         path = out if arguments.datasets == 1 else out.with_name(f"{out.stem}_{i + 1}{out.suffix}")
-        rows.frame(i).to_csv(path, index=False)
+        write_csv(rows.frame(i), path)
         say(arguments, f"{sum(sizes)} rows in {len(sizes)} clusters written to {path}")
     return True
 
@@ -319,7 +321,7 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
         )
     print(study)
     if arguments.csv:
-        study.table().to_csv(arguments.csv)
+        write_csv(study.table(), arguments.csv, index=True)
         say(arguments, f"table written to {arguments.csv}")
     return True
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax._csv import unguarded_table
 from mlsem_jax._errors import DataError
 from mlsem_jax._text_tables import read_text_table
 
@@ -68,6 +69,8 @@ def read_table(
         raise DataError(
             f"{path.name} cannot be read as a {ending} file: {_first_line(problem)} Is it damaged, or of another type?"
         ) from None
+    if reader == "read_csv":
+        table = unguarded_table(table)
     return table.replace(_codes(missing), float("nan")) if missing and reader != "read_csv" else table
 
 

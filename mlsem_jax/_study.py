@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from mlsem_jax._csv import write_csv
 from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model
@@ -185,7 +186,7 @@ class Store:
         table = MonteCarlo(self.names, true, estimates, se, chisq, 0, status, ratio=every.get("ratio")).draws()
         temporary = self.path.with_suffix(".part")
         if self.path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
+            write_csv(table, temporary)
         else:
             table.to_parquet(temporary)
         # a run that is stopped here leaves the old file whole
