@@ -6,6 +6,7 @@ import functools
 import inspect
 import math
 import numbers
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -154,6 +155,25 @@ def _text(value: Any) -> str:
 
 
 TEXT = Rule("text", _text)
+
+
+def _path(value: Any) -> Any:
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise Refused()
+    return value
+
+
+PATH = Rule("the name of a file", _path)
+
+
+def _sizes(value: Any) -> Any:
+    one = whole(1)
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__") or hasattr(value, "columns"):
+        raise Refused()
+    return np.array([one.read(size) for size in value])
+
+
+SIZES = Rule("a list of the rows of each cluster, such as [10] * 50", _sizes)
 
 
 def _is_list(value: Any) -> bool:

@@ -12,8 +12,8 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import (
     CONFIDENCE,
     FLAG,
+    PATH,
     TEXT,
-    Rule,
     check,
     checked,
     choice,
@@ -234,12 +234,12 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
         values = dict(enumerate(self.parameter_estimates()["est"].tolist())) if starts else None
         return report.to_lavaan(self.specification, values)
 
-    @checked(data_file=Rule("the name of a file", str), columns=optional(names("a column")))
+    @checked(data_file=PATH, columns=optional(names("a column")))
     def to_mplus(self, data_file: str = "data.dat", columns: Sequence[str] | None = None) -> str:
         """The model as an Mplus input file; columns: those of the data file, in order (default: the model's, then cluster)."""
         data, options = self.estimation.data, self.estimation.options
         group = data.group_name if self.specification.groups else None
-        return report.to_mplus(self.specification, data.cluster_name, group, options.estimator, data_file, columns)
+        return report.to_mplus(self.specification, data.cluster_name, group, options.estimator, str(data_file), columns)
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""

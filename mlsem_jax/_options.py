@@ -177,7 +177,7 @@ OPTIONS: dict[str, Rule] = {
     "h1": FLAG,
     "baseline": FLAG,
     "verbose": FLAG,
-    # of network models; kinds of covariance matrices are a list that users extend, see networks._edit.check_kind
+    # of network models; kinds of covariance matrices are those of `models.KINDS`
     "vars": names("a column"),
     "within_only": names("a variable"),
     "between_only": names("a variable"),

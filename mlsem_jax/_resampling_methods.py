@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mlsem_jax import inference, report
-from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, checked, choice, optional, whole
+from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, SIZES, checked, choice, optional, whole
+from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.estimation import Estimation, Model, model_of, simulate
 
 
@@ -22,9 +24,15 @@ class ResamplingMethods:
         """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`."""
         return model_of(self.estimation)
 
-    @checked(key=KEY, n_datasets=whole(1))
+    @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
     def simulate(self, key: Any, n_datasets: int = 1, cluster_sizes: Any = None, **options: Any) -> Any:
         """Data sets of the fitted model, by default of the fit's own cluster sizes; options as for `mlsem_jax.simulate`."""
+        known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
+        for name in options:
+            if name not in known:
+                raise ModelError(
+                    f"simulate() has no option {name!r}.{nearest(name, known)} It takes {', '.join(known)}."
+                )
         data = self.estimation.data
         if cluster_sizes is None:
             cluster_sizes = np.bincount(data.cluster, minlength=data.nclusters)

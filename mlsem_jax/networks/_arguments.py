@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlsem_jax._arguments import check, choice
-from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax._errors import DataError, ModelError, listing, nearest
 from mlsem_jax._options import OPTIONS
 from mlsem_jax.data import TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
@@ -48,6 +48,25 @@ _GENERAL = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "o
 _FIT_OPTIONS = (*_GENERAL, "em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
 
 
+_LIKELY = ("cluster", "clusters", "school", "class", "id", "subject", "person", "group")
+# the arguments that the constructors have by name
+_NAMED = (
+    *(
+        "clusters",
+        "groups",
+        "vars",
+        "within_only",
+        "between_only",
+        "equal",
+        "identification",
+        "estimator",
+        "information",
+    ),
+    *("standardize", "lambda_", "lambda_within", "lambda_between", "latents", "within", "between"),
+    *("within_latent", "within_residual", "between_latent", "between_residual"),
+)
+
+
 def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the fit, and the rest, which should be patterns."""
     for name in keywords:
@@ -76,13 +95,18 @@ def read_data(
 ) -> tuple[TwoLevelData, tuple[str, ...], tuple[str, ...]]:
     """Checked data, group labels, and the names of the variables."""
     known = column_names(data)
+    if clusters is None:
+        near = "".join(f" Perhaps clusters={name!r}?" for name in known if name in _LIKELY)
+        raise DataError(f"A two-level model needs clusters=, the column that says which cluster each row is in.{near}")
     if vars is None:
         vars = [name for name in known if name not in (clusters, groups)]
     names = tuple(map(str, vars)) if isinstance(vars, list) else check("vars", vars, OPTIONS["vars"])
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice or not names:
         raise ModelError(
-            f"vars names {listing(twice)} twice." if twice else "vars is empty: name the columns to model."
+            f"vars names {listing(twice)} twice: once is enough."
+            if twice
+            else "vars is empty: name the columns to model."
         )
     for argument, some in (("within_only", within_only), ("between_only", between_only)):
         for name in some:
@@ -167,6 +191,7 @@ def _check_patterns(layout: Layout, patterns: dict[str, Any]) -> None:
                 f"{name} is not part of this model: {where}{part}={block.kind!r} is written with {block.core}"
                 f"{' and ' + block.scale if block.scale else ''}. For {name} use {where}{part}={kind!r}."
             )
+        near = nearest(name, [*layout.matrices, *_FIT_OPTIONS, *_NAMED])
         raise ModelError(
-            f"There is no argument {name!r}.{nearest(name, [*layout.matrices, *_FIT_OPTIONS, 'clusters', 'groups'])}"
+            f"There is no argument {name!r}.{near or f' Its patterns are {listing(layout.matrices, 12)}.'}"
         )

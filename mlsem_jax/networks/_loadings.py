@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlsem_jax._arguments import shown
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._layout import LEVELS
 
@@ -40,7 +41,14 @@ def _width(name: str, pattern: Any, p: int, groups: tuple[str, ...]) -> int:
         raise ModelError(
             f"{name} must be a matrix of {p} rows, one for each variable; {pattern!r} does not say how many columns."
         )
-    array = np.asarray(next(iter(pattern.values())) if isinstance(pattern, Mapping) else pattern)
+    try:
+        array = np.asarray(next(iter(pattern.values()), ()) if isinstance(pattern, Mapping) else pattern)
+    except ValueError:
+        array = np.zeros(0)  # rows of different lengths
+    if array.ndim not in (1, 2, 3) or not array.size:
+        raise ModelError(
+            f"{name} must be a matrix of {p} rows (variables), with a column for each latent variable; got {shown(pattern)}."
+        )
     if array.ndim == 1:
         raise ModelError(
             f"{name} must have rows (variables) and columns (latent variables); for a single latent variable give a column: "

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._arguments import check
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.report._plot_base import BLUE, GREY, INK, ORANGE, new_axes, quiet, require_pyplot
+from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet, require_pyplot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,6 +135,8 @@ def draw_networks(
 def _axes(ax: Axes | Sequence[Axes] | None, count: int, nodes: int) -> np.ndarray:
     if ax is not None:
         axes = np.array(ax, dtype=object).ravel()
+        for one in axes:
+            check("ax", one, AXES)
         if len(axes) != count:
             raise ModelError(f"{count} networks need {count} axes; {len(axes)} were given.")
         return axes

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from mlsem_jax._errors import ModelError
+from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.models import Expression, Parameter, Specification
 from mlsem_jax.report._exported_names import label_of, on_one_line, written
 from mlsem_jax.report._to_lavaan import refuse_networks
@@ -55,6 +55,10 @@ def to_mplus(
         )
     everything = [*specification.variables, cluster, *([group] if group else [])]
     columns = list(columns or everything)
+    if missing := [name for name in everything if name not in columns]:
+        raise ModelError(
+            f"columns must name every column of the data file in order; the model needs {listing(missing)} too."
+        )
     short = _shortened(specification, columns)
     parts = [
         "TITLE: Two-level model written by mlsem_jax;",
