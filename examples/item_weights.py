@@ -20,7 +20,8 @@ import optax
 import pandas as pd
 
 import mlsem_jax as ml
-from mlsem_jax.statistics import Plan, plan_sizes, traced_clusters, weighted_statistics
+from mlsem_jax.likelihood import weighted_statistics
+from mlsem_jax.statistics import Plan, plan_sizes, traced_clusters
 
 MODEL = """
 level: 1

@@ -17,7 +17,8 @@ import pandas as pd
 from jax.scipy.stats import norm
 
 import mlsem_jax as ml
-from mlsem_jax.statistics import CompleteStatistics, Statistics
+from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.statistics import CompleteStatistics, SizePools
 
 MODEL = """
 level: 1
@@ -69,7 +70,7 @@ def expected_statistics(model, theta, clusters, size) -> Statistics:
         # a variable of the clusters has no variance within them
         cov=jnp.where((z[:, None] + z[None, :]) > 0, between, between + within / size)[None, None],
     )
-    return Statistics(complete, complete)
+    return Statistics((CompleteTerm(complete),), SizePools(complete.size, complete.count))
 
 
 def power(model, theta, clusters, size):

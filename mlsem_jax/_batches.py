@@ -14,9 +14,9 @@ import numpy as np
 from mlsem_jax._functional import AnyStatistics, reduced
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.report import bar
-from mlsem_jax.statistics import Statistics
 
 
 def estimate_batch(
@@ -52,7 +52,7 @@ def estimate_batch(
     if isinstance(model, Model):
         model.check_estimable()
         structure, saturated = model.structure, model.saturated
-    if theta0 is None and (statistics.patterns is not None or structure.slope_targets is not None):
+    if theta0 is None and statistics.only(CompleteTerm) is None:
         theta0 = model.start if isinstance(model, Model) else None
     if chisq and saturated is None:
         raise no_reference(model)

@@ -13,15 +13,8 @@ import numpy as np
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import Roles, chunks, factorize, kind_of_ids, read_piece, rounding
 from mlsem_jax.estimation import Model
-from mlsem_jax.statistics import (
-    ClusterMeans,
-    CompleteStatistics,
-    Statistics,
-    merge,
-    pool_sizes,
-    reduce_merged,
-    row_means,
-)
+from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.statistics import ClusterMeans, CompleteStatistics, merge, pool_sizes, reduce_merged, row_means
 
 Dropped = tuple[tuple[str, int], ...]
 
@@ -64,11 +57,12 @@ class Collected:
             assert self._layer is not None
             _check_whole(self._layer)
             complete = reduce_merged(self._layer.clusters)
-            self._reduced = Statistics(complete, pool_sizes(complete))
+            self._reduced = Statistics((CompleteTerm(complete),), pool_sizes(complete))
         return self._reduced
 
     @property
     def complete(self) -> CompleteStatistics | None:
+        """The reduced statistics of the clusters without missing values, None where there are none."""
         return self.reduced.complete
 
     @property

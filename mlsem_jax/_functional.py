@@ -12,11 +12,10 @@ from mlsem_jax import estimation
 from mlsem_jax._collected import Collected
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation import Estimate, Model, Settings
-from mlsem_jax.likelihood import covariates_log_likelihood
+from mlsem_jax.likelihood import CompleteTerm, Statistics, covariates_log_likelihood
 from mlsem_jax.likelihood import log_likelihood as joint_log_likelihood
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import follows_precision, warn_single_precision
-from mlsem_jax.statistics import Statistics
 
 AnyStatistics = Statistics | Collected
 
@@ -97,6 +96,6 @@ def estimate(
 
 
 def _default_start(model: Any, structure: Structure, statistics: Statistics) -> Array:
-    if statistics.complete is not None and statistics.patterns is None and structure.slope_targets is None:
+    if statistics.only(CompleteTerm) is not None:
         return _starts(structure, statistics)
     return jnp.asarray(model.start)

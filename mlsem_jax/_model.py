@@ -73,7 +73,7 @@ def statistics(model: Model, data: Any) -> Collected:
     )
     reduction = make_statistics(specification, prepared)
     layer = None
-    if reduction.clusters is not None and reduction.statistics.patterns is None:
+    if reduction.clusters is not None and not reduction.statistics.curved:
         roles = Roles(specification.within.observed, specification.between.observed)
         means = mergeable(reduction.clusters, specification.ngroups)
         layer = Layer(means, plain_ids(prepared.cluster_ids), roles, source.cluster, source.group)

@@ -15,9 +15,10 @@ from mlsem_jax._batches import estimate_batch
 from mlsem_jax._errors import DataError
 from mlsem_jax._study import CONVERGED, MonteCarlo, Store
 from mlsem_jax.estimation import Estimate, Model, Rows, scaled_inverse, simulate
+from mlsem_jax.likelihood import Statistics, weighted_statistics
 from mlsem_jax.numerics import float64
 from mlsem_jax.report import bar
-from mlsem_jax.statistics import Statistics, plan_sizes, traced_clusters, weighted_statistics
+from mlsem_jax.statistics import plan_sizes, traced_clusters
 
 
 @float64

@@ -86,7 +86,7 @@ def broken(stats, i, how):
         mean, cov = np.array(complete.mean), np.array(complete.cov)
         mean[i], cov[i] = mean[i] @ mix.T, mix @ cov[i] @ mix.T
         complete = dataclasses.replace(complete, mean=mean, cov=cov)
-    return dataclasses.replace(stats, complete=dataclasses.replace(complete, within=within))
+    return eqx.tree_at(lambda s: s.complete, stats, dataclasses.replace(complete, within=within))
 
 
 @pytest.mark.parametrize("how", ["nan", "negative", "degenerate"])

@@ -15,6 +15,7 @@ from tiny import MODEL, rows, tiny_fit
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.inference import _bootstrap, intervals
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import reduce
 
@@ -148,7 +149,7 @@ def test_bollen_stine_data_fit_the_model_exactly():
     with jax.enable_x64(True):
         problem = fit.estimation.model.problem
         complete = reduce(transformed, 1)
-        statistics = problem.statistics.__class__(complete, None)
+        statistics = Statistics((CompleteTerm(complete),))
         slope = likelihood.gradient(problem.structure, problem.full(fit.estimation.model.theta), statistics)
     assert np.abs(slope).max() < 1e-5
 

@@ -12,9 +12,10 @@ from hypothesis import given
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, cluster_statistics, reduce
+from mlsem_jax.statistics import SizePools, cluster_statistics, reduce
 
 
 class Curve(eqx.Module):
@@ -41,8 +42,7 @@ class Curve(eqx.Module):
 
 
 kernels = {
-    name: (jax.jit(getattr(likelihood, name)), jax.jit(getattr(likelihood, f"{name}_at")))
-    for name in ("evaluate", "expected_information", "observed_information")
+    name: jax.jit(getattr(likelihood, name)) for name in ("evaluate", "expected_information", "observed_information")
 }
 
 
@@ -58,21 +58,20 @@ def relative(a, b) -> float:
 def test_equal_to_the_sums_over_sizes(case):
     clusters = cluster_statistics(case.values, case.cluster, case.group)
     complete = reduce(clusters, random_cases.G)
-    statistics = Statistics(complete, complete)  # nothing pooled, so that the metric is the expected information
+    # nothing pooled, so that the metric is the expected information
+    statistics = Statistics((CompleteTerm(complete),), SizePools(complete.size, complete.count))
     steps = [random_cases.direction(case) for _ in range(4)]
     structure = Curve(case.moments, steps[:3], steps[3], jnp.asarray(case.between_only, float), jnp.eye(3))
     theta = jnp.zeros(3)
     at = likelihood.coordinates(case.moments, case.between_only)
-    plain = np.asarray(kernels["observed_information"][0](structure, theta, statistics))
-    ours = np.asarray(kernels["observed_information"][1](structure, theta, statistics, at))
-    expected = np.asarray(kernels["expected_information"][0](structure, theta, statistics))
+    plain = np.asarray(kernels["observed_information"](structure, theta, statistics))
+    ours = np.asarray(kernels["observed_information"](structure, theta, statistics, at))
+    expected = np.asarray(kernels["expected_information"](structure, theta, statistics))
     # an indefinite Sigma_B puts some Omega within a factor of 10 of singular: inverses lose two of sixteen digits, squared
     scale = np.sqrt(np.diag(expected))
     assert np.max(np.abs(ours - plain) / np.outer(scale, scale)) < 1e-9
-    assert relative(kernels["expected_information"][1](structure, theta, statistics, at), expected) < 1e-9
-    one, other = (
-        k(structure, theta, statistics, *more) for k, more in zip(kernels["evaluate"], ((), (at,)), strict=True)
-    )
+    assert relative(kernels["expected_information"](structure, theta, statistics, at), expected) < 1e-9
+    one, other = (kernels["evaluate"](structure, theta, statistics, *more) for more in ((), (at,)))
     assert relative(other.information, np.asarray(one.information)) < 1e-9
     assert float(other.value) == pytest.approx(float(one.value), rel=1e-12)
     np.testing.assert_allclose(other.gradient, one.gradient, rtol=1e-10)

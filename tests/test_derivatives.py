@@ -11,7 +11,8 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
-from mlsem_jax.statistics import plan_sizes, traced_clusters, weighted_statistics
+from mlsem_jax.likelihood import weighted_statistics
+from mlsem_jax.statistics import plan_sizes, traced_clusters
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -42,18 +43,9 @@ def direction(stats):
 
     complete = stats.complete
     nothing = jax.tree.map(jnp.zeros_like, stats)
-    return nothing.__class__(
-        nothing.complete.__class__(
-            nothing.complete.rows,
-            nothing.complete.clusters,
-            jnp.asarray(symmetric(complete.within)),
-            nothing.complete.size,
-            nothing.complete.count,
-            jnp.asarray(0.1 * rng.normal(size=complete.mean.shape)),
-            jnp.asarray(symmetric(complete.cov)),
-        ),
-        nothing.metric,
-    )
+    changes = symmetric(complete.within), 0.1 * rng.normal(size=complete.mean.shape), symmetric(complete.cov)
+    where = lambda s: (s.complete.within, s.complete.mean, s.complete.cov)  # noqa: E731
+    return eqx.tree_at(where, nothing, tuple(map(jnp.asarray, changes)))
 
 
 def moved(stats, direction, h):

@@ -54,7 +54,8 @@ def test_derivatives_in_the_weights_of_rows(influence):
         for step in (1e-4, -1e-4):
             end = theta.copy()
             with jax.enable_x64(True):
-                statistics = problem.statistics.__class__(reduce(with_row_weight(data, row, 1 + step), 1), None)
+                complete = reduce(with_row_weight(data, row, 1 + step), 1)
+                statistics = likelihood.Statistics((likelihood.CompleteTerm(complete),))
                 for _ in range(4):
                     end = end + inverse @ np.asarray(gradient(problem.structure, end, statistics))
             ends.append(end)

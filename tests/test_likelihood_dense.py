@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
+from mlsem_jax.statistics import cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 evaluate = jax.jit(likelihood.evaluate)
@@ -151,7 +152,7 @@ def dense_clusters(problem, theta):
 @float64
 def test_gradient_scores_and_hessian_in_theta_are_exact(problem):
     made, theta, *_, clusters, complete = problem
-    statistics = Statistics(complete, pool_sizes(complete))
+    statistics = Statistics((CompleteTerm(complete),), pool_sizes(complete))
     out = evaluate(made.structure, jnp.asarray(theta), statistics)
     each = dense_clusters(problem, theta)
     assert float(out.value) == pytest.approx(each.sum(), rel=1e-11)
@@ -191,5 +192,7 @@ def test_expected_information_is_the_sum_over_clusters_of_its_definition(problem
         d_mean, d_cov = derivative[:n], derivative[n:].reshape(n, n, -1)
         x = np.einsum("ij,jkq->qik", precision, d_cov)
         want += 0.5 * np.einsum("qij,rji->qr", x, x) + d_mean.T @ precision @ d_mean
-    got = expected_information(made.structure, jnp.asarray(theta), Statistics(complete, pool_sizes(complete)))
+    got = expected_information(
+        made.structure, jnp.asarray(theta), Statistics((CompleteTerm(complete),), pool_sizes(complete))
+    )
     np.testing.assert_allclose(got, want, atol=1e-8 * abs(want).max())

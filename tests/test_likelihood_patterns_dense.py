@@ -14,15 +14,18 @@ from random_cases import BETWEEN, BOTH, WITHIN, G, J, P
 
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.likelihood import PatternTerm, Statistics
+from mlsem_jax.likelihood import _patterns as by_pattern
+from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, _patterns, cluster_statistics, pattern_statistics, reduce
+from mlsem_jax.statistics import _patterns, cluster_statistics, pattern_statistics, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 evaluate = jax.jit(likelihood.evaluate)
 observed_information = jax.jit(likelihood.observed_information)
-pattern_log_likelihood = jax.jit(likelihood.pattern_log_likelihood)
-pattern_cluster_scores = jax.jit(likelihood.pattern_cluster_scores)
+pattern_log_likelihood = jax.jit(by_pattern.pattern_log_likelihood)
+pattern_cluster_scores = jax.jit(by_pattern.pattern_cluster_scores)
 complete_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
 
 # one padded length for everything that the data decide, so that one program serves all examples
@@ -73,15 +76,15 @@ def check_curvature(moments, step, s) -> None:
 @jax.jit
 def curvatures(moments, step, s):
     """Second derivative along a step, in closed form and by differentiating the gradient; and the size of its two parts."""
-    sums = likelihood.pattern_sums(moments, s)[1]
-    missing = likelihood.missing_curvature(moments, jax.tree.map(lambda d: jnp.asarray(d)[..., None], step), s)[0, 0]
+    sums = by_pattern.pattern_sums(moments, s)[1]
+    missing = missing_curvature(moments, jax.tree.map(lambda d: jnp.asarray(d)[..., None], step), s)[0, 0]
 
     def along(gradient):
         change = jax.jvp(gradient, (moments,), (step,))[1]
         return sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(change), jax.tree.leaves(step), strict=True))
 
-    complete = along(lambda m: likelihood.pattern_gradient(m, sums, s))
-    automatic = along(lambda m: likelihood.pattern_log_likelihood(m, s)[1])
+    complete = along(lambda m: by_pattern.pattern_gradient(m, sums, s))
+    automatic = along(lambda m: by_pattern.pattern_log_likelihood(m, s)[1])
     return missing + complete, automatic, jnp.abs(missing) + jnp.abs(complete)
 
 
@@ -278,7 +281,7 @@ def slopes_problem():
     for row, i in zip(spec.parameters, made.index, strict=True):
         if i >= 0:
             natural[i] = rng.uniform(0.8, 1.5) if row.op == "~~" and row.lhs == row.rhs else rng.uniform(0.2, 0.4)
-    return made, natural[made.kept], values, cluster, group, between_only, Statistics(None, None, statistics)
+    return made, natural[made.kept], values, cluster, group, between_only, Statistics((PatternTerm(statistics),))
 
 
 @pytest.mark.timeout(240)
@@ -299,7 +302,7 @@ def test_gradient_scores_and_hessian_with_random_slopes_and_missing_values(slope
     out = at(theta)
     assert float(out.value) == pytest.approx(each(theta).sum(), rel=1e-11)
     np.testing.assert_allclose(out.gradient, want.sum(0), atol=1e-7)
-    by_cluster, scores = kernels.pattern_scores(made.structure, jnp.asarray(theta), statistics.patterns)
+    by_cluster, scores = kernels.term_scores(made.structure, jnp.asarray(theta), statistics.terms[0])
     np.testing.assert_allclose(np.asarray(by_cluster)[: len(group)], each(theta), rtol=1e-10)
     np.testing.assert_allclose(np.asarray(scores)[: len(group)], want, atol=1e-7)
     assert not np.asarray(scores)[len(group) :].any()

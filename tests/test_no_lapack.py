@@ -14,9 +14,10 @@ import pytest
 
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _climb, _climb_state
+from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, cluster_statistics, pattern_statistics, pool_sizes, reduce
+from mlsem_jax.statistics import cluster_statistics, pattern_statistics, pool_sizes, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 pytestmark = pytest.mark.timeout(240)
@@ -58,7 +59,7 @@ def problem(model: str, missing: bool, slopes: bool):
         if not missing and not slopes:
             clusters = cluster_statistics(values, cluster, group)
             complete = reduce(clusters, 1)
-            return clusters, Statistics(complete, pool_sizes(complete))
+            return clusters, Statistics((CompleteTerm(complete),), pool_sizes(complete))
         if missing:
             values[:, :3] = np.where(gone, np.nan, values[:, :3])
         columns = np.array([3]) if slopes else None
@@ -66,7 +67,7 @@ def problem(model: str, missing: bool, slopes: bool):
             values, cluster, group, between_only, reference=np.zeros(5), slope_columns=columns, by_pair=True
         )
         filled = reduce(cluster_statistics(np.nan_to_num(values), cluster, group), 1)
-        return None, Statistics(None, None if slopes else pool_sizes(filled), patterns)
+        return None, Statistics((PatternTerm(patterns),), None if slopes else pool_sizes(filled))
 
     pairs = [one(), one()]
     clusters, statistics = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x) for x in leaves]), *pairs)
@@ -109,7 +110,7 @@ def test_cluster_scores():
     assert "lapack" not in lowered(likelihood.cluster_scores, structure, theta, clusters)
     for data in ("missing", "slopes"):
         structure, theta, _, statistics = problem(*DATA[data])
-        assert "lapack" not in lowered(likelihood.pattern_scores, structure, theta, statistics.patterns)
+        assert "lapack" not in lowered(likelihood.term_scores, structure, theta, statistics.terms[0])
 
 
 @pytest.mark.parametrize("data", DATA)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _kernels as kernels
-from mlsem_jax.likelihood import _directions
+from mlsem_jax.likelihood import PatternTerm, Statistics, _directions
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics, _patterns, pattern_statistics
+from mlsem_jax.statistics import _patterns, pattern_statistics
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 MODEL = """
@@ -42,8 +43,9 @@ def test_derivatives_with_more_patterns_than_pairs_of_a_chunk(monkeypatch):
         s = pattern_statistics(values, cluster, group, np.zeros(4, bool), reference=np.zeros(4), by_pair=True)
         together = len(s.rows) <= s.clusters.pattern.shape[1]
         assert together == (chunk == 4096), "one data set by each of the two ways"
-        information = likelihood.observed_information(made.structure, theta, Statistics(None, s, None))
-        value, score = kernels.pattern_scores(made.structure, theta, s)
+        s = jax.tree.map(jnp.asarray, s)
+        information = likelihood.observed_information(made.structure, theta, Statistics((PatternTerm(s),)))
+        value, score = kernels.term_scores(made.structure, theta, PatternTerm(s))
         kept = np.ravel(s.clusters.weight) > 0
         found.append((information, np.asarray(value)[kept], np.asarray(score)[kept]))
     for one, other in zip(*found, strict=True):

@@ -209,7 +209,8 @@ def test_places_that_cannot_be_written_to(tmp_path, method):
 
 
 def test_a_changed_number_is_found_by_the_checksum(record, tmp_path):
-    record["estimation"]["reduction"]["statistics"]["complete"]["mean"]["array"][3] += 1e-9
+    statistics = record["estimation"]["reduction"]["statistics"]
+    statistics["terms"]["tuple"][0]["data"]["mean"]["array"][3] += 1e-9
     with pytest.raises(StorageError, match="changed since it was saved"):
         reload(record, tmp_path)
 

@@ -16,8 +16,8 @@ from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, settings
 from mlsem_jax.estimation._lanes import Parts, place, program, split
+from mlsem_jax.likelihood import Statistics, WeightedClusters
 from mlsem_jax.models import Structure
-from mlsem_jax.statistics import Statistics, WeightedClusters
 
 # lanes of a call; on a CPU they go in packs of at most PACK, the largest arrays of which take about PACK_BYTES
 CPU_CHUNK, GPU_CHUNK = 512, 8192
@@ -51,8 +51,7 @@ def _batched(structure: Structure, statistics: Any, theta: Any, weights: Any) ->
     """Which of the four lead with a lane axis."""
     many = False
     if weights is None:
-        complete = statistics.complete
-        many = np.ndim(statistics.patterns.reference if complete is None else complete.rows) == 2
+        many = np.ndim(statistics.lane_mark) == 2
     return np.ndim(structure.between_only) == 2, many, theta is not None and np.ndim(theta) == 2, weights is not None
 
 
@@ -66,35 +65,35 @@ def _number_of_lanes(lanes: Parts) -> int:
     )
 
 
-def _dimensions(structure: Structure, statistics: Any) -> tuple[int, int, int, int]:
-    """(q, p, G, S) of a lane; without complete data a stand-in for the last two."""
-    q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
-    if isinstance(statistics, WeightedClusters):
-        groups, sizes = (1, 64) if statistics.plan is None else np.shape(statistics.plan.size)
-    else:
-        groups, sizes = (1, 64) if statistics.complete is None else np.shape(statistics.complete.size)[-2:]
-    return q, p, groups, sizes
+def _lane(statistics: Statistics | WeightedClusters) -> Statistics:
+    """The statistics of one lane or of all, or their shapes where weights are to make them."""
+    if isinstance(statistics, Statistics):
+        return statistics
+    clusters = len(statistics.complete_codes) + len(statistics.pattern_codes)
+    return jax.eval_shape(statistics, jax.ShapeDtypeStruct((clusters,), np.result_type(float)))
 
 
 def pack_width(structure: Structure, statistics: Any) -> int | None:
     """Lanes that a CPU works on at a time: a power of two. None on other devices, which take all."""
     if jax.default_backend() != "cpu":
         return None
-    q, p, groups, sizes = _dimensions(structure, statistics)
+    q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
+    sized = [term.sizes for term in _lane(statistics).terms if term.sizes is not None]
+    # without complete data a stand-in
+    groups, sizes = np.shape(sized[0].size)[-2:] if sized else (1, 64)
     fitting = PACK_BYTES / (8.0 * groups * (sizes + 1) * q * p * p)
     return 1 << int(np.log2(np.clip(fitting, 4, PACK)))
 
 
 def chunk_size(structure: Structure, statistics: Any, memory: float | None = None) -> int:
     """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
-    q, p, groups, sizes = _dimensions(structure, statistics)
-    # the observed information carries q tangents of a handful of (S + 1, p, p) arrays, the metric two (p, p, q) Jacobians
-    lane = 8.0 * groups * p * p * (8 * q * (sizes + 1) + 20 * q) + 40.0 * q * q
-    if statistics.patterns is not None:
-        lane += 8.0 * q * 8 * statistics.patterns.clusters.weight.shape[-1] * p * p
+    q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
+    groups = np.shape(structure.within.nu.base)[-2]
+    # beside what the terms hold, the metric carries two (p, p, q) Jacobians and more of their size
+    elements = 20.0 * q * groups * p * p + 5.0 * q * q + sum(t.lane_elements(q) for t in _lane(statistics).terms)
     on_cpu = jax.default_backend() == "cpu"
     default = 2.0**30 if on_cpu else 2.0**34
-    return int(np.clip((memory or default) // lane, 1, CPU_CHUNK if on_cpu else GPU_CHUNK))
+    return int(np.clip((memory or default) // (8.0 * elements), 1, CPU_CHUNK if on_cpu else GPU_CHUNK))
 
 
 def fit_batch(

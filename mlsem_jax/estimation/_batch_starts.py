@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._climb_state import scaled_inverse
-from mlsem_jax.likelihood import log_likelihood
+from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
 from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
-from mlsem_jax.statistics import CompleteStatistics, Statistics
+from mlsem_jax.statistics import CompleteStatistics
 
 # of the sample covariances, tried in this order
 SHARES = (1.0, 0.6, 0.3, 0.0)
@@ -22,7 +22,7 @@ SHARES = (1.0, 0.6, 0.3, 0.0)
 def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
     """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
-        statistics.complete,
+        statistics.only(CompleteTerm),
         structure.between_only,
         _absent(structure.between, structure.kinds and structure.kinds.between_theta),
     )

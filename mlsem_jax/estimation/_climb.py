@@ -24,9 +24,15 @@ from mlsem_jax.estimation._climb_state import (
     scaled_inverse,
     start,
 )
-from mlsem_jax.likelihood import Evaluation, evaluate, moment_gradient, moment_information, observed_information
+from mlsem_jax.likelihood import (
+    Evaluation,
+    Statistics,
+    evaluate,
+    moment_gradient,
+    moment_information,
+    observed_information,
+)
 from mlsem_jax.models import Structure
-from mlsem_jax.statistics import Statistics
 
 # the patience with steps that do not rise
 PATIENCE = 25
@@ -186,7 +192,7 @@ def _unidentified(structure: Structure, statistics: Statistics, c: Climb, inform
     information, or with random slopes, where it is none, by the Jacobian of the moments (see `_identified`).
     """
     singular, curved = rank_limits(information.dtype)
-    metric = c.metric if statistics.metric is not None else moment_information(structure, c.theta)
+    metric = c.metric if statistics.pools is not None else moment_information(structure, c.theta)
     return ~full_rank(metric, singular) & ~full_rank(information, curved)
 
 

@@ -11,8 +11,8 @@ from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._kernels import cluster_forms, implied_moments
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.likelihood import PatternTerm, Statistics
 from mlsem_jax.models import Build, LevelStructure, Moments, Structure
-from mlsem_jax.statistics import Statistics
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
 # about 1e-13 there, and parameters that are identified by a real data set stay above 1e-8
@@ -96,16 +96,8 @@ def gain_outside_flat(maximum: Maximum) -> float:
 def largest_clusters(statistics: Statistics, groups: int) -> np.ndarray:
     """Size of the largest cluster of each group (G,)."""
     largest = np.ones(groups)
-    if statistics.complete is not None:
-        size, count = np.asarray(statistics.complete.size), np.asarray(statistics.complete.count)
-        largest = np.maximum(largest, np.where(count > 0, size, 1.0).max(axis=1))
-    if statistics.patterns is not None:
-        chunk = statistics.patterns.clusters
-        for group, cluster, products in zip(
-            *map(np.asarray, (chunk.group, chunk.cluster, chunk.products)), strict=True
-        ):
-            size = np.bincount(cluster, products[:, 0, 0], len(group))
-            np.maximum.at(largest, group, size)
+    every = statistics.cluster_sizes()
+    np.maximum.at(largest, every.group, np.where(every.count > 0, every.size, 1.0))
     return largest
 
 
@@ -147,7 +139,7 @@ def _singular_cluster(problem: Problem, made: Build, moments: Moments) -> str | 
     """Whether the covariance matrix of some cluster's rows is nearly singular relative to their within part, in words: with
     A = Z' W Z = R R', the eigenvalues of I + R' S R (see `likelihood`).
     """
-    patterns = problem.statistics.patterns
+    patterns = problem.statistics.first(PatternTerm)
     if patterns is None or not len(np.asarray(patterns.clusters.weight)):
         return None
     a, s = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in cluster_forms(moments, patterns))

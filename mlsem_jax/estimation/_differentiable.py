@@ -19,9 +19,8 @@ from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb import climb, exact
 from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._proper import negative_variance
-from mlsem_jax.likelihood import gradient, observed_information
+from mlsem_jax.likelihood import Statistics, gradient, observed_information
 from mlsem_jax.models import Structure
-from mlsem_jax.statistics import Statistics
 
 
 class Estimate(eqx.Module):

@@ -19,13 +19,13 @@ from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._points import Point, Points
 from mlsem_jax.estimation._scoring import Problem
 from mlsem_jax.likelihood import (
+    Statistics,
     evaluate_expected,
     expected_complete_log_likelihood,
     expected_statistics,
     moment_gradient,
 )
 from mlsem_jax.models import Build, Structure
-from mlsem_jax.statistics import Statistics
 
 # scoring steps in one M-step; the last ones are skipped where the first already exhausts the gain
 M_STEPS = 4

@@ -18,9 +18,9 @@ from mlsem_jax.estimation._reduction import Reduction, make_statistics
 from mlsem_jax.estimation._reference_fits import as_natural, fit_unstructured
 from mlsem_jax.estimation._references import held, independence, saturated
 from mlsem_jax.estimation._verify import with_status
+from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import Statistics
 
 # natural parameters (k,) of a build, given unrestricted moments: (G, p, p), (G, p, p) and (G, p)
 Start = Callable[[Build, tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]

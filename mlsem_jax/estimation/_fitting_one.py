@@ -16,8 +16,8 @@ from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Problem, maximise
 from mlsem_jax.estimation._starts import starting_values, with_starts
+from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments
-from mlsem_jax.statistics import Statistics
 
 
 def fit_build(

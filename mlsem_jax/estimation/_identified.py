@@ -43,9 +43,9 @@ def rank_matrices(problem: Problem) -> list[Matrix]:
     or, for fewer clusters than that has rows, the cross-product of the Jacobian of the moments.
     """
     statistics = problem.statistics
-    if statistics.metric is not None:
+    if statistics.pools is not None:
         return [_metric(problem), *([problem.expected] if problem.hessian_is_costly else [])]
-    clusters = 0 if statistics.patterns is None else np.count_nonzero(np.asarray(statistics.patterns.clusters.weight))
+    clusters = np.count_nonzero(statistics.cluster_sizes().count)
     return [_metric(problem)] if clusters > 2 * problem.q else [problem.of_moments]
 
 

@@ -16,7 +16,7 @@ from mlsem_jax.models import Structure
 from mlsem_jax.numerics import known_option
 
 cluster_scores = jax.jit(likelihood.cluster_scores)
-pattern_scores = jax.jit(likelihood.pattern_scores)
+term_scores = jax.jit(likelihood.term_scores)
 
 
 cluster_forms = jax.jit(likelihood.cluster_forms)

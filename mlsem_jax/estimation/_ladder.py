@@ -25,6 +25,7 @@ from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._sides import climb_rescaled, in_doubt, search_sides
 from mlsem_jax.estimation._solvers import Report, search
 from mlsem_jax.estimation._valley import carry_on
+from mlsem_jax.likelihood import CompleteTerm
 from mlsem_jax.models import Build
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -231,8 +232,8 @@ def _natural(made: Build, theta: np.ndarray) -> np.ndarray:
 
 def _hopeless(problem: Problem, made: Build, end: Maximum) -> bool:
     """Whether the search ran off to a singular matrix and there are too few clusters for anything else."""
-    s = problem.statistics.complete
-    if s is None or problem.statistics.patterns is not None or end.status is Status.NON_FINITE:
+    s = problem.statistics.only(CompleteTerm)
+    if s is None or end.status is Status.NON_FINITE:
         return False
     few = float(np.min(s.clusters)) <= len(made.specification.between.observed)
     return few and singular_edge(problem, made, end.theta) is not None

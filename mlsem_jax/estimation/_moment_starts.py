@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Parameter
-from mlsem_jax.statistics import Statistics
 
 # loadings relative to the marker are kept within this many times the ratio of standard deviations
 WIDEST = 20.0
@@ -71,8 +71,8 @@ def toward_maximum(
     For clusters of one size these are the unrestricted maximum-likelihood moments, so that signs of small covariances agree.
     """
     within, between, mean = sample
-    complete = statistics.complete
-    if complete is None or statistics.patterns is not None:
+    complete = statistics.only(CompleteTerm)
+    if complete is None:
         return sample
     rows, clusters = np.asarray(complete.rows), np.asarray(complete.clusters)
     squares = np.sum(np.asarray(complete.count) * np.asarray(complete.size) ** 2, axis=1)

@@ -11,8 +11,9 @@ from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments
-from mlsem_jax.statistics import ClusterStatistics, Statistics
+from mlsem_jax.statistics import ClusterStatistics
 
 
 @dataclass(frozen=True)

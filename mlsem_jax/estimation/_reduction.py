@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mlsem_jax.data import TwoLevelData
+from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics, Term
 from mlsem_jax.models import Specification
 from mlsem_jax.statistics import (
     ClusterStatistics,
     PatternStatistics,
-    Statistics,
     cluster_statistics,
     pattern_statistics,
     pool_sizes,
@@ -62,21 +62,20 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
     if not incomplete.any():
         clusters = cluster_statistics(data.values, data.cluster, data.group)
         complete = reduce(clusters, groups)
-        statistics = Statistics(complete, pool_sizes(complete))
+        statistics = Statistics((CompleteTerm(complete),), pool_sizes(complete))
         sample = sample_moments(complete, z, _within_only(specification))
         return Reduction(clusters, statistics, np.arange(count), np.zeros(0, int), rows, counts, sample)
     filled = _filled(data, missing, seen)
     every = reduce(cluster_statistics(filled.values, filled.cluster, filled.group), groups)
     sample = sample_moments(every, z, _within_only(specification))
-    some = some_complete = None
+    some: ClusterStatistics | None = None
+    terms: list[Term] = []
     if not incomplete.all():
         part = _only(data, ~incomplete)
         some = cluster_statistics(part.values, part.cluster, part.group)
-        some_complete = reduce(some, groups)
-    metric = None if len(slopes) else pool_sizes(every)
-    statistics = Statistics(
-        some_complete, metric, patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)))
-    )
+        terms.append(CompleteTerm(reduce(some, groups)))
+    terms.append(PatternTerm(patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)))))
+    statistics = Statistics(tuple(terms), None if len(slopes) else pool_sizes(every))
     return Reduction(some, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample)
 
 

@@ -13,8 +13,9 @@ from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.estimation._unrestricted import block_moments, sums_of
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
-from mlsem_jax.statistics import CompleteStatistics, Statistics
+from mlsem_jax.statistics import CompleteStatistics
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
@@ -30,8 +31,8 @@ def fit_unstructured(
     """
     made = build(specification, exogenous, pad_to)
     blocks = independent_blocks(made)
-    complete = statistics.complete
-    if complete is None or statistics.patterns is not None or blocks is None:
+    complete = statistics.only(CompleteTerm)
+    if complete is None or blocks is None:
         return fit_build(made, statistics, sample, newton=False)
     try:
         moments, iterations, status = _blockwise(made, complete, exogenous, sample, blocks)
@@ -39,7 +40,7 @@ def fit_unstructured(
         return fit_build(made, statistics, sample, newton=False)
     if not status.converged:
         return fit_build(made, statistics, sample, newton=False)
-    return _at(made, statistics, moments, iterations)
+    return _at(made, statistics, complete, moments, iterations)
 
 
 def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
@@ -121,10 +122,10 @@ def _blockwise(
     return Moments(within, between, x_mean, mean - x_mean), iterations, status
 
 
-def _at(made: Build, statistics: Statistics, moments: Moments, iterations: int) -> Fitted:
+def _at(made: Build, statistics: Statistics, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
     problem = Problem(made, statistics)
-    value, slope = jax.device_get(moment_log_likelihood(moments, made.between_only, statistics.complete))
+    value, slope = jax.device_get(moment_log_likelihood(moments, made.between_only, complete))
     natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
     maximum = Maximum(
         theta=natural[made.kept],

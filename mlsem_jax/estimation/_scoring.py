@@ -19,8 +19,8 @@ from mlsem_jax import likelihood
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.estimation._curvature import Curvature, damped_step
+from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments, Structure
-from mlsem_jax.statistics import Statistics
 
 # the log-likelihood left on the table when a search is called done; its square root is the error in standard errors
 DECREMENT = 1e-13
@@ -83,25 +83,24 @@ class Problem:
     @property
     def hessian_is_costly(self) -> bool:
         """Whether the Hessian is differentiated forward instead of in closed form: with missing values or random slopes."""
-        return self._given.patterns is not None
+        return self._given.curved > 0
 
     @functools.cached_property
     def _many_sizes(self) -> bool:
         """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
-        complete, metric = self._given.complete, self._given.metric
-        return complete is not None and metric is not None and np.shape(complete.size)[1] > np.shape(metric.size)[1]
+        return self._given.many_sizes
 
     def _run(self, kernel: Callable, theta: np.ndarray, *more: Any):
         arrays, layout = self._packed
         return jax.device_get(kernels.on_arrays(kernel, layout)(arrays, self.full(theta), *more))
 
-    def _run_at(self, kernel: Callable, with_coordinates: Callable, theta: np.ndarray):
-        """The kernel, in its form for given coordinates where there are many sizes; None where no such coordinates exist, which
-        is where the likelihood is zero."""
+    def _run_at(self, kernel: Callable, theta: np.ndarray):
+        """The kernel, at given coordinates where there are many sizes; None where no such coordinates exist, which is where the
+        likelihood is zero."""
         if not self._many_sizes:
             return self._run(kernel, theta)
         at = likelihood.coordinates(self._run(_moments, theta), self._made.between_only)
-        return None if at is None else self._run(with_coordinates, theta, at)
+        return None if at is None else self._run(kernel, theta, at)
 
     def full(self, theta: np.ndarray) -> np.ndarray:
         return np.concatenate([theta, np.zeros(self.padded - self.q)])
@@ -110,7 +109,7 @@ class Problem:
         """Value, gradient (q,) and scoring metric (q, q); the last point asked for is remembered."""
         key = np.asarray(theta, float).tobytes()
         if self._last is None or self._last[0] != key:
-            out = self._run_at(likelihood.evaluate, likelihood.evaluate_at, theta)
+            out = self._run_at(likelihood.evaluate, theta)
             if out is None:
                 found = -np.inf, np.full(self.q, np.nan), np.full((self.q, self.q), np.nan)
             else:
@@ -122,10 +121,10 @@ class Problem:
         return float(self._run(likelihood.log_likelihood, theta))
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
-        return self._square(self._run_at(likelihood.observed_information, likelihood.observed_information_at, theta))
+        return self._square(self._run_at(likelihood.observed_information, theta))
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
-        return self._square(self._run_at(likelihood.expected_information, likelihood.expected_information_at, theta))
+        return self._square(self._run_at(likelihood.expected_information, theta))
 
     def of_moments(self, theta: np.ndarray) -> np.ndarray:
         """Cross-product (q, q) of the Jacobian of the implied moments, singular where these leave parameters open."""

@@ -13,9 +13,10 @@ from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
 from mlsem_jax.estimation._model import Model
 from mlsem_jax.estimation._reduction import slope_columns
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import follows_precision
-from mlsem_jax.statistics import Plan, Statistics, draw_statistics, plan_sizes, pooled
+from mlsem_jax.statistics import Plan, draw_statistics, plan_sizes, pooled
 
 
 @follows_precision
@@ -75,7 +76,7 @@ def _draw(keys, moments: Moments, plan: Plan, count) -> Statistics:
 
     def one(key):
         complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, size, count)
-        return Statistics(complete, pooled(complete, plan))
+        return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
 
     return jax.vmap(one)(keys)
 

@@ -17,9 +17,10 @@ from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
 from mlsem_jax.inference._influence import influence
 from mlsem_jax.inference._quantities import quantities, quantities_with_se
 from mlsem_jax.inference._vcov import information
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import ClusterStatistics, Plan, Statistics, draw_statistics, plan_sizes, pooled
+from mlsem_jax.statistics import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
 
 Type = Literal["nonparametric", "parametric", "bollen.stine"]
 # a draw that takes more has no maximum nearby: a loading that runs off, as a rule
@@ -150,7 +151,7 @@ def _weights(keys, order, first, count):
 def _draw(keys, moments: Moments, plan: Plan, count):
     def one(key):
         complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, plan.size, count)
-        return Statistics(complete, pooled(complete, plan))
+        return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
 
     return jax.vmap(one)(keys)
 

@@ -45,7 +45,7 @@ class RobustTests:
 
 def unrestricted(estimation: Estimation) -> Fitted:
     """h1, or an error in words."""
-    if estimation.h1 is None and estimation.model.build.specification.slopes:
+    if not estimation.statistics.saturated:
         raise ModelError(
             "With random slopes there is no unrestricted model to test against: the covariance matrix differs from row to row."
         )

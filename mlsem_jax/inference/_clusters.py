@@ -6,7 +6,8 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.estimation import Estimation, patterns_of
-from mlsem_jax.statistics import WeightedClusters, plan_sizes
+from mlsem_jax.likelihood import WeightedClusters
+from mlsem_jax.statistics import plan_sizes
 
 
 def weighted_clusters(estimation: Estimation) -> WeightedClusters:
@@ -31,7 +32,7 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
         complete_codes=np.asarray(reduction.complete_codes),
         patterns=patterns,
         pattern_codes=np.asarray(reduction.pattern_codes),
-        sizes=None if specification.slopes else plan_sizes(sizes, data.group, groups),
+        sizes=None if estimation.statistics.pools is None else plan_sizes(sizes, data.group, groups),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.likelihood import CompleteTerm
 from mlsem_jax.statistics import CompleteStatistics
 
 
@@ -57,7 +58,7 @@ def same_values(one: Estimation, other: Estimation) -> bool:
     """Whether the sums and within-cluster cross-products of complete clusters agree, variable by variable."""
     names = one.model.build.specification.variables
     order = [other.model.build.specification.variables.index(v) for v in names]
-    first, second = one.statistics.complete, other.statistics.complete
+    first, second = (fit.statistics.first(CompleteTerm) for fit in (one, other))
     if first is None or second is None:
         return first is second
     total, within = _sums(first)

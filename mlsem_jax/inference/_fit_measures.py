@@ -70,16 +70,7 @@ def objective(estimation: Estimation) -> float:
 
 def observed_values(estimation: Estimation) -> float:
     """Number of values that the likelihood is of: one for each row at level 1, one for each cluster of between-only variables."""
-    specification, statistics = estimation.model.build.specification, estimation.statistics
-    total = 0.0
-    if (complete := statistics.complete) is not None:
-        total += np.sum(complete.rows) * len(specification.within.observed)
-        total += np.sum(complete.clusters) * len(specification.between_only)
-    if (patterns := statistics.patterns) is not None:
-        chunks = patterns.clusters
-        total += np.sum(np.asarray(patterns.rows) * np.sum(patterns.observed, axis=1))
-        total += np.sum(np.asarray(chunks.weight) * np.sum(patterns.between_observed, axis=1)[chunks.between_pattern])
-    return float(total)
+    return estimation.statistics.n_values(np.asarray(estimation.model.build.structure.between_only))
 
 
 def information_criteria(estimation: Estimation) -> Measures:

@@ -48,7 +48,7 @@ def modification_indices(
     if information not in get_args(IndexInformation):
         raise ModelError(f"information must be 'expected' or 'observed', not {information!r}.")
     model, specification = estimation.model, estimation.model.build.specification
-    if specification.slopes:
+    if not estimation.statistics.saturated:
         raise ModelError("Modification indices need the saturated model, which models with random slopes do not have.")
     rows = tuple(candidates(specification) if rows is None else rows)
     if not rows:

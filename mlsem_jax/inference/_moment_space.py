@@ -15,8 +15,8 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
+from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments, Structure, build
-from mlsem_jax.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +85,11 @@ class MomentSpace:
 
     def gradient(self, moments: Moments, between_only: np.ndarray, statistics: Statistics) -> np.ndarray:
         """Derivatives (f,) of the log-likelihood in the moments, a sum over rows."""
-        if statistics.patterns is not None:
+        complete = statistics.only(CompleteTerm)
+        if complete is None:
             return self.problem.evaluate(self.pick(moments))[1]
         # the program that gave h1 its value: nothing to compile
-        _, slope = jax.device_get(moment_log_likelihood(moments, between_only, statistics.complete))
+        _, slope = jax.device_get(moment_log_likelihood(moments, between_only, complete))
         level_means = Moments(slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
         twice = np.where((self.col >= 0) & (self.col != self.row), 2.0, 1.0)
         return twice * self.pick(level_means)
@@ -125,24 +126,11 @@ class MomentSpace:
 
 def cluster_sizes(statistics: Statistics) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distinct cluster sizes and their numbers of clusters, by group, over clusters with and without missing values."""
-    if statistics.metric is None:
+    if not statistics.expected or statistics.pools is None:
         raise ModelError("Models with random slopes have no expected information; use information='observed'.")
-    groups = len(statistics.metric.rows)
-    sizes: list[np.ndarray] = [np.zeros(0)]
-    counts: list[np.ndarray] = [np.zeros(0)]
-    of: list[np.ndarray] = [np.zeros(0, int)]
-    if statistics.complete is not None:
-        sizes.append(np.ravel(statistics.complete.size))
-        counts.append(np.ravel(statistics.complete.count))
-        of.append(np.repeat(np.arange(groups), np.shape(statistics.complete.size)[1]))
-    if statistics.patterns is not None:
-        chunk = statistics.patterns.clusters
-        rows = np.asarray(chunk.products)[..., 0, 0]
-        for cluster, number, weight, group in zip(chunk.cluster, rows, chunk.weight, chunk.group, strict=True):
-            sizes.append(np.bincount(cluster, number, len(weight)))
-            counts.append(np.asarray(weight))
-            of.append(np.asarray(group))
-    size, count, group = (np.concatenate(x) for x in (sizes, counts, of))
+    groups = len(statistics.pools.size)
+    every = statistics.cluster_sizes()
+    size, count, group = every.size, every.count, every.group
     out = []
     for g in range(groups):
         here = (group == g) & (count > 0)

@@ -57,7 +57,7 @@ def residual_errors(estimation: Estimation) -> Moments:
     space = MomentSpace.of(estimation)
     build = model.build
     between_only = np.asarray(build.structure.between_only)
-    kind = "expected" if estimation.statistics.patterns is None else "observed"
+    kind = "observed" if estimation.statistics.curved else "expected"
     information = space.information(model.moments, between_only, estimation.statistics, kind)
     basis = build.basis[: len(build.names), : build.free]
     delta = space.jacobian(build.structure, model.natural) @ basis

@@ -34,7 +34,7 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     information (observed with missing values) along the directions that the equalities still in force leave open (Silvey
     1959). release: which equalities, counted from 1 in the order of the univariate tests; all of them by default.
     """
-    if estimation.model.build.specification.slopes:
+    if not estimation.statistics.saturated:
         raise ModelError("Score tests need the saturated model, which models with random slopes do not have.")
     apart = _apart(estimation.model.build)
     sides, jacobian = _equalities(estimation, apart)
@@ -46,7 +46,7 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     model = estimation.model
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
     delta = space.jacobian(apart.structure, _values(estimation, apart))
-    kind = "expected" if estimation.statistics.patterns is None else "observed"
+    kind = "observed" if estimation.statistics.curved else "expected"
     information = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
     score = delta.T @ space.gradient(model.moments, between_only, estimation.statistics)
 

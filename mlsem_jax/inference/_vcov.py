@@ -7,6 +7,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.numerics import float64
 
 
@@ -26,7 +27,7 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
-        some, their = kernels.pattern_scores(structure, padded, patterns)
+        some, their = kernels.term_scores(structure, padded, PatternTerm(patterns))
         count = len(reduction.pattern_codes)
         value[reduction.pattern_codes] = np.asarray(some)[:count]
         score[reduction.pattern_codes] = np.asarray(their)[:count, :q]

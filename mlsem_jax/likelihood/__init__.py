@@ -1,13 +1,8 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
-from mlsem_jax.likelihood._complete import complete_information, complete_log_likelihood
-from mlsem_jax.likelihood._coordinates import (
-    Coordinates,
-    coordinates,
-    evaluate_at,
-    expected_information_at,
-    observed_information_at,
-)
+from mlsem_jax.likelihood._complete import complete_log_likelihood, information_of_sizes
+from mlsem_jax.likelihood._complete_term import CompleteTerm
+from mlsem_jax.likelihood._coordinates import Coordinates, coordinates
 from mlsem_jax.likelihood._covariates import covariates_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
@@ -20,7 +15,7 @@ from mlsem_jax.likelihood._evaluate import (
     moments_and_jacobian,
     observed_information,
     outer_product_information,
-    pattern_scores,
+    term_scores,
 )
 from mlsem_jax.likelihood._expected import (
     ExpectedStatistics,
@@ -30,43 +25,38 @@ from mlsem_jax.likelihood._expected import (
 )
 from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_clusters import cluster_forms
-from mlsem_jax.likelihood._pattern_curvature import missing_curvature
-from mlsem_jax.likelihood._patterns import (
-    pattern_cluster_scores,
-    pattern_gradient,
-    pattern_log_likelihood,
-    pattern_sums,
-)
+from mlsem_jax.likelihood._pattern_term import PatternTerm
+from mlsem_jax.likelihood._term import ClusterSizes, Statistics, Term
+from mlsem_jax.likelihood._weighted import WeightedClusters, weighted_statistics
 
 __all__ = [
+    "ClusterSizes",
+    "CompleteTerm",
     "Coordinates",
     "Evaluation",
     "ExpectedStatistics",
+    "PatternTerm",
+    "Statistics",
+    "Term",
+    "WeightedClusters",
     "cluster_forms",
     "cluster_scores",
-    "complete_information",
     "complete_log_likelihood",
     "coordinates",
     "covariates_log_likelihood",
     "evaluate",
-    "evaluate_at",
     "evaluate_expected",
     "expected_complete_log_likelihood",
     "expected_information",
-    "expected_information_at",
     "expected_statistics",
     "gradient",
+    "information_of_sizes",
     "log_likelihood",
-    "missing_curvature",
     "moment_gradient",
     "moment_information",
     "moments_and_jacobian",
     "observed_information",
-    "observed_information_at",
     "outer_product_information",
-    "pattern_cluster_scores",
-    "pattern_gradient",
-    "pattern_log_likelihood",
-    "pattern_scores",
-    "pattern_sums",
+    "term_scores",
+    "weighted_statistics",
 ]

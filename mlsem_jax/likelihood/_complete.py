@@ -17,7 +17,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import traces
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import CompleteStatistics
+from mlsem_jax.statistics import CompleteStatistics, SizePools
 
 
 def _scaling(size: Array, between_only: Array) -> Array:
@@ -25,16 +25,26 @@ def _scaling(size: Array, between_only: Array) -> Array:
     return jnp.where(between_only > 0, 1.0, jnp.sqrt(size)[:, None])
 
 
+def _covariances(within_cov: Array, between_cov: Array, between_only: Array, size: Array) -> tuple[Array, Array]:
+    """D (S, p), and Omega of the within contrasts and of the clusters of each size (S + 1, p, p), of one group."""
+    d = _scaling(size, between_only)
+    omega = within_cov + d[:, :, None] * between_cov * d[:, None, :]
+    return d, jnp.concatenate([(within_cov + jnp.diag(between_only))[None], omega])
+
+
+def _weights(contrasts: Array, count: Array) -> Array:
+    """(S + 1,): the number of contrasts, then of clusters by size."""
+    return jnp.concatenate([contrasts[None], count])
+
+
 def _by_size(within_cov, between_cov, mean, between_only, s: CompleteStatistics) -> tuple[Array, ...]:
     """D (S, p); then, for the within contrasts and for each size, counts (S + 1,), Omega and scatter (S + 1, p, p) summed over
     clusters; and the residuals r of the means by size (S, p). Of one group.
     """
-    d = _scaling(s.size, between_only)
-    omega = within_cov + d[:, :, None] * between_cov * d[:, None, :]
-    stack = jnp.concatenate([(within_cov + jnp.diag(between_only))[None], omega])
+    d, stack = _covariances(within_cov, between_cov, between_only, s.size)
     r = d * (s.mean - mean)
     second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
-    weight = jnp.concatenate([(s.rows - s.clusters)[None], s.count])
+    weight = _weights(s.rows - s.clusters, s.count)
     return d, weight, stack, jnp.concatenate([s.within[None], s.count[:, None, None] * second]), r
 
 
@@ -63,19 +73,23 @@ def complete_log_likelihood(
     )
 
 
-def complete_information(
-    moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics
+def information_of_sizes(
+    moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], sizes: SizePools
 ) -> Float[Array, "q q"]:
-    """Expected information (q, q) in the parameters whose derivatives of the moments are in `jacobian`, (G, p, p, q).
+    """Expected information (q, q) of clusters of these sizes in the parameters whose derivatives of the moments are in `jacobian`,
+    (G, p, p, q).
 
     Sum over the J clusters and the N - J within contrasts of 1/2 tr(Omega^-1 dOmega Omega^-1 dOmega) + dm' Omega^-1 dm.
     """
 
-    def one(precision, x, dm, d, weight, scatter, r):
+    def one(precision, x, dm, d, weight):
         dm = d * dm
         return weight * (0.5 * traces(x, x) + dm @ precision @ dm.T)
 
-    return _over_sizes(one, moments, jacobian, between_only, statistics)
+    def each(within_cov, between_cov, sizes):
+        return *_covariances(within_cov, between_cov, between_only, sizes.size), _weights(sizes.contrasts, sizes.count)
+
+    return _over_sizes(one, each, moments, jacobian, sizes)
 
 
 def complete_curvature(
@@ -95,19 +109,25 @@ def complete_curvature(
         half = 0.5 * by_cov - crossed - 0.5 * weight * (dm @ precision @ dm.T)
         return half + half.T
 
-    return _over_sizes(one, moments, jacobian, between_only, statistics)
+    def each(within_cov, between_cov, of_group):
+        mean, s = of_group
+        d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
+        return d, omega, weight, scatter, jnp.concatenate([jnp.zeros_like(r[:1]), r])
+
+    return _over_sizes(one, each, moments, jacobian, (moments.mean, statistics))
 
 
-def _over_sizes(one, moments: Moments, jacobian: Moments, between_only: Array, statistics: CompleteStatistics) -> Array:
+def _over_sizes(one, each, moments: Moments, jacobian: Moments, data) -> Array:
     """Sum over groups, and over the within contrasts (D = 0) and the cluster sizes of each, of what `one` makes of: Omega^-1
-    (p, p), Omega^-1 dOmega (q, p, p), dmu (q, p), D (p,), the number of clusters, scatter (p, p), summed, and residual (p,).
+    (p, p), Omega^-1 dOmega (q, p, p), dmu (q, p), D (p,), and what else `each` makes of the data of a group by contrasts and size,
+    behind D (S, p) and Omega (S + 1, p, p).
     """
 
-    def group(within_cov, between_cov, mean, d_within, d_between, d_mean, s):
-        d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
+    def group(within_cov, between_cov, d_within, d_between, d_mean, of_group):
+        d, omega, *more = each(within_cov, between_cov, of_group)
         precision = sweep(omega)[0]
         d_within, d_between = jnp.moveaxis(d_within, -1, 0), jnp.moveaxis(d_between, -1, 0)
-        d, r = (jnp.concatenate([jnp.zeros_like(x[:1]), x]) for x in (d, r))
+        d = jnp.concatenate([jnp.zeros_like(d[:1]), d])
 
         def add(total, inputs):
             precision, d, *rest = inputs
@@ -116,15 +136,9 @@ def _over_sizes(one, moments: Moments, jacobian: Moments, between_only: Array, s
 
         q = d_mean.shape[-1]
         start = jnp.zeros((q, q), precision.dtype)
-        return jax.lax.scan(add, start, (precision, d, weight, scatter, r))[0]
+        return jax.lax.scan(add, start, (precision, d, *more))[0]
 
     by_group = jax.vmap(group)(
-        moments.within_cov,
-        moments.between_cov,
-        moments.mean,
-        jacobian.within_cov,
-        jacobian.between_cov,
-        jacobian.mean,
-        statistics,
+        moments.within_cov, moments.between_cov, jacobian.within_cov, jacobian.between_cov, jacobian.mean, data
     )
     return jnp.sum(by_group, axis=0)

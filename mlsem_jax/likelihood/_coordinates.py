@@ -19,16 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._evaluate import (
-    Evaluation,
-    chain,
-    moment_gradient,
-    moments_and_jacobian,
-    observed_information,
-)
-from mlsem_jax.likelihood._pattern_information import pattern_information
-from mlsem_jax.models import Moments, Structure
-from mlsem_jax.statistics import CompleteStatistics, Statistics
+from mlsem_jax.models import Moments
+from mlsem_jax.statistics import CompleteStatistics, SizePools
 
 
 class Coordinates(eqx.Module):
@@ -81,7 +73,7 @@ def _turned(jacobian: Moments, at: Coordinates) -> tuple[Array, Array, Array]:
     return t @ within @ across, t @ between @ across, mean @ jnp.swapaxes(at.transform, -1, -2)
 
 
-def _pairs(roots: Array, between_only: Array, s: CompleteStatistics) -> tuple[Array, Array, Array, Array]:
+def _pairs(roots: Array, between_only: Array, s: SizePools) -> tuple[Array, Array, Array, Array]:
     """With c = 1/n + d and counts as weights: 1/c (S, p); sum of 1/c (p,); sums of n^-m / (c_i c_j), m = 0, 1, 2, the within
     contrasts included in the last (p, p, 3); n^-m times the counts (S, 3).
     """
@@ -89,10 +81,10 @@ def _pairs(roots: Array, between_only: Array, s: CompleteStatistics) -> tuple[Ar
     inverse = 1.0 / jnp.where(between_only > 0, 1.0, 1.0 / s.size[:, None] + roots)
     weight = s.count[:, None] * s.size[:, None] ** -jnp.arange(3.0)
     pair = jnp.stack([(weight[:, m, None] * inverse).T @ inverse for m in range(3)], axis=-1)
-    return inverse, s.count @ inverse, pair.at[:, :, 2].add((s.rows - s.clusters) * y[:, None] * y[None, :]), weight
+    return inverse, s.count @ inverse, pair.at[:, :, 2].add(s.contrasts * y[:, None] * y[None, :]), weight
 
 
-def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: CompleteStatistics) -> Array:
+def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: SizePools) -> Array:
     """Expected information (q, q) of one group along the directions w, b (q, p, p) of Sigma_W, Sigma_B and m (q, p) of the mean."""
     _, single, pair, _ = _pairs(roots, between_only, s)
     on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
@@ -102,7 +94,7 @@ def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s
 
 def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
     """Minus the second derivative (q, q) of the log-likelihood of one group in its moments, along directions as in `_expected`."""
-    inverse, single, pair, weight = _pairs(roots, between_only, s)
+    inverse, single, pair, weight = _pairs(roots, between_only, SizePools(s.size, s.count))
     r = (s.mean - mean) @ transform.T
     scatter = (
         inverse[:, :, None] * (transform @ s.cov @ transform.T + r[:, :, None] * r[:, None, :]) * inverse[:, None, :]
@@ -126,49 +118,19 @@ def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatisti
     return _vech(w) @ on_w.T + _vech(b) @ on_b.T + (m * single) @ m.T + mixed + mixed.T
 
 
-def evaluate_at(structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates) -> Evaluation:
-    """Value, gradient and expected information at theta, whose coordinates are given: `evaluate` without pooling of sizes."""
-    moments, jacobian = moments_and_jacobian(structure, theta)
-    value, slope = moment_gradient(moments, structure.between_only, statistics)
-    sizes = (
-        statistics.metric
-        if statistics.patterns is not None and statistics.metric is not None
-        else _complete(statistics)
-    )
-    return Evaluation(value, chain(slope, jacobian), _information(jacobian, structure.between_only, sizes, at))
-
-
-def expected_information_at(
-    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates
+def information_at(
+    jacobian: Moments, between_only: Float[Array, " p"], sizes: SizePools, at: Coordinates
 ) -> Float[Array, "q q"]:
-    """Expected information (q, q) at theta, whose coordinates are given: equal to `expected_information`."""
-    moments, jacobian = moments_and_jacobian(structure, theta)
-    total = _information(jacobian, structure.between_only, _complete(statistics), at)
-    return total if statistics.patterns is None else total + pattern_information(moments, jacobian, statistics.patterns)
-
-
-def _complete(statistics: Statistics) -> CompleteStatistics:
-    if statistics.complete is None:
-        raise ValueError("Coordinates are for statistics with clusters without missing values; these have none.")
-    return statistics.complete
-
-
-def _information(jacobian: Moments, between_only: Array, sizes: CompleteStatistics, at: Coordinates) -> Array:
-    """Expected information (q, q) of complete data of the given sizes."""
-    turned = _turned(jacobian, at)
-    by_group = jax.vmap(_expected, in_axes=(0, 0, 0, 0, None, 0))(*turned, at.roots, between_only, sizes)
+    """Expected information (q, q) of clusters of these sizes: equal to `information_of_sizes`."""
+    by_group = jax.vmap(_expected, in_axes=(0, 0, 0, 0, None, 0))(*_turned(jacobian, at), at.roots, between_only, sizes)
     return jnp.sum(by_group, axis=0)
 
 
-def observed_information_at(
-    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates
+def curvature_at(
+    moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], s: CompleteStatistics, at: Coordinates
 ) -> Float[Array, "q q"]:
-    """Minus the Hessian (q, q) of the log-likelihood at theta, whose coordinates are given: equal to `observed_information`.
-
-    Only the curvature of complete data in the moments takes another way.
-    """
-    moments, jacobian = moments_and_jacobian(structure, theta)
+    """Second derivative (q, q) of the log-likelihood in the moments along the jacobian: equal to `complete_curvature`."""
     by_group = jax.vmap(_observed, in_axes=(0, 0, 0, 0, 0, 0, None, 0))(
-        *_turned(jacobian, at), at.transform, at.roots, moments.mean, structure.between_only, _complete(statistics)
+        *_turned(jacobian, at), at.transform, at.roots, moments.mean, between_only, s
     )
-    return observed_information(structure, theta, statistics, complete=-jnp.sum(by_group, axis=0))
+    return -jnp.sum(by_group, axis=0)

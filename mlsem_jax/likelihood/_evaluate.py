@@ -6,23 +6,20 @@ differentiation of the Structure, so they hold for any model.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._complete import complete_curvature, complete_information, complete_log_likelihood
+from mlsem_jax.likelihood._complete import complete_log_likelihood, information_of_sizes
+from mlsem_jax.likelihood._coordinates import Coordinates, information_at
 from mlsem_jax.likelihood._directions import jacobian_in_parts
-from mlsem_jax.likelihood._pattern_curvature import missing_curvature
-from mlsem_jax.likelihood._pattern_information import pattern_information
-from mlsem_jax.likelihood._patterns import (
-    pattern_cluster_scores,
-    pattern_gradient,
-    pattern_log_likelihood,
-    pattern_sums,
-)
+from mlsem_jax.likelihood._term import Statistics, Term
 from mlsem_jax.models import Moments, Structure
-from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics, PatternStatistics, Statistics
+from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics
 
 
 class Evaluation(eqx.Module):
@@ -34,15 +31,14 @@ class Evaluation(eqx.Module):
 
 
 def moment_gradient(moments: Moments, between_only: Array, statistics: Statistics) -> tuple[Array, Moments]:
-    """Log-likelihood (scalar) and its derivatives in each of the moments, over both routes of the statistics."""
-    value, gradient = jnp.zeros((), moments.within_cov.dtype), jax.tree.map(jnp.zeros_like, moments)
-    if statistics.complete is not None:
-        by_group, gradient = complete_log_likelihood(moments, between_only, statistics.complete)
-        value = jnp.sum(by_group)
-    if statistics.patterns is not None:
-        more, more_gradient = pattern_log_likelihood(moments, statistics.patterns)
-        value, gradient = value + more, jax.tree.map(jnp.add, gradient, more_gradient)
-    return value, gradient
+    """Log-likelihood (scalar) and its derivatives in each of the moments, summed over the terms."""
+    parts = [term.value_and_gradient(moments, between_only) for term in statistics.terms]
+    return _sum(parts)
+
+
+def _sum(parts: list[Any]) -> Any:
+    """The sum of trees of arrays, one of each term."""
+    return functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), parts)
 
 
 def log_likelihood(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Float[Array, ""]:
@@ -63,18 +59,21 @@ def moments_and_jacobian(structure: Structure, theta: Float[Array, " q"]) -> tup
     return moments, jax.vmap(push, in_axes=1, out_axes=-1)(structure.basis)
 
 
-def evaluate(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
-    """Value, gradient and the scoring metric (expected information with pooled cluster sizes) in one pass."""
+def evaluate(
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates | None = None
+) -> Evaluation:
+    """Value, gradient and the scoring metric in one pass: the expected information of the pools of cluster sizes, or at given
+    coordinates, where they cost nothing more, of the sizes themselves. at: `coordinates` of the moments at theta.
+    """
     moments, jacobian = moments_and_jacobian(structure, theta)
     value, gradient = moment_gradient(moments, structure.between_only, statistics)
-    if statistics.metric is not None:
-        metric = complete_information(moments, jacobian, structure.between_only, statistics.metric)
+    if statistics.pools is None:
+        metric = _outer_products(moments, jacobian, structure.between_only, statistics)
+    elif at is None:
+        metric = information_of_sizes(moments, jacobian, structure.between_only, statistics.pools)
     else:
-        if statistics.patterns is None:
-            raise ValueError(
-                "Statistics without a metric need patterns: the outer product of their scores serves instead."
-            )
-        metric = outer_product_information(structure, theta, statistics.patterns)
+        own = statistics.terms[0].sizes if len(statistics.terms) == 1 else None
+        metric = information_at(jacobian, structure.between_only, statistics.pools if own is None else own, at)
     return Evaluation(value, chain(gradient, jacobian), metric)
 
 
@@ -85,53 +84,35 @@ def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statis
 
 
 def observed_information(
-    structure: Structure,
-    theta: Float[Array, " q"],
-    statistics: Statistics,
-    complete: Float[Array, "q q"] | None = None,
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates | None = None
 ) -> Float[Array, "q q"]:
     """Minus the Hessian (q, q) of the log-likelihood: its curvature in the moments, in closed form, and that of the moments in
     theta, the forward-mode derivative of the structure's transposed Jacobian applied to the gradient in the moments.
 
-    The clusters with missing values or random slopes count by a function with the same gradient that is linear in what they make
-    of the moments, and their curvature in that. complete: the curvature of complete data in the moments, if it is known already.
+    Terms that are curved count by a function with the same gradient that is linear in what their clusters make of the moments, and
+    their curvature in that. at: `coordinates` of the moments at theta, for many cluster sizes.
     """
     moments, jacobian = moments_and_jacobian(structure, theta)
-    total = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
-    slope, patterns = jax.tree.map(jnp.zeros_like, moments), statistics.patterns
-    if statistics.complete is not None:
-        slope = complete_log_likelihood(moments, structure.between_only, statistics.complete)[1]
-        if complete is None:
-            complete = complete_curvature(moments, jacobian, structure.between_only, statistics.complete)
-        total = total + complete
-    if patterns is not None:
-        sums = pattern_sums(moments, patterns)[1]
-        total = total + missing_curvature(moments, jacobian, patterns)
+    terms, z = statistics.terms, structure.between_only
+    total = _sum([term.curvature(moments, jacobian, z, at) for term in terms])
+    near = [term.gradient_near(moments, z) for term in terms]
 
     def gradient(t):
         moments, back = jax.vjp(structure, t)
-        by_moment = slope
-        if patterns is not None:
-            by_moment = jax.tree.map(jnp.add, slope, pattern_gradient(moments, sums, patterns))
-        return back(by_moment)[0]
+        return back(_sum([slope(moments) for slope in near]))[0]
 
-    if not structure.linear or patterns is not None:
-        kinds, p = (1, 1) if patterns is None else patterns.observed.shape
-        total = total + jacobian_in_parts(gradient, theta, kinds * p * p)
+    if not structure.linear or statistics.curved:
+        total = total + jacobian_in_parts(gradient, theta, statistics.curved or 1)
     return -(total + total.T) / 2
 
 
 def expected_information(
-    structure: Structure, theta: Float[Array, " q"], statistics: Statistics
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates | None = None
 ) -> Float[Array, "q q"]:
     """Expected information (q, q) at the data's own cluster sizes and patterns of missing values."""
     moments, jacobian = moments_and_jacobian(structure, theta)
-    total = jnp.zeros((theta.shape[0],) * 2, theta.dtype)
-    if statistics.complete is not None:
-        total = total + complete_information(moments, jacobian, structure.between_only, statistics.complete)
-    if statistics.patterns is not None:
-        total = total + pattern_information(moments, jacobian, statistics.patterns)
-    return total
+    z = structure.between_only
+    return _sum([term.expected_information(moments, jacobian, z, at) for term in statistics.terms])
 
 
 def _one_cluster(clusters: ClusterStatistics, groups: int) -> CompleteStatistics:
@@ -167,17 +148,20 @@ def cluster_scores(
     return jax.vmap(one)(clusters)
 
 
-def pattern_scores(
-    structure: Structure, theta: Float[Array, " q"], patterns: PatternStatistics
+def term_scores(
+    structure: Structure, theta: Float[Array, " q"], term: Term
 ) -> tuple[Float[Array, " L"], Float[Array, "L q"]]:
-    """Log-likelihood and score of every cluster of the pattern route, padding (zeros) included; needs statistics by pair."""
-    value, score = pattern_cluster_scores(*moments_and_jacobian(structure, theta), patterns)
-    return value.ravel(), score.reshape(value.size, -1)
+    """Log-likelihood and score of every cluster of a term that is `scored`, padding (zeros) included."""
+    return term.by_cluster(*moments_and_jacobian(structure, theta), structure.between_only)
 
 
 def outer_product_information(
-    structure: Structure, theta: Float[Array, " q"], patterns: PatternStatistics
+    structure: Structure, theta: Float[Array, " q"], statistics: Statistics
 ) -> Float[Array, "q q"]:
     """Sum over clusters of score outer products (Berndt, Hall, Hall & Hausman 1974): positive semidefinite for any model."""
-    score = pattern_scores(structure, theta, patterns)[1]
-    return score.T @ score
+    return _outer_products(*moments_and_jacobian(structure, theta), structure.between_only, statistics)
+
+
+def _outer_products(moments: Moments, jacobian: Moments, between_only: Array, statistics: Statistics) -> Array:
+    scores = [term.by_cluster(moments, jacobian, between_only)[1] for term in statistics.terms]
+    return _sum([score.T @ score for score in scores])

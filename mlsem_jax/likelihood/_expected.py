@@ -16,16 +16,9 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._evaluate import Evaluation, chain, moments_and_jacobian
-from mlsem_jax.likelihood._pattern_clusters import (
-    PatternMoments,
-    effects_at,
-    inputs,
-    pattern_moments,
-    posterior,
-)
+from mlsem_jax.likelihood._term import Statistics
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import ClusterChunk, CompleteStatistics, PatternStatistics, Statistics
 
 
 class LevelSums(eqx.Module):
@@ -69,13 +62,8 @@ def expected_statistics(structure: Structure, theta: Float[Array, " q"], statist
     dtype = between_centre.dtype
     zero = (jnp.zeros(groups, dtype), jnp.zeros((groups, p), dtype), jnp.zeros((groups, p, p), dtype))
     rows, clusters = zero, zero
-    if statistics.complete is not None:
-        more = jax.vmap(_complete, in_axes=(0, 0, 0, None, 0))(
-            moments.within_cov, moments.between_cov, moments.mean, structure.between_only, statistics.complete
-        )
-        rows, clusters = jax.tree.map(jnp.add, (rows, clusters), more)
-    if statistics.patterns is not None:
-        more = _patterns(moments, 1 - structure.between_only, statistics.patterns)
+    for term in statistics.terms:
+        more = term.expected_sums(moments, structure.between_only)
         rows, clusters = jax.tree.map(jnp.add, (rows, clusters), more)
     no_within, no_between = absent(moments, structure.between_only)
 
@@ -85,86 +73,6 @@ def expected_statistics(structure: Structure, theta: Float[Array, " q"], statist
         return LevelSums(count, centre, total * keep, cross * keep[:, :, None] * keep[:, None, :])
 
     return ExpectedStatistics(sums(rows, within_centre, no_within), sums(clusters, between_centre, no_between))
-
-
-def _complete(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
-    """Sums of one group from complete clusters: posterior of u by size, K = Sigma_B D Omega^-1 (no group axis)."""
-    d = jnp.where(between_only > 0, 1.0, jnp.sqrt(s.size)[:, None])
-    bd = between_cov * d[:, None, :]
-    omega = within_cov + d[:, :, None] * bd
-    gain = bd @ sweep(omega)[0]
-    posterior = between_cov - gain @ jnp.swapaxes(bd, -1, -2)
-    r = d * (s.mean - mean)
-    second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
-    cluster_total = jnp.einsum("s,sij,sj->i", s.count, gain, r)
-    cluster_cross = jnp.tensordot(s.count, gain @ second @ jnp.swapaxes(gain, -1, -2) + posterior, 1)
-    # mean of a cluster's rows less its u; zero for between-only variables
-    seen = 1 - between_only
-    rest = seen[:, None] * (jnp.eye(len(mean)) / d[:, None, :] - gain)
-    weight = s.count * s.size
-    row_total = jnp.einsum("s,sij,sj->i", weight, rest, r)
-    spread = rest @ second @ jnp.swapaxes(rest, -1, -2) + seen[:, None] * posterior * seen
-    row_cross = s.within + jnp.tensordot(weight, spread, 1)
-    return (s.rows, row_total, row_cross), (s.clusters, cluster_total, cluster_cross)
-
-
-def _patterns(moments: Moments, seen: Array, s: PatternStatistics):
-    """Sums (G,), (G, p), (G, p, p) of the clusters that go by pattern, chunk by chunk."""
-    seen_by_pattern = pattern_moments(moments, s)
-    rows = seen_by_pattern.rows
-    groups, patterns = moments.mean.shape[0], s.rows.shape[0]
-
-    def chunk_sums(carry, chunk: ClusterChunk):
-        clusters, pattern_total, pattern_cross = carry
-        effect, posterior = _posterior(seen_by_pattern, s, chunk)
-        by_group = [
-            jax.ops.segment_sum(x, chunk.group, groups)
-            for x in (
-                chunk.weight,
-                chunk.weight[:, None] * effect,
-                chunk.weight[:, None, None] * (effect[:, :, None] * effect[:, None, :] + posterior),
-            )
-        ]
-        count = chunk.products[:, 0, 0]
-        residual = chunk.total[:, 0] - count[:, None] * rows.mean[chunk.pattern]
-        u, v = effect[chunk.cluster], posterior[chunk.cluster]
-        mixed = residual[:, :, None] * u[:, None, :]
-        change = count[:, None, None] * (u[:, :, None] * u[:, None, :] + v) - mixed - jnp.swapaxes(mixed, -1, -2)
-        return (
-            jax.tree.map(jnp.add, clusters, tuple(by_group)),
-            pattern_total - jax.ops.segment_sum(count[:, None] * u, chunk.pattern, patterns),
-            pattern_cross + jax.ops.segment_sum(change, chunk.pattern, patterns),
-        ), None
-
-    p, dtype = moments.mean.shape[1], moments.mean.dtype
-    clusters = (jnp.zeros(groups, dtype), jnp.zeros((groups, p), dtype), jnp.zeros((groups, p, p), dtype))
-    start = (clusters, jnp.zeros((patterns, p), dtype), jnp.zeros((patterns, p, p), dtype))
-    (clusters, total, cross), _ = jax.lax.scan(chunk_sums, start, s.clusters)
-    # sums of what is observed of y - u, then all of y - u given it: missing values are regressed on it
-    residual = s.total - s.rows[:, None] * rows.mean
-    centred = s.cross - s.total[:, :, None] * rows.mean[:, None, :] - rows.mean[:, :, None] * s.total[:, None, :]
-    total = (total + residual) * s.observed
-    cross = cross + centred + s.rows[:, None, None] * rows.mean[:, :, None] * rows.mean[:, None, :]
-    cross = cross * s.observed[:, :, None] * s.observed[:, None, :]
-    sigma = moments.within_cov[s.group]
-    regress = sigma @ rows.precision
-    unexplained = sigma - regress @ sigma
-    full = regress @ cross @ jnp.swapaxes(regress, -1, -2) + s.rows[:, None, None] * unexplained
-    by_group = tuple(
-        jax.ops.segment_sum(x, s.group, groups)
-        for x in (s.rows, jnp.einsum("rij,rj->ri", regress, total) * seen, full * seen[:, None] * seen)
-    )
-    return by_group, clusters
-
-
-def _posterior(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> tuple[Array, Array]:
-    """Mean less the prior mean (L, p) and covariance (L, p, p) of all between variables given the cluster's data."""
-    between, which = seen.between, chunk.between_pattern
-    at, here = posterior(inputs(seen, s, chunk)), effects_at(s, between.cov.shape[-1])
-    to_all = between.cov[:, :, here][which]
-    known = jnp.einsum("lui,li->lu", between.map[which], chunk.between - between.mean[which])
-    cov = between.cov[which] - to_all @ at.information @ jnp.swapaxes(to_all, -1, -2)
-    return known + jnp.einsum("luv,lv->lu", to_all, at.slope), cov
 
 
 def _normal(cov: Array, mean: Array, gone: Array, sums: LevelSums):

@@ -73,10 +73,8 @@ def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     problem = Problem(made, fit.estimation.statistics)
     theta = natural[made.kept]
     _, gradient, metric = problem.evaluate(theta)
-    complete, pooled = fit.estimation.statistics.complete, fit.estimation.statistics.metric
-    if complete is not None and pooled is not None and complete.size.shape == pooled.size.shape:
-        return gradient, metric  # few distinct sizes: the metric is the expected information itself
-    return gradient, problem.expected(theta)
+    # with few distinct sizes the metric is the expected information itself
+    return gradient, problem.expected(theta) if fit.estimation.statistics.pooling else metric
 
 
 def _all_indices(fit: Fit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.report._conform import StorageError, conform
+from mlsem_jax.report._earlier import current
 
 _ELEMENTS: dict[str, Any] = {"float64": int | float, "float32": int | float, "int64": int, "int32": int, "bool": bool}
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -24,6 +25,7 @@ _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _PLACES = (
     "models",
     "statistics",
+    "likelihood",
     "estimation",
     "estimation._reduction",
     "networks",
@@ -155,6 +157,7 @@ def _decode_strings(value: dict, where: str) -> np.ndarray:
 
 
 def _decode_record(value: dict, where: str) -> Any:
+    value = current(value)
     name, known = value["record"], _records()
     if not isinstance(name, str) or name not in known:
         raise StorageError(f"{where}: {name!r} is no record of mlsem_jax")

@@ -11,10 +11,11 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax._options import OPTIONS, check
 from mlsem_jax.estimation import Estimation, Fitted, Maximum
+from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Moments, Specification
 from mlsem_jax.models._expressions import _BINARY, FUNCTIONS, Binary, Call, Name
 from mlsem_jax.report._conform import StorageError, check_of
-from mlsem_jax.statistics import PatternStatistics, Statistics
+from mlsem_jax.statistics import PatternStatistics, SizePools
 
 _OPERATORS = ("=~", "~", "~~", "~1")
 # options that hold names of parameters, or an object that is stored by its name
@@ -173,14 +174,22 @@ def _arrays(tree: Any) -> Iterator[np.ndarray]:
 
 
 def _check_statistics(statistics: Statistics, g: int, p: int, where: str) -> None:
-    require(statistics.complete is not None or statistics.patterns is not None, where, "they hold nothing")
-    for name in ("complete", "metric"):
-        part = getattr(statistics, name)
-        if part is not None:
-            require(part.within.shape == (g, p, p), f"{where}.{name}", f"{g} groups and {p} variables were expected")
-            require(np.all(part.count >= 0) and np.all(part.size >= 0), f"{where}.{name}", "a count is negative")
-    if statistics.patterns is not None:
-        _check_patterns(statistics.patterns, g, p, f"{where}.patterns")
+    require(len(statistics.terms) > 0, where, "they hold nothing")
+    for i, term in enumerate(statistics.terms):
+        at = f"{where}.terms[{i}]"
+        if isinstance(term, CompleteTerm):
+            require(term.data.within.shape == (g, p, p), at, f"{g} groups and {p} variables were expected")
+            _check_sizes(term.sizes, g, at)
+        else:
+            require(isinstance(term, PatternTerm), at, "it is no term that mlsem_jax writes")
+            _check_patterns(term.data, g, p, at)
+    if statistics.pools is not None:
+        _check_sizes(statistics.pools, g, f"{where}.pools")
+
+
+def _check_sizes(sizes: SizePools, g: int, where: str) -> None:
+    require(len(sizes.size) == g, where, f"{g} groups were expected")
+    require(np.all(sizes.count >= 0) and np.all(sizes.size >= 0), where, "a count is negative")
 
 
 def _check_patterns(patterns: PatternStatistics, g: int, p: int, where: str) -> None:

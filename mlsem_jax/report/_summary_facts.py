@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.report._blocks import Block, Facts, Heading, Prose, number
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def incomplete_rows(fit: Fit) -> tuple[int, int]:
 
     From the statistics, which a fit read from a file has too; a pattern that occurs in two groups counts once.
     """
-    patterns, data = fit.estimation.reduction.statistics.patterns, fit.estimation.data
+    patterns, data = fit.estimation.statistics.first(PatternTerm), fit.estimation.data
     if patterns is None:
         return 0, 1
     count, seen = np.asarray(patterns.rows), np.asarray(patterns.observed)[:, ~np.asarray(data.between_only, bool)] > 0

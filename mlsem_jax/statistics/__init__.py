@@ -4,6 +4,7 @@ from mlsem_jax.statistics._anova import make_definite, sample_moments
 from mlsem_jax.statistics._complete import (
     ClusterStatistics,
     CompleteStatistics,
+    SizePools,
     bucket,
     cluster_statistics,
     pool_sizes,
@@ -12,14 +13,14 @@ from mlsem_jax.statistics._complete import (
 from mlsem_jax.statistics._draws import draw_statistics
 from mlsem_jax.statistics._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
 from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
-from mlsem_jax.statistics._statistics import Statistics
 from mlsem_jax.statistics._weighted import (
     Plan,
-    WeightedClusters,
     plan_sizes,
     pooled,
     traced_clusters,
-    weighted_statistics,
+    weighted_complete,
+    weighted_patterns,
+    weighted_pools,
 )
 
 __all__ = [
@@ -29,8 +30,7 @@ __all__ = [
     "CompleteStatistics",
     "PatternStatistics",
     "Plan",
-    "Statistics",
-    "WeightedClusters",
+    "SizePools",
     "bucket",
     "cluster_statistics",
     "draw_statistics",
@@ -46,5 +46,7 @@ __all__ = [
     "row_means",
     "sample_moments",
     "traced_clusters",
-    "weighted_statistics",
+    "weighted_complete",
+    "weighted_patterns",
+    "weighted_pools",
 ]

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics, bucket
+from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics, SizePools, bucket
 from mlsem_jax.statistics._patterns import PatternStatistics
-from mlsem_jax.statistics._statistics import Statistics
 
 # a batch pools the sizes of clusters for its scoring metric: those within this factor, into at most so many
 ALIKE, POOLS = 2.5, 6
@@ -56,12 +55,6 @@ def _alike(size: np.ndarray) -> np.ndarray:
         far = size[i] > factor * least
         part[i], least = part[i - 1] + far, size[i] if far else least
     return part
-
-
-def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> Statistics:
-    """Statistics in which cluster j counts weights[j] times; traceable in everything but the plan."""
-    complete = weighted_complete(clusters, plan, weights)
-    return Statistics(complete, pooled(complete, plan))
 
 
 def weighted_complete(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> CompleteStatistics:
@@ -120,57 +113,19 @@ def weighted_patterns(patterns: PatternStatistics, weights: Float[Array, " L"]) 
     )
 
 
-class WeightedClusters(eqx.Module):
-    """A data set by clusters, from which weights on clusters make statistics; nothing is read again.
-
-    clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
-    pattern_codes. sizes: plan of all clusters, for the scoring metric; None with random slopes.
-    """
-
-    clusters: ClusterStatistics | None
-    plan: Plan | None
-    complete_codes: Int[Array, " Jc"]
-    patterns: PatternStatistics | None
-    pattern_codes: Int[Array, " Jp"]
-    sizes: Plan | None
-
-    def __call__(self, weights: Float[Array, " J"]) -> Statistics:
-        """Statistics in which cluster j counts weights[j] times."""
-        complete = patterns = metric = None
-        if self.clusters is not None and self.plan is not None:
-            complete = weighted_complete(self.clusters, self.plan, weights[self.complete_codes])
-        if self.patterns is not None:
-            patterns = weighted_patterns(self.patterns, weights[self.pattern_codes])
-        if self.sizes is not None:
-            by_variable = (
-                complete.within if complete is not None else patterns.observed if patterns is not None else None
-            )
-            metric = None if by_variable is None else _metric(self.sizes, weights, by_variable.shape[-1])
-        return Statistics(complete, metric, patterns)
+def pooled(size: Float[Array, "G S"], count: Float[Array, "G S"], plan: Plan) -> SizePools:
+    """Clusters of these sizes and numbers in the pools of the plan."""
+    pooled_count = jnp.einsum("gls,gs->gl", plan.pool, count)
+    total = jnp.einsum("gls,gs->gl", plan.pool, count * size)
+    safe = jnp.where(pooled_count > 0, pooled_count, 1.0)
+    return SizePools(jnp.where(pooled_count > 0, total / safe, jnp.max(size, -1, keepdims=True)), pooled_count)
 
 
-def _metric(sizes: Plan, weights: Array, p: int) -> CompleteStatistics:
-    """Pooled sizes of all clusters, for p variables; only they and the counts mean anything."""
-    groups, length = sizes.size.shape
-    count = jax.ops.segment_sum(weights, sizes.slot, groups * length).reshape(groups, length)
-    size = jnp.asarray(sizes.size, weights.dtype)
-    nothing = jnp.zeros((groups, length, p, p), weights.dtype)
-    every = CompleteStatistics(
-        jnp.sum(count * size, -1), jnp.sum(count, -1), nothing[:, 0], size, count, nothing[..., 0], nothing
-    )
-    return pooled(every, sizes)
-
-
-def pooled(complete: CompleteStatistics, plan: Plan) -> CompleteStatistics:
-    """Sizes pooled into a few, for the scoring metric only: means and covariances of cluster means are left empty."""
-    count = jnp.einsum("gls,gs->gl", plan.pool, complete.count)
-    total = jnp.einsum("gls,gs->gl", plan.pool, complete.count * complete.size)
-    size = jnp.where(count > 0, total / jnp.where(count > 0, count, 1.0), jnp.max(complete.size, -1, keepdims=True))
-    p = complete.within.shape[-1]
-    empty = jnp.zeros((*count.shape, p), count.dtype)
-    return CompleteStatistics(
-        complete.rows, complete.clusters, complete.within, size, count, empty, jnp.zeros((*empty.shape, p), count.dtype)
-    )
+def weighted_pools(plan: Plan, weights: Float[Array, " J"]) -> SizePools:
+    """The pools of the plan's clusters, cluster j counting weights[j] times."""
+    groups, length = plan.size.shape
+    count = jax.ops.segment_sum(weights, plan.slot, groups * length).reshape(groups, length)
+    return pooled(jnp.asarray(plan.size, weights.dtype), count, plan)
 
 
 def traced_clusters(

@@ -1,0 +1,49 @@
+"""A data set as clusters that weights count: statistics of a bootstrap draw, or with a cluster left out, without the rows."""
+
+from __future__ import annotations
+
+import equinox as eqx
+
+from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.likelihood._complete_term import CompleteTerm
+from mlsem_jax.likelihood._pattern_term import PatternTerm
+from mlsem_jax.likelihood._term import Statistics, Term
+from mlsem_jax.statistics import (
+    ClusterStatistics,
+    PatternStatistics,
+    Plan,
+    pooled,
+    weighted_complete,
+    weighted_patterns,
+    weighted_pools,
+)
+
+
+def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> Statistics:
+    """Statistics in which cluster j counts weights[j] times; traceable in everything but the plan."""
+    complete = weighted_complete(clusters, plan, weights)
+    return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
+
+
+class WeightedClusters(eqx.Module):
+    """A data set by clusters, from which weights on clusters make statistics.
+
+    clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
+    pattern_codes. sizes: plan of all clusters, for the scoring metric; None with random slopes.
+    """
+
+    clusters: ClusterStatistics | None
+    plan: Plan | None
+    complete_codes: Int[Array, " Jc"]
+    patterns: PatternStatistics | None
+    pattern_codes: Int[Array, " Jp"]
+    sizes: Plan | None
+
+    def __call__(self, weights: Float[Array, " J"]) -> Statistics:
+        """Statistics in which cluster j counts weights[j] times."""
+        terms: list[Term] = []
+        if self.clusters is not None and self.plan is not None:
+            terms.append(CompleteTerm(weighted_complete(self.clusters, self.plan, weights[self.complete_codes])))
+        if self.patterns is not None:
+            terms.append(PatternTerm(weighted_patterns(self.patterns, weights[self.pattern_codes])))
+        return Statistics(tuple(terms), None if self.sizes is None else weighted_pools(self.sizes, weights))

@@ -1,0 +1,33 @@
+"""Records of files that earlier versions wrote, in the form of this one: JSON values to JSON values, before they are decoded.
+
+A record that moves to another package or changes its fields gets a line here; stored files of every version are tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def _statistics(record: Json) -> Json:
+    """0.1.0: clusters without missing values, cluster sizes pooled in the form of the former, clusters by pattern."""
+    terms = [
+        {"record": f"likelihood.{term}", "data": record[name]}
+        for name, term in (("complete", "CompleteTerm"), ("patterns", "PatternTerm"))
+        if record.get(name) is not None
+    ]
+    pools = record.get("metric")
+    if isinstance(pools, dict):
+        pools = {"record": "statistics.SizePools", "size": pools.get("size"), "count": pools.get("count")}
+    return {"record": "likelihood.Statistics", "terms": {"tuple": terms}, "pools": pools}
+
+
+_CHANGED: dict[str, Callable[[Json], Json]] = {"statistics.Statistics": _statistics}
+
+
+def current(record: Json) -> Json:
+    """The record as this version writes it; unchanged where nothing became of it."""
+    change = _CHANGED.get(record["record"]) if isinstance(record["record"], str) else None
+    return record if change is None else change(record)
