@@ -111,6 +111,8 @@ def whole(lowest: int, highest: int | None = None) -> Rule:
             raise Refused()
         return int(value)
 
+    if highest == lowest + 1:
+        return Rule(f"{lowest} or {highest}", read)
     return Rule(f"a whole number of at least {lowest}" + (f" and at most {highest}" if highest else ""), read)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, optional, whole, words
+from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, names, optional, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
@@ -21,7 +21,7 @@ _KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "in
 
 
 @checked(
-    ops=words(*_KINDS),
+    ops=names("an operator"),
     level=optional(whole(1, 2)),
     group=optional(whole(1)),
     standardized=FLAG,
