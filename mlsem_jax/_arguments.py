@@ -95,7 +95,8 @@ def choice(*words: str) -> Rule:
             raise Refused(nearest(value, words).strip())
         return known[value.lower()]
 
-    return Rule(f"one of {', '.join(map(repr, words))}", read)
+    told = f"one of {', '.join(map(repr, words))}" if len(words) > 2 else " or ".join(map(repr, words))
+    return Rule(told, read)
 
 
 def whole(lowest: int, highest: int | None = None) -> Rule:
