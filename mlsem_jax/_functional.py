@@ -15,7 +15,7 @@ from mlsem_jax.estimation import Estimate, Model, Settings
 from mlsem_jax.likelihood import CompleteTerm, Statistics, covariates_log_likelihood
 from mlsem_jax.likelihood import log_likelihood as joint_log_likelihood
 from mlsem_jax.models import Structure
-from mlsem_jax.numerics import follows_precision, warn_single_precision
+from mlsem_jax.numerics import derivative_where, follows_precision, warn_single_precision
 
 AnyStatistics = Statistics | Collected
 
@@ -48,10 +48,15 @@ _estimate = jax.jit(estimation.estimate_structure)
 
 
 @jax.jit
-def _chi_square(saturated: Structure, statistics: Statistics, value: Array, limits: Settings) -> Array:
+def _chi_square(
+    saturated: Structure, statistics: Statistics, value: Array, converged: Array, limits: Settings
+) -> Array:
     start = estimation.moment_starts(saturated, statistics)
-    theta, *_ = estimation.optimum(saturated, statistics, start, limits)
-    return 2 * (joint_log_likelihood(saturated, theta, statistics) - value)
+    theta, status, *_ = estimation.optimum(saturated, statistics, start, limits)
+    known = estimation.is_maximum(status) & converged
+    chisq = 2 * (joint_log_likelihood(saturated, theta, statistics) - value)
+    # added, not selected: a `where` would turn the derivatives into 0
+    return derivative_where(known, chisq) + jnp.where(known, 0.0, jnp.nan)
 
 
 @follows_precision
@@ -91,7 +96,7 @@ def estimate(
         return out
     if not isinstance(model, Model) or model.saturated is None:
         raise estimation.no_reference(model)
-    value = _chi_square(model.saturated, statistics, out.value, limits)
+    value = _chi_square(model.saturated, statistics, out.value, estimation.is_maximum(out.status), limits)
     return eqx.tree_at(lambda e: (e.chisq, e.df), out, (value, jnp.asarray(model.df)), is_leaf=lambda x: x is None)
 
 

@@ -3,7 +3,8 @@
 At a maximum the gradient g(theta, statistics, structure) is zero, so d theta = I^-1 dg, with I the observed information and dg
 the change of the gradient at fixed theta (Griewank & Walther 2008, chapter 15). Nothing is unrolled, and the derivatives are
 exact whatever path the search took. The rule is written as a JVP and linear in the tangents, so it serves forward and reverse
-mode, under jit and vmap; it solves by sweeps, so it needs no LAPACK.
+mode, under jit and vmap; it solves by sweeps, so it needs no LAPACK. Where the search found no maximum the derivative of every
+output is NaN in both modes (`numerics.derivative_where`); the other lanes of a batch keep theirs.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._proper import negative_variance
 from mlsem_jax.likelihood import Statistics, gradient, observed_information
 from mlsem_jax.models import Structure
+from mlsem_jax.numerics import derivative_where, follows_precision, root_where, scaled_tangent
 
 
 class Estimate(eqx.Module):
     """A fit as a pytree. theta (q,); value: joint log-likelihood, a sum over rows; gradient (q,) and observed information (q, q)
     at theta; se (q,) of theta, NaN unless the fit converged; status: a `Status` code. Every float leaf but `decrement` is
     differentiable in the statistics and in the float leaves of the structure; where the fit did not converge to an isolated
-    maximum, the derivatives are NaN. chisq, df: of the test against the unrestricted model, where asked for.
+    maximum, the derivatives are NaN, in forward and reverse mode; an output that nothing depends on (a cotangent of 0) adds 0 to
+    them. chisq, df: of the test against the unrestricted model, where asked for; NaN unless both models converged.
     """
 
     theta: Float[Array, " q"]
@@ -42,9 +45,20 @@ class Estimate(eqx.Module):
     df: Int[Array, ""] | None = None
 
     @property
-    def vcov(self) -> Float[Array, "q q"]:
-        """Inverse of the observed information; zero where theta is padding."""
-        return scaled_inverse(self.information)[0]
+    def vcov(self) -> Float[Array, "*B q q"]:
+        """Inverse of the observed information, in a batch that of every lane; zero where theta is padding."""
+        return _covariance(self.information, self.status)
+
+
+@follows_precision
+def _covariance(information: Array, status: Array) -> Array:
+    def one(information, status):
+        known = is_maximum(status)
+        return derivative_where(known, scaled_inverse(derivative_where(known, information))[0])
+
+    for _ in range(np.ndim(status)):
+        one = jax.vmap(one)
+    return one(jnp.asarray(information), jnp.asarray(status))
 
 
 @jax.custom_jvp
@@ -64,7 +78,7 @@ def _optimum_jvp(primals, tangents):
     theta, status, iterations, decrement = optimum(structure, statistics, theta0, limits)
     _, change = jax.jvp(lambda a, b: gradient(a, theta, b), (structure, statistics), tangents[:2])
     inverse = scaled_inverse(observed_information(structure, theta, statistics))[0]
-    theta_dot = jnp.where(is_maximum(status), inverse @ change, jnp.nan)
+    theta_dot = scaled_tangent(inverse @ change, is_maximum(status))
     no_tangent = np.zeros(np.shape(status), jax.dtypes.float0)
     return (theta, status, iterations, decrement), (theta_dot, no_tangent, no_tangent, jnp.zeros_like(decrement))
 
@@ -82,16 +96,16 @@ def estimate_structure(
     limits = settings(theta0.dtype) if limits is None else limits
     theta, status, iterations, decrement = optimum(structure, statistics, jax.lax.stop_gradient(theta0), limits)
     end = exact(structure, theta, statistics)
-    variance = jnp.diagonal(scaled_inverse(end.information)[0])
-    usable = is_maximum(status) & (variance > 0)
-    # the inner `where` keeps derivatives of lanes without standard errors from turning into 0 * inf
-    se = jnp.where(usable, jnp.sqrt(jnp.where(usable, variance, 1.0)), jnp.nan)
+    known = is_maximum(status)
+    # each by itself: at a point without maximum their own derivatives may be 0, at a saddle that of the value for example
+    value, gradient, information = (derivative_where(known, x) for x in (end.value, end.gradient, end.information))
+    variance = jnp.diagonal(scaled_inverse(information)[0])
     return Estimate(
         theta=theta,
-        value=end.value,
-        gradient=end.gradient,
-        information=end.information,
-        se=se,
+        value=value,
+        gradient=gradient,
+        information=information,
+        se=root_where(known & (variance > 0), variance),
         status=status,
         iterations=iterations,
         decrement=decrement,

@@ -2,6 +2,7 @@
 
 from mlsem_jax.numerics._compile_options import known_option
 from mlsem_jax.numerics._following import follows_precision, warn_single_precision
+from mlsem_jax.numerics._known import derivative_where, root_where, scaled_tangent
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
 from mlsem_jax.numerics._sweep import inverse, solve, sweep
@@ -13,11 +14,14 @@ __all__ = [
     "normal_cdf",
     "normal_quantile",
     "normal_tail",
+    "derivative_where",
     "float64",
     "follows_precision",
     "inverse",
     "known_option",
     "root",
+    "root_where",
+    "scaled_tangent",
     "solve",
     "sweep",
     "warn_single_precision",
