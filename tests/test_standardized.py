@@ -110,3 +110,14 @@ def test_nothing_is_standardized_by_a_negative_variance(fit):
     )
     assert np.isnan(values[: len(table)][on_factor]).all()
     assert np.isfinite(values[: len(table)][table.level == 1]).all()
+
+
+def test_a_variance_of_zero_gives_nan_with_a_sentence_and_no_warning_of_numpy():
+    text = "level: 1\n math1 ~ ses\nlevel: 2\n math1 ~~ 0*math1"
+    fit = ml.sem(text, load_schools(), cluster="school", h1=False, baseline=False)
+    with pytest.warns(ml.ModelWarning, match="the variance of 'math1' at level 2 are NaN: it is 0") as told:
+        solution = fit.standardized_solution()
+    assert {w.category for w in told} == {ml.ModelWarning}
+    level = solution["level"]
+    assert np.isfinite(solution.loc[level == 1, "est.std"]).all()
+    assert solution.loc[level == 2, "est.std"].isna().all()

@@ -6,20 +6,21 @@ model-implied variances, which _matrices has in closed form.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
 from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, kind_named, members
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import float64, outside_level
 
 Standardization = Literal["std.all", "std.lv", "std.nox"]
 
@@ -52,8 +53,8 @@ def standardized(estimation: Estimation, kind: Standardization = "std.all") -> S
 
     std.all: all variables; std.lv: only latent ones; std.nox: all but exogenous observed ones. Elements of matrices that are
     parametrised otherwise than by covariances (partial correlations, standard deviations, Cholesky factors) stay as they are.
-    NaN where the total variance to divide by is negative, as in an improper solution; covariances of residuals, and of latent
-    variables, are divided by the root of the size of theirs, as in lavaan.
+    NaN where the total variance to divide by is negative, as in an improper solution, or 0 (with a warning); covariances of
+    residuals, and of latent variables, are divided by the root of the size of theirs, as in lavaan.
     """
     kinds = get_args(Standardization)
     if not isinstance(kind, str) or kind not in kinds:
@@ -65,9 +66,32 @@ def standardized(estimation: Estimation, kind: Standardization = "std.all") -> S
     # the standardized value also moves with the parameter itself
     unit, _ = standardize_rows(estimation, rows, np.ones(len(rows)), kind)
     jacobian[free, build.index[free]] += unit[free]
+    _tell_of_zero_variances(rows, values, row_values(estimation))
     defined, defined_jacobian = _defined(estimation, values, jacobian)
     values, jacobian = np.concatenate([values, defined]), np.concatenate([jacobian, defined_jacobian])
     return Standardized(values, _standard_errors(jacobian, vcov_natural(estimation)))
+
+
+def _tell_of_zero_variances(rows: Sequence[Parameter], values: np.ndarray, raw: np.ndarray) -> None:
+    """ModelWarning where standardized values are NaN because a variance in the table is 0."""
+    zero = {
+        (r.lhs, r.level, r.group)
+        for r, value in zip(rows, raw, strict=True)
+        if r.op == "~~" and r.lhs == r.rhs and value == 0
+    }
+    lost = [
+        (r, name)
+        for r, value in zip(rows, values, strict=True)
+        if np.isnan(value)
+        for name in dict.fromkeys((r.lhs, r.rhs))
+    ]
+    names = [f"{name!r} at level {r.level}" for r, name in lost if (name, r.level, r.group) in zero]
+    if names:
+        warnings.warn(
+            f"Standardized values that would be divided by the variance of {listing(dict.fromkeys(names))} are NaN: it is 0.",
+            ModelWarning,
+            stacklevel=outside_level(),
+        )
 
 
 def standardize_rows(
@@ -154,9 +178,13 @@ def _factor(row: Parameter, specification: Specification, scales: Scales) -> tup
                 variance, derivatives = abs(variance), derivatives * np.sign(variance)
             elif variance < 0:  # also in the row of the variance itself, which would be a flawless-looking 1
                 variance = np.nan
-            with np.errstate(invalid="ignore", divide="ignore"):
-                factor = factor * np.power(np.float64(variance), power)
-                relative = relative + power * derivatives / variance
+            if variance == 0 and power > 0:  # a cause without variance has no standardized effect
+                factor, relative = factor * 0.0, relative + np.where(derivatives == 0, 0.0, np.nan)
+                continue
+            # nothing can be divided by the root of nothing
+            variance = np.nan if variance == 0 else variance
+            factor = factor * np.power(np.float64(variance), power)
+            relative = relative + power * derivatives / variance
     return float(factor), relative
 
 

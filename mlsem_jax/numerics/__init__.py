@@ -1,7 +1,15 @@
 """Small-matrix algebra that vmaps, and tails of distributions."""
 
 from mlsem_jax.numerics._compile_options import known_option
-from mlsem_jax.numerics._following import follows_precision, warn_single_precision
+from mlsem_jax.numerics._following import (
+    anew,
+    float_type,
+    follows_precision,
+    in_type,
+    outside_level,
+    warn_single_precision,
+    working_type,
+)
 from mlsem_jax.numerics._known import derivative_where, root_where, scaled_tangent
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
@@ -9,6 +17,7 @@ from mlsem_jax.numerics._sweep import inverse, solve, sweep
 from mlsem_jax.numerics._tails import chi_square_limit, chi_square_tail, normal_cdf, normal_quantile, normal_tail
 
 __all__ = [
+    "anew",
     "chi_square_limit",
     "chi_square_tail",
     "normal_cdf",
@@ -16,13 +25,17 @@ __all__ = [
     "normal_tail",
     "derivative_where",
     "float64",
+    "float_type",
     "follows_precision",
+    "in_type",
     "inverse",
     "known_option",
+    "outside_level",
     "root",
     "root_where",
     "scaled_tangent",
     "solve",
     "sweep",
     "warn_single_precision",
+    "working_type",
 ]
