@@ -11,11 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._functional import AnyStatistics, reduced
+from mlsem_jax import estimation
+from mlsem_jax._errors import DataError, ModelError
+from mlsem_jax._given import AnyStatistics, reduced
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
+from mlsem_jax.numerics import float_type, warn_single_precision
 from mlsem_jax.report import bar
 
 
@@ -47,13 +50,22 @@ def estimate_batch(
     **Returns:** an `Estimate` of NumPy arrays with the batch axis in front; `status` holds one `Status` code a lane. A lane that
     cannot be fitted has its own status and harms no other.
     """
-    statistics = reduced(stats)
+    what = "ml.estimate_batch"
+    estimation.check_model(model, what, lanes=True)
+    _check_options(chisq, iterations, chunk, memory, devices, progress)
+    statistics = reduced(model, stats, what, lanes=True)
+    if theta0 is not None:
+        theta0 = estimation.as_theta(model, theta0, what, name="theta0", lanes=True)
+    _check_lanes(model, statistics, theta0, what)
     structure, saturated = model, None
     if isinstance(model, Model):
         model.check_estimable()
         structure, saturated = model.structure, model.saturated
     if theta0 is None and statistics.only(CompleteTerm) is None:
-        theta0 = model.start if isinstance(model, Model) else None
+        if not isinstance(model, Model):
+            raise estimation.no_start(what)
+        theta0 = model.start
+    warn_single_precision(float_type(structure, statistics, theta0), what)
     if chisq and saturated is None:
         raise no_reference(model)
     share = _Share(structure, statistics, theta0)
@@ -63,8 +75,10 @@ def estimate_batch(
     chi, df = None, None
     if chisq and saturated is not None:
         h1 = fit(*share.mine(saturated, statistics, None), newton=False)
-        better = np.maximum(h1.value, end.value)
-        chi = np.where(end.converged & h1.converged, 2 * (better - end.value), np.nan)
+        tested = end.converged & h1.converged
+        chi = np.full(len(tested), np.nan)
+        h0 = end.value[tested]
+        chi[tested] = 2 * (np.maximum(h1.value[tested], h0) - h0)
         df = np.full(len(chi), model.df)
     return share.gathered(_estimate(end, chi, df))
 
@@ -82,6 +96,42 @@ def _estimate(end: BatchMaximum, chisq: np.ndarray | None, df: np.ndarray | None
         chisq,
         df,
     )
+
+
+def _check_options(chisq: Any, iterations: Any, chunk: Any, memory: Any, devices: Any, progress: Any) -> None:
+    estimation.check_flag("chisq", chisq)
+    estimation.check_whole("iterations", iterations, 1)
+    if chunk is not None:
+        estimation.check_whole("chunk", chunk, 1)
+    if memory is not None:
+        estimation.check_positive("memory", memory, "a budget in bytes")
+    listed = isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) > 0
+    if devices is not None and not (listed and all(isinstance(device, jax.Device) for device in devices)):
+        raise DataError(f"devices must be a list of devices, such as jax.local_devices()[:2], not {devices!r}.")
+    estimation.check_progress(progress)
+
+
+def _check_lanes(model: Model | Structure, statistics: Statistics, theta0: Any, what: str) -> None:
+    """DataError where the arguments are traced, hold no lane axis, none of positive length, or different ones."""
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((model, statistics, theta0))):
+        raise ModelError(
+            f"{what} decides by the numbers it is given how to go on, so that it cannot be jitted, mapped or differentiated. "
+            "Inside of JAX transformations use jax.vmap(ml.estimate, (None, 0))(model, stats)."
+        )
+    structure = model.structure if isinstance(model, Model) else model
+    # each has one axis where it is of one data set or model
+    marks = {"the model": structure.between_only, "stats": statistics.lane_mark, "theta0": theta0}
+    lanes = {name: np.shape(x)[0] for name, x in marks.items() if x is not None and np.ndim(x) == 2}
+    if not lanes:
+        raise DataError(
+            f"{what} fits many data sets, models or both; here is one of each. Use ml.estimate(model, stats), or give the "
+            "statistics a leading axis: jax.tree.map(lambda *x: numpy.stack(x), *list_of_statistics)."
+        )
+    if len(set(lanes.values())) > 1 or 0 in lanes.values():
+        shown = ", ".join(f"{name} of {count}" for name, count in lanes.items())
+        raise DataError(
+            f"A batch needs one leading axis of one common length, 1 or more; its lengths are: {shown}. Check what was stacked."
+        )
 
 
 class _Share:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import Roles, chunks, factorize, kind_of_ids, read_piece, rounding
-from mlsem_jax.estimation import Model
+from mlsem_jax.estimation import Model, kind_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.statistics import ClusterMeans, CompleteStatistics, merge, pool_sizes, reduce_merged, row_means
 
@@ -35,11 +35,19 @@ class Collected:
     """Statistics of a data set: as a pytree, `reduced` and nothing else.
 
     What adds up stays behind when a JAX transformation takes the pytree apart, because ids are no arrays and must not decide
-    whether a program is compiled again. rows_dropped: reasons and counts of rows that were left out.
+    whether a program is compiled again. rows_dropped: reasons and counts of rows that were left out. variables: names of the
+    columns, where they are known.
     """
 
-    def __init__(self, reduced: Statistics | None = None, layer: Layer | None = None, rows_dropped: Dropped = ()):
+    def __init__(
+        self,
+        reduced: Statistics | None = None,
+        layer: Layer | None = None,
+        rows_dropped: Dropped = (),
+        variables: tuple[str, ...] | None = None,
+    ):
         self._reduced, self._layer, self.rows_dropped = reduced, layer, rows_dropped
+        self.variables = layer.roles.variables if variables is None and layer is not None else variables
 
     def tree_flatten(self) -> tuple[tuple[Statistics], None]:
         return (self.reduced,), None
@@ -78,7 +86,9 @@ class Collected:
     def __add__(self, other: Collected) -> Collected:
         """Statistics of both data sets; clusters with the same id are one cluster."""
         if not isinstance(other, Collected):
-            return NotImplemented
+            raise DataError(
+                f"Only statistics can be added to statistics, not {kind_of(other)}: make them with ml.statistics(model, data)."
+            )
         mine, theirs = self.layer, other.layer
         _check_alike(mine, theirs)
         dropped = Counter(dict(self.rows_dropped)) + Counter(dict(other.rows_dropped))
@@ -86,7 +96,7 @@ class Collected:
 
     def __radd__(self, other: object) -> Collected:
         """`sum` starts with 0."""
-        return self if isinstance(other, int) and other == 0 else NotImplemented
+        return self if isinstance(other, int) and other == 0 else self + other  # type: ignore[operator]
 
     def __repr__(self) -> str:
         if self._layer is None:

@@ -20,7 +20,6 @@ from mlsem_jax._arguments import (
     either,
     names,
     optional,
-    shown,
     words,
 )
 from mlsem_jax._errors import ModelError, ModelWarning
@@ -28,7 +27,8 @@ from mlsem_jax._network_methods import NetworkMethods
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation
+from mlsem_jax.estimation import Estimation, kind_of
+from mlsem_jax.estimation import Model as JaxModel
 from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
 
@@ -268,12 +268,24 @@ def lrt(*fits: Fit, method: inference.Method = "satorra.bentler.2001", **named: 
     """
     by_name = {f"fit {i}": fit for i, fit in enumerate(fits, 1)} | named
     for name, fit in by_name.items():
-        if not isinstance(fit, Fit):
-            hint = " It is a model that has not been fitted: call its fit()." if hasattr(fit, "runmodel") else ""
-            raise ModelError(f"lrt() compares fits, and {name} is {shown(fit)}.{hint}")
+        check_fit(fit, f"lrt() takes fits, lrt(one, other) or lrt(full=one, small=other); {name!r}")
     method = check("method", method, _METHOD)
     comparisons = inference.likelihood_ratio({name: fit.estimation for name, fit in by_name.items()}, method)
     return report.comparison_table(comparisons)
+
+
+def check_fit(fit: Any, what: str) -> None:
+    """ModelError for what is no Fit; what: the beginning of the sentence, up to the name of the argument."""
+    if isinstance(fit, Fit):
+        return
+    hint = ""
+    if hasattr(fit, "runmodel"):
+        hint = " It is a model that has not been fitted: call its fit()."
+    elif isinstance(fit, (list, tuple, dict)):
+        hint = " Pass them one by one: lrt(*fits), or by name, lrt(**fits) and compare(**fits)."
+    elif isinstance(fit, JaxModel):
+        hint = " It is a model of the JAX layer: fit the text with ml.sem."
+    raise ModelError(f"{what} is {kind_of(fit)}.{hint}")
 
 
 def load(path: str | Path) -> Fit:

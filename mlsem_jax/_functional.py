@@ -9,20 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax import estimation
-from mlsem_jax._collected import Collected
+from mlsem_jax._given import AnyStatistics, reduced
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation import Estimate, Model, Settings
 from mlsem_jax.likelihood import CompleteTerm, Statistics, covariates_log_likelihood
 from mlsem_jax.likelihood import log_likelihood as joint_log_likelihood
 from mlsem_jax.models import Structure
-from mlsem_jax.numerics import derivative_where, follows_precision, warn_single_precision
-
-AnyStatistics = Statistics | Collected
-
-
-def reduced(stats: AnyStatistics) -> Statistics:
-    """The arrays that the likelihood needs, without the wrapper that makes them add up."""
-    return stats.reduced if isinstance(stats, Collected) else stats
+from mlsem_jax.numerics import derivative_where, follows_precision, in_type, warn_single_precision, working_type
 
 
 @jax.jit
@@ -36,11 +29,19 @@ def log_likelihood(model: Model | Structure, theta: Float[Array, " q"], stats: A
     """Log-likelihood of the outcomes given the fixed covariates, a sum over rows with its 2 pi constant: `Fit.loglik`.
 
     Pure: jit it, differentiate it in any argument, vmap it. -inf where a covariance matrix is not positive definite. For a bare
-    `Structure` it is the joint log-likelihood of all variables.
+    `Structure` it is the joint log-likelihood of all variables. theta may also be a mapping of model.names to values.
     """
-    if isinstance(model, Model):
-        return _conditional(model.structure, model.held, theta, reduced(stats))
-    return joint_log_likelihood(model, theta, reduced(stats))
+    what = "ml.log_likelihood"
+    estimation.check_model(model, what)
+    statistics, theta = reduced(model, stats, what), estimation.as_theta(model, theta, what)
+    structure = model.structure if isinstance(model, Model) else model
+    held = model.held if isinstance(model, Model) else None
+    dtype = working_type(structure, statistics, theta)
+    warn_single_precision(dtype, what)
+    structure, held, theta, statistics = in_type(dtype, (structure, held, theta, statistics))
+    if held is not None:
+        return _conditional(structure, held, theta, statistics)
+    return joint_log_likelihood(structure, theta, statistics)
 
 
 _starts = jax.jit(estimation.moment_starts)
@@ -75,32 +76,44 @@ def estimate(
     - `model`: from [`mlsem_jax.model`][], or a bare `Structure`.
     - `stats`: from [`mlsem_jax.statistics`][] or [`mlsem_jax.simulate`][].
     - `solver`: limits of the search (`mlsem_jax.estimation.settings`); derivatives do not depend on how the maximum was found.
-    - `theta0`: where to start; by default values by analysis of variance of the statistics themselves.
+    - `theta0`: where to start, (q,) in the order of `model.names` or by name; by default values by analysis of variance of the
+      statistics themselves.
     - `chisq`: also maximise the unrestricted model, for the chi-square statistic and its degrees of freedom.
 
     **Returns:** an `Estimate`: theta, value, gradient, information, se, status, iterations, decrement, and chisq and df if asked
     for. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in forward and
     reverse mode; they are NaN where the search did not end at a maximum.
     """
-    statistics = reduced(stats)
-    structure = model
+    what = "ml.estimate"
+    estimation.check_model(model, what)
+    estimation.check_settings(solver)
+    estimation.check_flag("chisq", chisq)
+    statistics, structure = reduced(model, stats, what), model
     if isinstance(model, Model):
         model.check_estimable()
         structure = model.structure
-    theta0 = _default_start(model, structure, statistics) if theta0 is None else jnp.asarray(theta0)
-    if not isinstance(theta0, jax.core.Tracer):
-        warn_single_precision(theta0.dtype, "ml.estimate")
-    limits = estimation.settings(theta0.dtype) if solver is None else solver
+    if theta0 is not None:
+        theta0 = jnp.asarray(estimation.as_theta(model, theta0, what, name="theta0", finite=True))
+    # one type throughout: float32 data of a float64 model are searched in float64, as JAX promotes them
+    dtype = working_type(structure, statistics, theta0)
+    structure, statistics, theta0 = in_type(dtype, (structure, statistics, theta0))
+    warn_single_precision(dtype, what)
+    if theta0 is None:
+        theta0 = _default_start(model, structure, statistics, what).astype(dtype)
+    limits = estimation.settings(dtype) if solver is None else in_type(dtype, solver)
     out = _estimate(structure, statistics, theta0, limits)
     if not chisq:
         return out
     if not isinstance(model, Model) or model.saturated is None:
         raise estimation.no_reference(model)
-    value = _chi_square(model.saturated, statistics, out.value, estimation.is_maximum(out.status), limits)
+    saturated = in_type(dtype, model.saturated)
+    value = _chi_square(saturated, statistics, out.value, estimation.is_maximum(out.status), limits)
     return eqx.tree_at(lambda e: (e.chisq, e.df), out, (value, jnp.asarray(model.df)), is_leaf=lambda x: x is None)
 
 
-def _default_start(model: Any, structure: Structure, statistics: Statistics) -> Array:
+def _default_start(model: Any, structure: Structure, statistics: Statistics, what: str) -> Array:
     if statistics.only(CompleteTerm) is not None:
         return _starts(structure, statistics)
+    if not isinstance(model, Model):
+        raise estimation.no_start(what)
     return jnp.asarray(model.start)

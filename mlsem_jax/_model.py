@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from mlsem_jax._collected import Collected, Layer, collect
-from mlsem_jax._errors import DataError
+from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._lavaan import specify_and_prepare, split_options
 from mlsem_jax.data import Roles, comes_in_chunks, plain_ids, prepare
-from mlsem_jax.estimation import Model, Source, make_model, make_statistics
+from mlsem_jax.estimation import FitOptions, Model, Rows, Source, check_model, kind_of, make_model, make_statistics
+from mlsem_jax.likelihood import Statistics
 from mlsem_jax.statistics import mergeable
+from mlsem_jax.syntax import Syntax
 
 
 def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Model:
     """A two-level model as one equinox module whose leaves are arrays.
 
-    **Arguments:** as [`mlsem_jax.sem`][]. The data give names, groups, moments of fixed covariates and starting values; they are
-    not kept.
+    **Arguments:** as [`mlsem_jax.sem`][], but for the options that say how to fit and what to report, which are refused: a model
+    is not fitted yet. The data give names, groups, moments of fixed covariates and starting values; they are not kept.
 
     **Returns:** a `Model`: `model(theta)` gives moments, `model.names` labels theta, `model.parameters(theta)` natural values.
     """
+    if not isinstance(syntax, (str, Syntax)):
+        raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
+    _check_options(options)
     syntax_options, fit_options, data_options = split_options("sem", options)
     specification, prepared = specify_and_prepare(
         syntax,
@@ -40,6 +46,31 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
     return make_model(specification, make_statistics(specification, prepared), source)
 
 
+# options of a fit that a model without one has no use for, and what takes their place
+_OF_A_FIT = {
+    "bounds": "The JAX layer does not fit under bounds: use ml.sem for it, or build the parametrisation into your own function of "
+    "theta and ml.log_likelihood.",
+    "start": "Pass starting values to the search, ml.estimate(model, stats, theta0=...), or write start() into the model text.",
+    "iter_max": "It belongs to the search: ml.estimate(model, stats, solver=mlsem_jax.estimation.settings(numpy.float64, "
+    "iterations=...)).",
+    "se": "ml.estimate gives standard errors from the observed information; ml.sem gives the others.",
+    "estimator": "ml.estimate maximises the likelihood; ml.sem gives the robust standard errors and tests.",
+    "test": "ml.estimate(model, stats, chisq=True) gives the chi-square; ml.sem gives the scaled ones.",
+    "h1": "ml.estimate(model, stats, chisq=True) fits the unrestricted model too.",
+}
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """ModelError for options that say how to fit: a model is not fitted, and what it would drop it must refuse."""
+    own = {f.name for f in fields(FitOptions)} - {"missing"}
+    for name in options:
+        if name in own:
+            remedy = _OF_A_FIT.get(name, "It is an option of a fit: pass it to ml.sem.")
+            raise ModelError(
+                f"ml.model makes a model and does not fit it, so that {name}= would have no effect. {remedy}"
+            )
+
+
 def statistics(model: Model, data: Any) -> Collected:
     """What the likelihood of a model needs of a data set, as a pytree.
 
@@ -54,6 +85,11 @@ def statistics(model: Model, data: Any) -> Collected:
     in chunks, such as the partitions of a distributed table (`ml.statistics(model, [partition])`), is checked as a whole when it
     is first used. What a JAX transformation returns can no longer be added: ids of clusters are no arrays.
     """
+    check_model(model, "ml.statistics", labelled=True)
+    if isinstance(data, (Collected, Statistics)):
+        raise DataError("ml.statistics takes a table; these are statistics already.")
+    if isinstance(data, Rows):
+        raise DataError("ml.statistics takes one table: ml.statistics(model, rows.frame(i)) for simulated data set i.")
     labels = model.labels
     if not labels.source.cluster:
         raise DataError("This model was made without data: it does not know which column identifies clusters.")
@@ -77,4 +113,4 @@ def statistics(model: Model, data: Any) -> Collected:
         roles = Roles(specification.within.observed, specification.between.observed)
         means = mergeable(reduction.clusters, specification.ngroups)
         layer = Layer(means, plain_ids(prepared.cluster_ids), roles, source.cluster, source.group)
-    return Collected(reduction.statistics, layer, prepared.rows_dropped)
+    return Collected(reduction.statistics, layer, prepared.rows_dropped, specification.variables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._batches import estimate_batch
-from mlsem_jax._errors import DataError
+from mlsem_jax._errors import DataError, ModelError, nearest
 from mlsem_jax._study import CONVERGED, MonteCarlo, Store
-from mlsem_jax.estimation import Estimate, Model, Rows, scaled_inverse, simulate
+from mlsem_jax.estimation import (
+    Estimate,
+    Model,
+    Rows,
+    as_key,
+    as_theta,
+    check_flag,
+    check_model,
+    check_progress,
+    check_whole,
+    scaled_inverse,
+    simulate,
+)
 from mlsem_jax.likelihood import Statistics, weighted_statistics
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import anew, float64
 from mlsem_jax.report import bar
 from mlsem_jax.statistics import plan_sizes, traced_clusters
+
+# options of ml.simulate that may be passed on; and, for advice, the own ones
+_OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")
+_OWN = ("cluster_sizes", "n_datasets", "key", "chisq", "profile", "level", "path", "chunk", "progress")
 
 
 @float64
@@ -50,8 +67,13 @@ def montecarlo(
 
     **Returns:** a `MonteCarlo`: `table()`, `rates()`, `draws()`, `plot()`.
     """
-    theta = np.asarray(theta, float)
-    store = None if path is None else Store(Path(path), model, theta, cluster_sizes, key, chisq, profile, options)
+    what = "ml.montecarlo"
+    check_model(model, what, labelled=True)
+    _check_options(n_datasets, chunk, level, chisq, profile, progress, options)
+    theta = np.asarray(as_theta(model, theta, what, finite=True), float)
+    key = as_key(key) if not isinstance(key, Integral) or isinstance(key, bool) else int(key)
+    model = jax.tree.map(anew, model)
+    store = None if path is None else Store(path, model, theta, cluster_sizes, key, chisq, profile, options)
     done = [] if store is None else store.read()
     count = sum(len(part["status"]) for part in done)
     while count < n_datasets:
@@ -66,6 +88,23 @@ def montecarlo(
     names = tuple(model.parameters(theta))
     true = np.asarray(_quantities(model, jnp.asarray(theta)[None], jnp.eye(len(theta))[None])[0][0])
     return MonteCarlo(names, true, df=model.df if chisq else 0, level=level, **every)
+
+
+def _check_options(
+    n_datasets: Any, chunk: Any, level: Any, chisq: Any, profile: Any, progress: Any, options: dict
+) -> None:
+    check_whole("n_datasets", n_datasets, 1)
+    check_whole("chunk", chunk, 1)
+    if not isinstance(level, Real) or not 0 < float(level) < 1:
+        raise DataError(f"level={level!r}: the level of confidence intervals lies between 0 and 1, such as 0.95.")
+    check_flag("chisq", chisq)
+    check_flag("profile", profile)
+    check_progress(progress)
+    for name in options:
+        if name in ("rows", "first"):
+            raise DataError(f"{name}= is decided by ml.montecarlo itself: leave it out.")
+        if name not in _OPTIONS:
+            raise ModelError(f"ml.montecarlo has no option {name!r}.{nearest(name, (*_OPTIONS, *_OWN))}")
 
 
 def _run(model, theta, sizes, count, key, first, chisq, profile, options) -> dict[str, np.ndarray]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -48,21 +50,25 @@ class MonteCarlo:
     def table(self) -> pd.DataFrame:
         """One row a quantity: mean, bias, relative bias, sd, RMSE, SE/SD ratio, coverage of estimate +- z se, power (two-sided
         against 0), where asked for coverage of profile intervals; each with its Monte-Carlo standard error (Morris, White &
-        Crowther 2019). Data sets that did not converge are left out.
+        Crowther 2019). Data sets that did not converge are left out; NaN is what the others are too few for.
         """
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of means of nothing
+            return self._table()
+
+    def _table(self) -> pd.DataFrame:
         import pandas as pd
 
         used = np.isfinite(self.se).all(axis=1)
-        est, se, count = self.estimates[used], self.se[used], int(used.sum())
+        est, se, count = self.estimates[used], self.se[used], np.float64(used.sum())
         error = est - self.true
         sd, z = est.std(axis=0, ddof=1), normal_quantile(0.5 + self.level / 2)
         mse, average = (error**2).mean(axis=0), np.sqrt((se**2).mean(axis=0))
         rmse = np.sqrt(mse)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(self.true != 0, error.mean(0) / self.true, np.nan)
-            relative_error = np.where(self.true != 0, sd / np.sqrt(count) / np.abs(self.true), np.nan)
-            ratio = average / sd
-            spread = (se**2).var(axis=0, ddof=1) / (4 * count * average**4) + 1 / (2 * (count - 1))
+        relative = np.where(self.true != 0, error.mean(0) / self.true, np.nan)
+        relative_error = np.where(self.true != 0, sd / np.sqrt(count) / np.abs(self.true), np.nan)
+        ratio = average / sd
+        spread = (se**2).var(axis=0, ddof=1) / (4 * count * average**4) + 1 / (2 * (count - 1))
         columns = {
             "true": self.true,
             "mean": est.mean(axis=0),
@@ -145,7 +151,14 @@ class MonteCarlo:
 class Store:
     """Draws on disk, with a sidecar that says what study they belong to."""
 
-    def __init__(self, path: Path, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict):
+    def __init__(self, where: Any, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict):
+        if not isinstance(where, (str, os.PathLike)):
+            raise DataError(f"path must be the name of a .csv or .parquet file, not {where!r}.")
+        path = Path(where)
+        if not path.parent.is_dir():
+            raise DataError(f"path: there is no folder {str(path.parent)!r}. Make it first, or give another path.")
+        if path.is_dir():
+            raise DataError(f"path={str(path)!r} is a folder: give the name of a .csv or .parquet file.")
         if path.suffix not in (".csv", ".parquet"):
             raise DataError(f"path must end in .csv or .parquet, not {path.name!r}.")
         self.path, self.about = path, path.with_suffix(path.suffix + ".json")

@@ -12,6 +12,7 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_model
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.likelihood import weighted_statistics
+from mlsem_jax.numerics import root_where
 from mlsem_jax.statistics import plan_sizes, traced_clusters
 
 pytestmark = pytest.mark.timeout(300)
@@ -258,3 +259,87 @@ def test_where_there_is_no_maximum_there_is_no_derivative(structure, stats, dire
     tangent = forward(structure, broken, _tangent(structure), direction)
     assert not ml.Status(int(ml.estimate(structure, broken).status)).converged
     assert np.isnan(tangent["theta"]).all()
+    # and so in reverse mode, where a `where` would give 0
+    assert all(np.isnan(x).any() for x in _floats(backward(structure, broken).complete) if x.any())
+
+
+def _floats(tree):
+    leaves = (np.asarray(x) for x in jax.tree.leaves(tree))
+    return [x for x in leaves if np.issubdtype(x.dtype, np.floating)]
+
+
+@jax.jit
+def _everything(stats):
+    end = ml.estimate(tiny_model(), stats, chisq=True)
+    names = ("theta", "value", "gradient", "information", "se", "vcov", "chisq")
+    return {name: getattr(end, name) for name in names} | {"status": end.status.astype(float)}
+
+
+@jax.jit
+def pulled(stats, cotangents):
+    """Cotangents of the statistics, lane by lane, for cotangents of every output."""
+    return jax.vmap(lambda s, c: jax.vjp(_everything, s)[1](c)[0])(stats, cotangents)
+
+
+@jax.jit
+def pushed(stats, tangents):
+    return jax.vmap(lambda s, t: jax.jvp(_everything, (s,), (t,)))(stats, tangents)
+
+
+@pytest.fixture(scope="module")
+def lanes():
+    """Three data sets; the between covariances of the second are beyond what any model has, so that its search ends without one."""
+    stats = jax.tree.map(lambda x: jnp.asarray(x[:3]), tiny_batch(8))
+    scaled = stats.complete.cov.at[1].multiply(0.0)
+    return stats, eqx.tree_at(lambda s: s.complete.cov, stats, scaled)
+
+
+def test_every_output_of_a_lane_without_maximum_has_no_derivative(lanes, direction):
+    good, mixed = lanes
+    tangents = jax.tree.map(lambda x: jnp.stack([x] * 3), direction)
+    expected, _ = pushed(good, tangents)
+    values, dots = pushed(mixed, tangents)
+    assert values["status"][1] > ml.Status.IMPROPER
+    assert np.isfinite(values["value"][1])
+    assert np.isnan(values["chisq"][1])
+    assert np.isnan(values["se"][1]).all()
+    zero = jax.tree.map(jnp.zeros_like, expected)
+    for name in expected.keys() - {"status"}:
+        assert np.isnan(dots[name][1]).all(), name
+        one = zero | {name: jnp.ones_like(expected[name])}
+        back, back_good = (_floats(pulled(stats, one).complete) for stats in (mixed, good))
+        for mine, theirs in zip(back, back_good, strict=True):
+            if theirs.any():
+                assert np.isnan(mine[1]).any(), name
+            np.testing.assert_allclose(mine[[0, 2]], theirs[[0, 2]], rtol=1e-8, atol=1e-10)
+    # reverse is forward: the sum of an output in the direction
+    ones = zero | {"se": jnp.ones_like(expected["se"])}
+    along = sum(
+        np.sum((x * d).reshape(3, -1), 1) for x, d in zip(_floats(pulled(mixed, ones)), _floats(tangents), strict=True)
+    )
+    np.testing.assert_allclose(along[[0, 2]], dots["se"].sum(1)[np.array([0, 2])], rtol=1e-8)
+
+
+def test_a_lane_left_out_of_the_loss_harms_no_other(lanes):
+    """Its cotangents are exactly 0: they must not become 0 * NaN in what the lanes share."""
+    good, mixed = lanes
+    expected, _ = pushed(mixed, jax.tree.map(jnp.zeros_like, mixed))
+    weights = jnp.asarray([1.0, 0.0, 2.0])
+    cotangents = {k: jnp.ones_like(v) * weights.reshape(3, *[1] * (v.ndim - 1)) for k, v in expected.items()}
+    for mine, theirs in zip(_floats(pulled(mixed, cotangents)), _floats(pulled(good, cotangents)), strict=True):
+        assert not mine[1].any()
+        np.testing.assert_allclose(mine[[0, 2]], theirs[[0, 2]], rtol=1e-8, atol=1e-10)
+
+
+def test_standard_errors_have_no_derivative_where_the_variance_is_not_positive():
+    variance = jnp.asarray([4.0, 0.0, -1.0])
+
+    def root(x):
+        return root_where(x > 0, x)
+
+    for mode in (jax.jacfwd, jax.jacrev):
+        slope = np.asarray(mode(root)(variance))
+        np.testing.assert_allclose(slope[0], [0.25, 0, 0])
+        assert np.isnan(np.diagonal(slope)[1:]).all()
+    np.testing.assert_allclose(jax.grad(lambda x: root(x)[0])(variance), [0.25, 0, 0])
+    assert float(jax.hessian(lambda x: root(x)[0])(variance)[0, 0]) == pytest.approx(-1 / 32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import equinox as eqx
@@ -79,6 +80,8 @@ def check_shape(kind: Any, freedom: float) -> None:
         raise DataError(
             f"distribution={kind!r} is not available: {', '.join(map(repr, SHAPES))}.{nearest(kind, SHAPES)}"
         )
+    if not isinstance(freedom, Real) or not np.isfinite(freedom):
+        raise DataError(f"freedom must be a number, not {freedom!r}.")
     if kind == "t" and not freedom > 2:
         raise DataError(f"distribution='t' needs freedom above 2 to have a variance, not {freedom:g}.")
     if not freedom > 0:

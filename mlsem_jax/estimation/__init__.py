@@ -6,9 +6,28 @@ from mlsem_jax.estimation._climb import climb
 from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._curvature import damped_step, positive_definite
 from mlsem_jax.estimation._diagnosis import improper_parameters
-from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, is_maximum, no_reference, optimum
+from mlsem_jax.estimation._differentiable import (
+    Estimate,
+    estimate_structure,
+    is_maximum,
+    no_reference,
+    no_start,
+    optimum,
+)
 from mlsem_jax.estimation._fitting import Start, estimate_model, refit
 from mlsem_jax.estimation._fitting_one import fit_build
+from mlsem_jax.estimation._given import (
+    as_key,
+    as_theta,
+    check_flag,
+    check_model,
+    check_positive,
+    check_progress,
+    check_settings,
+    check_statistics,
+    check_whole,
+    kind_of,
+)
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -34,6 +53,15 @@ __all__ = [
     "Settings",
     "Source",
     "Start",
+    "as_key",
+    "as_theta",
+    "check_flag",
+    "check_model",
+    "check_positive",
+    "check_progress",
+    "check_settings",
+    "check_statistics",
+    "check_whole",
     "climb",
     "damped_step",
     "estimate_model",
@@ -49,11 +77,13 @@ __all__ = [
     "make_model",
     "model_of",
     "make_statistics",
+    "kind_of",
     "maximise",
     "moment_log_likelihood",
     "moment_starts",
     "moments_of_data",
     "no_reference",
+    "no_start",
     "optimum",
     "patterns_of",
     "positive_definite",

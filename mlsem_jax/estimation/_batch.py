@@ -18,6 +18,7 @@ from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, settings
 from mlsem_jax.estimation._lanes import Parts, place, program, split
 from mlsem_jax.likelihood import Statistics, WeightedClusters
 from mlsem_jax.models import Structure
+from mlsem_jax.numerics import anew
 
 # lanes of a call; on a CPU they go in packs of at most PACK, the largest arrays of which take about PACK_BYTES
 CPU_CHUNK, GPU_CHUNK = 512, 8192
@@ -169,7 +170,7 @@ class _Batch:
     ):
         self.lanes, self.devices, self.newton, self.width = lanes, devices, newton, width
         self.chunk, self.begun = chunk * len(devices), False
-        self.shared = place(shared, devices, lanes=False)
+        self.shared = place(jax.tree.map(anew, shared), devices, lanes=False)
 
     def run(self, which: np.ndarray, limits: Settings, progress: Callable[[int, int], None] | None) -> None:
         """Search in the lanes `which`, from the start or from where they are."""

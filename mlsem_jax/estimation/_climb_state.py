@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
@@ -59,7 +60,9 @@ def settings(dtype, decrement: float | None = None, iterations: int = 300, round
     """Limits as arrays. The default decrement is 1e-13 in float64; float32 cannot resolve less than about 1e-5."""
     default = 1e-13 if jnp.finfo(dtype).eps < 1e-10 else 1e-5
     return Settings(
-        jnp.asarray(default if decrement is None else decrement, dtype), jnp.asarray(iterations), jnp.asarray(rounds)
+        np.asarray(default, dtype) if decrement is None else jnp.asarray(decrement, dtype),
+        jnp.asarray(iterations),
+        jnp.asarray(rounds),
     )
 
 

@@ -78,7 +78,9 @@ def _optimum_jvp(primals, tangents):
     theta, status, iterations, decrement = optimum(structure, statistics, theta0, limits)
     _, change = jax.jvp(lambda a, b: gradient(a, theta, b), (structure, statistics), tangents[:2])
     inverse = scaled_inverse(observed_information(structure, theta, statistics))[0]
-    theta_dot = scaled_tangent(inverse @ change, is_maximum(status))
+    known = is_maximum(status)
+    # without a maximum the inverse may be infinite, which would spoil cotangents of 0
+    theta_dot = scaled_tangent(jnp.where(known, inverse, 0.0) @ change, known)
     no_tangent = np.zeros(np.shape(status), jax.dtypes.float0)
     return (theta, status, iterations, decrement), (theta_dot, no_tangent, no_tangent, jnp.zeros_like(decrement))
 
@@ -117,3 +119,11 @@ def no_reference(model: object) -> ModelError:
     if isinstance(model, Structure):
         return ModelError("A bare Structure has no unrestricted model beside it: pass the model that ml.model returns.")
     return ModelError("A model with random slopes has no chi-square: its unrestricted model is not defined.")
+
+
+def no_start(what: str) -> ModelError:
+    """The error for a bare Structure whose starting values do not follow from the statistics."""
+    return ModelError(
+        f"Starting values of a bare Structure with random slopes or missing values do not follow from the statistics: give {what} "
+        "theta0, or the model that ml.model returns."
+    )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._constrained import bounds_of
 from mlsem_jax.estimation._records import Estimation
@@ -71,7 +71,13 @@ class Model(eqx.Module):
 
     def __call__(self, theta: Float[Array, " q"]) -> Moments:
         """Within and between means and covariances by group."""
-        return self.structure(theta)
+        return self.structure(jnp.asarray(self._checked(theta)))
+
+    def _checked(self, theta: Any) -> Any:
+        """theta (q,) as an array. DataError for another length, names of other parameters, or what are no numbers."""
+        from mlsem_jax.estimation._given import as_theta  # which knows Model
+
+        return as_theta(self, theta, "A method of the model")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +96,7 @@ class Model(eqx.Module):
 
     def parameters(self, theta: Float[Array, " q"]) -> dict[str, Array]:
         """Natural values by name: free parameters in lavaan's order, then the `:=` quantities."""
+        theta = self._checked(theta)
         natural = self.structure.natural(theta)
         values = dict(zip(self.labels.natural, natural, strict=False))
         return values | self.defined(theta)
@@ -97,11 +104,16 @@ class Model(eqx.Module):
     def defined(self, theta: Float[Array, " q"]) -> dict[str, Array]:
         """The `:=` quantities by name."""
         definitions = self.labels.specification.definitions
-        values = values_by_label(self.structure.natural(theta), dict(self.labels.by_label), definitions)
+        values = values_by_label(self.structure.natural(self._checked(theta)), dict(self.labels.by_label), definitions)
         return {d.name: values[d.name] for d in definitions}
 
     def standard_errors(self, theta: Float[Array, " q"], vcov: Float[Array, "q q"]) -> dict[str, Array]:
         """Standard errors of `parameters(theta)` by the delta method, from the sampling covariance of theta."""
+        theta = self._checked(theta)
+        if np.shape(vcov) != (len(theta), len(theta)):
+            raise DataError(
+                f"vcov must be the sampling covariance of theta, {(len(theta),) * 2}, not {np.shape(vcov)}."
+            )
         names = list(self.parameters(theta))
         jacobian = jax.jacfwd(lambda t: jnp.stack([jnp.asarray(v) for v in self.parameters(t).values()]))(theta)
         variance = jnp.einsum("rq,qs,rs->r", jacobian, vcov, jacobian)

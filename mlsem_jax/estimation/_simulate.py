@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import jax
@@ -10,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
+from mlsem_jax.data import column_names
+from mlsem_jax.data._frame import read_columns
 from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.estimation._given import as_key, as_theta, check_flag, check_model, check_whole
 from mlsem_jax.estimation._model import Model
 from mlsem_jax.estimation._reduction import slope_columns
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
-from mlsem_jax.numerics import follows_precision
+from mlsem_jax.numerics import anew, follows_precision, warn_single_precision
 from mlsem_jax.statistics import Plan, draw_statistics, plan_sizes, pooled
 
 
@@ -39,7 +44,8 @@ def simulate(
 
     **Arguments:**
 
-    - `model`, `theta`: from [`mlsem_jax.model`][], and values of its free parameters.
+    - `model`, `theta`: from [`mlsem_jax.model`][], and values (q,) of its free parameters, in the order of `model.names` or by
+      name.
     - `key`: of `jax.random`, or an integer. Data set i depends on the key and i alone, not on `n_datasets`.
     - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups.
     - `first`: number of the first data set: `first=1000` goes on where 1000 data sets ended.
@@ -53,9 +59,16 @@ def simulate(
 
     **Returns:** `Statistics` with a leading axis of `n_datasets`, or `Rows`.
     """
-    key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
+    what = "ml.simulate"
+    check_model(model, what, labelled=True)
+    check_whole("n_datasets", n_datasets, 1)
+    if not isinstance(first, jax.core.Tracer):
+        check_whole("first", first, 0)
+    check_flag("rows", rows)
+    key, theta = as_key(key), jnp.asarray(as_theta(model, theta, what, finite=True))
     sizes, groups = _design(model, cluster_sizes, group)
-    moments = _moments(model, jnp.asarray(theta))
+    moments = _moments_of(jax.tree.map(anew, model.structure), theta)
+    warn_single_precision(moments.mean.dtype, what)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n_datasets))
     if rows:
         return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
@@ -86,27 +99,37 @@ def _moments_of(structure, theta) -> Moments:
     return structure(theta)
 
 
-def _moments(model: Model, theta) -> Moments:
-    if theta.shape != (len(model.names),):
-        raise DataError(
-            f"theta must have {len(model.names)} elements, one for each of model.names; its shape is {theta.shape}."
-        )
-    return _moments_of(model.structure, theta)
-
-
 def _design(model: Model, cluster_sizes: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
-    sizes = np.asarray(cluster_sizes)
-    if sizes.ndim != 1 or not len(sizes) or np.any(sizes < 1) or np.any(sizes != np.floor(sizes)):
+    sizes = _whole_numbers(cluster_sizes)
+    if sizes is None or not len(sizes) or sizes.min() < 1:
         raise DataError(
             "cluster_sizes must list the rows of each cluster: whole numbers of at least 1, such as [10] * 50."
         )
     count = model.labels.specification.ngroups
-    groups = np.zeros(len(sizes), int) if group is None else np.asarray(group, int)
-    if groups.shape != sizes.shape or (count > 1 and set(groups) != set(range(count))):
+    groups = np.zeros(len(sizes), int) if group is None else _whole_numbers(group)
+    if groups is None or groups.shape != sizes.shape or (count > 1 and set(groups) != set(range(count))):
         raise DataError(
             f"group must say for each of the {len(sizes)} clusters which of the {count} groups it is in, 0..{count - 1}."
         )
-    return sizes.astype(float), groups
+    if count == 1 and groups.any():
+        raise DataError("This model has one group: leave group= out.")
+    return sizes.astype(float), groups.astype(int)
+
+
+def _whole_numbers(given: Any) -> np.ndarray | None:
+    """A list of whole numbers, which may be floats, as an array; None for anything else."""
+    if isinstance(given, jax.core.Tracer) or any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(given)):
+        raise DataError(
+            "cluster_sizes and group decide shapes of arrays, so that they cannot be traced: pass NumPy arrays."
+        )
+    try:
+        array = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        return None
+    if array.ndim != 1 or array.dtype.kind not in "iuf":
+        return None
+    whole = np.isfinite(array) & (array == np.floor(array))
+    return array if whole.all() else None
 
 
 def _check_definite(moments: Moments, sizes: np.ndarray) -> None:
@@ -121,6 +144,10 @@ def _check_definite(moments: Moments, sizes: np.ndarray) -> None:
 
 
 def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing) -> Rows:
+    if any(isinstance(x, jax.core.Tracer) for x in (moments.mean, keys)):
+        raise DataError(
+            "Rows are NumPy arrays, which a JAX transformation cannot trace: draw them outside, or draw statistics."
+        )
     check_shape(distribution, freedom)
     specification, source = model.labels.specification, model.labels.source
     order = np.argsort(groups, kind="stable")
@@ -188,20 +215,32 @@ def _given_covariates(model: Model, table: Any, cluster: np.ndarray, sizes: np.n
             "Let them be drawn with the other variables."
         )
     rows = np.zeros((len(cluster), len(specification.variables)))
+    if absent := sorted(names - set(column_names(table))):
+        raise DataError(f"covariates= has no column {listing(absent)}; it needs {listing(sorted(names))}.")
+    columns = read_columns(table, sorted(names)).columns
     for i in (*at_one, *at_two):
-        column = np.asarray(table[specification.variables[i]], float)
+        name = specification.variables[i]
+        try:
+            column = np.asarray(columns[name], float)
+        except (TypeError, ValueError):
+            raise DataError(f"covariates=: the column {name!r} does not hold numbers.") from None
         if column.shape != (len(cluster),):
             raise DataError(f"covariates must have one row per simulated row, {len(cluster)}, not {len(column)}.")
+        if not np.isfinite(column).all():
+            raise DataError(f"covariates=: the column {name!r} has missing or infinite values.")
         rows[:, i] = column
     first = np.cumsum(sizes) - sizes
     return jnp.asarray(rows), jnp.asarray(rows[first])
 
 
 def _holes(missing: Mapping[str, Any], variables: tuple[str, ...], dtype: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(missing, Mapping):
+        raise DataError(f'missing must say for which variable, such as {{"{variables[0]}": 0.2}}, not {missing!r}.')
     rate, decider, slope = np.zeros(len(variables)), np.full(len(variables), -1), np.zeros(len(variables))
     for name, how in missing.items():
-        by, share, steep = how if isinstance(how, tuple) else ("", how, 0.0)
-        if name not in variables or (by and by not in variables) or not 0 <= share < 1:
+        by, share, steep = how if isinstance(how, (tuple, list)) and len(how) == 3 else ("", how, 0.0)
+        numbers = all(isinstance(x, Real) and math.isfinite(x) for x in (share, steep))
+        if name not in variables or (by and by not in variables) or not numbers or not 0 <= share < 1:
             raise DataError(
                 f"missing={{{name!r}: {how!r}}}: names must be variables of the model and shares lie in [0, 1). "
                 f"The variables are {listing(variables, 12)}."

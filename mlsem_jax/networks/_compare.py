@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax._errors import ModelError, ModelWarning
-from mlsem_jax._fit import Fit
+from mlsem_jax._fit import Fit, check_fit
 from mlsem_jax.numerics import chi_square_tail
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def compare(**fits: Fit) -> pd.DataFrame:
+def compare(*unnamed: Fit, **fits: Fit) -> pd.DataFrame:
     """Fits of the same data, from the fewest degrees of freedom on: DF, AIC, BIC, RMSEA, chi-square, and the likelihood-ratio
-    test of each against the one before it, which it must be nested in. RMSEA and BIC count clusters.
+    test of each against the one before it, which it must be nested in. RMSEA and BIC count clusters. Fits given by keyword go by
+    that name in the table, the others by their place (`fit 1`).
 
     Raises ModelError for fewer than two fits, models that are not fitted, and fits of different data.
     """
@@ -24,6 +25,7 @@ def compare(**fits: Fit) -> pd.DataFrame:
 
     import pandas as pd
 
+    fits = {f"fit {i}": fit for i, fit in enumerate(unnamed, 1)} | fits
     _check(fits)
     rows = []
     for name, fit in fits.items():
@@ -49,12 +51,10 @@ def compare(**fits: Fit) -> pd.DataFrame:
 
 
 def _check(fits: dict[str, Fit]) -> None:
+    for name, fit in fits.items():
+        check_fit(fit, f"compare() takes fits; {name!r}")
     if len(fits) < 2:
         raise ModelError("compare() takes two fits or more, by name: compare(full=fit, sparse=fit.prune()).")
-    for name, fit in fits.items():
-        if not isinstance(fit, Fit):
-            hint = " It is a model that has not been fitted: call its fit()." if hasattr(fit, "runmodel") else ""
-            raise ModelError(f"compare({name}=...) is no fit.{hint}")
     names = list(fits)
     first = fits[names[0]]
     for name in names[1:]:

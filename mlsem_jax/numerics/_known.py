@@ -14,7 +14,7 @@ from mlsem_jax._typing import Array
 
 
 def scaled_tangent(tangent: Array, known: Array) -> Array:
-    """The tangent (...) where it is known, NaN elsewhere; known (...) or () of bool. Transposed, NaN for cotangents other than 0."""
+    """The tangent (...) where known (...) or (), NaN elsewhere. Transposed: NaN there for cotangents other than 0."""
     factor = jnp.broadcast_to(jnp.where(known, 1.0, jnp.nan).astype(tangent.dtype), tangent.shape)
 
     def back(_, cotangent):

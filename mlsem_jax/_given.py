@@ -1,0 +1,44 @@
+"""Statistics as users pass them to the functions of the JAX layer: checked, and without the wrapper that makes them add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlsem_jax._collected import Collected
+from mlsem_jax._errors import DataError, listing
+from mlsem_jax.estimation import Model, Rows, check_statistics, kind_of
+from mlsem_jax.likelihood import Statistics
+from mlsem_jax.models import Structure
+
+AnyStatistics = Statistics | Collected
+
+
+def reduced(model: Model | Structure, stats: Any, what: str, *, lanes: bool = False) -> Statistics:
+    """The arrays that the likelihood needs. DataError for what are no statistics, or not of this model; lanes: a batch is fine."""
+    if not isinstance(stats, (Statistics, Collected)):
+        raise DataError(f"{what} takes the statistics of the data, {_instead(stats, what)}")
+    variables = stats.variables if isinstance(stats, Collected) else None
+    if variables is not None and isinstance(model, Model) and variables != model.variables:
+        raise DataError(
+            f"The statistics are of another model, of {listing(variables)}; this one is of {listing(model.variables)}. Make them "
+            "with ml.statistics(model, data) of this model."
+        )
+    statistics = stats.reduced if isinstance(stats, Collected) else stats
+    check_statistics(model, statistics, what, lanes=lanes)
+    return statistics
+
+
+def _instead(given: Any, what: str) -> str:
+    """The end of the sentence about something that is no statistics."""
+    if isinstance(given, (Model, Structure)):
+        return f"not a model: the order is {what}(model, ..., stats), the statistics last."
+    if isinstance(given, Rows):
+        return "not rows. Make them of each data set: ml.statistics(model, rows.frame(i)), or simulate with rows=False."
+    if isinstance(given, (list, tuple)) and given and all(isinstance(x, (Statistics, Collected)) for x in given):
+        return (
+            "of one call one pytree, not a list of them. Stack those of the same design: "
+            "jax.tree.map(lambda *x: numpy.stack(x), *stats), and pass that to ml.estimate_batch."
+        )
+    if hasattr(given, "columns") or hasattr(given, "column_names") or isinstance(given, dict):
+        return f"not the data themselves. Make them once: stats = ml.statistics(model, data), then {what}(model, ..., stats)."
+    return f"not {kind_of(given)}. Make them with ml.statistics(model, data), or ml.simulate."
