@@ -83,7 +83,7 @@ def make(seed: int, roles: tuple[int, ...], kind: str, missing: float = 0.0) -> 
     roles = np.array(roles)
     pairs = [covariances(rng, roles, kind) for _ in range(G)]
     level1, level2 = roles != BETWEEN, roles != WITHIN
-    moments = Moments(
+    moments = Moments.two_level(
         within_cov=np.stack([w for w, _ in pairs]),
         between_cov=np.stack([b for _, b in pairs]),
         within_mean=rng.normal(size=(G, P)) * (roles == WITHIN),
@@ -123,7 +123,7 @@ def direction(case: Case) -> Moments:
         a = rng.normal(size=(G, P, P)) * mask[:, None] * mask[None, :]
         return 0.1 * (a + np.swapaxes(a, 1, 2))
 
-    return Moments(
+    return Moments.two_level(
         symmetric(level1),
         symmetric(level2),
         0.1 * rng.normal(size=(G, P)) * (case.roles == WITHIN),

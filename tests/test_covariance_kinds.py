@@ -206,7 +206,7 @@ def test_a_batch_of_all_kinds(data, old):
 
 def test_models_from_before_keep_working(old):
     """Their structures carry the kinds that they were made among, and what is made now the ones there are now."""
-    assert len(old.estimation.model.build.structure.kinds.within_theta.among) == len(KINDS) - len(NEW)
+    assert len(old.estimation.model.build.structure.within.theta.kind.among) == len(KINDS) - len(NEW)
     pruned = old.prune(alpha=0.001)
     assert pruned.npar <= old.npar
     assert old.transmod(within="ante").loglik == pytest.approx(old.loglik, abs=1e-7)

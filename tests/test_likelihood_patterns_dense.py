@@ -146,7 +146,7 @@ def test_outside_the_domain_the_value_is_minus_infinity():
     bad = np.array(moments.between_cov)
     bad[:, 0, 0] -= 100.0
     s = statistics_of(case.values, case.cluster, case.group, case.between_only)
-    broken = Moments(moments.within_cov, bad, moments.within_mean, moments.between_mean)
+    broken = Moments.two_level(moments.within_cov, bad, moments.within_mean, moments.between_mean)
     assert float(pattern_log_likelihood(broken, s)[0]) == -np.inf
 
 
@@ -165,7 +165,7 @@ def slopes_case(seed: int, missing: float, roles=(BOTH, BOTH, WITHIN, WITHIN, BE
     directions[:, 0, 1] = 0.4  # a path from the outcome of the slope carries it on
     directions[:, 1, 1] = 1.0
     mean = np.concatenate([case.moments.between_mean, rng.normal(size=(G, r))], axis=1)
-    moments = Moments(case.moments.within_cov, between, case.moments.within_mean, mean, directions)
+    moments = Moments.two_level(case.moments.within_cov, between, case.moments.within_mean, mean, directions)
     values = case.values.copy()
     covariates = rng.normal(size=(len(values), 2))
     values[:, 2:4] = covariates
@@ -186,7 +186,7 @@ def test_random_slopes_equal_the_dense_likelihood(chunk, seed, missing):
     value, gradient = pattern_log_likelihood(moments, s)
     assert float(value) == pytest.approx(each.sum(), rel=1e-9)
     step = jax.tree.map(lambda m: case.rng.normal(size=m.shape) * (np.asarray(m) != 0) * 0.1, moments)
-    step = Moments(
+    step = Moments.two_level(
         step.within_cov + np.swapaxes(step.within_cov, 1, 2),
         step.between_cov + np.swapaxes(step.between_cov, 1, 2),
         step.within_mean,
@@ -275,7 +275,7 @@ def slopes_problem():
     values[:, :2] = np.where(rng.uniform(size=(len(cluster), 2)) < 0.2, np.nan, values[:, :2])
     between_only = np.array([False, False, False, True])
     statistics = statistics_of(values, cluster, group, between_only, slope_columns=np.array([2]))
-    exogenous = Moments(np.eye(4)[None], np.eye(4)[None], np.zeros((1, 4)), np.zeros((1, 4)))
+    exogenous = Moments.two_level(np.eye(4)[None], np.eye(4)[None], np.zeros((1, 4)), np.zeros((1, 4)))
     made = build(spec, exogenous)
     natural = np.zeros(len(made.names))
     for row, i in zip(spec.parameters, made.index, strict=True):

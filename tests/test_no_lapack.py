@@ -46,7 +46,7 @@ def problem(model: str, missing: bool, slopes: bool):
     """Structure, theta and the statistics of two data sets in one batch, and their cluster layers."""
     spec = specify(parse(model), options=SyntaxOptions.for_function("sem"), data_variables=COLUMNS, group_labels=())
     assert list(spec.variables) == COLUMNS
-    exogenous = Moments(np.eye(5)[None], np.eye(5)[None], np.zeros((1, 5)), np.zeros((1, 5)))
+    exogenous = Moments.two_level(np.eye(5)[None], np.eye(5)[None], np.zeros((1, 5)), np.zeros((1, 5)))
     made = build(spec, exogenous)
     rng = np.random.default_rng(0)
     cluster, group = np.repeat(np.arange(6), 4), np.zeros(6, int)

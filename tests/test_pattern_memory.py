@@ -33,7 +33,7 @@ def test_derivatives_with_more_patterns_than_pairs_of_a_chunk(monkeypatch):
     cluster, group = np.repeat(np.arange(12), 3), np.zeros(12, int)
     names = ["y1", "y2", "y3", "y4"]
     spec = specify(parse(MODEL), options=SyntaxOptions.for_function("sem"), data_variables=names, group_labels=())
-    made = build(spec, Moments(np.eye(4)[None], np.eye(4)[None], np.zeros((1, 4)), np.zeros((1, 4))))
+    made = build(spec, Moments.two_level(np.eye(4)[None], np.eye(4)[None], np.zeros((1, 4)), np.zeros((1, 4))))
     theta = jnp.asarray(0.5 + 0.1 * rng.random(made.basis.shape[1]))
     found = []
     for chunk, elements in ((4096, 2**22), (2, 1)):

@@ -24,7 +24,7 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
         statistics.only(CompleteTerm),
         structure.between_only,
-        _absent(structure.between, structure.kinds and structure.kinds.between_theta),
+        _absent(structure.between),
     )
     shares = jnp.asarray(SHARES, mean.dtype)
 
@@ -37,13 +37,12 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     return jax.lax.while_loop(lambda s: ~s[2] & (s[0] < len(SHARES)), lambda s: at(s[0]), at(jnp.zeros((), int)))[1]
 
 
-def _absent(level: LevelStructure, kind: Choice | None) -> Array:
+def _absent(level: LevelStructure) -> Array:
     """(G, p) variables that do not exist at a level: no row of Lambda, no variance in Theta."""
     in_lambda = jnp.any(_filled(level.lambda_), axis=2)
-    if kind is not None and level.theta.scale is not None:
-        in_theta = _filled(
-            level.theta.scale
-        )  # what the diagonal of the core holds for absent variables depends on the kind
+    if level.theta.kind is not None and level.theta.scale is not None:
+        # what the diagonal of the core holds for absent variables depends on the kind
+        in_theta = _filled(level.theta.scale)
     else:
         in_theta = jnp.diagonal(_filled(level.theta.core), axis1=1, axis2=2)
     return ~(in_lambda | in_theta)
@@ -74,20 +73,15 @@ def _anova(s: CompleteStatistics, between_only: Array, within_only: Array) -> tu
 def _natural(structure: Structure, within: Array, between: Array, mean: Array, share: Array) -> Array:
     """Natural parameters (k,): the average of what their elements suggest. share: of the sample covariances that is used."""
     total, count = jnp.zeros_like(structure.offset), jnp.zeros_like(structure.offset)
-    kinds = structure.kinds
-    psi_kind, theta_kind = (None, None) if kinds is None else (kinds.within_psi, kinds.within_theta)
-    between_psi, between_theta = (None, None) if kinds is None else (kinds.between_psi, kinds.between_theta)
     variance = jnp.diagonal(within, axis1=1, axis2=2)
     floor = 0.05 * variance
-    for level, cov, psi, theta, low in (
-        (structure.within, within, psi_kind, theta_kind, 0.0 * floor),
-        (structure.between, between, between_psi, between_theta, floor),
-    ):
+    for level, cov, low in zip(structure.levels, (within, between), (0.0 * floor, floor), strict=True):
         p = cov.shape[-1]
         own = jnp.maximum(jnp.diagonal(cov, axis1=1, axis2=2), low)
         eye = jnp.eye(p, dtype=cov.dtype)
         cov = share * cov * (1 - eye) + own[:, :, None] * eye
-        for filled, guess in jax.vmap(_level, in_axes=(0, 0, 0, None, None))(level, cov, mean, psi, theta):
+        guesses = jax.vmap(_level, in_axes=(0, 0, 0, None, None))
+        for filled, guess in guesses(level.of_group(), cov, mean, level.psi.kind, level.theta.kind):
             index = jnp.maximum(filled, 0).ravel()
             used = (filled >= 0).ravel().astype(total.dtype)
             total = total.at[index].add(used * guess.ravel())

@@ -168,13 +168,12 @@ def singular_network(structure: Structure, natural: np.ndarray) -> bool:
 
     Its inverse then grows without bound, and scaled to unit diagonal it tends to a singular matrix itself.
     """
-    if structure.kinds is None:
-        return False
-    for level, arrays in ((1, structure.within), (2, structure.between)):
+    for arrays in structure.levels:
         for matrix in ("psi", "theta"):
-            kind = getattr(structure.kinds, f"{LEVELS[level]}_{matrix}").kind
-            for group in range(len(np.asarray(arrays.nu.base)) if kind.inverts else 0):
-                if kind.runs_off(_core(arrays, matrix, group, natural), SINGULAR_NETWORK):
+            choice = getattr(arrays, matrix).kind
+            inverts = choice is not None and choice.kind.inverts
+            for group in range(len(np.asarray(arrays.nu.base)) if inverts else 0):
+                if choice.kind.runs_off(_core(arrays, matrix, group, natural), SINGULAR_NETWORK):
                     return True
     return False
 
@@ -220,13 +219,12 @@ def _indefinite(model: Fitted, negative: set[tuple[int, int, str]]) -> list[str]
     Variables with a negative variance are named already and left out here.
     """
     specification, structure, out = model.build.specification, model.build.structure, []
-    kinds = structure.kinds
     rows = [
         (row, index) for row, index in zip(specification.parameters, model.build.index, strict=True) if row.op == "~~"
     ]
-    for level, arrays in ((1, structure.within), (2, structure.between)):
+    for level, arrays in enumerate(structure.levels, 1):
         for matrix in ("psi", "theta"):
-            kind = None if kinds is None else getattr(kinds, f"{LEVELS[level]}_{matrix}")
+            kind = getattr(arrays, matrix).kind
             if kind is not None and not kind.kind.plain:
                 continue
             for group in range(1, specification.ngroups + 1):

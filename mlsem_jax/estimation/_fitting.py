@@ -120,7 +120,7 @@ def _sample_moments(specification: Specification, sample: tuple[np.ndarray, np.n
     """Sample moments as those of the covariates: means at the within level of variables that exist only there."""
     within_only = np.array([v in specification.within_only for v in specification.variables])
     within, between, mean = sample
-    return Moments(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    return Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
 
 
 def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,14 +16,10 @@ def negative_variance(structure: Structure, theta: Float[Array, " q"]) -> Array:
     natural, moments = structure.natural(theta), structure(theta)
     size = jnp.diagonal(moments.within_cov, axis1=1, axis2=2)
     size = jnp.maximum(size, jnp.abs(jnp.diagonal(moments.between_cov, axis1=1, axis2=2)))
-    kinds = structure.kinds
     found = jnp.asarray(False)
-    for level, psi, theta_ in (
-        (structure.within, kinds and kinds.within_psi, kinds and kinds.within_theta),
-        (structure.between, kinds and kinds.between_psi, kinds and kinds.between_theta),
-    ):
-        found |= _any(level.theta.core, natural, size) & _plain(theta_)
-        found |= _any(level.psi.core, natural, _member_size(level, size)) & _plain(psi)
+    for level in structure.levels:
+        found |= _any(level.theta.core, natural, size) & _plain(level.theta.kind)
+        found |= _any(level.psi.core, natural, _member_size(level, size)) & _plain(level.psi.kind)
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 
@@ -119,7 +117,7 @@ def _blockwise(
                 within[g][at], between[g][at] = exogenous.within_cov[g][at], exogenous.between_cov[g][at]
                 mean[g, block] = exogenous.mean[g, block]
     x_mean = np.where([i in x for i in range(mean.shape[1])], mean, 0.0)
-    return Moments(within, between, x_mean, mean - x_mean), iterations, status
+    return Moments.two_level(within, between, x_mean, mean - x_mean), iterations, status
 
 
 def _at(made: Build, statistics: Statistics, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
@@ -147,7 +145,7 @@ def as_natural(made: Build, moments: Moments) -> np.ndarray:
     mean = moments.mean
     for row, i in zip(made.specification.parameters, made.index, strict=True):
         if i >= 0:
-            cov = moments.within_cov if row.level == 1 else moments.between_cov
+            cov = moments.levels[row.level - 1].cov
             left = place[row.lhs]
             natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
     return natural
@@ -155,10 +153,9 @@ def as_natural(made: Build, moments: Moments) -> np.ndarray:
 
 def _natural_gradient(made: Build, slope: Moments) -> np.ndarray:
     """Gradient in the natural parameters, which here are the moments themselves; covariances count twice."""
-    symmetric = replace(
-        slope,
-        within_cov=slope.within_cov + np.swapaxes(slope.within_cov, 1, 2) * (1 - np.eye(slope.within_cov.shape[1])),
-        between_cov=slope.between_cov + np.swapaxes(slope.between_cov, 1, 2) * (1 - np.eye(slope.between_cov.shape[1])),
-        within_mean=np.zeros_like(slope.within_mean),
-    )
-    return as_natural(made, symmetric)
+
+    def both(cov: np.ndarray) -> np.ndarray:
+        return cov + np.swapaxes(cov, 1, 2) * (1 - np.eye(cov.shape[1]))
+
+    means = (np.zeros_like(slope.within_mean), slope.between_mean)
+    return as_natural(made, Moments.two_level(both(slope.within_cov), both(slope.between_cov), *means))

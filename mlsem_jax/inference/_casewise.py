@@ -31,7 +31,7 @@ def _covariates(estimation: Estimation) -> np.ndarray:
             continue
         if data.values.shape[1] != len(specification.variables):
             raise DataError("The rows are not kept in a saved fit, and the part of the fixed covariates needs them.")
-        cov = moments.within_cov if level == 1 else moments.between_cov
+        cov = moments.levels[level - 1].cov
         x, unit = data.values[:, at], data.cluster
         if level == 2:  # one value per cluster, from any row that has it
             _, first = np.unique(unit, return_index=True)

@@ -52,11 +52,9 @@ def fill(filled: Filled, natural: np.ndarray, group: int) -> np.ndarray:
 
 def kinds_of(structure: Structure, level: int) -> tuple[CovarianceKind, CovarianceKind]:
     """The parametrisation of Psi and Theta of a level."""
-    k = structure.kinds
-    if k is None:
-        return kind_named(None), kind_named(None)
-    psi, theta = (k.within_psi, k.within_theta) if level == 1 else (k.between_psi, k.between_theta)
-    return psi.kind, theta.kind
+    block = structure.levels[level - 1]
+    psi, theta = (kind_named(None) if part.kind is None else part.kind.kind for part in (block.psi, block.theta))
+    return psi, theta
 
 
 def covariance(block: Covariance, kind: CovarianceKind, natural: np.ndarray, group: int) -> np.ndarray:
@@ -67,7 +65,7 @@ def covariance(block: Covariance, kind: CovarianceKind, natural: np.ndarray, gro
 
 def level_matrices(structure: Structure, natural: np.ndarray, level: int, group: int) -> LevelMatrices:
     """The matrices of a level (1 or 2) and group (from 0) at the natural parameters (k,)."""
-    block = structure.within if level == 1 else structure.between
+    block = structure.levels[level - 1]
     psi_kind, theta_kind = kinds_of(structure, level)
     nu, alpha, lambda_, beta = (fill(f, natural, group) for f in (block.nu, block.alpha, block.lambda_, block.beta))
     psi = covariance(block.psi, psi_kind, natural, group)
@@ -97,7 +95,7 @@ class Directions:
 def directions(structure: Structure, natural: np.ndarray, level: int, group: int) -> Directions:
     """All free elements of a level and group. Every element changes the covariance matrices by a symmetrised rank-one term."""
     x = level_matrices(structure, natural, level, group)
-    block = structure.within if level == 1 else structure.between
+    block = structure.levels[level - 1]
     psi_kind, theta_kind = kinds_of(structure, level)
     p, m = x.lambda_.shape
     paths, through = x.paths, x.lambda_ @ x.eta_cov

@@ -50,17 +50,14 @@ class MomentSpace:
     def pick(self, moments: Moments) -> np.ndarray:
         """The vector (f,) of some moments; a mean is the sum of the levels' means."""
         total = np.asarray(moments.mean)
-        within, between = np.asarray(moments.within_cov), np.asarray(moments.between_cov)
-        cov = np.where((self.level == 1)[:, None, None], within[self.group], between[self.group])
+        cov = np.stack([np.asarray(level.cov) for level in moments.levels])[self.level - 1, self.group]
         rows = np.arange(len(self.row))
         return np.where(self.col < 0, total[self.group, self.row], cov[rows, self.row, np.maximum(self.col, 0)])
 
     def place(self, values: np.ndarray, like: Moments) -> Moments:
         """A vector (f,) at its places in the arrays of moments, symmetric and otherwise 0; means at the level of h1's."""
-        out = Moments(
-            *(np.zeros(np.shape(x)) for x in (like.within_cov, like.between_cov, like.within_mean, like.between_mean))
-        )
-        for level, cov, mean in ((1, out.within_cov, out.within_mean), (2, out.between_cov, out.between_mean)):
+        out = jax.tree.map(lambda x: np.zeros(np.shape(x)), Moments(like.levels))
+        for level, (cov, mean) in enumerate(((part.cov, part.mean) for part in out.levels), 1):
             here = (self.level == level) & (self.col >= 0)
             cov[self.group[here], self.row[here], self.col[here]] = values[here]
             cov[self.group[here], self.col[here], self.row[here]] = values[here]
@@ -73,7 +70,7 @@ class MomentSpace:
         out = np.zeros((len(natural), len(self.row)))
         means, k = self.col < 0, len(natural)
         for group in range(len(structure.within.nu.base)):
-            for level in (1, 2):
+            for level in range(1, 1 + len(structure.levels)):
                 d = directions(structure, natural, level, group)
                 here = np.flatnonzero((self.group == group) & (self.level == level) & ~means)
                 i, j = self.row[here], self.col[here]
@@ -90,7 +87,8 @@ class MomentSpace:
             return self.problem.evaluate(self.pick(moments))[1]
         # the program that gave h1 its value: nothing to compile
         _, slope = jax.device_get(moment_log_likelihood(moments, between_only, complete))
-        level_means = Moments(slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
+        by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
+        level_means = Moments.two_level(*by_level)
         twice = np.where((self.col >= 0) & (self.col != self.row), 2.0, 1.0)
         return twice * self.pick(level_means)
 

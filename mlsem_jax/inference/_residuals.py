@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
@@ -11,7 +12,7 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._moment_space import MomentSpace
 from mlsem_jax.inference._moments import ByGroup, by_level, unrestricted
 from mlsem_jax.inference._vcov import invert
-from mlsem_jax.models import Moments
+from mlsem_jax.models import LevelMoments, Moments
 from mlsem_jax.numerics import float64
 
 ResidualType = Literal["raw", "cor", "z"]
@@ -38,10 +39,10 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
     implied = _means_placed(estimation, estimation.model.moments)
     if type == "cor":
         observed, implied = _correlations(observed), _correlations(implied)
-    raw = Moments(*(a - b for a, b in zip(_arrays(observed), _arrays(implied), strict=True)))
+    raw = jax.tree.map(np.subtract, observed, implied)
     if type == "z":
         se = residual_errors(estimation)
-        raw = Moments(*(_ratio(a, b) for a, b in zip(_arrays(raw), _arrays(se), strict=True)))
+        raw = jax.tree.map(_ratio, raw, se)
     return by_level(specification, raw)
 
 
@@ -70,17 +71,12 @@ def residual_errors(estimation: Estimation) -> Moments:
     return space.place(se, estimation.model.moments)
 
 
-def _arrays(moments: Moments) -> tuple[np.ndarray, ...]:
-    m = moments
-    return tuple(np.asarray(x) for x in (m.within_cov, m.between_cov, m.within_mean, m.between_mean))
-
-
 def _means_placed(estimation: Estimation, moments: Moments) -> Moments:
     """The total mean at level 1 for within-only variables, at level 2 for the others."""
     specification = estimation.model.build.specification
     within_only = np.array([v in specification.within_only for v in specification.variables])
     mean = np.asarray(moments.mean)
-    return Moments(
+    return Moments.two_level(
         np.asarray(moments.within_cov),
         np.asarray(moments.between_cov),
         np.where(within_only, mean, 0.0),
@@ -89,18 +85,13 @@ def _means_placed(estimation: Estimation, moments: Moments) -> Moments:
 
 
 def _correlations(moments: Moments) -> Moments:
-    def scaled(cov: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        variance = np.diagonal(cov, axis1=-2, axis2=-1)
+    def scaled(level: LevelMoments) -> LevelMoments:
+        variance = np.diagonal(level.cov, axis1=-2, axis2=-1)
         with np.errstate(invalid="ignore"):
             sd = np.where(variance == 0, 1.0, np.sqrt(variance))  # 0: the level does not have the variable
-        return cov / (sd[:, :, None] * sd[:, None, :]), mean / sd
+        return LevelMoments(level.cov / (sd[:, :, None] * sd[:, None, :]), level.mean / sd)
 
-    within_cov, between_cov, within_mean, between_mean = _arrays(moments)
-    (within_cov, within_mean), (between_cov, between_mean) = (
-        scaled(within_cov, within_mean),
-        scaled(between_cov, between_mean),
-    )
-    return Moments(within_cov, between_cov, within_mean, between_mean)
+    return Moments(tuple(map(scaled, moments.levels)))
 
 
 def _ratio(residual: np.ndarray, se: np.ndarray) -> np.ndarray:

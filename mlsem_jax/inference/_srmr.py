@@ -31,7 +31,7 @@ def srmr(estimation: Estimation, level: int) -> float:
 
 def level_covariance(fitted: Fitted, level: int, group: int) -> np.ndarray:
     """Model-implied covariance (p, p) of one level and group."""
-    return (fitted.moments.within_cov if level == 1 else fitted.moments.between_cov)[group]
+    return fitted.moments.levels[level - 1].cov[group]
 
 
 def srmr_of(sample: np.ndarray, implied: np.ndarray) -> float:

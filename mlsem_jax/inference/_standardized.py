@@ -125,7 +125,7 @@ def scales_of(estimation: Estimation, level: int, group: int, wanted: Callable[[
     """What the rows of a level (1, 2) and group (from 1) are standardized by, for the variables that are wanted."""
     build, natural = estimation.model.build, estimation.model.natural
     specification, structure = build.specification, build.structure
-    block = structure.within if level == 1 else structure.between
+    block = structure.levels[level - 1]
     x = level_matrices(structure, natural, level, group - 1)
     d = directions(structure, natural, level, group - 1)
     total = sum_by_parameter(d.index, 2 * d.left * d.right, len(natural))

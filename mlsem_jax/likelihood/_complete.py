@@ -58,7 +58,9 @@ def _group(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
     g = 0.5 * (precision @ scatter @ precision - weight[:, None, None] * precision)
     between_gradient = jnp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
     mean_gradient = jnp.einsum("s,si,sij,sj->i", s.count, d, precision[1:], r)
-    return jnp.where(positive, value, -jnp.inf), Moments(g.sum(0), between_gradient, mean_gradient, mean_gradient)
+    return jnp.where(positive, value, -jnp.inf), Moments.two_level(
+        g.sum(0), between_gradient, mean_gradient, mean_gradient
+    )
 
 
 def complete_log_likelihood(

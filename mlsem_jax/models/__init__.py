@@ -16,7 +16,7 @@ from mlsem_jax.models._specification import (
     Slope,
     Specification,
 )
-from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
+from mlsem_jax.models._structure import Covariance, Filled, LevelMoments, LevelStructure, Moments, Structure
 
 __all__ = [
     "FUNCTIONS",
@@ -33,7 +33,7 @@ __all__ = [
     "Expression",
     "Filled",
     "Kind",
-    "Kinds",
+    "LevelMoments",
     "Level",
     "LevelStructure",
     "Moments",

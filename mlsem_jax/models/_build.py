@@ -11,7 +11,7 @@ from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, 
 from mlsem_jax.models._kinds import Choice, kind_named
 from mlsem_jax.models._layout import members, place, width
 from mlsem_jax.models._specification import Constraint, Specification
-from mlsem_jax.models._structure import Covariance, Filled, Kinds, LevelStructure, Moments, Structure
+from mlsem_jax.models._structure import Covariance, Filled, LevelStructure, Moments, Structure
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,18 @@ class Build:
     @cached_property
     def structure(self) -> Structure:
         """The model as arrays only (NumPy)."""
-        specification, within, between = self.specification, self.specification.within, self.specification.between
-        kinds = [within.psi_kind, within.theta_kind, between.psi_kind, between.theta_kind]
+        specification = self.specification
+        blocks = specification.levels
+        # where one matrix has a kind all have one: models of the same dimensions then share programs
+        plain = all(kind is None for block in blocks for kind in (block.psi_kind, block.theta_kind))
         return Structure(
-            within=_level(specification, 1, self.index, self.values),
-            between=_level(specification, 2, self.index, self.values),
+            levels=tuple(
+                _level(specification, level, self.index, self.values, not plain) for level in range(1, 1 + len(blocks))
+            ),
             offset=self.offset,
             basis=self.basis,
             between_only=self.between_only,
             slope_targets=_slope_targets(specification),
-            kinds=None if set(kinds) == {None} else Kinds(*map(Choice.of, kinds)),
         )
 
 
@@ -137,7 +139,10 @@ def fixed_values(specification: Specification, exogenous: Moments | None) -> np.
     return out
 
 
-def _level(specification: Specification, level: int, index: np.ndarray, values: np.ndarray) -> LevelStructure:
+def _level(
+    specification: Specification, level: int, index: np.ndarray, values: np.ndarray, chosen: bool
+) -> LevelStructure:
+    """The matrices of a level. chosen: whether its covariance matrices say in which kind they are written."""
     block, variables, groups = specification.level(level), specification.variables, specification.ngroups
     names = members(specification, level)
     slopes = [slope.name for slope in specification.slopes] if level == 2 else []
@@ -170,8 +175,8 @@ def _level(specification: Specification, level: int, index: np.ndarray, values: 
         alpha=filled["alpha"],
         lambda_=filled["lambda"],
         beta=filled["beta"],
-        psi=Covariance(filled["psi"], filled["psi_scale"]),
-        theta=Covariance(filled["theta"], filled["theta_scale"]),
+        psi=Covariance(filled["psi"], filled["psi_scale"], Choice.of(block.psi_kind) if chosen else None),
+        theta=Covariance(filled["theta"], filled["theta_scale"], Choice.of(block.theta_kind) if chosen else None),
     )
 
 

@@ -166,8 +166,14 @@ class Specification:
         found = (Slope(row.random, row.lhs, row.rhs) for row in self.parameters if row.random)
         return tuple(dict.fromkeys(found))
 
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels, the lowest first."""
+        return self.within, self.between
+
     def level(self, level: int) -> Level:
-        return self.within if level == 1 else self.between
+        """A level by its number, from 1."""
+        return self.levels[level - 1]
 
     def but(self, **changes) -> Specification:
         """A copy with some fields changed."""

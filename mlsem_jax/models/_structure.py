@@ -13,6 +13,9 @@ lead with the group axis G.
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -33,22 +36,35 @@ class Filled(eqx.Module):
 
 
 class Covariance(eqx.Module):
-    """A covariance matrix (d, d) from a symmetric or triangular `core` (d, d) and a `scale` (d,).
+    """A covariance matrix (d, d) from a symmetric or triangular `core` (d, d) and a `scale` (d,), by group.
 
-    What they mean is said by a kind (see `CovarianceKind`); kind None is a plain covariance matrix without the selection.
-    In kinds without scales the scale holds 0 for variables that the level does not have and 1 for the others.
+    What they mean is said by a kind (see `CovarianceKind`), one for all groups; None is a plain covariance matrix without the
+    selection. In kinds without scales the scale holds 0 for variables that the level does not have and 1 for the others.
     """
 
     core: Filled
     scale: Filled | None = None
+    kind: Choice | None = None
 
-    def __call__(self, natural: Float[Array, " k"], kind: Choice | None) -> Float[Array, "d d"]:
+    def of_group(self) -> Covariance:
+        """Itself without its kind, every leaf of which leads with the group axis."""
+        return Covariance(self.core, self.scale)
+
+    def matrix(self, natural: Float[Array, " k"], kind: Choice | None) -> Float[Array, "d d"]:
+        """The covariance matrix of one group (no group axis), written in this kind."""
         core = self.core(natural)
         return core if kind is None or self.scale is None else kind.sigma(core, self.scale(natural))
 
 
+class LevelMoments(eqx.Module):
+    """Moments of one level by group: cov (G, p, p) and mean (G, p). Variables that the level does not have are zero rows."""
+
+    cov: Float[Array, "G p p"]
+    mean: Float[Array, "G p"]
+
+
 class LevelStructure(eqx.Module):
-    """The matrices of one level; arrays lead with the group axis."""
+    """The matrices of one level; their arrays lead with the group axis."""
 
     nu: Filled
     alpha: Filled
@@ -57,64 +73,95 @@ class LevelStructure(eqx.Module):
     psi: Covariance
     theta: Covariance
 
+    @property
+    def has_eta(self) -> bool:
+        """Whether there are members of eta; without them the level is unstructured."""
+        return self.beta.base.shape[-1] > 0
+
+    def of_group(self) -> LevelStructure:
+        """Itself without the kinds of covariance, every leaf of which leads with the group axis."""
+        return LevelStructure(self.nu, self.alpha, self.lambda_, self.beta, self.psi.of_group(), self.theta.of_group())
+
     def paths(self, natural: Array) -> Array:
         """Lambda (I - B)^-1 (p, m): total effects of the residuals of eta on y, of one group (no group axis)."""
         beta = self.beta(natural)
         return self.lambda_(natural) @ inverse(jnp.eye(beta.shape[-1], dtype=beta.dtype) - beta)
 
-    def moments(self, natural: Array, psi_kind: Choice | None, theta_kind: Choice | None) -> tuple[Array, Array]:
-        """Covariance (p, p) and mean (p,) of one group (no group axis): call it under vmap."""
-        if self.beta.base.shape[-1] == 0:  # no eta: an unstructured model
-            return self.theta(natural, theta_kind), self.nu(natural)
-        paths = self.paths(natural)
-        cov = paths @ self.psi(natural, psi_kind) @ paths.T + self.theta(natural, theta_kind)
-        return cov, self.nu(natural) + paths @ self.alpha(natural)
+    def moments(self, natural: Array) -> LevelMoments:
+        """Covariances (G, p, p) and means (G, p)."""
+
+        def one(level: LevelStructure) -> LevelMoments:
+            theta = level.theta.matrix(natural, self.theta.kind)
+            if not self.has_eta:
+                return LevelMoments(theta, level.nu(natural))
+            paths = level.paths(natural)
+            cov = paths @ level.psi.matrix(natural, self.psi.kind) @ paths.T + theta
+            return LevelMoments(cov, level.nu(natural) + paths @ level.alpha(natural))
+
+        return jax.vmap(one)(self.of_group())
 
 
 class Moments(eqx.Module):
-    """Model-implied moments by group. Variables that a level does not have are zero rows there.
+    """Model-implied moments by level, the lowest first, and group; the mean of y is the sum of the levels' means.
 
-    within_cov, between_cov (G, p, p); within_mean, between_mean (G, p): the mean of y is their sum. With r random slopes the
-    between moments have p + r rows, the slopes last, and directions (G, r, p) holds what one unit of slope times covariate adds
-    to y.
+    Variables that a level does not have are zero rows there. With r random slopes the moments of the second level have p + r rows,
+    the slopes last, and directions (G, r, p) holds what one unit of slope times covariate adds to y.
     """
 
-    within_cov: Float[Array, "G p p"]
-    between_cov: Float[Array, "G p p"]
-    within_mean: Float[Array, "G p"]
-    between_mean: Float[Array, "G p"]
+    levels: tuple[LevelMoments, ...]
     directions: Float[Array, "G r p"] | None = None
+
+    @classmethod
+    def two_level(
+        cls, within_cov: Array, between_cov: Array, within_mean: Array, between_mean: Array, directions: Any = None
+    ) -> Moments:
+        """Of a within and a between level: covariances (G, p, p) and means (G, p)."""
+        return cls((LevelMoments(within_cov, within_mean), LevelMoments(between_cov, between_mean)), directions)
+
+    @property
+    def within_cov(self) -> Float[Array, "G p p"]:
+        return self.levels[0].cov
+
+    @property
+    def between_cov(self) -> Float[Array, "G p p"]:
+        return self.levels[1].cov
+
+    @property
+    def within_mean(self) -> Float[Array, "G p"]:
+        return self.levels[0].mean
+
+    @property
+    def between_mean(self) -> Float[Array, "G p"]:
+        return self.levels[1].mean
 
     @property
     def mean(self) -> Float[Array, "G p"]:
         """Mean of y at covariates with random slopes of zero."""
-        return self.within_mean + self.between_mean[:, : self.within_mean.shape[1]]
-
-
-class Kinds(eqx.Module):
-    """The parametrisation of the four covariance matrices; None in place of it: all are plain covariances."""
-
-    within_psi: Choice
-    within_theta: Choice
-    between_psi: Choice
-    between_theta: Choice
+        p = self.levels[0].mean.shape[1]
+        return functools.reduce(lambda total, level: total + level.mean[:, :p], self.levels[1:], self.levels[0].mean)
 
 
 class Structure(eqx.Module):
-    """A two-level model as arrays only: what every kernel of the library takes.
+    """A multilevel model as arrays only: what every kernel of the library takes.
 
-    natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints, and columns of zeros
-    pad q. between_only (p,) is 1 for variables that exist at level 2 only. slope_targets (r, m): the member of the within eta
-    that each random slope explains, as a row of the identity; the between level then has p + r observed rows.
+    levels: the lowest first. natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints,
+    and columns of zeros pad q. between_only (p,) is 1 for variables that exist at level 2 only. slope_targets (r, m): the member of
+    the within eta that each random slope explains, as a row of the identity; the between level then has p + r observed rows.
     """
 
-    within: LevelStructure
-    between: LevelStructure
+    levels: tuple[LevelStructure, ...]
     offset: Float[Array, " k"]
     basis: Float[Array, "k q"]
     between_only: Float[Array, " p"]
-    kinds: Kinds | None = None
     slope_targets: Float[Array, "r m"] | None = None
+
+    @property
+    def within(self) -> LevelStructure:
+        return self.levels[0]
+
+    @property
+    def between(self) -> LevelStructure:
+        return self.levels[1]
 
     def natural(self, theta: Float[Array, " q"]) -> Float[Array, " k"]:
         return self.offset + self.basis @ theta
@@ -122,22 +169,16 @@ class Structure(eqx.Module):
     @property
     def linear(self) -> bool:
         """Whether the moments are linear in theta: covariance matrices of observed variables only, not reparametrised."""
-        return self.kinds is None and all(level.beta.base.shape[-1] == 0 for level in (self.within, self.between))
+        return all(level.theta.kind is None and not level.has_eta for level in self.levels)
 
     def __call__(self, theta: Float[Array, " q"]) -> Moments:
         return self.moments(self.natural(theta))
 
     def moments(self, natural: Float[Array, " k"]) -> Moments:
         """Moments at natural parameters."""
-        kinds = self.kinds
-        psi_w, theta_w, psi_b, theta_b = (
-            (None, None, None, None)
-            if kinds is None
-            else (kinds.within_psi, kinds.within_theta, kinds.between_psi, kinds.between_theta)
-        )
-        within_cov, within_mean = jax.vmap(lambda level: level.moments(natural, psi_w, theta_w))(self.within)
-        between_cov, between_mean = jax.vmap(lambda level: level.moments(natural, psi_b, theta_b))(self.between)
+        levels = tuple(level.moments(natural) for level in self.levels)
         directions = None
         if self.slope_targets is not None:
-            directions = jax.vmap(lambda level: self.slope_targets @ level.paths(natural).T)(self.within)
-        return Moments(within_cov, between_cov, within_mean, between_mean, directions)
+            lowest = self.levels[0].of_group()
+            directions = jax.vmap(lambda level: self.slope_targets @ level.paths(natural).T)(lowest)
+        return Moments(levels, directions)

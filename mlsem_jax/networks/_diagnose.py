@@ -39,7 +39,7 @@ def degenerate(model: Model, fit: Fit) -> list[str]:
 
 
 def _level(layout: Layout, moments: Moments, group: int, level: int, limit: float) -> str:
-    cov = (moments.within_cov if level == 1 else moments.between_cov)[group]
+    cov = (moments.levels[level - 1].cov)[group]
     keep = [i for i, v in enumerate(layout.variables) if v not in layout.absent(level) and cov[i, i] != 0]
     if not keep:
         return ""

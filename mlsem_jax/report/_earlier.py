@@ -24,7 +24,18 @@ def _statistics(record: Json) -> Json:
     return {"record": "likelihood.Statistics", "terms": {"tuple": terms}, "pools": pools}
 
 
-_CHANGED: dict[str, Callable[[Json], Json]] = {"statistics.Statistics": _statistics}
+def _moments(record: Json) -> Json:
+    """0.1.0: two levels by the names of their fields."""
+    if "levels" in record:
+        return record
+    levels = [
+        {"record": "models.LevelMoments", "cov": record.get(f"{level}_cov"), "mean": record.get(f"{level}_mean")}
+        for level in ("within", "between")
+    ]
+    return {"record": "models.Moments", "levels": {"tuple": levels}, "directions": record.get("directions")}
+
+
+_CHANGED: dict[str, Callable[[Json], Json]] = {"statistics.Statistics": _statistics, "models.Moments": _moments}
 
 
 def current(record: Json) -> Json:
