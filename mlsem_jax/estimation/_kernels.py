@@ -20,6 +20,7 @@ term_scores = jax.jit(likelihood.term_scores)
 
 
 cluster_forms = jax.jit(likelihood.cluster_forms)
+curvature_of_moments = jax.jit(likelihood.curvature_of_moments)
 
 
 @jax.jit

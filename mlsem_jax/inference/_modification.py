@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from mlsem_jax._errors import ModelError
+from mlsem_jax._errors import ModelError, ModelWarning, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._candidates import candidates
 from mlsem_jax.inference._estimates import row_values
-from mlsem_jax.inference._moment_space import MomentSpace
+from mlsem_jax.inference._moment_space import MomentSpace, padded
 from mlsem_jax.inference._standardized import standardize_rows
 from mlsem_jax.inference._vcov import invert
-from mlsem_jax.models import Parameter, Specification, build
+from mlsem_jax.models import Build, Parameter, Specification, build
 from mlsem_jax.numerics import float64
 
 IndexInformation = Literal["expected", "observed"]
@@ -42,8 +43,9 @@ def modification_indices(
 
     With score s and information V of the candidate given the parameters of the model, whose equality constraints stay in
     force, mi = s^2 / V and epc = s / V. V is expected information, which as in lavaan counts every row as complete, so that with
-    missing values mi and epc are too small; "observed" information knows what is missing. Rows that could not be estimated
-    beside the others (V zero up to rounding) are left out, such as a marker's loading.
+    missing values mi and epc are too small; "observed" is minus the Hessian of the extended model's log-likelihood, which knows
+    what is missing. Rows that could not be estimated beside the others (V zero up to rounding) are left out, such as a marker's
+    loading; so are, with a warning, those whose observed V is not positive.
     """
     if information not in get_args(IndexInformation):
         raise ModelError(f"information must be 'expected' or 'observed', not {information!r}.")
@@ -54,35 +56,67 @@ def modification_indices(
     if not rows:
         return Modification((), *(np.zeros(0) for _ in range(4)))
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
-    weight = space.information(model.moments, between_only, estimation.statistics, information)
-    basis = model.build.basis[: len(model.build.names), : model.build.free]
-    current = space.jacobian(model.build.structure, model.natural) @ basis
-    extra = space.jacobian(*_freed(estimation, rows))
-    weighted = weight @ extra
-    among, across = current.T @ weight @ current, current.T @ weighted
-    total = np.sum(extra * weighted, axis=0)
-    left = total - np.sum(across * (invert(among, model.maximum.jacobian) @ across), axis=0)
-    score = extra.T @ space.gradient(model.moments, between_only, estimation.statistics)
+    extended, natural, spread = _extended(estimation, rows)
+    delta = space.jacobian(extended.structure, natural)
+    gradient = space.gradient(model.moments, between_only, estimation.statistics)
+    weight = space.information(model.moments, between_only, estimation.statistics)
+    left, total = _given_the_model(delta.T @ weight @ delta, spread, model.maximum.jacobian)
     keep = (total > 0) & (left > 1e-8 * total)
+    if information == "observed":
+        weight = space.information(model.moments, between_only, estimation.statistics, information)
+        hessian = delta.T @ weight @ delta - space.curvature(extended, natural, gradient, model.moments)
+        left = _given_the_model(hessian, spread, model.maximum.jacobian)[0]
+        _warn_of_indefinite([row for row, yes, v in zip(rows, keep, left, strict=True) if yes and not v > 0])
+        keep &= left > 0
+    score = delta[:, -len(rows) :].T @ gradient
     kept = tuple(row for row, yes in zip(rows, keep, strict=True) if yes)
     mi, epc = score[keep] ** 2 / left[keep], score[keep] / left[keep]
     std_lv, std_all = (standardize_rows(estimation, kept, epc, kind)[0] for kind in ("std.lv", "std.all"))
     return Modification(kept, mi, epc, std_lv, std_all)
 
 
-def _freed(estimation: Estimation, rows: tuple[Parameter, ...]):
-    """A structure at the estimates in which only `rows` are free, each by itself, and their present values (k,)."""
-    build_ = estimation.model.build
-    specification: Specification = build_.specification
+def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Build, np.ndarray, np.ndarray]:
+    """The model with `rows` free as well: its build, in which every free row is a parameter of its own, those of `rows` last;
+    the parameters (k,) at the estimates; and how the model's theta moves the first of them (k - rows, q).
+    """
+    made = estimation.model.build
+    specification: Specification = made.specification
     chosen = {_place(row) for row in rows}
-    held = [
-        row.but(free=False, value=float(value), label="", exo=False)
-        for row, value in zip(specification.parameters, row_values(estimation), strict=True)
-        if _place(row) not in chosen
-    ]
+    present, of = [], []
+    for row, value, i in zip(specification.parameters, row_values(estimation), made.index, strict=True):
+        if _place(row) in chosen:
+            continue
+        if i >= 0:
+            of.append(i)
+            present.append(row.but(label="", exo=False))
+        else:
+            present.append(row.but(free=False, value=float(value), label="", exo=False))
     freed = [row.but(free=True, label="", exo=False) for row in rows]
-    made = build(specification.but(parameters=(*held, *freed), constraints=(), definitions=()))
-    return made.structure, np.array([0.0 if row.value is None else row.value for row in rows])
+    wider = specification.but(parameters=(*present, *freed), constraints=(), definitions=())
+    values = [0.0 if row.value is None else row.value for row in rows]
+    natural = np.append(estimation.model.natural[of], values)
+    return build(wider, pad_to=padded(len(natural))), natural, made.basis[of, : made.free]
+
+
+def _given_the_model(
+    information: np.ndarray, spread: np.ndarray, jacobian: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Information of each candidate given the model's theta and alone (n,), from that of the extended model (k, k)."""
+    k = len(spread)
+    across = spread.T @ information[:k, k:]
+    total = np.diag(information)[k:]
+    inverse = invert(spread.T @ information[:k, :k] @ spread, jacobian)
+    return total - np.sum(across * (inverse @ across), axis=0), total
+
+
+def _warn_of_indefinite(rows: list[Parameter]) -> None:
+    if rows:
+        warnings.warn(
+            f"The log-likelihood with {listing([row.name for row in rows])} free curves upwards at the estimates, so the observed "
+            "information gives no index there. Use information='expected', or fit the model with the parameter free.",
+            ModelWarning,
+            stacklevel=5,
+        )
 
 
 def _place(row: Parameter) -> tuple:

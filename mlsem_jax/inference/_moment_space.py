@@ -2,7 +2,8 @@
 
 For a model with moments sigma(theta) the score is Delta' g and the expected information Delta' I Delta, with g and I those of
 the saturated model at sigma(theta) and Delta = d sigma / d theta. So candidate parameters, released constraints and
-residuals all share one gradient and one small matrix, and nothing is compiled anew for their number.
+residuals all share one gradient and one small matrix, and nothing is compiled anew for their number. Observed information is
+Delta' I Delta with the observed I, less the curvature of sigma weighted by g, which is not zero where the model misfits.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
+from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
 from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.models import Moments, Structure, build
+from mlsem_jax.models import Build, Moments, Structure, build
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,20 @@ class MomentSpace:
         twice = np.where((self.col >= 0) & (self.col != self.row), 2.0, 1.0)
         return twice * self.pick(level_means)
 
+    def curvature(self, made: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
+        """Sum over moments of `gradient` (f,) times the moment's Hessian in the natural parameters (k, k) of a build.
+
+        A build without constraints, its basis padded or not. like: moments of the shapes of the model's.
+        """
+        by_level = self.place(gradient, like)
+        mean = by_level.within_mean + by_level.between_mean  # of y: either level's part of it counts alike
+        # a covariance stands in two elements of a symmetric matrix, each of which moves by the whole
+        half = 0.5 + 0.5 * np.eye(mean.shape[1])
+        weight = Moments(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
+        k, padded = len(natural), np.zeros(made.basis.shape[1])
+        padded[:k] = natural
+        return np.asarray(kernels.curvature_of_moments(made.structure, padded, weight))[:k, :k]
+
     def information(
         self, moments: Moments, between_only: np.ndarray, statistics: Statistics, kind: str = "expected"
     ) -> np.ndarray:
@@ -120,6 +136,11 @@ class MomentSpace:
         i, j, k, m = self.row[left, None], self.col[left, None], self.row[None, right], self.col[None, right]
         half = np.where(i == j, 0.5, 1.0) * np.where(k == m, 0.5, 1.0)
         return half * (product[i, k, j, m] + product[i, m, j, k])
+
+
+def padded(count: int) -> int:
+    """Width of the basis for so many parameters: models of nearly the same size share a program."""
+    return -(-count // 16) * 16
 
 
 def cluster_sizes(statistics: Statistics) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference._moment_space import MomentSpace
+from mlsem_jax.inference._moment_space import MomentSpace, padded
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.models import Build, build, residuals_with_jacobian
 from mlsem_jax.numerics import chi_square_tail, float64
@@ -45,10 +45,14 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
         raise ModelError(f"release= counts equalities from 1 to {len(sides)}; there is none numbered {listing(wrong)}.")
     model = estimation.model
     space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
-    delta = space.jacobian(apart.structure, _values(estimation, apart))
+    values = _values(estimation, apart)
+    delta = space.jacobian(apart.structure, values)
     kind = "observed" if estimation.statistics.curved else "expected"
     information = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
-    score = delta.T @ space.gradient(model.moments, between_only, estimation.statistics)
+    gradient = space.gradient(model.moments, between_only, estimation.statistics)
+    score = delta.T @ gradient
+    if kind == "observed":
+        information -= space.curvature(apart, values, gradient, model.moments)
 
     def test(released: list[int], lhs: str, rhs: str) -> ScoreTest:
         kept = np.delete(jacobian, [i - 1 for i in released], axis=0)
@@ -65,7 +69,7 @@ def _apart(made: Build) -> Build:
     bare = made.specification.but(parameters=rows, constraints=(), definitions=())
     # fixed rows hold what the data or the user said
     rows = tuple(row if row.free else row.but(value=float(v)) for row, v in zip(rows, made.values, strict=True))
-    return build(bare.but(parameters=rows))
+    return build(bare.but(parameters=rows), pad_to=padded(sum(row.free for row in rows)))
 
 
 def _values(estimation: Estimation, apart: Build) -> np.ndarray:

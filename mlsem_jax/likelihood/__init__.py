@@ -7,6 +7,7 @@ from mlsem_jax.likelihood._covariates import covariates_log_likelihood
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
     cluster_scores,
+    curvature_of_moments,
     evaluate,
     expected_information,
     gradient,
@@ -44,6 +45,7 @@ __all__ = [
     "complete_log_likelihood",
     "coordinates",
     "covariates_log_likelihood",
+    "curvature_of_moments",
     "evaluate",
     "evaluate_expected",
     "expected_complete_log_likelihood",

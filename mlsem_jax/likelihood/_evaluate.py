@@ -83,6 +83,21 @@ def gradient(structure: Structure, theta: Float[Array, " q"], statistics: Statis
     return back(moment_gradient(moments, structure.between_only, statistics)[1])[0]
 
 
+def curvature_of_moments(structure: Structure, theta: Float[Array, " q"], weight: Moments) -> Float[Array, "q q"]:
+    """Hessian (q, q) in theta of the sum over moments of weight times moment.
+
+    With the gradient of the log-likelihood in the moments as weights it is the part of the log-likelihood's own Hessian that
+    the curvature of the moments in theta makes.
+    """
+
+    def gradient(t):
+        return jax.vjp(structure, t)[1](weight)[0]
+
+    groups, p = weight.within_mean.shape
+    total = jacobian_in_parts(gradient, theta, groups * p * p)
+    return (total + total.T) / 2
+
+
 def observed_information(
     structure: Structure, theta: Float[Array, " q"], statistics: Statistics, at: Coordinates | None = None
 ) -> Float[Array, "q q"]:
