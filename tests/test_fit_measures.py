@@ -190,6 +190,28 @@ def test_without_baseline(schools, fit):
     assert got["chisq"] == pytest.approx(fit.fit_measures()["chisq"], abs=1e-8)
 
 
+@pytest.mark.parametrize("line", ["ses ~~ girl", "girl ~~ ses", "ses ~~ ses", "girl ~ 1"])
+def test_covariates_that_the_text_speaks_of_covary_with_nothing_in_the_baseline(schools, line):
+    """As in lavaan: one degree of freedom more, and at level 1 alone a chi-square larger by -N log(1 - r^2)."""
+    text = "level: 1\n math1 ~ ses + girl\n{}\nlevel: 2\n math1 ~ public"
+    # without a line the covariates' covariance is fixed, or free with fixed_x=False
+    fixed, free = (ml.sem(text.format(""), schools, cluster="school", fixed_x=x).fit_measures() for x in (True, False))
+    got = ml.sem(text.format(line), schools, cluster="school").fit_measures()
+    assert (fixed["baseline.df"], free["baseline.df"], got["baseline.df"]) == (3, 3, 4)
+    more = -len(schools) * np.log1p(-(np.corrcoef(schools.ses, schools.girl)[0, 1] ** 2))
+    assert free["baseline.chisq"] == pytest.approx(fixed["baseline.chisq"], abs=1e-6)
+    assert got["baseline.chisq"] == pytest.approx(free["baseline.chisq"] + more, abs=1e-6)
+
+
+def test_by_level_too_written_covariates_are_independent_in_the_baseline(schools):
+    text = "level: 1\n math1 ~ ses + girl\n{}\nlevel: 2\n math1 ~ public"
+    within = [
+        ml.sem(text.format(line), schools, cluster="school").fit_measures_by_level().loc["within", "baseline.df"]
+        for line in ("", "ses ~~ girl")
+    ]
+    assert within == [2, 3]
+
+
 def test_saturated_model_has_no_missing_measures_without_reason(schools):
     text = "level: 1\n math1 ~~ math2\n level: 2\n math1 ~~ math2"
     for estimator in ("ML", "MLR"):

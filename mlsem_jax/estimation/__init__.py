@@ -33,7 +33,15 @@ from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._reference_fits import moment_log_likelihood
-from mlsem_jax.estimation._references import exogenous, held, independence, moments_of_data, saturated, unstructured
+from mlsem_jax.estimation._references import (
+    covariates_of_baseline,
+    exogenous,
+    held,
+    independence,
+    moments_of_data,
+    saturated,
+    unstructured,
+)
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._starts import starting_values
@@ -63,6 +71,7 @@ __all__ = [
     "check_statistics",
     "check_whole",
     "climb",
+    "covariates_of_baseline",
     "damped_step",
     "estimate_model",
     "estimate_structure",

@@ -19,6 +19,21 @@ def exogenous(specification: Specification, level: int) -> tuple[str, ...]:
     return tuple(v for v in specification.level(level).observed if v in explaining and v not in explained)
 
 
+def covariates_of_baseline(specification: Specification, level: int) -> tuple[str, ...]:
+    """The exogenous covariates that keep their covariances in the baseline: those whose moments the text leaves alone.
+
+    Where it writes a variance, a covariance or a mean of one (ses ~~ girl) that one is a variable of the model like an
+    outcome, which in the baseline covaries with nothing, as in lavaan.
+    """
+    written = {
+        name
+        for row in specification.parameters
+        if row.level == level and row.op in ("~~", "~1") and row.user and not row.exo
+        for name in (row.lhs, row.rhs)
+    }
+    return tuple(v for v in exogenous(specification, level) if v not in written)
+
+
 def held(specification: Specification, level: int) -> tuple[str, ...]:
     """Fixed covariates of a level that exist at this level alone: their moments are sample moments."""
     alone = specification.within_only if level == 1 else specification.between_only
@@ -68,11 +83,13 @@ def saturated(specification: Specification) -> Specification:
 
 
 def independence(specification: Specification) -> Specification:
-    """The baseline: no covariances at either level but among covariates, whose moments are fixed where the model fixes them."""
-    random = {level: exogenous(specification, level) for level in (1, 2)}
+    """The baseline: no covariances at either level but among covariates whose moments the text leaves alone; those are fixed
+    where the model fixes them.
+    """
+    kept = {level: covariates_of_baseline(specification, level) for level in (1, 2)}
 
     def covaries(level: int, a: str, b: str) -> bool:
-        return a in random[level] and b in random[level]
+        return a in kept[level] and b in kept[level]
 
     return unstructured(specification, covaries, lambda level: specification.level(level).covariates)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, exogenous, fit_build, unstructured
+from mlsem_jax.estimation import Estimation, Fitted, covariates_of_baseline, fit_build, unstructured
 from mlsem_jax.estimation._constrained import bounds_of
 from mlsem_jax.inference._chi_square import check_converged, unrestricted
 from mlsem_jax.inference._estimates import row_values
@@ -100,11 +100,11 @@ def _rows(estimation: Estimation, level: int) -> Iterable[Parameter]:
 
 
 def level_baseline(specification: Specification, level: int) -> Specification:
-    """Independence at `level`, covariates excepted; all moments of the other level."""
-    random = exogenous(specification, level)
+    """Independence at `level`, covariates excepted whose moments the text leaves alone; all moments of the other level."""
+    kept = covariates_of_baseline(specification, level)
     return unstructured(
         specification,
-        lambda at, a, b: at != level or (a in random and b in random),
+        lambda at, a, b: at != level or (a in kept and b in kept),
         lambda at: specification.level(at).covariates,
     )
 
