@@ -22,6 +22,7 @@ from mlsem_jax.inference._chi_square import (
     robust_tests,
     unrestricted,
 )
+from mlsem_jax.inference._scaling import model_scaling
 from mlsem_jax.inference._srmr import srmr
 
 Measures = dict[str, float]
@@ -36,7 +37,7 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     check_converged(estimation)
     n, criteria = estimation.data.nrows, information_criteria(estimation)
     if estimation.h1 is None or estimation.options.test == "none":
-        return {"npar": estimation.npar, **criteria}
+        return {"npar": estimation.npar, **criteria, **loglik_scaling(estimation)}
     variables = len(estimation.model.build.specification.within.observed)
     robust = robust_tests(estimation) if estimation.options.robust else None
     test, baseline = chi_square(estimation), baseline_chi_square(estimation)
@@ -61,6 +62,15 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     if robust is not None:
         out |= _short(gfi_measures(robust.model, n, variables), ".robust")
     return out
+
+
+def loglik_scaling(estimation: Estimation) -> Measures:
+    """The log-likelihood's scaling factor of a robust fit with random slopes, where no chi-square could carry it: what a scaled
+    difference of two log-likelihoods is made of.
+    """
+    if not (estimation.options.robust and estimation.model.build.specification.slopes):
+        return {}
+    return {"scaling.factor.h0": model_scaling(estimation.model, estimation).factor}
 
 
 def objective(estimation: Estimation) -> float:

@@ -16,7 +16,14 @@ from mlsem_jax.estimation import Estimation, Fitted
 from mlsem_jax.inference import _fit_indices as index
 from mlsem_jax.inference._comparable import check_comparable
 from mlsem_jax.inference._estimates import row_values
-from mlsem_jax.inference._scaling import difference, model_scaling, parameters_of, test_scaling, unrestricted_scores
+from mlsem_jax.inference._scaling import (
+    by_moments,
+    difference,
+    model_scaling,
+    parameters_of,
+    test_scaling,
+    unrestricted_scores,
+)
 from mlsem_jax.numerics import float64
 
 Method = Literal["satorra.bentler.2001", "satorra.bentler.2010"]
@@ -28,12 +35,13 @@ NOISE = 1e-6
 class Comparison:
     """A model and its test against the next larger one, from which `difference` on is NaN in the first.
 
+    df: of the model against h1, NaN with random slopes, where there is no h1.
     chisq: of the model against h1 (NaN without h1), not scaled. difference: likelihood-ratio statistic against the model before,
     divided by `factor`, its scaling factor (1 where the fits are not robust). rmsea: of the difference, n rows.
     """
 
     name: str
-    df: int
+    df: float
     aic: float
     bic: float
     chisq: float
@@ -67,7 +75,9 @@ def _alone(name: str, estimation: Estimation) -> Comparison:
     logl, q = estimation.loglik, estimation.npar
     chisq = math.nan if estimation.h1 is None else 2 * (estimation.h1.value - estimation.model.value)
     bic = index.bic(logl, q, estimation.data.nrows)
-    return Comparison(name, estimation.degrees_of_freedom, index.aic(logl, q), bic, chisq)
+    # degrees of freedom count moments, and random slopes leave no moments to count
+    df = math.nan if estimation.model.build.specification.slopes else estimation.degrees_of_freedom
+    return Comparison(name, df, index.aic(logl, q), bic, chisq)
 
 
 def _against(row: Comparison, small: Estimation, large: Estimation, large_name: str, method: Method) -> Comparison:
@@ -103,7 +113,7 @@ def _against(row: Comparison, small: Estimation, large: Estimation, large_name: 
 def difference_factor(small: Estimation, large: Estimation, method: Method = "satorra.bentler.2001") -> float:
     """Scaling factor of the likelihood-ratio test of `small` within `large`."""
     fitted = large.model if method == "satorra.bentler.2001" else at_estimates_of(small, large)
-    if large.options.test != "yuan.bentler":
+    if not (by_moments(small) and by_moments(large)):
         return difference(model_scaling(small.model, small), model_scaling(fitted, large))
     parts = []
     for model, estimation in ((small.model, small), (fitted, large)):

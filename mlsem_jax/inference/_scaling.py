@@ -62,6 +62,11 @@ def unrestricted_scores(estimation: Estimation) -> Unrestricted:
     return Unrestricted(keep, a, scores(h1, estimation)[:, keep])
 
 
+def by_moments(estimation: Estimation) -> bool:
+    """Whether scaling factors go by the information of the unrestricted moments, which random slopes do not leave."""
+    return estimation.options.test == "yuan.bentler" and not estimation.model.build.specification.slopes
+
+
 def parameters_of(fitted: Fitted) -> int:
     """Number of free parameters after equality constraints."""
     return fitted.build.free - sum(c.op == "==" for c in fitted.build.nonlinear)
@@ -72,12 +77,13 @@ def model_scaling(fitted: Fitted, estimation: Estimation) -> Scaling:
     """Of a fitted model or the baseline, by its own information.
 
     Under test="yuan.bentler" that is the information of the unrestricted moments, taken at the model's, carried to the
-    parameters, so that the curvature of the model in its parameters has no part in it.
+    parameters, so that the curvature of the model in its parameters has no part in it. Random slopes leave no unrestricted
+    moments: there it is the model's own under either test.
     """
     q = parameters_of(fitted)
     if not q:
         return Scaling(1.0, 0)
-    if estimation.options.test == "yuan.bentler":
+    if by_moments(estimation):
         keep = free_of_covariates(_h1(estimation), estimation.model.build.specification)
         a, d = _information_of_moments(fitted, estimation, keep)
         a = d.T @ a @ d

@@ -155,9 +155,10 @@ def _loglikelihood(m: _Measures) -> list[tuple[str, ...]]:
         return m.line(label, name, name)
 
     def factor(name: str) -> list[tuple[str, ...]]:
+        column = ("",) if m.robust else ()
         lines: list[tuple[str, ...]] = [
-            ("Scaling correction factor", "", m.text(name)),
-            ("    for the MLR correction", "", ""),
+            ("Scaling correction factor", *column, m.text(name)),
+            ("    for the MLR correction", *column, ""),
         ]
         return lines if name in m.measures.index else []
 
