@@ -81,6 +81,8 @@ class NetworkMethods:
 
         adjust: "none" "bonferroni" "holm" "hochberg" "hommel" "BH" "fdr" "BY", over the tested parameters. matrices: default
         the networks of the model (omega, kappa). limit: at most so many edges in one step, the least significant first.
+        Warns, also in its log, where the likelihood-ratio test against this fit has p < .001: edges that are not significant
+        one by one may be so together.
         """
         return self._of_network("prune")(self, alpha, adjust, recursive, matrices, limit)
 

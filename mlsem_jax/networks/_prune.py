@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from mlsem_jax._fit import Fit
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._likelihood_ratio import difference_factor
 from mlsem_jax.networks._adjust import adjust_pvalues
 from mlsem_jax.networks._edit import changed
 from mlsem_jax.networks._fitting import estimates, finish, intermediate, refit_model
@@ -15,6 +18,10 @@ from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import candidates, check_alpha, check_maximum, named, search_matrices, step
 from mlsem_jax.networks._table import Element, at_places, same_parameter
+from mlsem_jax.numerics import chi_square_tail
+
+# significance level at which a pruned model is said to fit worse than the one it was made from
+WORSE = 0.001
 
 
 def prune(
@@ -33,19 +40,53 @@ def prune(
     while True:
         removed = _insignificant(current, names, alpha, adjust, limit)
         model = model_of(current)
+        if not removed and changes:
+            break
         if not removed:
             action = f"prune: no edge of {', '.join(names) or 'any network'} with p > {alpha:g} (adjust: {adjust})"
             model = model.but(log=model.log.then(Step(action)))
-            return finish(model, current.estimation) if changes else intermediate(model, fit.estimation, fit.warnings)
+            return intermediate(model, fit.estimation, fit.warnings)
         places = [o.place for e in removed for o in same_parameter(model.table, e)]
         smaller = changed(model, at_places(model.wanted, places, lambda e: e.fixed(0.0)), "", log=False)
         estimation = refit_model(current, smaller)
         what = f"{len(removed)} edge{'s' * (len(removed) != 1)} with p > {alpha:g} (adjust: {adjust})"
         action = f"prune: removed {what}: {named(model, removed)}"
         smaller = smaller.but(log=model.log.then(step(action, estimation, fit)))
-        if not recursive or not estimation.model.maximum.status.converged:
-            return finish(smaller, estimation)
         current, changes = intermediate(smaller, estimation), True
+        if not recursive or not estimation.model.maximum.status.converged:
+            break
+    return _judged(fit, current, alpha)
+
+
+def _judged(fit: Fit, pruned: Fit, alpha: float) -> Fit:
+    """The pruned fit with a warning, in its log too, where it fits significantly worse than the fit it was made from.
+
+    Edges that are not significant one by one may carry much together: their estimates are uncertain because they hang together.
+    """
+    model, estimation = model_of(pruned), pruned.estimation
+    if not estimation.model.maximum.status.converged:
+        return finish(model, estimation)
+    df = fit.npar - pruned.npar
+    factor = difference_factor(estimation, fit.estimation) if _scaled(estimation) else 1.0
+    statistic = 2 * (fit.loglik - pruned.loglik) / (factor if factor > 0 else 1.0)
+    p = float(chi_square_tail(max(statistic, 0.0), df))
+    if not p < WORSE:
+        return finish(model, estimation)
+    now = {e.place: e for e in model.table}
+    gone = [e for e in model_of(fit).table if e.free and not now[e.place].free]
+    count = ", ".join(f"{n} in {name}" for name, n in Counter(e.matrix for e in gone).items())
+    kind = "scaled likelihood ratio" if factor != 1.0 and factor > 0 else "likelihood ratio"
+    sentence = (
+        f"The pruned model fits significantly worse than the one it came from: {kind} {statistic:.1f} on {df} df, "
+        f"p {'< 1e-16' if p < 1e-16 else f'= {p:.2g}'}. Edges removed: {count}. None is significant at {alpha:g} alone, but together they "
+        "matter. Prune fewer at a time (limit=1, recursive=True), leave a matrix out (matrices=), or start from an empty "
+        "network and stepup()."
+    )
+    return finish(model.but(log=model.log.then(Step(f"prune: {sentence}"))), estimation, [sentence])
+
+
+def _scaled(estimation: Estimation) -> bool:
+    return estimation.options.robust and estimation.h1 is not None
 
 
 def _insignificant(fit: Fit, names: Sequence[str], alpha: float, adjust: str, limit: int | None) -> list[Element]:
