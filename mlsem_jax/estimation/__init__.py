@@ -6,14 +6,7 @@ from mlsem_jax.estimation._climb import climb
 from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._curvature import damped_step, positive_definite
 from mlsem_jax.estimation._diagnosis import improper_parameters
-from mlsem_jax.estimation._differentiable import (
-    Estimate,
-    estimate_structure,
-    is_maximum,
-    no_reference,
-    no_start,
-    optimum,
-)
+from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
 from mlsem_jax.estimation._fitting import Start, estimate_model, refit
 from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._given import (
@@ -45,6 +38,7 @@ from mlsem_jax.estimation._references import (
 from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
 from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._starts import starting_values
+from mlsem_jax.estimation._status import is_maximum
 from mlsem_jax.estimation._verify import fit_warnings, verified
 
 __all__ = [

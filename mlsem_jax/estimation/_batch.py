@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError
-from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, settings
 from mlsem_jax.estimation._lanes import Parts, place, program, split
+from mlsem_jax.estimation._status import is_maximum
 from mlsem_jax.likelihood import Statistics, WeightedClusters
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import anew
@@ -45,7 +45,7 @@ class BatchMaximum(eqx.Module):
     @property
     def converged(self) -> np.ndarray:
         """(B,) whether the lane is a verified maximum, proper or not."""
-        return np.isin(self.status, [code for code in Status if code.converged])
+        return np.asarray(is_maximum(self.status))
 
 
 def _batched(structure: Structure, statistics: Any, theta: Any, weights: Any) -> tuple[bool, bool, bool, bool]:
@@ -139,14 +139,11 @@ def fit_batch(
         early = settings(dtype, decrement, min(FIRST_ITERATIONS, iterations), FIRST_ROUNDS)
         batch.run(np.arange(total), early, progress)
         batch.run(np.flatnonzero(batch.state.status == RUNNING), settings(dtype, decrement, iterations), None)
-    return _result(batch.state, batch.negative, newton)
+    return _result(batch.state, batch.status)
 
 
-def _result(state: Climb, negative: np.ndarray, newton: bool) -> BatchMaximum:
-    status = np.asarray(state.ended)
-    if newton:
-        status = np.where((status == Status.CONVERGED) & negative, int(Status.IMPROPER), status)
-    usable = np.isin(status, [code for code in Status if code.converged])[:, None] & (state.variance > 0)
+def _result(state: Climb, status: np.ndarray) -> BatchMaximum:
+    usable = is_maximum(status)[:, None] & (state.variance > 0)
     se = np.sqrt(np.where(usable, state.variance, np.nan))
     return BatchMaximum(
         state.theta, state.value, state.gradient, state.information, se, state.decrement, state.iterations, status
@@ -154,10 +151,10 @@ def _result(state: Climb, negative: np.ndarray, newton: bool) -> BatchMaximum:
 
 
 class _Batch:
-    """The lanes of one call and, once the first pass is through, the state of each as NumPy arrays."""
+    """The lanes of one call and, once the first pass is through, the state and the status code of each as NumPy arrays."""
 
     state: Climb
-    negative: np.ndarray
+    status: np.ndarray
 
     def __init__(
         self,
@@ -208,8 +205,8 @@ class _Batch:
 
     def _store(self, now: np.ndarray, values: tuple[Climb, Any], total: int) -> None:
         if not hasattr(self, "state"):
-            self.state, self.negative = jax.tree.map(lambda x: np.empty((total, *x.shape[1:]), x.dtype), values)
-        jax.tree.map(lambda all_, some: _put(all_, now, some), (self.state, self.negative), values)
+            self.state, self.status = jax.tree.map(lambda x: np.empty((total, *x.shape[1:]), x.dtype), values)
+        jax.tree.map(lambda all_, some: _put(all_, now, some), (self.state, self.status), values)
 
 
 def _results(queue: Callable[[np.ndarray], Any], parts: list[np.ndarray], threads: int) -> Iterator[Any]:

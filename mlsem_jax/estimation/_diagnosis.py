@@ -11,15 +11,13 @@ from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._kernels import cluster_forms, implied_moments
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.estimation._status import MATRICES, Improper, tolerance
 from mlsem_jax.likelihood import PatternTerm, Statistics
-from mlsem_jax.models import Build, LevelStructure, Moments, Structure
+from mlsem_jax.models import Build, LevelStructure, Moments, Parameter, Structure
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
 # about 1e-13 there, and parameters that are identified by a real data set stay above 1e-8
 FLAT = 1e-9
-# a variance this far below zero, relative to the largest variance of its variable, is more than rounding; likewise a
-# correlation beyond 1 and an eigenvalue of a correlation matrix
-NEGATIVE = 1e-8
 # eigenvalue of Sigma_W + n Sigma_B, scaled to unit diagonal, below which an unfinished search counts as running off
 SINGULAR = 1e-5
 # eigenvalue of a cluster's covariance matrix relative to its within part, below which the same is said: of proper models it is 1
@@ -178,34 +176,37 @@ def singular_network(structure: Structure, natural: np.ndarray) -> bool:
     return False
 
 
-def improper_parameters(model: Fitted) -> list[str]:
-    """Sentences for negative variances, correlations beyond 1 and covariance matrices that are not positive semidefinite."""
-    negative = _negative_variances(model)
-    return list(negative.values()) + _indefinite(model, set(negative))
+def _core(arrays: LevelStructure, matrix: str, group: int, natural: np.ndarray) -> np.ndarray:
+    filled = getattr(arrays, matrix).core
+    index, base = np.asarray(filled.index)[group], np.asarray(filled.base)[group]
+    return np.where(index >= 0, natural[np.maximum(index, 0)], base) if len(natural) else base
 
 
-def _negative_variances(model: Fitted) -> dict[tuple[int, int, str], str]:
-    """A sentence by group, level and variable."""
-    specification, moments = model.build.specification, model.moments
-    place = {name: i for i, name in enumerate(specification.variables)}
-    out, natural = {}, model.natural
+def improper_parameters(model: Fitted, found: Improper) -> list[str]:
+    """Sentences about what `found` holds: every negative variance, and of matrices that are not positive semidefinite every
+    correlation beyond 1 or, where there is none, all variables that are involved.
+    """
+    specification, natural, out = model.build.specification, model.natural, []
     for row, index in zip(specification.parameters, model.build.index, strict=True):
-        if index < 0 or row.op != "~~" or row.lhs != row.rhs or natural[index] >= 0:
+        place, cell = _place(row), row.cell
+        if place is None or cell is None or row.lhs != row.rhs:
             continue
-        i = place.get(row.lhs)
-        size = (
-            1.0
-            if i is None
-            else max(moments.within_cov[row.group - 1, i, i], abs(moments.between_cov[row.group - 1, i, i]))
-        )
-        if natural[index] < -NEGATIVE * size:
-            what = "residual variance" if row.lhs in place else "variance"
-            out[row.group, row.level, row.lhs] = (
+        if found.negative[place, row.group - 1, cell.row]:
+            what = "residual variance" if row.lhs in specification.variables else "variance"
+            out.append(
                 f"Improper solution: the {what} of {row.lhs} at the {LEVELS[row.level]} level{_of_group(model, row.group)} is "
                 f"estimated at {natural[index]:.4g}. If this is a variance near zero, fix it ({row.lhs} ~~ 0*{row.lhs}) or use "
                 f"bounds='pos.var'; a likelihood-ratio test of a variance at zero has a mixture of chi-squares as its reference."
             )
+    for place, group in np.argwhere(found.indefinite):
+        out += _impossible(model, int(place), int(group), found.correlation[place, group])
     return out
+
+
+def _place(row: Parameter) -> int | None:
+    """Which of the covariance matrices that can be improper a row of the table belongs to, by an element or a scale."""
+    place = None if row.cell is None else (LEVELS[row.level], row.cell.matrix.removesuffix("_scale"))
+    return MATRICES.index(place) if place in MATRICES else None
 
 
 def _of_group(model: Fitted, group: int) -> str:
@@ -213,58 +214,24 @@ def _of_group(model: Fitted, group: int) -> str:
     return f", group {groups[group - 1]}" if groups else ""
 
 
-def _indefinite(model: Fitted, negative: set[tuple[int, int, str]]) -> list[str]:
-    """Sentences for plain covariance matrices among residuals or latent variables that no variables can have.
-
-    Variables with a negative variance are named already and left out here.
-    """
-    specification, structure, out = model.build.specification, model.build.structure, []
-    rows = [
-        (row, index) for row, index in zip(specification.parameters, model.build.index, strict=True) if row.op == "~~"
-    ]
-    for level, arrays in enumerate(structure.levels, 1):
-        for matrix in ("psi", "theta"):
-            kind = getattr(arrays, matrix).kind
-            if kind is not None and not kind.kind.plain:
-                continue
-            for group in range(1, specification.ngroups + 1):
-                cov = _core(arrays, matrix, group - 1, model.natural)
-                names: dict[int, str] = {}
-                free: set[tuple[int, int]] = set()
-                for row, index in rows:
-                    if (row.level, row.group) == (level, group) and row.cell is not None and row.cell.matrix == matrix:
-                        if row.lhs == row.rhs:
-                            names[row.cell.row] = row.lhs
-                        elif index >= 0:
-                            free.add((row.cell.row, row.cell.col))
-                kept = [i for i in sorted(names) if cov[i, i] > 0 and (group, level, names[i]) not in negative]
-                out += _impossible(cov, kept, free, names, f"{LEVELS[level]} level{_of_group(model, group)}")
-    return out
-
-
-def _core(arrays: LevelStructure, matrix: str, group: int, natural: np.ndarray) -> np.ndarray:
-    filled = getattr(arrays, matrix).core
-    index, base = np.asarray(filled.index)[group], np.asarray(filled.base)[group]
-    return np.where(index >= 0, natural[np.maximum(index, 0)], base) if len(natural) else base
-
-
-def _impossible(cov: np.ndarray, kept: list[int], free: set, names: dict[int, str], where: str) -> list[str]:
-    """Sentences about the block `kept` of a covariance matrix with positive variances."""
-    if not kept or not free:
-        return []
-    sd = np.sqrt(np.diag(cov)[kept])
-    correlation = cov[np.ix_(kept, kept)] / np.outer(sd, sd)
+def _impossible(model: Fitted, place: int, group: int, correlation: np.ndarray) -> list[str]:
+    """Sentences about a matrix of correlations that no variables can have."""
+    level, matrix = MATRICES[place]
+    where = f"{level} level{_of_group(model, group + 1)}"
+    rows = [row for row in model.build.specification.parameters if _place(row) == place and row.group == group + 1]
+    names = {row.cell.row: row.lhs for row in rows if row.cell is not None and row.lhs == row.rhs}
+    free = np.asarray(getattr(getattr(model.build.structure, level), matrix).core.index)[group] >= 0
     out = []
-    for a, i in enumerate(kept):
-        for b, j in enumerate(kept[:a]):
-            if (i, j) in free and abs(correlation[a, b]) > 1 + NEGATIVE:
-                out.append(
-                    f"Improper solution: the correlation of {names[j]} and {names[i]} at the {where} is estimated at "
-                    f"{correlation[a, b]:.4g}. They may be one variable at this level: merge them, or leave one out."
-                )
-    values, vectors = np.linalg.eigh(correlation)
-    if not out and values[0] < -NEGATIVE:
-        involved = [names[i] for i, weight in zip(kept, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
+    beyond = np.tril(np.abs(correlation) > 1 + tolerance(correlation.dtype), -1)
+    for i, j in np.argwhere(beyond).tolist():
+        if free[i, j]:
+            out.append(
+                f"Improper solution: the correlation of {names[j]} and {names[i]} at the {where} is estimated at "
+                f"{correlation[i, j]:.4g}. They may be one variable at this level: merge them, or leave one out."
+            )
+    if not out:
+        values, vectors = np.linalg.eigh(correlation)
+        involved = [names[i] for i in np.flatnonzero(np.abs(vectors[:, 0]) > 0.2).tolist()]
         out.append(
             f"Improper solution: the covariance matrix of {listing(involved)} at the {where} is not positive semidefinite "
             f"(smallest eigenvalue of the correlations {values[0]:.3g}). Simplify this level, or collect more clusters."

@@ -15,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation._climb import climb, exact
 from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
-from mlsem_jax.estimation._proper import negative_variance
+from mlsem_jax.estimation._status import at_end, is_maximum
 from mlsem_jax.likelihood import Statistics, gradient, observed_information
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import derivative_where, follows_precision, root_where, scaled_tangent
@@ -67,9 +66,7 @@ def optimum(
 ) -> tuple[Array, Array, Array, Array]:
     """theta (q,) at the maximum, status, iterations, decrement. Differentiable in structure and statistics, not in theta0."""
     end = climb(structure, statistics, theta0, limits)
-    status = end.ended
-    improper = (status == int(Status.CONVERGED)) & negative_variance(structure, end.theta)
-    return end.theta, jnp.where(improper, int(Status.IMPROPER), status), end.iterations, end.decrement
+    return end.theta, at_end(structure, end), end.iterations, end.decrement
 
 
 @optimum.defjvp
@@ -83,11 +80,6 @@ def _optimum_jvp(primals, tangents):
     theta_dot = scaled_tangent(jnp.where(known, inverse, 0.0) @ change, known)
     no_tangent = np.zeros(np.shape(status), jax.dtypes.float0)
     return (theta, status, iterations, decrement), (theta_dot, no_tangent, no_tangent, jnp.zeros_like(decrement))
-
-
-def is_maximum(status: Array) -> Array:
-    """Whether a status code stands for a verified maximum."""
-    return (status == int(Status.CONVERGED)) | (status == int(Status.IMPROPER)) | (status == int(Status.BOUNDARY))
 
 
 def estimate_structure(

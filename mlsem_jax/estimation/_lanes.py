@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._climb import climb, resume
 from mlsem_jax.estimation._climb_state import Climb, Settings
-from mlsem_jax.estimation._proper import negative_variance
+from mlsem_jax.estimation._status import at_end
 
 # (structure, statistics, theta0, weights): parts that lead with a lane axis, or those that all lanes share; None in the others'
 # place. With weights (one per cluster) the statistics are a WeightedClusters that all lanes share.
@@ -48,12 +48,13 @@ def _in_packs(one: Callable, inputs: Any, width: int | None) -> Any:
     return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), jax.lax.map(jax.vmap(one), packs))
 
 
+# both return the end of the search and its status code
 def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool, width: int | None) -> tuple[Climb, Any]:
     def one(own):
         structure, statistics, theta = _one_lane(own, shared)
         start = moment_starts(structure, statistics) if theta is None else theta
         end = climb(structure, statistics, start, limits, newton)
-        return end, negative_variance(structure, end.theta)
+        return end, at_end(structure, end) if newton else end.ended
 
     return _in_packs(one, lanes, width)
 
@@ -65,7 +66,7 @@ def _continue(
         own, state = inputs
         structure, statistics, _ = _one_lane(own, shared)
         end = resume(structure, statistics, state, limits, newton)
-        return end, negative_variance(structure, end.theta)
+        return end, at_end(structure, end) if newton else end.ended
 
     return _in_packs(one, (lanes, state), width)
 

@@ -1,4 +1,4 @@
-"""Is the point where the search stopped a maximum, and a proper one? Statuses are decided here and nowhere else."""
+"""Is the point where the search of a single fit stopped a maximum? Whether a proper one, `_status` decides, as for batches."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mlsem_jax.estimation._diagnosis import (
 from mlsem_jax.estimation._identified import identified_elsewhere, remedy, unidentified
 from mlsem_jax.estimation._other_starts import Sample
 from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._status import improper, with_improper
 
 
 def verified(model: Fitted, sample: Sample) -> tuple[Status, tuple[str, ...]]:
@@ -48,10 +49,8 @@ def verified(model: Fitted, sample: Sample) -> tuple[Status, tuple[str, ...]]:
     if flat:
         edge = singular_edge(model.problem, build, maximum.theta)
         return _flat(model, sample, flat) if edge is None else (Status.NO_MAXIMUM, (edge,))
-    improper = improper_parameters(model)
-    if improper:
-        return Status.IMPROPER, tuple(improper)
-    return status, ()
+    found = improper(np, build.structure, model.natural, model.moments)
+    return Status(int(with_improper(np, status, found.any()))), tuple(improper_parameters(model, found))
 
 
 def _flat(model: Fitted, sample: Sample, names: list[str]) -> tuple[Status, tuple[str, ...]]:

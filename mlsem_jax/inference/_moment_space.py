@@ -103,7 +103,7 @@ class MomentSpace:
         mean = by_level.within_mean + by_level.between_mean  # of y: either level's part of it counts alike
         # a covariance stands in two elements of a symmetric matrix, each of which moves by the whole
         half = 0.5 + 0.5 * np.eye(mean.shape[1])
-        weight = Moments(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
+        weight = Moments.two_level(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
         k, padded = len(natural), np.zeros(made.basis.shape[1])
         padded[:k] = natural
         return np.asarray(kernels.curvature_of_moments(made.structure, padded, weight))[:k, :k]
