@@ -79,8 +79,8 @@ def _judged(fit: Fit, pruned: Fit, alpha: float) -> Fit:
     sentence = (
         f"The pruned model fits significantly worse than the one it came from: {kind} {statistic:.1f} on {df} df, "
         f"p {'< 1e-16' if p < 1e-16 else f'= {p:.2g}'}. Edges removed: {count}. None is significant at {alpha:g} alone, but "
-        "together they matter. Prune fewer at a time (limit=1, recursive=True), leave a matrix out (matrices=), or start from an empty "
-        "network and stepup()."
+        "together they matter. Prune fewer at a time (limit=1, recursive=True), leave a matrix out (matrices=), or start from "
+        "an empty network and stepup()."
     )
     return finish(model.but(log=model.log.then(Step(f"prune: {sentence}"))), estimation, [sentence])
 
