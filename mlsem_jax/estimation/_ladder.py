@@ -14,6 +14,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
+from mlsem_jax.estimation._constrained_search import in_doubt_within, search_within, searches_within
 from mlsem_jax.estimation._diagnosis import singular_edge, singular_network
 from mlsem_jax.estimation._ends import HIGHER, better, off_saddle, settled
 from mlsem_jax.estimation._identified import unidentified
@@ -39,6 +40,7 @@ PATIENCE, AGAIN, EACH = 100, 50, 30
 CARRIED_ON, FURTHER = 2, 40
 # the rung after which the costly ones come
 MORE = "more iterations or Newton steps in a trust region"
+SIDES = "one of several sets of starting values under the constraints"
 LAST = f"one of {STARTS} perturbed sets of starting values"
 HIGHER_FOUND = (
     "A search from other starting values or other signs of variances reached a higher maximum than the first one."
@@ -63,7 +65,8 @@ def climb_surely(
     """
     if constraints is not None:
         notes = _not_used(options)
-        best = maximise_constrained(problem, theta, constraints, iterations=options.iter_max, report=report)
+        limit = PATIENCE if options.iter_max == FitOptions.iter_max else options.iter_max
+        best = maximise_constrained(problem, theta, constraints, iterations=limit, report=report)
     else:
         best, notes = search(problem, made, theta, replace(options, iter_max=_patience(options)), report)
     # a limit that the user lowered is an answer, not a failure
@@ -76,9 +79,7 @@ def climb_surely(
         # no other search can do better
         return best, notes
     if settled(best):
-        if constraints is not None or not in_doubt(made, best, sample):
-            return best, notes
-        higher = _highest(problem, made, theta, sample, best, report)
+        higher = _highest(problem, made, theta, sample, best, constraints, report)
         return higher, (*notes, HIGHER_FOUND) if higher.value > best.value else notes
     if singular_network(made.structure, _natural(made, best.theta)):
         return best, notes
@@ -101,7 +102,10 @@ def _climb_rungs(
     best, tried, simple = first, 1, simple_start(made, theta, sample)
 
     def along_valley() -> Iterator[Maximum]:
-        if constraints is not None or best.status is not Status.ITERATION_LIMIT:
+        if best.status is not Status.ITERATION_LIMIT:
+            return
+        if constraints is not None:
+            yield search_within(problem, best.theta, constraints, report, options.iter_max)
             return
         if singular_edge(problem, made, best.theta) is None:
             # many are nearly there
@@ -121,10 +125,12 @@ def _climb_rungs(
         if settled(best):
             note = f"The search failed from the first starting values and reached the maximum by {rung}."
             # where one search failed, others may have missed a higher maximum
-            if constraints is None and rung != LAST and in_doubt(made, best, sample):
+            higher = best
+            if constraints is not None:
+                higher = best if rung == SIDES else _highest(problem, made, theta, sample, best, constraints, report)
+            elif rung != LAST and in_doubt(made, best, sample):
                 higher = better(best, multistart(problem, made, simple, sample, best.value, report))
-                return higher, (HIGHER_FOUND if higher.value > best.value else note,)
-            return best, (note,)
+            return higher, (HIGHER_FOUND if higher.value > best.value else note,)
         # a run to nowhere says nothing of the other starts; only the costly searches are left out for it
         if rung == MORE and _hopeless(problem, made, best):
             break
@@ -135,11 +141,25 @@ def _climb_rungs(
 
 
 def _highest(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, best: Maximum, report: Report
+    problem: Problem,
+    made: Build,
+    theta: np.ndarray,
+    sample: Sample,
+    best: Maximum,
+    constraints: Constraints | None,
+    report: Report,
 ) -> Maximum:
-    """The highest of the maximum found and those of searches on either side of the between factors' variances and from the
-    sample moments themselves, however improper: on one side of zero there may be several.
+    """The maximum found where it is not in doubt, else the highest of it and those of searches on either side of the between
+    factors' variances and from the sample moments themselves, however improper: on one side of zero there may be several.
+    Under constraints from all starts within them.
     """
+    if constraints is not None:
+        if in_doubt_within(made, best, constraints, sample):
+            for end in searches_within(problem, made, theta, sample, constraints, report):
+                best = better(best, end)
+        return best
+    if not in_doubt(made, best, sample):
+        return best
     for end in search_sides(problem, made, theta, sample, best.value, report):
         best = better(best, end)
     start = moment_start(problem, made, theta, sample)
@@ -176,13 +196,8 @@ def _rungs(
     """Name and ends of the searches of each rung, cheapest first; a search runs when its end is asked for."""
     limit = min(AGAIN, options.iter_max)
     if constraints is not None:
-        limit, again = options.iter_max, perturbed(problem, made, simple, sample, 4)
-        names = ("simpler starting values", *(f"perturbed starting values (set {i + 1})" for i in range(len(again))))
-        for name, start in zip(names, (simple, *again), strict=True):
-            yield (
-                name,
-                (maximise_constrained(problem, x, constraints, iterations=limit, report=report) for x in (start,)),
-            )
+        yield "simpler starting values", (search_within(problem, x, constraints, report) for x in (simple,))
+        yield SIDES, searches_within(problem, made, theta, sample, constraints, report)
         return
     yield (
         "searches from either sign of the between factors' variances",
