@@ -247,10 +247,13 @@ class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
 
     @cached_property
     def trace(self) -> pd.DataFrame:
-        """One row per iteration: log-likelihood, expected gain (Newton decrement), largest gradient element."""
+        """One row per iteration: log-likelihood (that of `loglik`, before the step), expected gain (Newton decrement), largest
+        gradient element, and the kind of step: "scoring", "newton" (observed information), "secant", "sqp" (under constraints),
+        "trust region", "em" or the solver's name. Every solver ends with Newton steps, which verify the maximum.
+        """
         import pandas as pd
 
-        return pd.DataFrame(self.estimation.model.maximum.trace)
+        return pd.DataFrame(self.estimation.trace)
 
     def __repr__(self) -> str:
         return (

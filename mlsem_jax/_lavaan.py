@@ -126,7 +126,7 @@ def _fit(
     for sentence in (*specification.warnings, *prepared.warnings):
         warnings.warn(sentence, ModelWarning, stacklevel=3)
     estimation = estimate_model(
-        specification, prepared, fit_options, report=progress(fit_options.optim_method) if fit_options.verbose else None
+        specification, prepared, fit_options, report=progress() if fit_options.verbose else None
     )
     raised = fit_warnings(estimation)
     for warning in raised:

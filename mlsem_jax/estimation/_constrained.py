@@ -17,7 +17,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._curvature import NEWTON_FROM
-from mlsem_jax.estimation._scoring import DECREMENT, Maximum, Problem
+from mlsem_jax.estimation._scoring import DECREMENT, Maximum, Problem, entry
 from mlsem_jax.models import Build, is_linear, residual_function, residuals_with_jacobian
 
 # an inequality with a residual below this, relative to the size of its gradient, is active
@@ -26,44 +26,49 @@ ACTIVE = 1e-7
 
 @dataclass(frozen=True)
 class Constraints:
-    """residual (c,) of each constraint as a function of theta (q,): zero for equalities, non-negative for inequalities.
+    """Residuals (c,) in theta (q,): zero for equalities, non-negative for inequalities; the written ones first, then the bounds.
 
-    The written constraints of `made` come first, then simple bounds, of which index, sign and value (n,) are given.
+    general: the build whose written constraints these are, None where there are only bounds; bounds (b, q), least (b,): a theta is
+    within them where bounds @ theta >= least. texts: every constraint in words.
     """
 
-    made: Build
-    index: np.ndarray
-    sign: np.ndarray
-    value: np.ndarray
+    general: Build | None
+    bounds: np.ndarray
+    least: np.ndarray
     equality: np.ndarray
     texts: tuple[str, ...]
 
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        """Residuals (c,)."""
+        return self.evaluate(theta)[0]
+
     def evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (c,) and their Jacobian (c, q)."""
-        offset, basis = self._affine()
-        natural = offset + basis @ theta
-        residual, jacobian = residuals_with_jacobian(natural, self.made.nonlinear, self.made.labels)
-        return (
-            np.concatenate([residual, self.sign * (natural[self.index] - self.value)]),
-            np.concatenate([jacobian @ basis, self.sign[:, None] * basis[self.index]]),
+        simple = self.bounds @ theta - self.least
+        if self.general is None:
+            return simple, self.bounds
+        offset, basis = _affine(self.general)
+        residual, jacobian = residuals_with_jacobian(
+            offset + basis @ theta, self.general.nonlinear, self.general.labels
         )
+        return np.concatenate([residual, simple]), np.concatenate([jacobian @ basis, self.bounds])
 
     def curvature(self, theta: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
         """Hessian (q, q) of multipliers' residual."""
-        pressed = [
-            (c, w) for c, w in zip(self.made.nonlinear, multipliers, strict=False) if w != 0 and not is_linear(c)
-        ]
-        if not pressed:
+        written = () if self.general is None else self.general.nonlinear
+        pressed = [(c, w) for c, w in zip(written, multipliers, strict=False) if w != 0 and not is_linear(c)]
+        if self.general is None or not pressed:
             return np.zeros((len(theta), len(theta)))
-        function = residual_function([c for c, _ in pressed], self.made.labels)
+        function = residual_function([c for c, _ in pressed], self.general.labels)
         weights = jnp.asarray([w for _, w in pressed])
-        offset, basis = self._affine()
+        offset, basis = _affine(self.general)
         return np.asarray(jax.hessian(lambda x: weights @ function(offset + basis @ x))(jnp.asarray(theta)))
 
-    def _affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """offset (k,), basis (k, q): natural parameters = offset + basis theta."""
-        k = len(self.made.names)
-        return self.made.offset[:k], self.made.basis[:k, : self.made.free]
+
+def _affine(made: Build) -> tuple[np.ndarray, np.ndarray]:
+    """offset (k,), basis (k, q): natural parameters = offset + basis theta."""
+    k = len(made.names)
+    return made.offset[:k], made.basis[:k, : made.free]
 
 
 def bounds_of(made: Build, bounds: str | dict) -> list[tuple[int, float, bool, str]]:
@@ -103,12 +108,17 @@ def constraints_of(made: Build, bounds: str | dict = "none") -> Constraints | No
     simple = bounds_of(made, bounds)
     if not made.nonlinear and not simple:
         return None
+    offset, basis = _affine(made)
     index = np.array([i for i, *_ in simple], int)
     sign = np.array([1.0 if lower else -1.0 for _, _, lower, _ in simple])
     value = np.array([v for _, v, _, _ in simple])
-    equality = np.array([c.op == "==" for c in made.nonlinear] + [False] * len(simple), bool)
-    texts = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in simple)
-    return Constraints(made, index, sign, value, equality, texts)
+    return Constraints(
+        general=made if made.nonlinear else None,
+        bounds=sign[:, None] * basis[index],
+        least=sign * (value - offset[index]),
+        equality=np.array([c.op == "==" for c in made.nonlinear] + [False] * len(simple), bool),
+        texts=tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in simple),
+    )
 
 
 def quadratic_step(
@@ -174,8 +184,12 @@ def maximise_constrained(
     *,
     iterations: int = 300,
     report: Callable[[dict], None] | None = None,
+    least: float = -np.inf,
 ) -> Maximum:
-    """Climb to a constrained maximum from theta (q,), feasible or not."""
+    """Climb to a constrained maximum from theta (q,), feasible or not.
+
+    least: a search that promises no more than this log-likelihood is left, its status ITERATION_LIMIT.
+    """
     value, gradient, metric = problem.evaluate(theta)
     residual, jacobian = constraints.evaluate(theta)
     multipliers, penalty, trace = np.zeros(len(residual)), 0.0, []
@@ -193,13 +207,13 @@ def maximise_constrained(
         step, multipliers = solved
         violation = _violation(residual, constraints.equality)
         promise = 0.5 * float(step @ curvature @ step)
-        largest = np.abs(gradient).max(initial=0.0)
-        entry = {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": largest}
-        trace.append(entry | {"violation": violation})
+        trace.append(entry(iteration, "sqp", value, promise, gradient) | {"violation": violation})
         if report is not None:
             report(trace[-1])
         if promise < DECREMENT and violation < 1e-10:
             status = Status.CONVERGED
+            break
+        if promises_less(value, promise, least) and violation < 1e-10:
             break
         penalty = max(penalty, 1.5 * np.abs(multipliers).max(initial=0.0), 1.0)
         moved = _search(problem, constraints, theta, step, value, violation, penalty, float(gradient @ step))
@@ -214,6 +228,11 @@ def maximise_constrained(
         status = Status.BOUNDARY
     end = Maximum(theta, value, gradient, problem.observed(theta), True, promise, iteration, status, trace)
     return replace(end, jacobian=jacobian[held], multipliers=multipliers[held])
+
+
+def promises_less(value: float, promise: float, least: float) -> bool:
+    """Whether a search that is close to its end will stay below `least`, by a promise taken twice."""
+    return promise < NEWTON_FROM and value + 2.0 * promise < least
 
 
 def _held(constraints: Constraints, residual: np.ndarray, jacobian: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
@@ -254,7 +273,7 @@ def _search(problem, constraints, theta, step, value, violation, penalty, slope)
         trial = theta + length * step
         trial_value = problem.value(trial)
         if np.isfinite(trial_value):
-            trial_merit = -trial_value + penalty * _violation(constraints.evaluate(trial)[0], constraints.equality)
+            trial_merit = -trial_value + penalty * _violation(constraints.residuals(trial), constraints.equality)
             if trial_merit <= merit - 1e-4 * length * max(predicted, 0.0) + 1e-12 * abs(merit):
                 return trial
         length /= 2

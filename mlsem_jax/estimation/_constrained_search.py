@@ -8,8 +8,9 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._constrained import Constraints, maximise_constrained
+from mlsem_jax.estimation._constrained import Constraints, maximise_constrained, promises_less
 from mlsem_jax.estimation._constrained_starts import starts_within, within_bounds
+from mlsem_jax.estimation._ends import HIGHER
 from mlsem_jax.estimation._other_starts import Sample
 from mlsem_jax.estimation._rescaled import Rescaled, rescale, signs_at
 from mlsem_jax.estimation._scoring import Maximum, Problem
@@ -37,23 +38,38 @@ def in_doubt_within(made: Build, maximum: Maximum, constraints: Constraints, sam
 
 
 def searches_within(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, constraints: Constraints, report: Report = None
+    problem: Problem,
+    made: Build,
+    theta: np.ndarray,
+    sample: Sample,
+    constraints: Constraints,
+    known: float = -np.inf,
+    report: Report = None,
 ) -> Iterator[Maximum]:
-    """Ends of the searches under the constraints from all starts of `starts_within`; theta (q,) gives what those leave alone."""
+    """Ends of the searches under the constraints from all starts of `starts_within`; theta (q,) gives what those leave alone.
+
+    known: the highest maximum found so far; searches that near their end below it are left.
+    """
     for start in starts_within(problem, made, theta, sample, constraints, report):
-        end = search_within(problem, start, constraints, report)
-        if not end.status.converged:
+        end = search_within(problem, start, constraints, report, least=known + HIGHER)
+        if not end.status.converged and not promises_less(end.value, end.decrement, known + HIGHER):
             end = _in_other_form(problem, made, start, end, constraints, report)
+        known = max(known, end.value) if end.status.converged else known
         yield end
 
 
 def search_within(
-    problem: Problem, theta: np.ndarray, constraints: Constraints, report: Report = None, limit: int = EACH
+    problem: Problem,
+    theta: np.ndarray,
+    constraints: Constraints,
+    report: Report = None,
+    limit: int = EACH,
+    least: float = -np.inf,
 ) -> Maximum:
     """The end of a search under the constraints from the point nearest to theta (q,) that meets the bounds."""
     start = within_bounds(theta, constraints)
     try:
-        return maximise_constrained(problem, start, constraints, iterations=limit, report=report)
+        return maximise_constrained(problem, start, constraints, iterations=limit, report=report, least=least)
     except ModelError:  # far from where they hold, linearised constraints may contradict each other
         return Maximum(start, *problem.evaluate(start), False, np.inf, 0, Status.STALLED)
 

@@ -23,7 +23,7 @@ from mlsem_jax.models import Build, Parameter
 
 # indicators of a between factor that dominate it in turn, and principal axes of a within factor
 DOMINANT, WITHIN_AXES = 8, 2
-# perturbed starts, and those of them for models with missing values or random slopes, where each search is slow
+# perturbed starts
 PERTURBED = 2
 # smallest residual variance of a start, relative to the total variance
 LEAST = 0.02

@@ -63,6 +63,11 @@ class Curvature:
         self._steps = 0
         self.exact = False
 
+    @property
+    def kind(self) -> str:
+        """What a step with the last matrix is called."""
+        return "newton" if self.exact else "scoring" if self._learned is None else "secant"
+
     def __call__(self, theta: np.ndarray, gradient: np.ndarray, metric: np.ndarray, iteration: int) -> np.ndarray:
         """The matrix (q, q) for the step from theta."""
         close = self.exact or self._learned is not None or iteration > 30

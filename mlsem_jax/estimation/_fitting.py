@@ -13,7 +13,7 @@ from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._diagnosis import singular_edge
 from mlsem_jax.estimation._fitting_one import fit_build
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._records import Estimation, Fitted, given_covariates
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
 from mlsem_jax.estimation._reference_fits import as_natural, fit_unstructured
 from mlsem_jax.estimation._references import held, independence, saturated
@@ -44,6 +44,23 @@ def covariates_log_likelihood(specification: Specification, exogenous: Moments, 
         for g in range(specification.ngroups):
             total += normal_log_likelihood(cov[g][np.ix_(at, at)], float(count[g]))
     return total
+
+
+class _Told:
+    """Who watches a fit is told the log-likelihood given the covariates, the one that the fit reports."""
+
+    def __init__(self, report: Callable[[dict], None], covariates_loglik: float):
+        self._report, self._constant = report, covariates_loglik
+        self._last: dict = {}
+
+    def __call__(self, entry: dict) -> None:
+        self._last = entry
+        self._report(given_covariates(entry, self._constant))
+
+    def end(self, trace: list[dict]) -> None:
+        """The last row of the trace again where another search was the last: that need not have found the highest maximum."""
+        if trace and trace[-1]["loglik"] != self._last.get("loglik"):
+            self(trace[-1])
 
 
 @float64
@@ -78,6 +95,8 @@ def estimate_model(
         reference = baseline or independence(specification)
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)
+    constant = covariates_log_likelihood(specification, exogenous, reduction)
+    told = None if report is None else _Told(report, constant)
     known = None if fitted_h1 is None else _unrestricted(fitted_h1.moments)
     first = None if start is None else start(made, known or sample)
     later = partial(_saturated_moments, specification, statistics, exogenous, sample)
@@ -87,12 +106,13 @@ def estimate_model(
         sample,
         start=first,
         options=options,
-        report=report,
+        report=told,
         unrestricted=known,
         saturated=later if bounded and known is None else None,
     )
     fitted_h1, more = _reference_kept(fitted_h1, model, statistics)
-    constant = covariates_log_likelihood(specification, exogenous, reduction)
+    if told is not None:
+        told.end(model.maximum.trace)
     return with_status(
         Estimation(options, data, reduction, exogenous, model, fitted_h1, fitted_baseline, constant, (*notes, *more))
     )

@@ -155,7 +155,7 @@ def _highest(
     """
     if constraints is not None:
         if in_doubt_within(made, best, constraints, sample):
-            for end in searches_within(problem, made, theta, sample, constraints, report):
+            for end in searches_within(problem, made, theta, sample, constraints, best.value, report):
                 best = better(best, end)
         return best
     if not in_doubt(made, best, sample):
@@ -197,7 +197,7 @@ def _rungs(
     limit = min(AGAIN, options.iter_max)
     if constraints is not None:
         yield "simpler starting values", (search_within(problem, x, constraints, report) for x in (simple,))
-        yield SIDES, searches_within(problem, made, theta, sample, constraints, report)
+        yield SIDES, searches_within(problem, made, theta, sample, constraints, report=report)
         return
     yield (
         "searches from either sign of the between factors' variances",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.estimation._curvature import damped_step
-from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.estimation._scoring import Problem, entry
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,15 @@ def walk(
     start: Point,
     points: Points,
     *,
+    step: str,
     iterations: int,
     enough: float = 0.0,
     report: Callable[[dict], None] | None = None,
 ) -> Walk:
-    """Run a solver from start until it ends, the promised gain falls below `enough`, or after `iterations` points."""
+    """Run a solver from start until it ends, the promised gain falls below `enough`, or after `iterations` points.
+
+    step: what the trace calls its steps.
+    """
     best, here = start, None
     trace: list[dict] = []
     for iteration in range(1, iterations + 1):
@@ -62,14 +66,7 @@ def walk(
         except StopIteration as end:
             return Walk(best, trace, end.value)
         here = Point.at(problem, np.asarray(candidate, float))
-        trace.append(
-            {
-                "iteration": iteration,
-                "loglik": here.value,
-                "decrement": here.decrement,
-                "gradient": float(np.abs(here.gradient).max(initial=0.0)),
-            }
-        )
+        trace.append(entry(iteration, step, here.value, here.decrement, here.gradient))
         if report is not None:
             report(trace[-1])
         if not np.isfinite(here.value):

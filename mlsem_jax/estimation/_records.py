@@ -45,6 +45,11 @@ class Fitted:
         return self.maximum.value
 
 
+def given_covariates(entry: dict, covariates_loglik: float) -> dict:
+    """A row of the trace with the log-likelihood given the fixed covariates in place of the joint one."""
+    return entry | {"loglik": entry["loglik"] - covariates_loglik}
+
+
 @dataclass(frozen=True)
 class Estimation:
     """Everything that a fit computed: the model, its two references, the data reduced to statistics.
@@ -79,6 +84,11 @@ class Estimation:
     @property
     def degrees_of_freedom(self) -> int:
         return moments_of_data(self.model.build.specification) - self.npar
+
+    @property
+    def trace(self) -> list[dict]:
+        """The rows of the search that found the maximum, their log-likelihoods like `loglik`."""
+        return [given_covariates(entry, self.covariates_loglik) for entry in self.model.maximum.trace]
 
     @property
     def loglik(self) -> float:

@@ -215,7 +215,7 @@ def maximise(
         done = abs(promise) < limit
         if here.damping and not done:
             step = damped_step(information, here.gradient, here.damping)
-        _tell(trace, report, _entry(iteration, here.value, promise, here.gradient))
+        _tell(trace, report, entry(iteration, curvature.kind, here.value, promise, here.gradient))
         there = problem.evaluate(here.theta + step)
         if done:
             here.finish(step, there)
@@ -239,7 +239,7 @@ def _tell(trace: list[dict], report: Callable[[dict], None] | None, entry: dict)
         report(entry)
 
 
-def _entry(iteration: int, value: float, promise: float, gradient: np.ndarray) -> dict:
-    """One row of the trace."""
+def entry(iteration: int, step: str, value: float, promise: float, gradient: np.ndarray) -> dict:
+    """One row of the trace; step: the kind of the step that was taken from there, or that led there (solvers by name)."""
     largest = float(np.abs(gradient).max(initial=0.0))
-    return {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": largest}
+    return {"iteration": iteration, "loglik": value, "decrement": promise, "gradient": largest, "step": step}

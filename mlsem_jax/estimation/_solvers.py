@@ -46,7 +46,9 @@ def search(
     if not np.isfinite(start.value):
         return maximise(problem, theta, iterations=options.iter_max, report=report), ()
     points = minimiser_points(solver, problem, start)
-    end = walk(problem, start, points, iterations=options.iter_max, enough=ENOUGH, report=report)
+    end = walk(
+        problem, start, points, step=name.strip("'()"), iterations=options.iter_max, enough=ENOUGH, report=report
+    )
     notes: tuple[str, ...] = ()
     if end.best.decrement > SHORT:
         why = end.shortfall or "its own criterion was met"
@@ -75,7 +77,7 @@ def _em(problem: Problem, made: Build, theta: np.ndarray, options: FitOptions, r
         return maximise(problem, theta, iterations=options.iter_max, report=report), (note,)
     first = Point.at(problem, start)
     points = em_points(problem, first, options)
-    end = walk(problem, first, points, iterations=options.em_iter_max, report=report)
+    end = walk(problem, first, points, step="em", iterations=options.em_iter_max, report=report)
     notes: tuple[str, ...] = ()
     if end.shortfall is not None and end.best.decrement > SHORT:
         why = end.shortfall if end.shortfall.startswith("EM") else f"{end.shortfall}."

@@ -13,7 +13,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._curvature import damped_step
 from mlsem_jax.estimation._rescaled import rescale, signs_at
-from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.estimation._scoring import Maximum, Problem, entry, maximise
 from mlsem_jax.estimation._sides import Report, after, way_back
 from mlsem_jax.models import Build
 
@@ -53,8 +53,7 @@ def climb_valley(problem: Problem, theta: np.ndarray, report: Report = None) -> 
     def curvature(z: np.ndarray) -> np.ndarray:
         value, gradient, metric = problem.evaluate(theta + unit * z)
         promise = 0.5 * float(gradient @ damped_step(metric, gradient, 0.0))
-        largest = float(np.abs(gradient).max(initial=0.0))
-        trace.append({"iteration": len(trace) + 1, "loglik": value, "decrement": promise, "gradient": largest})
+        trace.append(entry(len(trace) + 1, "trust region", value, promise, gradient))
         if report is not None:
             report(trace[-1])
         hessian = problem.observed(theta + unit * z) * np.outer(unit, unit)

@@ -32,7 +32,7 @@ def fit_model(model: Model) -> Fit:
         start=lambda made, unrestricted: first_values(model, made, unrestricted),
         baseline=baseline(model),
         pad_to=padded(count_free(model.table)),
-        report=progress(model.options.optim_method) if model.options.verbose else None,
+        report=progress() if model.options.verbose else None,
     )
     return finish(model, estimation, model.data.warnings)
 

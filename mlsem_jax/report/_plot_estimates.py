@@ -100,7 +100,7 @@ def trace_plot(fit: Fit, ax: Axes | None = None) -> Axes:
     if not len(trace):
         raise ModelError("The fit has no trace: it made no iteration.")
     ax = new_axes(ax, 5.5, 3.4)
-    short = np.maximum(fit.estimation.model.value - trace["loglik"].to_numpy(float), 0.0)
+    short = np.maximum(fit.loglik - trace["loglik"].to_numpy(float), 0.0)
     # what is below rounding of the log-likelihood itself says nothing
     floor = np.finfo(float).eps * max(abs(fit.estimation.model.value), 1.0)
     steps = trace["iteration"].to_numpy(int)
