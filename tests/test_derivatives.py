@@ -11,6 +11,7 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
+from mlsem_jax.estimation import settings
 from mlsem_jax.likelihood import weighted_statistics
 from mlsem_jax.numerics import root_where
 from mlsem_jax.statistics import plan_sizes, traced_clusters
@@ -268,65 +269,69 @@ def _floats(tree):
     return [x for x in leaves if np.issubdtype(x.dtype, np.floating)]
 
 
-@jax.jit
+OUTPUTS = ("theta", "value", "gradient", "information", "se", "vcov", "chisq")
+# what the loss takes of the three lanes: each output by itself, and then all of them of the first and the last lane only
+USES = {name: {name: np.ones(3)} for name in OUTPUTS} | {
+    "masked": {name: np.array([1.0, 0.0, 2.0]) for name in OUTPUTS}
+}
+
+
 def _everything(stats):
-    end = ml.estimate(tiny_model(), stats, chisq=True)
-    names = ("theta", "value", "gradient", "information", "se", "vcov", "chisq")
-    return {name: getattr(end, name) for name in names} | {"status": end.status.astype(float)}
+    end = ml.estimate(tiny_model(), stats, chisq=True, solver=settings(float, iterations=60))
+    return {name: getattr(end, name) for name in OUTPUTS}, end.status
 
 
 @jax.jit
-def pulled(stats, cotangents):
-    """Cotangents of the statistics, lane by lane, for cotangents of every output."""
-    return jax.vmap(lambda s, c: jax.vjp(_everything, s)[1](c)[0])(stats, cotangents)
+def both_modes(stats, tangents):
+    """Outputs and their tangents, and the cotangents of the statistics for every use; all lead with the axis of lanes."""
+
+    out, ahead, status = jax.linearize(jax.vmap(_everything), stats, has_aux=True)
+    dots, back = ahead(tangents), jax.linear_transpose(ahead, stats)
+    weights = [[use.get(name, np.zeros(3)) for use in USES.values()] for name in OUTPUTS]
+    each = {
+        name: jnp.asarray(w).reshape(len(USES), 3, *[1] * (out[name].ndim - 1)) * jnp.ones_like(out[name])
+        for name, w in zip(OUTPUTS, weights, strict=True)
+    }
+    return out, status, dots, dict(zip(USES, _unstacked(jax.vmap(back)(each)[0]), strict=True))
 
 
-@jax.jit
-def pushed(stats, tangents):
-    return jax.vmap(lambda s, t: jax.jvp(_everything, (s,), (t,)))(stats, tangents)
+def _unstacked(tree):
+    return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(len(USES))]
 
 
 @pytest.fixture(scope="module")
-def lanes():
-    """Three data sets; the between covariances of the second are beyond what any model has, so that its search ends without one."""
+def lanes(direction):
+    """Both modes for three data sets, and for them with cluster means in the second whose covariance is 0, less than any model's:
+    its likelihood has no maximum.
+    """
     stats = jax.tree.map(lambda x: jnp.asarray(x[:3]), tiny_batch(8))
-    scaled = stats.complete.cov.at[1].multiply(0.0)
-    return stats, eqx.tree_at(lambda s: s.complete.cov, stats, scaled)
-
-
-def test_every_output_of_a_lane_without_maximum_has_no_derivative(lanes, direction):
-    good, mixed = lanes
     tangents = jax.tree.map(lambda x: jnp.stack([x] * 3), direction)
-    expected, _ = pushed(good, tangents)
-    values, dots = pushed(mixed, tangents)
-    assert values["status"][1] > ml.Status.IMPROPER
+    mixed = eqx.tree_at(lambda s: s.complete.cov, stats, stats.complete.cov.at[1].multiply(0.0))
+    return tangents, both_modes(stats, tangents), both_modes(mixed, tangents)
+
+
+def test_every_output_of_a_lane_without_maximum_has_no_derivative(lanes):
+    tangents, (_, _, _, good), (values, status, dots, back) = lanes
+    assert status[1] > ml.Status.IMPROPER
     assert np.isfinite(values["value"][1])
     assert np.isnan(values["chisq"][1])
     assert np.isnan(values["se"][1]).all()
-    zero = jax.tree.map(jnp.zeros_like, expected)
-    for name in expected.keys() - {"status"}:
+    for name in OUTPUTS:
         assert np.isnan(dots[name][1]).all(), name
-        one = zero | {name: jnp.ones_like(expected[name])}
-        back, back_good = (_floats(pulled(stats, one).complete) for stats in (mixed, good))
-        for mine, theirs in zip(back, back_good, strict=True):
+        for mine, theirs in zip(_floats(back[name].complete), _floats(good[name].complete), strict=True):
             if theirs.any():
                 assert np.isnan(mine[1]).any(), name
             np.testing.assert_allclose(mine[[0, 2]], theirs[[0, 2]], rtol=1e-8, atol=1e-10)
-    # reverse is forward: the sum of an output in the direction
-    ones = zero | {"se": jnp.ones_like(expected["se"])}
-    along = sum(
-        np.sum((x * d).reshape(3, -1), 1) for x, d in zip(_floats(pulled(mixed, ones)), _floats(tangents), strict=True)
-    )
-    np.testing.assert_allclose(along[[0, 2]], dots["se"].sum(1)[np.array([0, 2])], rtol=1e-8)
+        # reverse is forward: the sum of the output in the direction
+        pairs = zip(_floats(back[name]), _floats(tangents), strict=True)
+        along = sum((x * d).reshape(3, -1)[[0, 2]].sum(1) for x, d in pairs)
+        np.testing.assert_allclose(along, np.asarray(dots[name]).reshape(3, -1)[[0, 2]].sum(1), rtol=1e-7, atol=1e-9)
 
 
 def test_a_lane_left_out_of_the_loss_harms_no_other(lanes):
     """Its cotangents are exactly 0: they must not become 0 * NaN in what the lanes share."""
-    good, mixed = lanes
-    expected, _ = pushed(mixed, jax.tree.map(jnp.zeros_like, mixed))
-    weights = jnp.asarray([1.0, 0.0, 2.0])
-    cotangents = {k: jnp.ones_like(v) * weights.reshape(3, *[1] * (v.ndim - 1)) for k, v in expected.items()}
-    for mine, theirs in zip(_floats(pulled(mixed, cotangents)), _floats(pulled(good, cotangents)), strict=True):
+    _, (*_, good), (*_, back) = lanes
+    for mine, theirs in zip(_floats(back["masked"]), _floats(good["masked"]), strict=True):
         assert not mine[1].any()
         np.testing.assert_allclose(mine[[0, 2]], theirs[[0, 2]], rtol=1e-8, atol=1e-10)
 
