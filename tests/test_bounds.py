@@ -1,4 +1,4 @@
-"""Under bounds the fit is the highest of the maxima: against known ones, and searches from random starting values."""
+"""Under bounds the fit is the highest of the maxima that there are: against known ones and searches from random starts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_highest_maximum_under_bounds(seed, clusters, icc, loglik):
 
 @pytest.mark.parametrize("written", ["table", "dictionary", "inequalities"])
 def test_bounds_of_every_kind_reach_it(written):
-    """The same bounds said in four ways end at the same maximum."""
+    """The bounds of "pos.var", said in other ways."""
     data = sample(5, 15, 20, 0.05)
     best = ml.sem(ONE, data, cluster="cl", bounds="pos.var", h1=False).loglik
     text, bounds = ONE, "none"
@@ -102,14 +102,12 @@ def test_bounds_of_every_kind_reach_it(written):
 
 
 def test_a_maximum_far_from_its_bounds_is_not_in_doubt():
-    """200 clusters with large variances: one search, as without bounds."""
+    """200 clusters with large variances."""
     data = sample(3, 200, 12, 0.5)
     fit = ml.sem(ONE, data, cluster="cl", bounds="pos.ov.var", h1=False)
-    estimation = fit.estimation
-    made = estimation.model.build
-    bounds = {"w1_is_far": None} if False else "pos.lv.var"
-    constraints = constraints_of(made, bounds)
-    assert not in_doubt_within(made, estimation.model.maximum, constraints, estimation.reduction.sample)
+    model = fit.estimation.model
+    constraints = constraints_of(model.build, "pos.lv.var")
+    assert not in_doubt_within(model.build, model.maximum, constraints, fit.estimation.reduction.sample)
 
 
 def test_bounds_in_the_form_with_scaled_factors():
