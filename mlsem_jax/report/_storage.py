@@ -214,6 +214,7 @@ def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -
     most = len(specification.parameters) + specification.ngroups * p * (p + 3) + ROOM
     require(isinstance(width, int) and 0 <= width <= most, f"{where}.width", "a number of columns was expected")
     made = build(specification, fields["exogenous"], width)
+    _ = made.structure  # made when it is first asked for: here, so that what it cannot be made of is found now
     maximum = decode(record["maximum"], f"{where}.maximum")
     require(isinstance(maximum, Maximum), f"{where}.maximum", "no maximum")
     if maximum.theta.shape != (made.free,):
