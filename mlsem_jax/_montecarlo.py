@@ -25,9 +25,9 @@ from mlsem_jax.estimation import (
     check_model,
     check_progress,
     check_whole,
-    scaled_inverse,
     simulate,
 )
+from mlsem_jax.inference import parameters_and_defined, with_errors
 from mlsem_jax.likelihood import Statistics, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.report import bar
@@ -144,13 +144,9 @@ def _ratios(model: Model, theta: np.ndarray, stats: Statistics, end: Estimate, w
 @jax.jit
 def _quantities(model: Model, theta, information):
     """Values and standard errors (B, r) of natural parameters and `:=` quantities."""
-
-    def one(theta, information):
-        vcov = scaled_inverse(information)[0]
-        values, se = model.parameters(theta), model.standard_errors(theta, vcov)
-        return jnp.stack([jnp.asarray(v) for v in values.values()]), jnp.stack(list(se.values()))
-
-    return jax.vmap(one)(theta, information)
+    labels, k = model.labels, len(model.labels.natural)
+    quantity = parameters_and_defined(labels.natural, dict(labels.by_label), labels.specification.definitions)
+    return with_errors(quantity, model.structure.offset[:k], model.structure.basis[:k], theta, information)
 
 
 def _of_rows(rows: Rows, model: Model) -> Statistics:

@@ -20,7 +20,7 @@ from mlsem_jax.estimation._reference_fits import fit_unstructured
 from mlsem_jax.estimation._references import held, moments_of_data, saturated
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.models import Build, Moments, Specification, Structure, build, values_by_label
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import delta_errors, float64
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ class Model(eqx.Module):
             )
         names = list(self.parameters(theta))
         jacobian = jax.jacfwd(lambda t: jnp.stack([jnp.asarray(v) for v in self.parameters(t).values()]))(theta)
-        variance = jnp.einsum("rq,qs,rs->r", jacobian, vcov, jacobian)
-        return dict(zip(names, jnp.sqrt(jnp.where(variance > 0, variance, 0.0)), strict=True))
+        return dict(zip(names, delta_errors(jnp, jacobian, vcov), strict=True))
 
     def check_estimable(self) -> None:
         """ModelError if the model has constraints or bounds that the JAX layer does not fit under."""

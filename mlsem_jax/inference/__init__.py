@@ -13,6 +13,7 @@ from mlsem_jax.inference._modification import IndexInformation, Modification, mo
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
 from mlsem_jax.inference._profile import Profile, profile
+from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_defined, with_errors
 from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
@@ -34,6 +35,7 @@ __all__ = [
     "Method",
     "Modification",
     "Profile",
+    "Quantity",
     "ResidualType",
     "ScoreConvention",
     "ScoreTest",
@@ -42,6 +44,7 @@ __all__ = [
     "WaldTest",
     "bootstrap",
     "diagnose",
+    "estimated",
     "estimates",
     "fit_measures",
     "fit_measures_by_level",
@@ -56,6 +59,7 @@ __all__ = [
     "latent_covariances",
     "loglik_by_cluster",
     "modification_indices",
+    "parameters_and_defined",
     "predict",
     "profile",
     "residuals",
@@ -67,4 +71,5 @@ __all__ = [
     "vcov_natural",
     "vcov_theta",
     "wald",
+    "with_errors",
 ]

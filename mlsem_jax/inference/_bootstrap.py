@@ -15,8 +15,8 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimation, Fitted, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
 from mlsem_jax.inference._influence import influence
-from mlsem_jax.inference._quantities import quantities, quantities_with_se
-from mlsem_jax.inference._vcov import information
+from mlsem_jax.inference._quantities import Quantity, estimated, with_errors
+from mlsem_jax.inference._vcov import information, vcov_natural
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import float64
@@ -30,9 +30,10 @@ TYPES: tuple[Type, ...] = ("nonparametric", "parametric", "bollen.stine")
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Draws of a bootstrap. names (r,): natural parameters, then `:=` quantities; estimate, se (r,) of the fit; plain_se (r,) by
-    the observed information, as are those of the draws; draws, draws_se (B, r), NaN where a draw did not converge; chisq (B,) or
-    None; status (B,) codes. observed_chisq: the fit's own. influence (J, r) for bias-corrected intervals, or None.
+    """Draws of a bootstrap. names (r,): natural parameters, then `:=` quantities, or those of the quantity asked for; estimate,
+    se (r,) of the fit; plain_se (r,) by the observed information, as are those of the draws; draws, draws_se (B, r), NaN where a
+    draw did not converge; chisq (B,) or None; status (B,) codes. observed_chisq: the fit's own. influence (J, r) for
+    bias-corrected intervals, or None.
     """
 
     type: str
@@ -69,8 +70,10 @@ def bootstrap(
     type: str = "nonparametric",
     chisq: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
+    quantity: Quantity | None = None,
 ) -> Bootstrap:
-    """n draws. key: of jax.random, or an integer; draw i depends on the key and i alone.
+    """n draws. key: of jax.random, or an integer; draw i depends on the key and i alone. quantity: what is drawn of (default:
+    natural parameters and `:=` quantities).
 
     nonparametric: clusters drawn with replacement, within groups. parametric: statistics drawn from the fitted model.
     bollen.stine: clusters drawn from data that are transformed so that the model holds exactly (in balanced data; nearly in
@@ -88,26 +91,35 @@ def bootstrap(
     end = fit_batch(
         model.build.structure, theta0=model.problem.full(model.theta), **lanes, progress=progress, iterations=ITERATIONS
     )
-    names, estimate, se = quantities(estimation)
+    quantity = estimated(model.build) if quantity is None else quantity
     start = model.problem.full(model.theta)[None]
     observed = np.zeros((1, model.problem.padded, model.problem.padded))
     observed[0, : model.problem.q, : model.problem.q] = information(model, estimation, "observed")
-    draws, draws_se = quantities_with_se(estimation, end.theta, end.information)
+    draws, draws_se = _with_errors(estimation, quantity, end.theta, end.information)
     bad = ~end.converged
     draws[bad], draws_se[bad] = np.nan, np.nan
     return Bootstrap(
         type=type,
-        names=names,
-        estimate=estimate,
-        se=se,
-        plain_se=quantities_with_se(estimation, start, observed)[1][0],
+        names=quantity.names,
+        estimate=quantity.value(model.natural),
+        se=quantity.standard_errors(model.natural, vcov_natural(estimation)),
+        plain_se=_with_errors(estimation, quantity, start, observed)[1][0],
         draws=draws,
         draws_se=draws_se,
         chisq=_chi_squares(estimation.h1, end, lanes) if chisq and estimation.h1 is not None else None,
         status=end.status,
         observed_chisq=np.nan if estimation.h1 is None else 2 * (estimation.h1.value - model.value),
-        influence=influence(estimation).derivative if type == "nonparametric" else None,
+        influence=influence(estimation, quantity=quantity).derivative if type == "nonparametric" else None,
     )
+
+
+def _with_errors(
+    estimation: Estimation, quantity: Quantity, theta: np.ndarray, information: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values and standard errors (B, r) at theta (B, q), padding included; NaN for a standard error that is not positive."""
+    build, k = estimation.model.build, len(estimation.model.build.names)
+    values, se = with_errors(quantity, build.offset[:k], build.basis[:k], theta, information)
+    return np.array(values), np.where(np.asarray(se) > 0, se, np.nan)
 
 
 def nonparametric_lanes(estimation: Estimation, n: int, key: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Estimates with standard errors: one record per row of the parameter table, `:=` quantities by the delta method."""
+"""Estimates with standard errors: one record per row of the parameter table, and the `:=` quantities."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._quantities import estimated
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import defined_with_jacobian
 from mlsem_jax.numerics import float64
 
 
@@ -31,24 +31,17 @@ def estimates(estimation: Estimation) -> Estimates:
     """All estimates of a fit with their standard errors under its options."""
     build = estimation.model.build
     natural, vcov = estimation.model.natural, vcov_natural(estimation)
-    se = standard_errors(vcov)
-    base = row_values(estimation)
+    quantity, k = estimated(build), len(natural)
+    values, se = quantity.value(natural), quantity.standard_errors(natural, vcov)
     free = build.index >= 0
-    defined, jacobian = defined_values(estimation, natural)
     return Estimates(
-        values=base,
-        se=np.where(free, se[np.maximum(build.index, 0)] if len(se) else np.nan, np.nan),
-        defined=defined,
-        defined_se=standard_errors(jacobian @ vcov @ jacobian.T),
+        values=row_values(estimation),
+        se=np.where(free, se[np.maximum(build.index, 0)] if k else np.nan, np.nan),
+        defined=values[k:],
+        defined_se=se[k:],
         natural=natural,
         vcov=vcov,
     )
-
-
-def standard_errors(vcov: np.ndarray) -> np.ndarray:
-    """Square roots of the diagonal; rounding below zero is zero."""
-    diagonal = np.diag(vcov)
-    return np.sqrt(np.where(diagonal < 0, np.where(diagonal > -1e-12, 0.0, np.nan), diagonal))
 
 
 def row_values(estimation: Estimation, natural: np.ndarray | None = None) -> np.ndarray:
@@ -57,12 +50,3 @@ def row_values(estimation: Estimation, natural: np.ndarray | None = None) -> np.
     natural = estimation.model.natural if natural is None else natural
     fixed = build.values
     return np.where(build.index >= 0, natural[np.maximum(build.index, 0)] if len(natural) else 0.0, fixed)
-
-
-def defined_values(estimation: Estimation, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The `:=` quantities (d,) and their Jacobian (d, k) in the natural parameters."""
-    build = estimation.model.build
-    definitions = build.specification.definitions
-    if not definitions:
-        return np.zeros(0), np.zeros((0, len(natural)))
-    return defined_with_jacobian(np.asarray(natural), build.labels, definitions)

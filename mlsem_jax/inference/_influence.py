@@ -18,7 +18,7 @@ from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
-from mlsem_jax.inference._estimates import defined_values
+from mlsem_jax.inference._quantities import Quantity, estimated
 from mlsem_jax.inference._vcov import information, invert, scores
 from mlsem_jax.likelihood import cluster_scores
 from mlsem_jax.models import Structure
@@ -28,7 +28,8 @@ from mlsem_jax.statistics import ClusterStatistics
 
 @dataclass(frozen=True)
 class Influence:
-    """Influence of every cluster. names (r,): parameters, then `:=` quantities; ids (J,).
+    """Influence of every cluster. names (r,): of parameters, then of `:=` quantities, or of the quantity asked for;
+    ids (J,).
 
     derivative (J, r): of the estimates in the cluster's weight; minus it is the infinitesimal change when the cluster goes.
     one_step (J, r): change of the estimates after one Newton step without the cluster. deleted (J, r): exact change, NaN where the
@@ -48,42 +49,36 @@ class Influence:
     row_index: Any
 
 
-def _quantities(estimation: Estimation) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names (r,) and Jacobian (r, q) of natural parameters and `:=` quantities in theta."""
-    model = estimation.model
-    k = len(model.build.names)
-    basis = model.build.basis[:k, : model.build.free]
-    defined = defined_values(estimation, model.natural)[1]
-    names = model.build.names + tuple(d.name for d in model.build.specification.definitions)
-    return names, np.concatenate([basis, defined @ basis])
-
-
-def _values(estimation: Estimation, theta: np.ndarray) -> np.ndarray:
-    """Natural parameters and `:=` quantities (n, r) at each theta (n, q)."""
+def _values(estimation: Estimation, quantity: Quantity, theta: np.ndarray) -> np.ndarray:
+    """Values (n, r) of a quantity at each theta (n, q)."""
     build = estimation.model.build
     k = len(build.names)
     natural = build.offset[:k] + theta @ build.basis[:k, : build.free].T
-    if not build.specification.definitions:
-        return natural
-    return np.concatenate([natural, np.stack([defined_values(estimation, row)[0] for row in natural])], axis=1)
+    return np.stack([quantity.value(point) for point in natural])
 
 
 @float64
-def influence(estimation: Estimation, exact: bool = False, rows: bool = False) -> Influence:
-    """Influence of every cluster on every estimate; exact=True also refits without each cluster, rows=True goes by row too."""
+def influence(
+    estimation: Estimation, exact: bool = False, rows: bool = False, quantity: Quantity | None = None
+) -> Influence:
+    """Influence of every cluster on every estimate; exact=True also refits without each cluster, rows=True goes by row too.
+
+    quantity: what the influence is on (default: natural parameters and `:=` quantities).
+    """
     model = estimation.model
-    names, jacobian = _quantities(estimation)
+    quantity = estimated(model.build) if quantity is None else quantity
+    jacobian = quantity.jacobian(model.natural) @ model.build.basis[: len(model.natural), : model.build.free]
     bread_of = model.maximum.jacobian
     total = information(model, estimation, "observed")
     bread, s = invert(total, bread_of), scores(model, estimation)
     by_theta = s @ bread
     derivative = by_theta @ jacobian.T
     return Influence(
-        names=names,
+        names=quantity.names,
         ids=estimation.data.cluster_ids,
         derivative=derivative,
         one_step=_one_step(estimation, total, s) @ jacobian.T,
-        deleted=_deleted(estimation) if exact else None,
+        deleted=_deleted(estimation, quantity) if exact else None,
         cook=np.einsum("jq,jq->j", s, by_theta) / max(s.shape[1], 1),
         se=np.sqrt(np.sum(derivative**2, axis=0)),
         rows=_by_row(estimation, bread) @ jacobian.T if rows else None,
@@ -116,7 +111,7 @@ def _one_step(estimation: Estimation, total: np.ndarray, s: np.ndarray) -> np.nd
     return -np.stack([invert(total - part, jacobian) @ score for part, score in zip(inside, s, strict=True)])
 
 
-def _deleted(estimation: Estimation) -> np.ndarray:
+def _deleted(estimation: Estimation, quantity: Quantity) -> np.ndarray:
     refuse_constraints(estimation, "Leaving clusters out")
     model, q = estimation.model, estimation.model.problem.q
     count = estimation.data.nclusters
@@ -125,7 +120,7 @@ def _deleted(estimation: Estimation) -> np.ndarray:
         model.build.structure, weighted_clusters(estimation), start, weights=np.ones((count, count)) - np.eye(count)
     )
     # statuses that the full data have too (an improper solution) are no failure
-    changed = _values(estimation, end.theta[:, :q]) - _values(estimation, model.theta[None])
+    changed = _values(estimation, quantity, end.theta[:, :q]) - quantity.value(model.natural)
     return np.where(np.isin(end.status, [c for c in Status if c.converged])[:, None], changed, np.nan)
 
 

@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.estimation import Estimation, Problem, damped_step, positive_definite
 from mlsem_jax.inference._clusters import beyond_linear
-from mlsem_jax.inference._quantities import function_of_natural, quantities
+from mlsem_jax.inference._quantities import Quantity, estimated
+from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.numerics import float64, normal_quantile
 
 ITERATIONS = 60
@@ -56,15 +55,20 @@ def profile(
     parameters: Sequence[str] | None = None,
     levels: Sequence[float] = (0.95,),
     progress: Callable[[int, int], None] | None = None,
+    quantity: Quantity | None = None,
 ) -> Profile:
-    """Intervals of the named natural parameters and `:=` quantities (default: all). progress(done, total) is told of each side.
+    """Intervals of the named numbers of a quantity (default: all of the natural parameters and `:=` quantities).
+    progress(done, total) is told of each side.
 
     Raises ModelError for unknown names, for fits without a maximum, and under bounds, inequalities and nonlinear constraints.
     """
     _refuse(estimation)
-    every, values, se = quantities(estimation)
-    at = [_position(estimation, every, name) for name in (every if parameters is None else parameters)]
-    order, values_at = np.argsort(levels), _quantities(estimation, at)
+    model = estimation.model
+    quantity = estimated(model.build) if quantity is None else quantity
+    every, values = quantity.names, quantity.value(model.natural)
+    se = quantity.standard_errors(model.natural, vcov_natural(estimation))
+    at = [_position(estimation, quantity, name) for name in (every if parameters is None else parameters)]
+    order, values_at = np.argsort(levels), _in_theta(estimation, quantity, at)
     limits = np.full((2, len(at), len(levels)), np.nan)
     notes: list[str] = []
     for i, r in enumerate(at):
@@ -94,11 +98,14 @@ def _refuse(estimation: Estimation) -> None:
         )
 
 
-def _position(estimation: Estimation, every: tuple[str, ...], name: str) -> int:
-    """Which of the quantities a name or label stands for; a name may be spelled with spaces, as in "f =~ y2"."""
+def _position(estimation: Estimation, quantity: Quantity, name: str) -> int:
+    """Which of the numbers a name or label stands for; a name may be spelled with spaces, as in "f =~ y2"."""
+    every = quantity.names
     name = name if name in every else name.replace(" ", "")
     if name in every:
         return every.index(name)
+    if not quantity.plain:
+        raise ModelError(f"There is no quantity {name!r}; there are {listing(every)}.{nearest(name, every)}")
     labels = estimation.model.build.labels
     if name in labels:
         return labels[name]
@@ -112,24 +119,20 @@ def _position(estimation: Estimation, every: tuple[str, ...], name: str) -> int:
 At = Callable[[np.ndarray, int], tuple[float, np.ndarray, np.ndarray | float]]
 
 
-def _quantities(estimation: Estimation, chosen: Sequence[int]) -> At:
-    """What a search asks of natural parameters, which are linear in theta, and of `:=` quantities, in one compiled program."""
+def _in_theta(estimation: Estimation, quantity: Quantity, chosen: Sequence[int]) -> At:
+    """What a search asks of natural parameters, which are linear in theta, and of other numbers, in one compiled program."""
     build = estimation.model.build
     k = len(build.names)
     offset, basis = build.offset[:k], build.basis[:k, : build.free]
-    function, defined = function_of_natural(build), np.array([r for r in chosen if r >= k], int)
-
-    def values(theta):
-        return function(offset + basis @ theta)[defined]
-
-    with_derivatives = jax.jit(lambda theta: (values(theta), jax.jacfwd(values)(theta), jax.hessian(values)(theta)))
+    curved = [r for r in chosen if r >= quantity.plain]
+    others = quantity.chosen(curved)
 
     def at(theta: np.ndarray, which: int) -> tuple[float, np.ndarray, np.ndarray | float]:
-        if which < k:
+        if which < quantity.plain:
             return float(offset[which] + basis[which] @ theta), basis[which], 0.0
-        i = int(np.flatnonzero(defined == which)[0])
-        value, gradient, hessian = jax.device_get(with_derivatives(jnp.asarray(theta)))
-        return float(value[i]), gradient[i], hessian[i]
+        i = curved.index(which)
+        value, jacobian, hessian = others.curvature(offset + basis @ theta)
+        return float(value[i]), jacobian[i] @ basis, basis.T @ hessian[i] @ basis
 
     return at
 

@@ -13,7 +13,7 @@ from mlsem_jax.inference._moment_space import MomentSpace
 from mlsem_jax.inference._moments import ByGroup, by_level, unrestricted
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.models import LevelMoments, Moments
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import delta_variances, float64
 
 ResidualType = Literal["raw", "cor", "z"]
 
@@ -63,9 +63,8 @@ def residual_errors(estimation: Estimation) -> Moments:
     basis = build.basis[: len(build.names), : build.free]
     delta = space.jacobian(build.structure, model.natural) @ basis
     left = np.linalg.inv(information)
-    variance = np.diag(left) - np.sum(
-        (delta @ invert(delta.T @ information @ delta, model.maximum.jacobian)) * delta, axis=1
-    )
+    vcov = invert(delta.T @ information @ delta, model.maximum.jacobian)
+    variance = np.diag(left) - delta_variances(delta, vcov)
     # below that, second-order terms are larger than the standard error, and their ratio to it says nothing
     se = np.sqrt(np.where(variance > REPRODUCED**2 * np.diag(left), variance, 0.0))
     return space.place(se, estimation.model.moments)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,9 +18,10 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
+from mlsem_jax.inference._quantities import Quantity
 from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, kind_named, members
-from mlsem_jax.numerics import float64, outside_level
+from mlsem_jax.numerics import delta_errors, float64, outside_level
 
 Standardization = Literal["std.all", "std.lv", "std.nox"]
 
@@ -56,20 +57,33 @@ def standardized(estimation: Estimation, kind: Standardization = "std.all") -> S
     NaN where the total variance to divide by is negative, as in an improper solution, or 0 (with a warning); covariances of
     residuals, and of latent variables, are divided by the root of the size of theirs, as in lavaan.
     """
+    values, jacobian = standardized_quantity(estimation, kind).evaluate(estimation.model.natural)
+    rows = estimation.model.build.specification.parameters
+    _tell_of_zero_variances(rows, values[: len(rows)], row_values(estimation))
+    # a marker's loading times its own scale can cancel to rounding error
+    moving = np.any(jacobian != 0, axis=1)
+    return Standardized(values, np.where(moving, delta_errors(np, jacobian, vcov_natural(estimation)), 0.0))
+
+
+def standardized_quantity(estimation: Estimation, kind: Standardization = "std.all") -> Quantity:
+    """`standardized` as a function of the natural parameters. Names are those of rows without labels, which rows may share."""
     kinds = get_args(Standardization)
     if not isinstance(kind, str) or kind not in kinds:
         raise ModelError(f"There is no standardization {kind!r}; there are {', '.join(kinds)}.{nearest(kind, kinds)}")
     build = estimation.model.build
     rows = build.specification.parameters
-    values, jacobian = standardize_rows(estimation, rows, row_values(estimation), kind)
     free = np.flatnonzero(build.index >= 0)
-    # the standardized value also moves with the parameter itself
-    unit, _ = standardize_rows(estimation, rows, np.ones(len(rows)), kind)
-    jacobian[free, build.index[free]] += unit[free]
-    _tell_of_zero_variances(rows, values, row_values(estimation))
-    defined, defined_jacobian = _defined(estimation, values, jacobian)
-    values, jacobian = np.concatenate([values, defined]), np.concatenate([jacobian, defined_jacobian])
-    return Standardized(values, _standard_errors(jacobian, vcov_natural(estimation)))
+
+    def closed(natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, jacobian = standardize_rows(estimation, rows, row_values(estimation, natural), kind, natural)
+        # the standardized value also moves with the parameter itself
+        unit, _ = standardize_rows(estimation, rows, np.ones(len(rows)), kind, natural)
+        jacobian[free, build.index[free]] += unit[free]
+        defined, defined_jacobian = _defined(estimation, values, jacobian)
+        return np.concatenate([values, defined]), np.concatenate([jacobian, defined_jacobian])
+
+    names = [replace(row, label="").name for row in rows] + [d.name for d in build.specification.definitions]
+    return Quantity(tuple(names), closed=closed)
 
 
 def _tell_of_zero_variances(rows: Sequence[Parameter], values: np.ndarray, raw: np.ndarray) -> None:
@@ -95,16 +109,24 @@ def _tell_of_zero_variances(rows: Sequence[Parameter], values: np.ndarray, raw: 
 
 
 def standardize_rows(
-    estimation: Estimation, rows: Sequence[Parameter], raw: np.ndarray, kind: Standardization
+    estimation: Estimation,
+    rows: Sequence[Parameter],
+    raw: np.ndarray,
+    kind: Standardization,
+    natural: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Standardized values (rows,) of raw ones at the estimates, and their derivatives (rows, k) through the variances alone."""
-    specification, k = estimation.model.build.specification, len(estimation.model.natural)
+    """Standardized values (rows,) of raw ones and their derivatives (rows, k) through the variances alone.
+
+    natural (k,): where (default: at the estimates).
+    """
+    natural = estimation.model.natural if natural is None else natural
+    specification, k = estimation.model.build.specification, len(natural)
     values, jacobian = np.empty(len(rows)), np.zeros((len(rows), k))
     scales: dict[tuple[int, int], Scales] = {}
     for i, (row, value) in enumerate(zip(rows, raw, strict=True)):
         where = (row.level, row.group)
         if where not in scales:
-            scales[where] = scales_of(estimation, *where, standardizes(specification, row.level, kind))
+            scales[where] = scales_of(estimation, natural, *where, standardizes(specification, row.level, kind))
         factor, relative = _factor(row, specification, scales[where])
         values[i], jacobian[i] = value * factor, value * factor * relative
     return values, jacobian
@@ -121,9 +143,11 @@ def standardizes(specification: Specification, level: int, kind: Standardization
     return lambda name: name not in left_alone
 
 
-def scales_of(estimation: Estimation, level: int, group: int, wanted: Callable[[str], bool] = bool) -> Scales:
+def scales_of(
+    estimation: Estimation, natural: np.ndarray, level: int, group: int, wanted: Callable[[str], bool] = bool
+) -> Scales:
     """What the rows of a level (1, 2) and group (from 1) are standardized by, for the variables that are wanted."""
-    build, natural = estimation.model.build, estimation.model.natural
+    build = estimation.model.build
     specification, structure = build.specification, build.structure
     block = structure.levels[level - 1]
     x = level_matrices(structure, natural, level, group - 1)
@@ -200,16 +224,6 @@ def _defined(estimation: Estimation, values: np.ndarray, jacobian: np.ndarray) -
     return defined, derivatives @ jacobian[first]
 
 
-def _standard_errors(jacobian: np.ndarray, vcov: np.ndarray) -> np.ndarray:
-    """Delta-method standard errors (rows,) from derivatives (rows, k); 0 for rows that no free parameter moves."""
-    moving = np.any(jacobian != 0, axis=1)
-    out = np.zeros(len(jacobian))
-    variance = np.sum((jacobian[moving] @ vcov) * jacobian[moving], axis=1)
-    # a marker's loading times its own scale can cancel to rounding error
-    out[moving] = np.sqrt(np.maximum(variance, 0.0))
-    return out
-
-
 @float64
 def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, float]]]:
     """Share of explained variance of every endogenous variable, by group: one dictionary for within and one for between.
@@ -217,19 +231,46 @@ def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, fl
     1 - residual / total variance; NaN where the residual variance is negative, for which no share exists.
     Outcomes of random slopes are left out at level 1: the share of a slope differs from row to row.
     """
+    out: list[tuple[dict[str, float], dict[str, float]]]
+    out = [({}, {}) for _ in range(estimation.model.build.specification.ngroups)]
+    values = rsquare_quantity(estimation).value(estimation.model.natural)
+    for (group, level, name), value in zip(_explained(estimation), values.tolist(), strict=True):
+        out[group - 1][level - 1][name] = value
+    return out
+
+
+def rsquare_quantity(estimation: Estimation) -> Quantity:
+    """`rsquare` as a function of the natural parameters; names are as in "y1~r2", with the group and the level at the end."""
+    explained = _explained(estimation)
+
+    def closed(natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scales = {
+            where: scales_of(estimation, natural, where[1], where[0]) for where in {(g, lv) for g, lv, _ in explained}
+        }
+        values, jacobian = np.full(len(explained), np.nan), np.full((len(explained), len(natural)), np.nan)
+        for i, (group, level, name) in enumerate(explained):
+            (residual, by_residual), (total, by_total) = (
+                source[name] for source in (scales[group, level].residual, scales[group, level].total)
+            )
+            if residual >= 0 and total > 0:
+                values[i] = 1 - residual / total
+                jacobian[i] = (residual / total * by_total - by_residual) / total
+        return values, jacobian
+
+    suffix = {1: "", 2: ".l2"}
+    names = (f"{name}~r2" + (f".g{group}" if group > 1 else "") + suffix[level] for group, level, name in explained)
+    return Quantity(tuple(names), closed=closed)
+
+
+def _explained(estimation: Estimation) -> list[tuple[int, int, str]]:
+    """(group, level, name) of every variable that has a share of explained variance, observed ones first."""
     specification = estimation.model.build.specification
     out = []
     for group in range(1, specification.ngroups + 1):
-        pair = []
         for level in (1, 2):
             rows = [r for r in specification.parameters if r.level == level and r.group == group]
             explained = {r.rhs for r in rows if r.op == "=~"} | {r.lhs for r in rows if r.op == "~"}
             explained -= {slope.target for slope in specification.slopes} if level == 1 else set()
-            scales = scales_of(estimation, level, group)
-            shares = {}
-            for name in (v for v in scales.total if v in explained):
-                residual, total = scales.residual[name][0], scales.total[name][0]
-                shares[name] = 1 - residual / total if residual >= 0 and total > 0 else np.nan
-            pair.append(shares)
-        out.append((pair[0], pair[1]))
+            known = scales_of(estimation, estimation.model.natural, level, group).total
+            out += [(group, level, name) for name in known if name in explained]
     return out

@@ -10,6 +10,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import _fit_indices as index
+from mlsem_jax.inference._quantities import Quantity
 from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.models import Constraint, residuals_with_jacobian
 from mlsem_jax.numerics import float64
@@ -42,8 +43,12 @@ def wald(estimation: Estimation, constraints: Sequence[Constraint]) -> WaldTest:
         raise ModelError("A Wald test needs a constraint, for example 'a == b'.")
     if estimation.options.se == "none":
         raise ModelError("A Wald test needs standard errors, but the fit has se='none'.")
-    h, jacobian = residuals_with_jacobian(estimation.model.natural, constraints, made.labels)
-    cov = jacobian @ vcov_natural(estimation) @ jacobian.T
+    differences = Quantity(
+        names=tuple(c.text or c.op for c in constraints),
+        closed=lambda natural: residuals_with_jacobian(natural, constraints, made.labels),
+    )
+    natural = estimation.model.natural
+    h, cov = differences.value(natural), differences.vcov(natural, vcov_natural(estimation))
     if not np.all(np.isfinite(cov)):
         raise ModelError(
             "The fit has no finite standard errors for the parameters of these constraints, so there is no Wald test."

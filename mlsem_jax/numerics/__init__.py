@@ -1,6 +1,7 @@
 """Small-matrix algebra that vmaps, and tails of distributions."""
 
 from mlsem_jax.numerics._compile_options import known_option
+from mlsem_jax.numerics._delta_method import delta_errors, delta_variances
 from mlsem_jax.numerics._following import (
     anew,
     float_type,
@@ -20,6 +21,8 @@ __all__ = [
     "anew",
     "chi_square_limit",
     "chi_square_tail",
+    "delta_errors",
+    "delta_variances",
     "normal_cdf",
     "normal_quantile",
     "normal_tail",
