@@ -186,6 +186,12 @@ OPTIONS: dict[str, Rule] = {
     "standardize": choice("none", "z", "quantile"),
 }
 
+
+def allow_se(known: Iterable[str]) -> None:
+    """The values of `se`: names of estimators of the sampling covariance, which `inference` keeps."""
+    OPTIONS["se"] = choice(*known)
+
+
 # lavaan's options that have no counterpart here and nothing to do in their place
 _LAVAAN = (
     "auto_delta auto_efa auto_th categorical check_gradient check_lv_interaction check_lv_names check_post "

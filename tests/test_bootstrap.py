@@ -14,7 +14,7 @@ from tiny import MODEL, rows, tiny_fit
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
-from mlsem_jax.inference import _bootstrap, intervals
+from mlsem_jax.inference import _resampled, intervals
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import reduce
@@ -39,7 +39,7 @@ def resampled(frame: pd.DataFrame, cluster: str, weights: np.ndarray) -> pd.Data
 
 @float64
 def drawn_weights(fit: ml.Fit, n: int) -> np.ndarray:
-    return _bootstrap._lanes(fit.estimation, n, jax.random.key(KEY), "nonparametric")["weights"]
+    return _resampled.resampled(fit.estimation, n, jax.random.key(KEY), "nonparametric")["weights"]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_bollen_stine_data_fit_the_model_exactly():
     fit = ml.sem(MODEL, rows(np.repeat([10], 40)), cluster="g")
     assert fit.fit_measures()["chisq"] > 0.1
     moments = fit.estimation.model.moments
-    transformed = clusters = _bootstrap._transformed(fit.estimation.clusters, fit.estimation.h1.moments, moments)
+    transformed = clusters = _resampled.transformed(fit.estimation.clusters, fit.estimation.h1.moments, moments)
     within = np.sum(clusters.cross, axis=0) / (400 - 40)
     np.testing.assert_allclose(within, moments.within_cov[0], rtol=1e-9)
     means = np.asarray(clusters.mean)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +68,11 @@ class Estimation:
     baseline: Fitted | None
     covariates_loglik: float
     notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What was computed from this estimation and is asked for again, by name. No part of it: neither compared nor saved."""
+        return {}
 
     @property
     def statistics(self) -> Statistics:

@@ -17,7 +17,17 @@ from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_
 from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
-from mlsem_jax.inference._vcov import information, invert, scores, vcov_natural, vcov_theta
+from mlsem_jax.inference._vcov import (
+    Vcov,
+    information,
+    invert,
+    register_vcov,
+    scores,
+    unregister_vcov,
+    vcov,
+    vcov_natural,
+    vcov_theta,
+)
 from mlsem_jax.inference._wald import WaldTest, wald
 
 __all__ = [
@@ -41,6 +51,7 @@ __all__ = [
     "ScoreTest",
     "Standardization",
     "Standardized",
+    "Vcov",
     "WaldTest",
     "bootstrap",
     "diagnose",
@@ -62,12 +73,15 @@ __all__ = [
     "parameters_and_defined",
     "predict",
     "profile",
+    "register_vcov",
     "residuals",
     "rsquare",
     "score_test",
     "scores",
     "standardized",
     "tied_levels",
+    "unregister_vcov",
+    "vcov",
     "vcov_natural",
     "vcov_theta",
     "wald",

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import weakref
-
 import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, fit_batch
-from mlsem_jax.inference._bootstrap import ITERATIONS, nonparametric_lanes
 from mlsem_jax.inference._clusters import refuse_constraints
-from mlsem_jax.numerics import float64
-
-# a fit's tables ask for the covariance many times; it is forgotten with the fit
-_known: dict[int, np.ndarray] = {}
+from mlsem_jax.inference._resampled import ITERATIONS, resampled
 
 
-@float64
-def bootstrap_vcov(estimation: Estimation) -> np.ndarray:
+def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
     """Covariance (q, q) of theta over the draws that converged; NaN for a fit that did not.
 
     The draws are those of `fit.bootstrap(options.bootstrap, key=options.iseed)`.
     """
-    if id(estimation) not in _known:
-        _known[id(estimation)] = _covariance(estimation)
-        weakref.finalize(estimation, _known.pop, id(estimation), None)
-    return _known[id(estimation)]
-
-
-def _covariance(estimation: Estimation) -> np.ndarray:
     refuse_constraints(estimation, "se='bootstrap'")
     options, model = estimation.options, estimation.model
     q = model.problem.q
     if not model.maximum.status.converged:
         return np.full((q, q), np.nan)
-    lanes = nonparametric_lanes(estimation, options.bootstrap, jax.random.key(options.iseed))
+    lanes = resampled(estimation, options.bootstrap, jax.random.key(options.iseed), "nonparametric")
     start = model.problem.full(model.theta)
     end = fit_batch(model.build.structure, theta0=start, iterations=ITERATIONS, **lanes)
     draws = end.theta[end.converged][:, :q]

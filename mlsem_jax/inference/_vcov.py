@@ -1,12 +1,18 @@
-"""Information matrices and sampling covariances of the estimates."""
+"""Information matrices, and sampling covariances of the estimates by named estimators."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
 from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.numerics import float64
 
@@ -77,30 +83,103 @@ def invert(matrix: np.ndarray, jacobian: np.ndarray | None = None) -> np.ndarray
     return z @ (inverse * np.outer(scale, scale)) @ z.T
 
 
-def vcov_theta(estimation: Estimation) -> np.ndarray:
-    """Sampling covariance (q, q) of theta under the options of the fit.
+@dataclass(frozen=True, eq=False)
+class Vcov:
+    """matrix (q, q): sampling covariance of theta. df: of the t distribution that estimates are referred to; None: the normal."""
 
-    standard: inverse information. robust.huber.white: A^-1 B A^-1 with A the observed information and B the sum over clusters
-    of score outer products (Huber 1967; White 1982). bootstrap: of the estimates from resampled clusters. NaN where the model
-    is not identified.
+    matrix: np.ndarray
+    df: float | None = None
+
+
+Estimator = Callable[[Estimation], Vcov]
+
+
+def standard(estimation: Estimation) -> Vcov:
+    """The inverse of the information that the fit asks for."""
+    model = estimation.model
+    return Vcov(invert(information(model, estimation, estimation.options.information), model.maximum.jacobian))
+
+
+def sandwich(estimation: Estimation) -> Vcov:
+    """A^-1 B A^-1 with A the information and B the sum over clusters of outer products of scores (Huber 1967; White 1982)."""
+    model, kind = estimation.model, estimation.options.information
+    kind = "observed" if kind == "first.order" else kind
+    bread, s = invert(information(model, estimation, kind), model.maximum.jacobian), scores(model, estimation)
+    return Vcov(bread @ (s.T @ s) @ bread)
+
+
+def bootstrapped(estimation: Estimation) -> Vcov:
+    """Covariance of the estimates from resampled clusters."""
+    return Vcov(bootstrap_covariance(estimation))
+
+
+def nowhere(estimation: Estimation) -> Vcov:
+    """No standard errors: NaN."""
+    return Vcov(np.full((estimation.model.problem.q,) * 2, np.nan))
+
+
+# the values of the option `se`; `docs/extend/variance.md` adds one
+ESTIMATORS: dict[str, Estimator] = {
+    "standard": standard,
+    "robust.huber.white": sandwich,
+    "bootstrap": bootstrapped,
+    "none": nowhere,
+}
+_OWN = tuple(ESTIMATORS)
+
+
+def register_vcov(name: str, estimator: Estimator) -> None:
+    """Make an estimator of the sampling covariance known: se=name takes it. Raises ModelError for a name that is taken."""
+    if not isinstance(name, str) or not name.strip() or not callable(estimator):
+        raise ModelError("register_vcov() takes a name and a function of an estimation that returns a Vcov.")
+    if name.lower() in {known.lower() for known in ESTIMATORS}:
+        raise ModelError(f"There is an estimator of the variance {name!r} already; choose another name.")
+    ESTIMATORS[name] = estimator
+    allow_se(ESTIMATORS)
+
+
+def unregister_vcov(name: str) -> None:
+    """Forget an estimator that `register_vcov` made known."""
+    if name not in ESTIMATORS or name in _OWN:
+        raise ModelError(f"{name!r} is no estimator of the variance that was registered.")
+    del ESTIMATORS[name]
+    allow_se(ESTIMATORS)
+
+
+def vcov(estimation: Estimation) -> Vcov:
+    """Sampling covariance of theta by the estimator that the option `se` names; NaN where the model is not identified.
+
+    It is computed once for an estimation and kept with it.
     """
-    options, model = estimation.options, estimation.model
-    if model.maximum.status is Status.NOT_IDENTIFIED:
-        # where a search stopped the matrices may be regular all the same: their inverses would be rounding
-        return np.full((model.problem.q,) * 2, np.nan)
-    if options.se == "bootstrap":
-        from mlsem_jax.inference._bootstrap_vcov import bootstrap_vcov  # which needs this module
+    kept = estimation.derived
+    if "vcov" not in kept:
+        kept["vcov"] = _computed(estimation)
+    return kept["vcov"]
 
-        return bootstrap_vcov(estimation)
-    jacobian = model.maximum.jacobian
-    if options.se == "none":
-        return np.full((model.problem.q,) * 2, np.nan)
-    if options.se == "robust.huber.white":
-        kind = "observed" if options.information == "first.order" else options.information
-        bread = invert(information(model, estimation, kind), jacobian)
-        s = scores(model, estimation)
-        return bread @ (s.T @ s) @ bread
-    return invert(information(model, estimation, options.information), jacobian)
+
+@float64
+def _computed(estimation: Estimation) -> Vcov:
+    name, q = estimation.options.se, estimation.model.problem.q
+    if estimation.model.maximum.status is Status.NOT_IDENTIFIED:
+        # where a search stopped the matrices may be regular all the same: their inverses would be rounding
+        return nowhere(estimation)
+    if name not in ESTIMATORS:
+        raise ModelError(
+            f"se={name!r}: there is no such estimator of the variance now; there are {listing(ESTIMATORS)}."
+        )
+    found = ESTIMATORS[name](estimation)
+    if not isinstance(found, Vcov) or np.shape(found.matrix) != (q, q):
+        raise ModelError(
+            f"se={name!r}: its function must return a Vcov with a matrix of {q} x {q}, one row for each of theta."
+        )
+    if found.df is not None:
+        raise ModelError(f"se={name!r}: tables refer estimates to the normal distribution as yet; leave df=None.")
+    return found
+
+
+def vcov_theta(estimation: Estimation) -> np.ndarray:
+    """The matrix (q, q) of `vcov`."""
+    return np.array(vcov(estimation).matrix, float)
 
 
 def vcov_natural(estimation: Estimation, theta: np.ndarray | None = None) -> np.ndarray:

@@ -1,0 +1,94 @@
+"""Data sets for the bootstrap: weights on clusters or drawn statistics, never rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._clusters import weighted_clusters
+from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.models import Moments
+from mlsem_jax.statistics import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
+
+# a draw that takes more iterations has no maximum nearby: a loading that runs off, as a rule
+ITERATIONS = 100
+
+
+def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any]:
+    """The statistics and weights that make n data sets, for `fit_batch`. key: of jax.random; draw i depends on it and i alone."""
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    if type == "parametric":
+        return {"statistics": _parametric(estimation, keys)}
+    source = weighted_clusters(estimation)
+    if type == "bollen.stine":
+        if source.patterns is not None:
+            raise ModelError("type='bollen.stine' is for data without missing values and models without random slopes.")
+        if estimation.clusters is None or estimation.h1 is None:
+            raise ModelError("type='bollen.stine' needs the unrestricted model: fit with h1=True.")
+        moments = estimation.h1.moments, estimation.model.moments
+        source = replace(source, clusters=transformed(estimation.clusters, *moments))
+    group = np.asarray(estimation.data.group)
+    order = np.argsort(group, kind="stable")
+    count = np.bincount(group, minlength=estimation.data.ngroups)[group[order]]
+    first = np.searchsorted(group[order], group[order])
+    return {"statistics": source, "weights": np.asarray(_weights(keys, order, first, count))}
+
+
+@jax.jit
+def _weights(keys, order, first, count):
+    """How often each cluster is drawn (B, J), as many per group as it has. Clusters are drawn in the order of their groups."""
+    clusters = len(order)
+
+    def one(key):
+        chosen = first + jnp.floor(jax.random.uniform(key, (clusters,)) * count).astype(int)
+        return jax.ops.segment_sum(jnp.ones(clusters), order[chosen], clusters)
+
+    return jax.vmap(one)(keys)
+
+
+@jax.jit
+def _draw(keys, moments: Moments, plan: Plan, count):
+    def one(key):
+        complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, plan.size, count)
+        return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
+
+    return jax.vmap(one)(keys)
+
+
+def _parametric(estimation: Estimation, keys: Any) -> Statistics:
+    if len(estimation.reduction.pattern_codes):
+        raise ModelError("type='parametric' is for data without missing values and models without random slopes.")
+    data = estimation.data
+    plan = plan_sizes(np.bincount(data.cluster, minlength=data.nclusters), data.group, data.ngroups)
+    shape = plan.size.shape
+    count = np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
+    return jax.tree.map(np.asarray, _draw(keys, estimation.model.moments, plan, count))
+
+
+def transformed(clusters: ClusterStatistics, h1: Moments, model: Moments) -> ClusterStatistics:
+    """Cluster statistics of data with the unrestricted moments replaced by the model's (Bollen & Stine 1992), size by size."""
+    mean, cross = np.array(clusters.mean), np.array(clusters.cross)
+    for g in range(model.mean.shape[0]):
+        here = np.asarray(clusters.group) == g
+        within = _exchange(h1.within_cov[g], model.within_cov[g])
+        cross[here] = within @ cross[here] @ within.T
+        for n in np.unique(np.asarray(clusters.size)[here]):
+            some = here & (np.asarray(clusters.size) == n)
+            a = _exchange(h1.between_cov[g] + h1.within_cov[g] / n, model.between_cov[g] + model.within_cov[g] / n)
+            mean[some] = model.mean[g] + (mean[some] - h1.mean[g]) @ a.T
+    return ClusterStatistics(clusters.group, clusters.size, mean, cross)
+
+
+def _exchange(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """A with A old A' = new; variables without variance stay as they are."""
+    out, exists = np.eye(len(old)), np.flatnonzero((np.diag(old) > 0) & (np.diag(new) > 0))
+    at = np.ix_(exists, exists)
+    left, right = np.linalg.cholesky(new[at]), np.linalg.cholesky(old[at])
+    out[at] = np.linalg.solve(right.T, left.T).T
+    return out
