@@ -8,6 +8,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+from mlsem_jax.inference._effects import EffectInformation, EffectPrior, posterior
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,23 @@ def test_cluster_contributions_sum_to_the_whole(fit):
     # the gradient of a search that stopped at a Newton decrement of 1e-13, in units of the score's own spread
     scores = fit.scores()
     assert (scores.sum().abs() < 1e-5 * scores.abs().sum()).all()
+
+
+def test_posterior_of_effects_is_conditioning():
+    """Two effects, one further variable; one effect observed, then seven rows that both effects shift: the joint normal's rule."""
+    rng = np.random.default_rng(8)
+    root = rng.normal(size=(3, 3))
+    cov, mean, noise, n = root @ root.T, rng.normal(size=3), np.diag([0.5, 0.8]), 7
+    known, y = rng.normal(size=(1, 1)), rng.normal(size=(n, 2))
+    prior = EffectPrior(mean[None], cov).given(np.array([True, False]), known)
+    centre, w = np.array([0.3, -0.2]), np.linalg.inv(noise)
+    rows = EffectInformation(n * w, (y - centre).sum(0)[None] @ w, centre)
+    found = posterior(prior, rows)
+    # all that is observed, as linear forms of v with noise
+    seen = np.concatenate([np.eye(3)[:1], np.eye(3)[[0, 1] * n]])
+    total = seen @ cov @ seen.T
+    total[1:, 1:] += np.kron(np.eye(n), noise)
+    gain = cov @ seen.T @ np.linalg.inv(total)
+    observed = np.concatenate([known[0], y.ravel()])
+    np.testing.assert_allclose(found.mean[0], mean + gain @ (observed - seen @ mean), rtol=1e-9)
+    np.testing.assert_allclose(found.cov, cov - gain @ seen @ cov, rtol=1e-9, atol=1e-12)

@@ -17,6 +17,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._effects import EffectInformation, EffectPrior, Posterior, posterior
 from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
@@ -35,14 +36,6 @@ class FactorScores:
     names: tuple[str, ...]
     values: np.ndarray
     se: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """Of the between part v = (y_B, eta_B) of every cluster: mean (J, p + m) and covariance (J, p + m, p + m)."""
-
-    mean: np.ndarray
-    cov: np.ndarray
 
 
 def predict(
@@ -75,14 +68,14 @@ def predict(
             continue
         rows = np.flatnonzero(data.group[data.cluster] == group)
         code = np.searchsorted(clusters, data.cluster[rows])
-        posterior = between_posterior(within, between, data.values[rows], code, len(clusters), z)
+        found = between_posterior(within, between, data.values[rows], code, len(clusters), z)
         if level == 2:
             towards = between.eta_cov[at] @ between.lambda_.T
             shift = towards @ np.linalg.pinv(between.cov, hermitian=True) @ extra
-            values[clusters] = posterior.mean[:, len(z) :][:, at] + shift
-            se[clusters] = np.sqrt(np.maximum(np.diagonal(posterior.cov, axis1=1, axis2=2)[:, len(z) :][:, at], 0.0))
+            values[clusters] = found.mean[:, len(z) :][:, at] + shift
+            se[clusters] = np.sqrt(np.maximum(np.diagonal(found.cov, axis1=1, axis2=2)[:, len(z) :][:, at], 0.0))
         else:
-            values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, posterior, at)
+            values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, found, at)
     return FactorScores(latent, values, se)
 
 
@@ -102,12 +95,8 @@ def _check(estimation: Estimation, level: int, convention: str) -> None:
 def between_posterior(
     within: LevelMatrices, between: LevelMatrices, y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray
 ) -> Posterior:
-    """From the rows y (N, p), NaN where missing, of the clusters code (N,)."""
-    p = len(z)
-    prior = np.block(
-        [[between.cov, between.lambda_ @ between.eta_cov], [between.eta_cov @ between.lambda_.T, between.eta_cov]]
-    )
-    mean0 = np.concatenate([between.mean, between.eta_mean])
+    """Of v = (y_B, eta_B) of every cluster, from the rows y (N, p), NaN where missing, of the clusters code (N,)."""
+    p, prior = len(z), EffectPrior.of_level(between)
     z_values = cluster_values(y, code, clusters, z)
     level_1 = np.where(z, np.nan, y)
     total, counts, patterns = np.zeros((clusters, p)), [], []
@@ -119,7 +108,8 @@ def between_posterior(
         patterns.append(w)
         counts.append(np.bincount(code[at], minlength=clusters))
     count = np.stack(counts, axis=1).astype(float)
-    mean, cov = np.empty((clusters, len(mean0))), np.empty((clusters, len(mean0), len(mean0)))
+    v = len(prior.cov)
+    mean, cov = np.empty((clusters, v)), np.empty((clusters, v, v))
     known = ~np.isnan(z_values) & z
     # clusters of one composition share their matrices
     kinds, kind = np.unique(np.concatenate([count, known], axis=1), axis=0, return_inverse=True)
@@ -127,18 +117,13 @@ def between_posterior(
         here = np.flatnonzero(kind.ravel() == number)
         a = np.tensordot(composition[: count.shape[1]], np.stack(patterns), 1)
         seen = composition[count.shape[1] :] > 0
-        from_z = prior[:, :p][:, seen] @ np.linalg.inv(prior[:p, :p][np.ix_(seen, seen)])
-        shift = (z_values[here][:, seen] - between.mean[seen]) @ from_z.T
-        conditional = prior - from_z @ prior[:p][seen]
-        s = conditional[:, :p]
-        gain = s @ np.linalg.inv(np.eye(p) + a @ s[:p])
-        mean[here] = mean0 + shift + (total[here] - shift[:, :p] @ a.T) @ gain.T
-        cov[here] = conditional - gain @ a @ s.T
+        found = posterior(prior.given(seen, z_values[here][:, seen]), EffectInformation(a, total[here], between.mean))
+        mean[here], cov[here] = found.mean, found.cov
     return Posterior(mean, cov)
 
 
 def _within_scores(
-    within: LevelMatrices, y: np.ndarray, code: np.ndarray, z: np.ndarray, posterior: Posterior, at: list[int]
+    within: LevelMatrices, y: np.ndarray, code: np.ndarray, z: np.ndarray, clusters: Posterior, at: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means and standard deviations of the within latent variables of every row."""
     p = len(z)
@@ -148,11 +133,11 @@ def _within_scores(
     prior = np.diag(within.eta_cov)[at]
     for seen, rows in by_pattern(level_1):
         weight = towards @ precision_of(within, seen)
-        own = posterior.mean[code[rows], :p]
+        own = clusters.mean[code[rows], :p]
         deviation = np.where(seen, level_1[rows] - own - within.mean, 0.0)
         values[rows] = within.eta_mean[at] + deviation @ weight.T
         given = prior - np.sum(weight * towards, axis=1)
         # what is left unknown about the between part
-        spread = np.einsum("ai,jik,ak->ja", weight, posterior.cov[:, :p, :p], weight)
+        spread = np.einsum("ai,jik,ak->ja", weight, clusters.cov[:, :p, :p], weight)
         variance[rows] = given + spread[code[rows]]
     return values, np.sqrt(np.maximum(variance, 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, slope_columns
+from mlsem_jax.inference._effects import EffectInformation, EffectPrior, posterior
 from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
 from mlsem_jax.models import Specification, members
@@ -63,9 +64,7 @@ def _design(within: LevelMatrices, targets: np.ndarray, x: np.ndarray) -> np.nda
 def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.ndarray, np.ndarray]:
     """Of (u, eta_B) given the data of each cluster: mean (J, u + m) and covariance (J, u + m, u + m)."""
     p, u = len(z), between.cov.shape[0]
-    through = between.lambda_ @ between.eta_cov
-    prior = np.block([[between.cov, through], [through.T, between.eta_cov]])
-    centre = np.concatenate([between.mean, between.eta_mean])
+    prior = EffectPrior.of_level(between)
     level_1 = np.where(z, np.nan, y)
     design = _design(within, targets, x)
     # the between means of y are part of the mean of a row, those of the slopes act through u
@@ -79,18 +78,13 @@ def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.nd
         np.add.at(b, code[rows], np.einsum("nup,np->nu", zw, deviation))
     known_values = cluster_values(y, code, clusters, z)
     known = ~np.isnan(known_values) & z
-    mean, cov = np.empty((clusters, len(centre))), np.empty((clusters, *prior.shape))
+    # which leaves of u the slopes themselves and the deviations of y
+    centre = np.where(np.arange(u) < p, between.mean, 0.0)
+    v = len(prior.cov)
+    mean, cov = np.empty((clusters, v)), np.empty((clusters, v, v))
     for seen, here in by_pattern(np.where(known, known_values, np.nan)):
-        from_z = prior[:, :p][:, seen] @ np.linalg.inv(prior[:p, :p][np.ix_(seen, seen)])
-        shift = (known_values[here][:, seen] - between.mean[:p][seen]) @ from_z.T
-        conditional = prior - from_z @ prior[:p][seen]
-        s = conditional[:, :u]
-        # what u is expected to add to a row beyond the offset: slopes with their mean, y with its deviation alone
-        start = shift[:, :u] + np.where(np.arange(u) >= p, between.mean, 0.0)
-        gain = s @ np.linalg.inv(np.eye(u) + a[here] @ s[:u])
-        rest = b[here] - np.einsum("jab,jb->ja", a[here], start)
-        mean[here] = centre + shift + np.einsum("jab,jb->ja", gain, rest)
-        cov[here] = conditional - gain @ a[here] @ s.T
+        found = posterior(prior.given(seen, known_values[here][:, seen]), EffectInformation(a[here], b[here], centre))
+        mean[here], cov[here] = found.mean, found.cov
     return mean, cov
 
 
