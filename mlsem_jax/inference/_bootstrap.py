@@ -87,6 +87,7 @@ def bootstrap(
         model.build.structure, theta0=model.problem.full(model.theta), **lanes, progress=progress, iterations=ITERATIONS
     )
     quantity = estimated(model.build) if quantity is None else quantity
+    estimate, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
     start = model.problem.full(model.theta)[None]
     observed = np.zeros((1, model.problem.padded, model.problem.padded))
     observed[0, : model.problem.q, : model.problem.q] = information(model, estimation, "observed")
@@ -96,8 +97,8 @@ def bootstrap(
     return Bootstrap(
         type=type,
         names=quantity.names,
-        estimate=quantity.value(model.natural),
-        se=quantity.standard_errors(model.natural, vcov_natural(estimation)),
+        estimate=estimate,
+        se=se,
         plain_se=_with_errors(estimation, quantity, start, observed)[1][0],
         draws=draws,
         draws_se=draws_se,

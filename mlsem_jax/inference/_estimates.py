@@ -32,7 +32,7 @@ def estimates(estimation: Estimation) -> Estimates:
     build = estimation.model.build
     natural, vcov = estimation.model.natural, vcov_natural(estimation)
     quantity, k = estimated(build), len(natural)
-    values, se = quantity.value(natural), quantity.standard_errors(natural, vcov)
+    values, se = quantity.with_standard_errors(natural, vcov)
     free = build.index >= 0
     return Estimates(
         values=row_values(estimation),

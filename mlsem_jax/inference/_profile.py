@@ -65,8 +65,8 @@ def profile(
     _refuse(estimation)
     model = estimation.model
     quantity = estimated(model.build) if quantity is None else quantity
-    every, values = quantity.names, quantity.value(model.natural)
-    se = quantity.standard_errors(model.natural, vcov_natural(estimation))
+    every = quantity.names
+    values, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
     at = [_position(estimation, quantity, name) for name in (every if parameters is None else parameters)]
     order, values_at = np.argsort(levels), _in_theta(estimation, quantity, at)
     limits = np.full((2, len(at), len(levels)), np.nan)

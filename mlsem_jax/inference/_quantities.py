@@ -86,7 +86,14 @@ class Quantity:
 
     def standard_errors(self, natural: np.ndarray, vcov: np.ndarray) -> np.ndarray:
         """Standard errors (r,) by the delta method; see `numerics.delta_errors` for their edges."""
-        return delta_errors(np, self.jacobian(natural), vcov)
+        return self.with_standard_errors(natural, vcov)[1]
+
+    def with_standard_errors(self, natural: np.ndarray, vcov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values and standard errors (r,)."""
+        values, jacobian = self.evaluate(natural)
+        # those of the parameters themselves without a product of large matrices
+        own = delta_errors(np, np.ones((self.plain, 1, 1)), np.diag(vcov)[: self.plain, None, None])[:, 0]
+        return values, np.concatenate([own, delta_errors(np, jacobian[self.plain :], vcov)])
 
     def chosen(self, rows: Sequence[int]) -> Quantity:
         """The quantity of some of the numbers."""

@@ -1,4 +1,4 @@
-"""Small-matrix algebra that vmaps, and tails of distributions."""
+"""Small-matrix algebra that vmaps, the delta method, and tails of distributions."""
 
 from mlsem_jax.numerics._compile_options import known_option
 from mlsem_jax.numerics._delta_method import delta_errors, delta_variances
