@@ -7,15 +7,17 @@ name. Every kernel is batched over data sets; complete data, missing values and 
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _climb, _climb_state
+from mlsem_jax.estimation import _climb, _climb_state, _status
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
-from mlsem_jax.models import Moments, build
+from mlsem_jax.models import Choice, Kinds, Moments, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.statistics import cluster_statistics, pattern_statistics, pool_sizes, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
@@ -123,3 +125,17 @@ def test_a_whole_fit(data):
         return _climb.climb(structure, statistics, theta, limits)
 
     assert "lapack" not in lowered(fit, structure, theta, statistics)
+
+
+@pytest.mark.parametrize("data", ["complete", "slopes"])
+@pytest.mark.parametrize("kind", [None, "cor", "prec"])
+@float64
+def test_the_status_of_a_fit(kind, data):
+    structure, theta, _, _ = problem(*DATA[data])
+    if kind is not None:
+        structure = dataclasses.replace(structure, kinds=Kinds(*[Choice.of(kind)] * 4))
+
+    def status(structure, theta):
+        return _status.at_end(structure, _climb_state.start(theta))
+
+    assert "lapack" not in lowered(status, structure, jnp.stack([theta, theta]))
