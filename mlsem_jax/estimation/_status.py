@@ -16,7 +16,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Bool, Float
 from mlsem_jax.estimation._climb_state import Climb
-from mlsem_jax.models import Choice, Filled, LevelStructure, Moments, Structure
+from mlsem_jax.models import Choice, Moments, Structure
 from mlsem_jax.numerics import sweep
 
 # the covariance matrices of a structure, in the order of what is found in them
@@ -68,53 +68,54 @@ def improper(xp: ModuleType, structure: Structure, natural: Float[Array, " k"], 
     A block counts where the model estimates a covariance in it. Variables whose row is fixed, and those not tied to any that is
     not, do not count: what exogenous covariates have is the data's.
     """
-    sizes = dict(zip(("within", "between"), _variances(xp, structure, moments), strict=True))
-    side = max(getattr(getattr(structure, level), matrix).core.base.shape[-1] for level, matrix in MATRICES)
-    found = []
-    for level, matrix in MATRICES:
-        arrays = getattr(structure, level)
-        size = sizes[level] if matrix == "theta" else _of_members(xp, arrays, sizes[level])
-        block = getattr(arrays, matrix)
-        found.append(_matrix(xp, block.core, block.kind, natural, size, side))
-    negative, correlation, estimated = (xp.stack(part) for part in zip(*found, strict=True))
-    # an eigenvalue below -tolerance is one below zero with that much added to the diagonal
-    raised = correlation + tolerance(correlation.dtype) * xp.eye(side, dtype=correlation.dtype)
-    return Improper(negative, estimated & ~_definite(xp, raised), correlation)
-
-
-def _matrix(
-    xp: ModuleType, core: Filled, kind: Choice | None, natural: Array, size: Array, side: int
-) -> tuple[Array, Array, Array]:
-    """Negative variances (G, d), correlations (G, d, d) and whether one is estimated (G,), of one covariance matrix."""
-    free = core.index >= 0
-    free = free | xp.swapaxes(free, 1, 2)  # of a triangular core too
-    values = xp.where(core.index >= 0, natural[xp.maximum(core.index, 0)], core.base) if len(natural) else core.base
-    inner, plain = _inside(xp, values, kind)
-    variance, own = xp.diagonal(inner, axis1=1, axis2=2), xp.diagonal(free, axis1=1, axis2=2)
-    negative = plain & own & (variance < -tolerance(inner.dtype) * size)
-    some = free.any(axis=2)
-    kept = (variance > 0) & (some | ((inner != 0) & some[:, None, :]).any(axis=2))
-    both = kept[:, :, None] & kept[:, None, :]
+    levels = {"within": structure.within, "between": structure.between}
+    cores = [getattr(levels[level], matrix).core for level, matrix in MATRICES]
+    side = max(core.base.shape[-1] for core in cores)
+    index = xp.stack([_padded(xp, core.index, side, -1) for core in cores])
+    base = xp.stack([_padded(xp, core.base, side, 0.0) for core in cores])
+    values = xp.where(index >= 0, natural[xp.maximum(index, 0)], base) if len(natural) else base
+    inner, plain = _inside(xp, values, structure, [core.base.shape[-1] for core in cores])
+    free = (index >= 0) | (xp.swapaxes(index, 2, 3) >= 0)  # of a triangular core too
+    variance, own = (xp.diagonal(part, axis1=2, axis2=3) for part in (inner, free))
+    rounding = tolerance(inner.dtype)
+    negative = plain & own & (variance < -rounding * _sizes(xp, structure, moments, side))
+    touched = free.any(axis=3) | ((inner != 0) & free.any(axis=3)[:, :, None, :]).any(axis=3)
+    kept = (variance > 0) & touched
+    eye = xp.eye(side, dtype=bool)
+    pairs = kept[..., :, None] & kept[..., None, :] & ~eye
     scale = 1.0 / xp.sqrt(xp.where(kept, variance, 1.0))
-    eye = xp.eye(inner.shape[-1], dtype=bool)
-    correlation = xp.where(both & ~eye, inner * scale[:, :, None] * scale[:, None, :], xp.where(eye, 1.0, 0.0))
-    more = side - inner.shape[-1]
-    padded = xp.pad(correlation, ((0, 0), (0, more), (0, more)))
-    rest = xp.diag((xp.arange(side) >= side - more).astype(inner.dtype))
-    return xp.pad(negative, ((0, 0), (0, more))), padded + rest, (free & both & ~eye).any(axis=(1, 2))
+    identity = eye.astype(inner.dtype)
+    correlation = xp.where(pairs, inner * scale[..., :, None] * scale[..., None, :], identity)
+    # an eigenvalue below -rounding is one below zero with that much added to the diagonal
+    indefinite = (free & pairs).any(axis=(2, 3)) & ~_definite(xp, correlation + rounding * identity)
+    return Improper(negative, indefinite, correlation)
 
 
-def _inside(xp: ModuleType, core: Array, kind: Choice | None) -> tuple[Array, Array | bool]:
-    """The matrices (G, d, d) that are positive definite where the covariance matrices are, and whether their diagonals are
-    variances.
-    """
-    if kind is None:
-        return core, True
+def _padded(xp: ModuleType, array: Array, side: int, by: float) -> Array:
+    """(G, d, d) or (G, d), with d made `side`."""
+    more = ((0, 0),) + ((0, side - array.shape[-1]),) * (array.ndim - 1)
+    return xp.pad(array, more, constant_values=by)
+
+
+def _inside(
+    xp: ModuleType, values: Array, structure: Structure, lengths: list[int]
+) -> tuple[Float[Array, "4 G d d"], Array | bool]:
+    """The matrices that are positive definite where the covariance matrices are, and whether their diagonals are variances."""
+    kinds = [getattr(getattr(structure, level), matrix).kind for level, matrix in MATRICES]
+    if kinds[0] is None:  # then all are plain
+        return values, True
+    inner, plain = [], []
+    for core, length, kind in zip(values, lengths, kinds, strict=True):
+        inner.append(_padded(xp, _of_kind(xp, core[:, :length, :length], kind), values.shape[-1], 0.0))
+        plain.append(kind.kind.plain if xp is np else kind.holds(lambda known: known.plain))
+    return xp.stack(inner), xp.stack(plain)[:, None, None]
+
+
+def _of_kind(xp: ModuleType, core: Float[Array, "G d d"], kind: Choice) -> Array:
     if xp is np:
-        return np.stack([kind.kind.inside(np, one) for one in core]), kind.kind.plain
+        return np.stack([kind.kind.inside(np, one) for one in core])
     chosen = [kind.code == i for i in range(len(kind.among))]
-    inside = jax.vmap(lambda one: jnp.select(chosen, [known.inside(jnp, one) for known in kind.among]))
-    return inside(core), kind.holds(lambda known: known.plain)
+    return jax.vmap(lambda one: jnp.select(chosen, [known.inside(jnp, one) for known in kind.among]))(core)
 
 
 def _definite(xp: ModuleType, matrices: Array) -> Array:
@@ -124,17 +125,18 @@ def _definite(xp: ModuleType, matrices: Array) -> Array:
     return np.linalg.eigvalsh(matrices)[..., 0] > 0 if xp is np else sweep(matrices)[2] > 0
 
 
-def _variances(xp: ModuleType, structure: Structure, moments: Moments) -> tuple[Array, Array]:
-    """What variances of each level are small beside: the larger of a variable's two (G, p), and 1 for random slopes (G, p + r)."""
+def _sizes(xp: ModuleType, structure: Structure, moments: Moments, side: int) -> Float[Array, "4 G d"]:
+    """What variances are small beside: the larger of a variable's two; of a member of eta that of the observed variable that it
+    is or has as its marker; 1 for other latent variables and random slopes.
+    """
     within = xp.diagonal(moments.within_cov, axis1=1, axis2=2)
     between = xp.abs(xp.diagonal(moments.between_cov, axis1=1, axis2=2))
     p = within.shape[1]
     size = xp.maximum(within, between[:, :p])
-    return size, xp.concatenate([size, xp.ones_like(between[:, p:])], axis=1)
-
-
-def _of_members(xp: ModuleType, arrays: LevelStructure, size: Array) -> Array:
-    """(G, m): the variance of the observed variable that a member of eta is or has as its marker, 1 for the others."""
-    selects = (arrays.lambda_.index < 0) & (arrays.lambda_.base == 1.0)
-    of_variable = xp.max(xp.where(selects, size[:, :, None], 0.0), axis=1, initial=0.0)
-    return xp.where(selects.any(axis=1), of_variable, 1.0)
+    with_slopes = xp.concatenate([size, xp.ones_like(between[:, p:])], axis=1)
+    found = []
+    for arrays, of_variables in ((structure.within, size), (structure.between, with_slopes)):
+        selects = (arrays.lambda_.index < 0) & (arrays.lambda_.base == 1.0)
+        largest = xp.max(xp.where(selects, of_variables[:, :, None], 0.0), axis=1, initial=0.0)
+        found += [xp.where(selects.any(axis=1), largest, 1.0), of_variables]
+    return xp.stack([_padded(xp, one, side, 1.0) for one in found])
