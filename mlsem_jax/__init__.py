@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from mlsem_jax._errors import ModelSyntaxError as ModelSyntaxError
     from mlsem_jax._errors import ModelWarning as ModelWarning
     from mlsem_jax._fit import Fit as Fit
-    from mlsem_jax._fit import load as load
     from mlsem_jax._fit import lrt as lrt
     from mlsem_jax._functional import estimate as estimate
     from mlsem_jax._functional import log_likelihood as log_likelihood
@@ -33,12 +32,14 @@ if TYPE_CHECKING:
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
     from mlsem_jax._lavaan import sem as sem
+    from mlsem_jax._load import load as load
     from mlsem_jax._model import model as model
     from mlsem_jax._model import statistics as statistics
     from mlsem_jax._montecarlo import montecarlo as montecarlo
     from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._status import Status as Status
     from mlsem_jax.estimation import simulate as simulate
+    from mlsem_jax.networks import NetworkFit as NetworkFit
     from mlsem_jax.networks import compare as compare
     from mlsem_jax.networks import ml_corr as ml_corr
     from mlsem_jax.networks import ml_ggm as ml_ggm
@@ -63,15 +64,17 @@ _HOMES = {
     "mlsem_jax._batches": ("estimate_batch",),
     "mlsem_jax._cache": ("enable_compilation_cache",),
     "mlsem_jax._diagnose": ("diagnose",),
-    "mlsem_jax._fit": ("Fit", "load", "lrt"),
+    "mlsem_jax._fit": ("Fit", "lrt"),
     "mlsem_jax._functional": ("estimate", "log_likelihood"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
+    "mlsem_jax._load": ("load",),
     "mlsem_jax._model": ("model", "statistics"),
     "mlsem_jax._montecarlo": ("montecarlo",),
     "mlsem_jax._partable": ("read_partable",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.estimation": ("simulate",),
     "mlsem_jax.networks": (
+        "NetworkFit",
         "compare",
         "ml_corr",
         "ml_ggm",

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import (
@@ -23,7 +23,6 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import ModelError, ModelWarning
-from mlsem_jax._network_methods import NetworkMethods
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
@@ -38,26 +37,57 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from mlsem_jax.networks import Model
-
 
 _STANDARDIZED = ("std.lv", "std.all", "std.nox")
 _CONVENTIONS: tuple[inference.Convention, ...] = ("lavaan", "psychonetrics")
 _METHOD = choice("satorra.bentler.2001", "satorra.bentler.2010")
 
 
+# what `NetworkFit` has beside; a test holds the two together
+NETWORK_ONLY = (
+    "CIplot",
+    "MIs",
+    "fixpar",
+    "freepar",
+    "getmatrix",
+    "groupequal",
+    "groupfree",
+    "log",
+    "modelsearch",
+    "parameters",
+    "plot_network",
+    "prune",
+    "stepup",
+    "transmod",
+)
+
+
+class NotOfThisModel(ModelError, AttributeError):
+    """A method of other models was asked for: an error in words, and for `hasattr` an attribute that is not there."""
+
+
 @dataclass(frozen=True, eq=False)
-class Fit(ResultMethods, ResamplingMethods, NetworkMethods):
+class Fit(ResultMethods, ResamplingMethods):
     """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for.
 
-    network: for models of psychonetrics' family, what was fitted; None for others.
+    Fits of network models are of the class [`mlsem_jax.NetworkFit`][], which has more.
     """
 
     estimation: Estimation
     text: str = ""
     function: str = "sem"
     warnings: tuple[str, ...] = ()
-    network: Model | None = None
+    # what was fitted, in fits of network models
+    network: ClassVar[Any] = None
+
+    def __getattr__(self, name: str) -> Any:
+        """What fits of network models have and this one does not, in words."""
+        if name in NETWORK_ONLY:
+            raise NotOfThisModel(
+                f"{name}{'()' * (name != 'log')} is for network models (ml_lvm, ml_lnm, ml_rnm, ml_lrnm, ml_varcov, ml_ggm, "
+                f"ml_corr); this fit was made by {self.function}()."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened
     @property
@@ -289,9 +319,3 @@ def check_fit(fit: Any, what: str) -> None:
     elif isinstance(fit, JaxModel):
         hint = " It is a model of the JAX layer: fit the text with ml.sem."
     raise ModelError(f"{what} is {kind_of(fit)}.{hint}")
-
-
-def load(path: str | Path) -> Fit:
-    """A fit that `Fit.save` wrote. It answers everything that needs no rows of the data; the file is checked, not trusted."""
-    estimation, fields = report.load(path)
-    return Fit(estimation, **fields)

@@ -25,14 +25,12 @@ from mlsem_jax._arguments import (
     whole,
     words,
 )
-from mlsem_jax._errors import DataError, ModelError, ModelWarning, listing
+from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data import TwoLevelData, group_labels, prepare
 from mlsem_jax.estimation import Estimation
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlsem_jax.networks import Model
 
 
 def _progress(value: Any) -> Any:
@@ -58,7 +56,6 @@ class ResultMethods:
     """Moments, residuals, indices and scores of a fit; results of several groups are dictionaries by group label."""
 
     estimation: Estimation
-    network: Model | None
 
     # -- moments
     def implied(self) -> dict[str, Any]:
@@ -140,14 +137,7 @@ class ResultMethods:
         not be estimated beside the others are left out. Expected information counts every row as complete, as in lavaan: with
         missing values information="observed" gives larger indices, closer to the chi-square difference.
         """
-        known = OPERATORS if self.network is None else self.network.operation("operators")(self)
-        op = None if op is None else check("op", op, words(*known))
-        if self.network is not None:
-            if information != "expected":
-                raise ModelError(
-                    "Modification indices of network models take the information of the fit: leave information= out."
-                )
-            return self.network.operation("modification_indices")(self, sort, minimum_value, maximum_number, op)
+        op = None if op is None else check("op", op, words(*OPERATORS))
         found = inference.modification_indices(self.estimation, information=information)
         return report.modification_table(found, sort, minimum_value, maximum_number, op)
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("inference",),
     ("report",),
     ("syntax",),
-    ("_network_methods", "_resampling_methods", "_result_methods"),
+    ("_resampling_methods", "_result_methods"),
     ("_fit",),
     ("networks",),
 )

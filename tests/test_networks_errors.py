@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
+from mlsem_jax._fit import NETWORK_ONLY
 
 VARS = [f"y{i}" for i in range(1, 7)]
 L = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]])
@@ -187,3 +188,21 @@ def test_network_methods_of_other_fits():
     fit = ml.Fit(estimation=None, function="sem")
     with pytest.raises(ml.ModelError, match=r"prune\(\) is for network models.*made by sem"):
         fit.prune()
+    with pytest.raises(ml.ModelError, match=r"log is for network models.*made by sem"):
+        fit.log  # noqa: B018
+    with pytest.raises(AttributeError, match="'Fit' object has no attribute 'prunes'"):
+        fit.prunes()
+    assert not hasattr(fit, "prune")
+    assert "prune" not in dir(fit)
+
+
+def test_the_methods_that_only_network_fits_have_are_those_that_other_fits_explain():
+    own = {name for name in dir(ml.NetworkFit) if not name.startswith("_")} - set(dir(ml.Fit))
+    assert own == set(NETWORK_ONLY)
+
+
+@pytest.mark.timeout(300)
+def test_fits_of_network_models_are_fits(fit):
+    assert type(fit) is ml.NetworkFit
+    assert isinstance(fit, ml.Fit)
+    assert type(fit.fixpar("omega_between", 2, 1)) is ml.NetworkFit

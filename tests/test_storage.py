@@ -164,6 +164,8 @@ def test_fits_that_version_0_1_0_saved_are_read():
     assert network.getmatrix("omega_within").loc["y2", "y1"] == pytest.approx(0.730482, abs=1e-6)
     assert "fixed omega_between[y2, y1] at 0" in str(network.log)
     assert "ggm" in repr(network.network)
+    assert type(fit) is ml.Fit
+    assert type(network) is ml.NetworkFit
 
 
 def test_a_fit_read_from_an_old_file_is_saved_and_read_again(tmp_path):

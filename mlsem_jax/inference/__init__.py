@@ -8,7 +8,7 @@ from mlsem_jax.inference._estimates import Estimates, estimates
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
 from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
-from mlsem_jax.inference._likelihood_ratio import Comparison, Method, likelihood_ratio
+from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
@@ -31,6 +31,7 @@ from mlsem_jax.inference._vcov import (
 from mlsem_jax.inference._wald import WaldTest, wald
 
 __all__ = [
+    "difference_factor",
     "LEVELS",
     "Bootstrap",
     "Comparison",

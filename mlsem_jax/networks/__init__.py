@@ -2,12 +2,13 @@
 
 from mlsem_jax.networks._compare import compare
 from mlsem_jax.networks._constructors import ml_corr, ml_ggm, ml_lnm, ml_lrnm, ml_lvm, ml_rnm, ml_varcov
+from mlsem_jax.networks._fit import Model, NetworkFit
 from mlsem_jax.networks._log import Log, Step
-from mlsem_jax.networks._model import Model
 
 __all__ = [
     "Log",
     "Model",
+    "NetworkFit",
     "Step",
     "compare",
     "ml_corr",

@@ -14,9 +14,9 @@ from mlsem_jax.data import TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import registered
 from mlsem_jax.networks._edit import changed
+from mlsem_jax.networks._fit import Model
 from mlsem_jax.networks._identify import Identification
 from mlsem_jax.networks._layout import LEVELS, Layout
-from mlsem_jax.networks._model import Model
 from mlsem_jax.networks._patterns import read_pattern
 from mlsem_jax.networks._standardize import standardized
 from mlsem_jax.networks._table import make_table

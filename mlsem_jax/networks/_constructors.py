@@ -8,9 +8,9 @@ from typing import Any
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
 from mlsem_jax.networks._edit import check_kind
+from mlsem_jax.networks._fit import Model
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._loadings import latent_names, read_loadings
-from mlsem_jax.networks._model import Model
 
 
 def ml_lvm(

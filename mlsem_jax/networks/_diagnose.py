@@ -11,8 +11,7 @@ from mlsem_jax.models import Moments
 from mlsem_jax.networks._layout import LEVELS, Layout
 
 if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
-    from mlsem_jax.networks._model import Model
+    from mlsem_jax.networks._fit import Model, NetworkFit
 
 # smallest eigenvalue of the correlation matrix of a level below which partial correlations are at the mercy of rounding
 SINGULAR = 1e-3
@@ -22,7 +21,7 @@ RUNNING_OFF = 0.05
 WEIGHT = 0.25
 
 
-def degenerate(model: Model, fit: Fit) -> list[str]:
+def degenerate(model: Model, fit: NetworkFit) -> list[str]:
     """Sentences about implied covariance matrices that are nearly or truly singular, by group and level."""
     if not np.isfinite(fit.estimation.model.value):
         return []

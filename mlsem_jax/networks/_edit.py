@@ -16,7 +16,7 @@ from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._table import Element, Place, at_places, common_key, make_table
 
 if TYPE_CHECKING:
-    from mlsem_jax.networks._model import Model
+    from mlsem_jax.networks._fit import Model
 
 Index = int | str | None
 

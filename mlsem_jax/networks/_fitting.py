@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlsem_jax._errors import ImproperSolutionWarning, ModelWarning
-from mlsem_jax._fit import Fit
 from mlsem_jax.estimation import Estimation, estimate_model, fit_warnings, refit
 from mlsem_jax.models import Cell, Level, Parameter, Specification
 from mlsem_jax.networks._diagnose import degenerate
-from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._starts import element_values, first_values, natural_values, repaired
 from mlsem_jax.networks._table import Table, count_free
 from mlsem_jax.report import progress
+
+if TYPE_CHECKING:
+    from mlsem_jax.networks._fit import Model, NetworkFit
 
 # models whose numbers of parameters share a multiple of this share compiled programs
 WIDTH = 8
@@ -23,9 +26,9 @@ WIDTH = 8
 ROOM = 16
 
 
-def fit_model(model: Model) -> Fit:
+def estimate(model: Model) -> Estimation:
     """Estimate a model from scratch, with its unrestricted model and baseline."""
-    estimation = estimate_model(
+    return estimate_model(
         model.specification,
         model.data,
         model.options,
@@ -34,12 +37,11 @@ def fit_model(model: Model) -> Fit:
         pad_to=padded(count_free(model.table)),
         report=progress() if model.options.verbose else None,
     )
-    return finish(model, estimation, model.data.warnings)
 
 
-def refit_model(fit: Fit, model: Model, values: dict | None = None) -> Estimation:
+def refit_model(fit: NetworkFit, model: Model, values: dict | None = None) -> Estimation:
     """Estimate a changed model of the same data from the estimates of a fit; values: others for some places of its table."""
-    old = model_of(fit)
+    old = fit.network
     known = dict(zip((e.place for e in old.table), estimates(fit), strict=True)) | (values or {})
     start = np.array([_begin(e, known) for e in model.table])
     start = repaired(model.layout, model.table, start)
@@ -54,7 +56,7 @@ def _begin(element, known: dict) -> float:
     return known.get(element.place, 0.0) if element.start is None else element.start
 
 
-def width(fit: Fit, table: Table) -> int:
+def width(fit: NetworkFit, table: Table) -> int:
     """Columns of the basis for another model of this fit's data: as many as now, or with room where it needs more."""
     now, need = fit.estimation.model.build.basis.shape[1], count_free(table)
     return now if need <= now else padded(need + ROOM - 1)
@@ -65,26 +67,25 @@ def padded(count: int) -> int:
     return -(-count // WIDTH) * WIDTH
 
 
-def finish(model: Model, estimation: Estimation, more: Sequence[str] = ()) -> Fit:
-    """The Fit of a model, with its warnings issued."""
+def finish(fit: NetworkFit, more: Sequence[str] = ()) -> NetworkFit:
+    """The fit with its warnings, which are issued; more: sentences that come first."""
     raised: list[Warning] = [ModelWarning(sentence) for sentence in more]
-    raised += fit_warnings(estimation)
-    fit = Fit(estimation, function=model.function, network=model)
-    raised += [ImproperSolutionWarning(sentence) for sentence in degenerate(model, fit)]
+    raised += fit_warnings(fit.estimation)
+    raised += [ImproperSolutionWarning(sentence) for sentence in degenerate(fit.network, fit)]
     for warning in raised:
         warnings.warn(warning, stacklevel=5)
-    return Fit(estimation, function=model.function, warnings=tuple(map(str, raised)), network=model)
+    return replace(fit, warnings=tuple(map(str, raised)))
 
 
-def intermediate(model: Model, estimation: Estimation, sentences: Sequence[str] = ()) -> Fit:
-    """The Fit of a model without warnings of its own: a step of a search, or a fit that a search left as it was."""
-    return Fit(estimation, function=model.function, warnings=tuple(sentences), network=model)
+def refitted(fit: NetworkFit, model: Model, estimation: Estimation, sentences: Sequence[str] = ()) -> NetworkFit:
+    """The fit of a changed model, without warnings of its own: a step of a search, or a fit that a search left as it was."""
+    return replace(fit, network=model, estimation=estimation, warnings=tuple(sentences))
 
 
-def estimates(fit: Fit) -> np.ndarray:
+def estimates(fit: NetworkFit) -> np.ndarray:
     """The value of every element of the fit's table."""
     made = fit.estimation.model.build
-    return element_values(model_of(fit), made, fit.estimation.model.natural)
+    return element_values(fit.network, made, fit.estimation.model.natural)
 
 
 def baseline(model: Model) -> Specification:

@@ -10,7 +10,6 @@ import numpy as np
 from mlsem_jax.estimation import Problem
 from mlsem_jax.models import build
 from mlsem_jax.networks._fitting import estimates, padded
-from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._search import candidates
 from mlsem_jax.networks._specify import lavaan_names, names_of, specify
 from mlsem_jax.networks._starts import natural_values
@@ -20,13 +19,14 @@ from mlsem_jax.numerics import chi_square_tail, float64
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlsem_jax._fit import Fit
+    from mlsem_jax.networks._fit import Model, NetworkFit
+
 
 # an element whose information, given the others, is less than this part of it alone, is not identified beside them
 DETERMINED = 1e-8
 
 
-def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
+def indices(fit: NetworkFit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
     """Modification index and expected parameter change of each fixed element, freed alone.
 
     mi = s^2 / V and epc = s / V, with s the derivative of the log-likelihood and V the expected information of the element given
@@ -52,9 +52,9 @@ def indices(fit: Fit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarr
     return s**2 / v, s / v
 
 
-def enlarged(fit: Fit, elements: Sequence[Element]):
+def enlarged(fit: NetworkFit, elements: Sequence[Element]):
     """The model with these elements free as well, and its build."""
-    model = model_of(fit)
+    model = fit.network
     wider = _Wider(model, at_places(model.table, [e.place for e in elements], lambda e: e.freed()))
     return wider, build(wider.specification, fit.estimation.exogenous, padded(count_free(wider.table)))
 
@@ -68,7 +68,7 @@ class _Wider:
 
 
 @float64
-def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _score(fit: NetworkFit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (q,) and information (q, q) of the enlarged model at the estimates."""
     problem = Problem(made, fit.estimation.statistics)
     theta = natural[made.kept]
@@ -77,19 +77,19 @@ def _score(fit: Fit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return gradient, problem.expected(theta) if fit.estimation.statistics.pooling else metric
 
 
-def _all_indices(fit: Fit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:
+def _all_indices(fit: NetworkFit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:
     """The fixed elements of these matrices with their indices, largest first, without those that would not be identified."""
-    found = [e for e in candidates(model_of(fit), names) if not e.free]
+    found = [e for e in candidates(fit.network, names) if not e.free]
     mi, epc = indices(fit, found)
     order = [i for i in np.argsort(-mi, kind="stable") if not np.isnan(mi[i])]
     return [found[i] for i in order], mi[order], epc[order]
 
 
-def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None = 10) -> pd.DataFrame:
+def MIs(fit: NetworkFit, matrices: Sequence[str] | str | None = None, top: int | None = 10) -> pd.DataFrame:
     """Modification indices of all fixed elements, largest first; top=None for all of them."""
     import pandas as pd
 
-    layout = model_of(fit).layout
+    layout = fit.network.layout
     names = (
         tuple(layout.matrices) if matrices is None else (matrices,) if isinstance(matrices, str) else tuple(matrices)
     )
@@ -106,7 +106,7 @@ def MIs(fit: Fit, matrices: Sequence[str] | str | None = None, top: int | None =
 
 
 def modification_indices(
-    fit: Fit,
+    fit: NetworkFit,
     sort: bool = True,
     minimum_value: float = 0.0,
     maximum_number: int | None = None,
@@ -115,7 +115,7 @@ def modification_indices(
     """The indices of `MIs` in the form of lavaan's table; level is 0 for loadings that both levels share."""
     import pandas as pd
 
-    layout = model_of(fit).layout
+    layout = fit.network.layout
     found, mi, epc = _all_indices(fit, tuple(layout.matrices))
     rows = []
     for e in found:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._fit import Fit
 from mlsem_jax.estimation import fit_batch
 from mlsem_jax.models import Structure
 from mlsem_jax.networks._edit import changed
-from mlsem_jax.networks._fitting import estimates, finish, intermediate, padded, refit_model
+from mlsem_jax.networks._fitting import estimates, finish, padded, refit_model, refitted
 from mlsem_jax.networks._indices import enlarged, indices
 from mlsem_jax.networks._log import Step
-from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import pvalues, standard_errors
 from mlsem_jax.networks._search import (
     candidates,
@@ -32,6 +31,9 @@ from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, Place, at_places, same_parameter
 from mlsem_jax.numerics import chi_square_tail, float64
 
+if TYPE_CHECKING:
+    from mlsem_jax.networks._fit import NetworkFit
+
 # models of one batch; fixed, so that every batch of a search runs the same compiled program
 LANES = 16
 # the log-likelihood left on the table when candidates are ranked; the chosen one is then fitted to the end
@@ -41,18 +43,18 @@ FALL = 1e-6
 
 
 def modelsearch(
-    fit: Fit,
+    fit: NetworkFit,
     criterion: str = "bic",
     matrices: Sequence[str] | str | None = None,
     prunealpha: float = 0.01,
     addalpha: float = 0.01,
     limit: int | None = None,
-) -> Fit:
+) -> NetworkFit:
     """Take the best removal or addition by the criterion, then try those again that were improvements too, and all of them
-    once more before the end; see `Fit.modelsearch`.
+    once more before the end; see `NetworkFit.modelsearch`.
     """
     _check(fit, criterion, prunealpha, addalpha)
-    names = search_matrices(model_of(fit).layout, matrices)
+    names = search_matrices(fit.network.layout, matrices)
     current, taken = fit, 0
     promising: set[Place] = set()
     while limit is None or taken < limit:
@@ -69,35 +71,35 @@ def modelsearch(
             promising = set()
         else:
             break
-    model = model_of(current)
+    model = current.network
     if not taken:
         model = model.but(log=model.log.then(Step(f"modelsearch: no neighbour has a smaller {criterion}")))
-        return intermediate(model, fit.estimation, fit.warnings)
-    return finish(model, current.estimation)
+        return refitted(fit, model, fit.estimation, fit.warnings)
+    return finish(refitted(current, model, current.estimation))
 
 
-def _check(fit: Fit, criterion: str, prunealpha: float, addalpha: float) -> None:
+def _check(fit: NetworkFit, criterion: str, prunealpha: float, addalpha: float) -> None:
     check_criterion(criterion)
     check_maximum(fit, "modelsearch")
     if criterion == "none":
         raise ModelError("modelsearch() needs a criterion, such as 'bic'.")
     check_alpha("prunealpha", prunealpha)
     check_alpha("addalpha", addalpha)
-    if model_of(fit).layout.groups:
+    if fit.network.layout.groups:
         raise ModelError(
             "modelsearch() compares models of one group: it does not say whether an edge changes in one group or in all. "
             "Use prune() and stepup(), or search each group's data."
         )
 
 
-def _promising(fit: Fit, names: Sequence[str], places: set[Place]) -> list[Element]:
+def _promising(fit: NetworkFit, names: Sequence[str], places: set[Place]) -> list[Element]:
     """The elements that were improvements in the step before, whatever their p-values are now."""
-    return [e for e in candidates(model_of(fit), names) if e.place in places]
+    return [e for e in candidates(fit.network, names) if e.place in places]
 
 
-def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: float) -> list[Element]:
+def _neighbours(fit: NetworkFit, names: Sequence[str], prunealpha: float, addalpha: float) -> list[Element]:
     """Free elements that are not significant, and fixed ones whose modification index is."""
-    model = model_of(fit)
+    model = fit.network
     p = dict(zip((e.place for e in model.table), pvalues(estimates(fit), standard_errors(fit)), strict=True))
     elements = candidates(model, names)
     removable: dict[object, Element] = {}
@@ -110,7 +112,7 @@ def _neighbours(fit: Fit, names: Sequence[str], prunealpha: float, addalpha: flo
 
 
 @float64
-def _try_all(fit: Fit, tried: Sequence[Element], criterion: str) -> np.ndarray:
+def _try_all(fit: NetworkFit, tried: Sequence[Element], criterion: str) -> np.ndarray:
     """The criterion of every neighbour, inf where its estimation did not converge.
 
     All are one structure, in which every free or tried element is a natural parameter; a model is a basis that picks its own.
@@ -148,9 +150,9 @@ def _lanes(structure: Structure, basis: np.ndarray) -> Structure:
     return replace(repeated, basis=basis)
 
 
-def _take(fit: Fit, chosen: Element, criterion: str, value: float, count: int) -> Fit:
+def _take(fit: NetworkFit, chosen: Element, criterion: str, value: float, count: int) -> NetworkFit:
     """The fit of the chosen neighbour."""
-    model = model_of(fit)
+    model = fit.network
     if chosen.free:
         places, change = [e.place for e in same_parameter(model.table, chosen)], lambda e: e.fixed(0.0)
     else:
@@ -159,4 +161,4 @@ def _take(fit: Fit, chosen: Element, criterion: str, value: float, count: int) -
     estimation = refit_model(fit, other)
     verb = "removed" if chosen.free else "added"
     action = f"modelsearch: {verb} {named(model, [chosen])} ({criterion} {value:.3f}, the best of {count} neighbours)"
-    return intermediate(other.but(log=model.log.then(step(action, estimation, fit))), estimation)
+    return refitted(fit, other.but(log=model.log.then(step(action, estimation, fit))), estimation)

@@ -12,14 +12,13 @@ from mlsem_jax.networks._dense import dense, derived_matrices
 from mlsem_jax.networks._edit import group_numbers
 from mlsem_jax.networks._fitting import estimates
 from mlsem_jax.networks._layout import Layout
-from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._specify import names_of
 from mlsem_jax.numerics import normal_tail
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlsem_jax._fit import Fit
+    from mlsem_jax.networks._fit import Model, NetworkFit
 
 
 def element_table(model: Model) -> pd.DataFrame:
@@ -38,9 +37,9 @@ def element_table(model: Model) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def parameters(fit: Fit) -> pd.DataFrame:
+def parameters(fit: NetworkFit) -> pd.DataFrame:
     """The table of elements with estimates, standard errors and two-sided normal p-values (NaN where fixed)."""
-    table = element_table(model_of(fit)).drop(columns="value")
+    table = element_table(fit.network).drop(columns="value")
     est, se = estimates(fit), standard_errors(fit)
     table.insert(3, "est", est)
     table.insert(4, "se", se)
@@ -48,9 +47,9 @@ def parameters(fit: Fit) -> pd.DataFrame:
     return table
 
 
-def standard_errors(fit: Fit) -> np.ndarray:
+def standard_errors(fit: NetworkFit) -> np.ndarray:
     """Of every element; NaN where it is fixed."""
-    model = model_of(fit)
+    model = fit.network
     se = fit._estimates.se
     return np.array([se[row] if e.free else np.nan for e, row in zip(model.table, model.rows, strict=True)])
 
@@ -62,7 +61,12 @@ def pvalues(est: np.ndarray, se: np.ndarray) -> np.ndarray:
 
 
 def getmatrix(
-    fit: Fit, name: str, group: Any = None, threshold: bool | float = False, alpha: float = 0.01, adjust: str = "none"
+    fit: NetworkFit,
+    name: str,
+    group: Any = None,
+    threshold: bool | float = False,
+    alpha: float = 0.01,
+    adjust: str = "none",
 ) -> pd.DataFrame | dict[str, pd.DataFrame]:
     """A matrix of estimates as in `by_group`, without its group where there is only one."""
     out = by_group(fit, name, group, threshold, alpha, adjust)
@@ -70,14 +74,19 @@ def getmatrix(
 
 
 def by_group(
-    fit: Fit, name: str, group: Any = None, threshold: bool | float = False, alpha: float = 0.01, adjust: str = "none"
+    fit: NetworkFit,
+    name: str,
+    group: Any = None,
+    threshold: bool | float = False,
+    alpha: float = 0.01,
+    adjust: str = "none",
 ) -> dict[str, pd.DataFrame]:
     """A matrix of estimates, of the model or derived from it, by group label.
 
     threshold=True sets elements of a modelled matrix to zero whose p-value, adjusted over the matrix, exceeds alpha; a number
     sets all to zero that are smaller in size.
     """
-    model = model_of(fit)
+    model = fit.network
     layout = model.layout
     values, wanted = estimates(fit), group_numbers(layout, group)
     if threshold is True:
@@ -100,11 +109,11 @@ def by_group(
     return out
 
 
-def significant(fit: Fit, name: str, alpha: float, adjust: str) -> np.ndarray:
+def significant(fit: NetworkFit, name: str, alpha: float, adjust: str) -> np.ndarray:
     """Whether each element of a modelled matrix is significant, adjusted over its distinct parameters; True elsewhere and for
     fixed elements.
     """
-    model = model_of(fit)
+    model = fit.network
     if name not in model.layout.matrices:
         modelled = listing(model.layout.matrices, 12)
         raise ModelError(

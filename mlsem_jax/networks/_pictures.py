@@ -11,7 +11,6 @@ from mlsem_jax._arguments import FLAG, SIGNIFICANCE, checked, names, number
 from mlsem_jax._errors import ModelError
 from mlsem_jax.networks._edit import group_numbers
 from mlsem_jax.networks._layout import Layout
-from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._parameters import by_group, parameters
 from mlsem_jax.networks._search import search_matrices
 from mlsem_jax.numerics import normal_quantile
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
 
-    from mlsem_jax._fit import Fit
+    from mlsem_jax.networks._fit import NetworkFit
 
 
 @checked(
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     labels=FLAG,
 )
 def plot_network(
-    fit: Fit,
+    fit: NetworkFit,
     matrix: str | Sequence[str] | None = None,
     group: Any = None,
     ax: Axes | Sequence[Axes] | None = None,
@@ -43,8 +42,8 @@ def plot_network(
     maximum: float | None = None,
     labels: bool = False,
 ) -> Axes | np.ndarray:
-    """Networks as graphs; see `Fit.plot_network`. alpha: show only edges whose adjusted p-value is not larger."""
-    model = model_of(fit)
+    """Networks as graphs; see `NetworkFit.plot_network`. alpha: show only edges whose adjusted p-value is not larger."""
+    model = fit.network
     wanted = matrix or default_networks(model.layout)
     networks = {}
     for which in group_numbers(model.layout, group):
@@ -74,9 +73,11 @@ def title(name: str, group: str) -> str:
     return f"{words} [{group}]" if group else words
 
 
-def CIplot(fit: Fit, matrices: Sequence[str] | str | None = None, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
+def CIplot(
+    fit: NetworkFit, matrices: Sequence[str] | str | None = None, alpha: float = 0.05, ax: Axes | None = None
+) -> Axes:
     """Free elements with confidence intervals; default: the networks, or all covariances where there are none."""
-    layout = model_of(fit).layout
+    layout = fit.network.layout
     names = search_matrices(layout, matrices)
     if not names:
         names = tuple(name for name, known in layout.matrices.items() if known.is_core)

@@ -9,12 +9,11 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.inference._fit_measures_psychonetrics import criteria_measures
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._log import Step
-from mlsem_jax.networks._model import Model, model_of
 from mlsem_jax.networks._table import Element
 
 if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
     from mlsem_jax.estimation import Estimation
+    from mlsem_jax.networks._fit import Model, NetworkFit
 
 CRITERIA = ("bic", "aic", "bic2", "ebic.25", "ebic.5", "ebic.75", "ebic1", "none")
 
@@ -46,7 +45,7 @@ def check_criterion(name: str) -> None:
         )
 
 
-def check_maximum(fit: Fit, name: str) -> None:
+def check_maximum(fit: NetworkFit, name: str) -> None:
     """Raise ModelError for a fit that is no maximum: its standard errors and indices mean nothing."""
     if not fit.converged:
         raise ModelError(
@@ -60,9 +59,9 @@ def check_alpha(name: str, value: float) -> None:
         raise ModelError(f"{name}={value!r} is no significance level: it lies between 0 and 1.")
 
 
-def evaluate_criterion(name: str, loglik: float, npar: int, fit: Fit) -> float:
+def evaluate_criterion(name: str, loglik: float, npar: int, fit: NetworkFit) -> float:
     """An information criterion with clusters as units, as psychonetrics counts."""
-    measures = criteria_measures(loglik, npar, fit.nclusters, len(model_of(fit).layout.variables))
+    measures = criteria_measures(loglik, npar, fit.nclusters, len(fit.network.layout.variables))
     return measures["aic.ll" if name == "aic" else name]
 
 
@@ -71,7 +70,7 @@ def chi_square(estimation: Estimation) -> float | None:
     return None if estimation.h1 is None else max(0.0, 2 * (estimation.h1.value - estimation.model.value))
 
 
-def step(action: str, estimation: Estimation, fit: Fit) -> Step:
+def step(action: str, estimation: Estimation, fit: NetworkFit) -> Step:
     """A log entry with the fit of the model reached."""
     bic = evaluate_criterion("bic", estimation.loglik, estimation.npar, fit)
     return Step(action, estimation.npar, estimation.degrees_of_freedom, chi_square(estimation), bic)

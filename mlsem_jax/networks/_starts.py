@@ -15,7 +15,7 @@ from mlsem_jax.networks._table import Table
 from mlsem_jax.statistics import make_definite
 
 if TYPE_CHECKING:
-    from mlsem_jax.networks._model import Model
+    from mlsem_jax.networks._fit import Model
 
 # share of an indicator's variance that starts as its residual variance
 UNIQUE = 0.4

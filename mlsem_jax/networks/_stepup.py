@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsem_jax._fit import Fit
 from mlsem_jax.networks._edit import changed
-from mlsem_jax.networks._fitting import finish, intermediate, refit_model
+from mlsem_jax.networks._fitting import finish, refit_model, refitted
 from mlsem_jax.networks._indices import indices
 from mlsem_jax.networks._log import Step
-from mlsem_jax.networks._model import model_of
 from mlsem_jax.networks._search import (
     candidates,
     check_alpha,
@@ -25,35 +24,42 @@ from mlsem_jax.networks._search import (
 from mlsem_jax.networks._table import at_places
 from mlsem_jax.numerics import chi_square_limit, chi_square_tail
 
+if TYPE_CHECKING:
+    from mlsem_jax.networks._fit import NetworkFit
+
 
 def stepup(
-    fit: Fit,
+    fit: NetworkFit,
     alpha: float = 0.01,
     criterion: str = "bic",
     matrices: Sequence[str] | str | None = None,
     limit: int | None = None,
-) -> Fit:
-    """Free the element with the largest index while it, the likelihood ratio and the criterion say so; see `Fit.stepup`."""
+) -> NetworkFit:
+    """Free the element with the largest index while it, the likelihood ratio and the criterion say so; see `NetworkFit.stepup`."""
     check_alpha("alpha", alpha)
     check_criterion(criterion)
     check_maximum(fit, "stepup")
-    names = search_matrices(model_of(fit).layout, matrices)
+    names = search_matrices(fit.network.layout, matrices)
     current, added = fit, 0
     while limit is None or added < limit:
         better, reason = _one(current, names, alpha, criterion)
         if better is None:
-            model = model_of(current)
+            model = current.network
             model = model.but(log=model.log.then(Step(f"stepup: stopped, {reason}")))
             break
         current, added = better, added + 1
     else:
-        model = model_of(current)
-    return finish(model, current.estimation) if added else intermediate(model, fit.estimation, fit.warnings)
+        model = current.network
+    return (
+        finish(refitted(current, model, current.estimation))
+        if added
+        else refitted(fit, model, fit.estimation, fit.warnings)
+    )
 
 
-def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit | None, str]:
+def _one(fit: NetworkFit, names: Sequence[str], alpha: float, rule: str) -> tuple[NetworkFit | None, str]:
     """The fit with one more element, or None and why there is none."""
-    model = model_of(fit)
+    model = fit.network
     fixed = [e for e in candidates(model, names) if not e.free]
     mi, epc = indices(fit, fixed)
     if not len(mi) or np.all(np.isnan(mi)) or np.nanmax(mi) <= chi_square_limit(alpha, 1):
@@ -74,4 +80,4 @@ def _one(fit: Fit, names: Sequence[str], alpha: float, rule: str) -> tuple[Fit |
         if after > before:
             return None, f"adding {words} raises {rule} by {after - before:.3f}"
     larger = larger.but(log=model.log.then(step(f"stepup: added {words}", estimation, fit)))
-    return intermediate(larger, estimation), ""
+    return refitted(fit, larger, estimation), ""

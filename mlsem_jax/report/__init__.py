@@ -1,5 +1,6 @@
 """Tables, summaries and pictures of results."""
 
+from mlsem_jax.report._codec import register
 from mlsem_jax.report._conform import StorageError
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
@@ -7,6 +8,7 @@ from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
+from mlsem_jax.report._plot_base import AXES
 from mlsem_jax.report._plot_resampling import study_plot
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
@@ -21,6 +23,7 @@ from mlsem_jax.report._to_lavaan import to_lavaan
 from mlsem_jax.report._to_mplus import to_mplus
 
 __all__ = [
+    "AXES",
     "BootstrapReport",
     "DiagnosisReport",
     "InfluenceReport",
@@ -44,6 +47,7 @@ __all__ = [
     "plot",
     "profile_table",
     "progress",
+    "register",
     "rsquare_series",
     "save",
     "score_table",

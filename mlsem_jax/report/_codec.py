@@ -28,21 +28,22 @@ _PLACES = (
     "likelihood",
     "estimation",
     "estimation._reduction",
-    "networks",
-    "networks._layout",
-    "networks._table",
-    "networks._log",
 )
+# records of the packages above this one, which say so themselves
+_REGISTERED: list[type] = []
+
+
+def register(*records: type) -> None:
+    """Let files hold records of these classes: dataclasses, or tuples with methods."""
+    _REGISTERED.extend(records)
+    _records.cache_clear()
 
 
 @functools.cache
 def _records() -> dict[str, type]:
-    """The classes that may occur in a file, by package and name: the records of these places and no others.
-
-    Imported by name at run time: the packages of the front ends stand above this one.
-    """
+    """The classes that may occur in a file, by package and name: the records of these places and those registered."""
     modules = [importlib.import_module(f"mlsem_jax.{place}") for place in _PLACES]
-    found = [c for module in modules for c in vars(module).values() if isinstance(c, type)]
+    found = [c for module in modules for c in vars(module).values() if isinstance(c, type)] + _REGISTERED
     return {_key(c): c for c in found if dataclasses.is_dataclass(c) or _is_named_tuple_like(c)}
 
 

@@ -60,13 +60,13 @@ def to_record(fit: Fit) -> dict[str, Any]:
     """What the file holds, as JSON values."""
     estimation = fit.estimation
     kept = [f.name for f in dataclasses.fields(Estimation) if f.name not in (*_FITTED, "data", "options")]
-    extra = [f.name for f in dataclasses.fields(fit) if f.name != "estimation"]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {"mlsem_jax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in ("jax", "numpy", "scipy", "pandas")},
-        "fit": {name: _field(getattr(fit, name)) for name in extra},
+        "fit": {name: encode(getattr(fit, name)) for name in ("text", "function", "warnings")}
+        | {"network": _network(fit.network)},
         "estimates": [
             {"parameter": row.name, "level": row.level, "group": row.group, "est": float(value)}
             for row, value in zip(fit.specification.parameters, row_values(estimation), strict=True)
@@ -79,11 +79,9 @@ def to_record(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _field(value: Any) -> Any:
-    """A field of the fit; of a network model all but the data and options, which are stored once."""
-    if hasattr(value, "but") and hasattr(value, "data"):
-        value = value.but(data=None, options=None)
-    return encode(value)
+def _network(model: Any) -> Any:
+    """Of a network model all but the data and options, which are stored once."""
+    return None if model is None else encode(model.but(data=None, options=None))
 
 
 def _version(name: str) -> str:

@@ -1,0 +1,19 @@
+"""load: a saved fit as the class of fit that it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlsem_jax import report
+from mlsem_jax._fit import Fit
+from mlsem_jax.networks import NetworkFit
+
+
+def load(path: str | Path) -> Fit:
+    """A fit that `Fit.save` wrote. It answers everything that needs no rows of the data; the file is checked, not trusted.
+
+    Fits of network models come as [`mlsem_jax.NetworkFit`][].
+    """
+    estimation, fields = report.load(path)
+    network = fields.pop("network")
+    return Fit(estimation, **fields) if network is None else NetworkFit(estimation, network=network, **fields)
