@@ -227,7 +227,7 @@ def test_saturated_model_has_no_missing_measures_without_reason(schools):
 
 def test_unknown_convention(fit):
     with pytest.raises(ml.ModelError, match="'lavaan', 'psychonetrics'"):
-        fit.fit_measures("mplus")
+        fit.fit_measures(convention="mplus")
 
 
 def test_fit_that_did_not_converge(schools):
