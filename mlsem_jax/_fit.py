@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import (
@@ -128,10 +128,6 @@ class Fit(ResultMethods, ResamplingMethods):
         return self.estimation.loglik
 
     # -- estimates
-    @cached_property
-    def _estimates(self) -> inference.Estimates:
-        return inference.estimates(self.estimation)
-
     @checked(standardized=either(FLAG, words(*_STANDARDIZED)), level=CONFIDENCE, ci=choice("wald", "profile"))
     def parameter_estimates(
         self,
@@ -144,41 +140,24 @@ class Fit(ResultMethods, ResamplingMethods):
         standardized: True adds the columns "std.lv" and "std.all"; or name those wanted, "std.nox" (all but exogenous observed
         variables) among them. ci: "wald" (estimate +- z se) or "profile", the likelihood-ratio limits of `profile_ci()`.
         """
-        table = report.parameter_table(self.estimation, self._estimates, level)
-        if ci == "profile":
-            table = report.with_profile_limits(table, self._profiled(None, level, None))
         kinds = _STANDARDIZED[:2] if standardized is True else standardized or ()
-        for kind in get_args(inference.Standardization):
-            if kind in kinds:
-                table[kind] = inference.standardized(self.estimation, kind).values
-        if kinds:  # in the order asked for
-            table = table[[name for name in table if name not in kinds] + list(kinds)]
-        return table
+        table = self._results.table(kinds, level)
+        return report.with_profile_limits(table, self._profiled(None, level, None)) if ci == "profile" else table
 
     def coef(self) -> pd.Series:
         """The free parameters under lavaan's names; those that share a label appear once."""
-        import pandas as pd
-
-        return pd.Series(self._estimates.natural, list(self.estimation.model.build.names), name="est")
+        return self._results.coef()
 
     def vcov(self) -> pd.DataFrame:
         """Sampling covariance of `coef()` under the fit's `se` option."""
-        import pandas as pd
-
-        names = list(self.estimation.model.build.names)
-        return pd.DataFrame(self._estimates.vcov, names, names)
+        return self._results.vcov()
 
     @checked(type=choice(*_STANDARDIZED), level=CONFIDENCE)
     def standardized_solution(self, type: inference.Standardization = "std.all", level: float = 0.95) -> pd.DataFrame:
         """Standardized estimates with delta-method standard errors: "std.all", "std.lv", or "std.nox" (exogenous left as is)."""
-        table = report.parameter_table(self.estimation, self._estimates)
-        return report.standardized_table(table, inference.standardized(self.estimation, type), level)
+        return self._results.standardized(type, level)
 
     # -- fit
-    @cached_property
-    def _fit_measures(self) -> dict[str, float]:
-        return inference.fit_measures(self.estimation)
-
     def fit_measures(
         self, measures: str | Sequence[str] | None = None, convention: inference.Convention = "lavaan"
     ) -> pd.Series:
@@ -186,16 +165,10 @@ class Fit(ResultMethods, ResamplingMethods):
 
         measures: those wanted, by name: "cfi" or ["cfi", "rmsea"] (default: all). A convention may stand in its place.
         """
-        import pandas as pd
-
         if isinstance(measures, str) and measures in _CONVENTIONS:  # the argument that came first in version 0.1.0
             measures, convention = None, next(known for known in _CONVENTIONS if known == measures)
         convention = check("convention", convention, choice(*_CONVENTIONS))
-        # scaled tests need information matrices of three models: computed once
-        lavaan = convention == "lavaan"
-        found = pd.Series(
-            self._fit_measures if lavaan else inference.fit_measures(self.estimation, convention), dtype=float
-        )
+        found = self._results.measures(convention)
         if measures is None or (isinstance(measures, str) and measures == "all"):
             return found
         return report.chosen_measures(found, check("measures", measures, names("a fit measure")))
@@ -205,13 +178,10 @@ class Fit(ResultMethods, ResamplingMethods):
 
         Without values, and with a warning that says why, where equalities tie the levels to each other.
         """
-        import pandas as pd
-
-        reason = inference.tied_levels(self.specification)
+        table, reason = self._results.measures_by_level()
         if reason:
             warnings.warn(reason, ModelWarning, stacklevel=2)
-            return pd.DataFrame(index=list(inference.LEVELS), columns=list(self.fit_measures().index), dtype=float)
-        return pd.DataFrame.from_dict(inference.fit_measures_by_level(self.estimation), orient="index", dtype=float)
+        return table
 
     def lrt(self, *others: Fit, method: inference.Method = "satorra.bentler.2001") -> pd.DataFrame:
         """Likelihood-ratio test against other fits of the same data; see `mlsem_jax.lrt`."""
@@ -228,7 +198,7 @@ class Fit(ResultMethods, ResamplingMethods):
     @checked(what=TEXT)
     def inspect(self, what: str = "est") -> Any:
         """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
-        return report.inspect(self, what)
+        return report.inspect(self._results, what)
 
     @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, modindices=FLAG)
     def summary(
@@ -240,7 +210,8 @@ class Fit(ResultMethods, ResamplingMethods):
         modindices: bool = False,
     ) -> report.Summary:
         """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
-        return report.summarise(self, fit_measures, standardized, ci, rsquare, modindices)
+        indices = self.modification_indices(sort=True) if modindices else None
+        return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile" (needs matplotlib).
@@ -248,12 +219,12 @@ class Fit(ResultMethods, ResamplingMethods):
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
         "scores"; parameter for "profile".
         """
-        return report.plot(self, kind, ax, **options)
+        return report.plot(self._results, kind, ax, **options)
 
     @checked(title=TEXT)
     def report(self, path: str | Path, title: str | None = None) -> Path:
         """Write one self-contained HTML file: model, pictures, tables, fit by level, warnings, how it was estimated."""
-        return report.write_page(self, path, title)
+        return report.write_page(self._results, path, title)
 
     @checked(starts=FLAG)
     def to_lavaan(self, starts: bool = False) -> str:
@@ -273,7 +244,8 @@ class Fit(ResultMethods, ResamplingMethods):
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""
-        return report.save(self, path)
+        fields = {"text": self.text, "function": self.function, "warnings": self.warnings, "network": self.network}
+        return report.save(self.estimation, fields, path)
 
     @cached_property
     def trace(self) -> pd.DataFrame:
@@ -281,9 +253,7 @@ class Fit(ResultMethods, ResamplingMethods):
         gradient element, and the kind of step: "scoring", "newton" (observed information), "secant", "sqp" (under constraints),
         "trust region", "em" or the solver's name. Every solver ends with Newton steps, which verify the maximum.
         """
-        import pandas as pd
-
-        return pd.DataFrame(self.estimation.trace)
+        return self._results.trace()
 
     def __repr__(self) -> str:
         return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,19 +57,26 @@ class ResultMethods:
     """Moments, residuals, indices and scores of a fit; results of several groups are dictionaries by group label."""
 
     estimation: Estimation
+    text: str
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def _results(self) -> report.Results:
+        """What summaries and pictures are made of; what costs time in it is computed once."""
+        return report.Results(self.estimation, self.text, self.warnings)
 
     # -- moments
     def implied(self) -> dict[str, Any]:
         """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups."""
-        return report.moments_frames(self.estimation, inference.implied(self.estimation))
+        return self._results.implied()
 
     def h1(self) -> dict[str, Any]:
         """Moments of the saturated model, in the form of `implied()`."""
-        return report.moments_frames(self.estimation, inference.h1(self.estimation))
+        return self._results.h1()
 
     def icc(self) -> Any:
         """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones."""
-        return report.icc_series(self.estimation, inference.icc(self.estimation))
+        return self._results.icc()
 
     def residuals(self, type: inference.ResidualType = "raw") -> dict[str, Any]:
         """Moments of the saturated model less implied ones, in the form of `implied()`.
@@ -76,11 +84,11 @@ class ResultMethods:
         "raw"; "cor": difference of the correlation matrices; "z": raw over its standard error. The mean of a variable in both
         levels is compared as a whole and stands at level 2.
         """
-        return report.moments_frames(self.estimation, inference.residuals(self.estimation, type))
+        return self._results.residuals(type)
 
     def rsquare(self) -> Any:
         """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}."""
-        return report.rsquare_series(self.estimation, inference.rsquare(self.estimation))
+        return self._results.rsquare()
 
     # -- intervals
     @checked(parameters=names("a parameter"), level=CONFIDENCE, progress=PROGRESS)

@@ -2,16 +2,14 @@
 
 import itertools
 import re
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
 from mlsem_jax.report._path_layout import arrange
-from mlsem_jax.report._plot_path import path_diagram
+from mlsem_jax.report._plot_path import draw_paths
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -31,11 +29,9 @@ def close():
 
 
 def drawn(model: str, variables: list[str]):
-    """A stand-in for a fit of `model`: its specification, and estimates that are nearly all different."""
+    """What a diagram is drawn from: the specification of a model, and estimates that are nearly all different."""
     specification = specify(parse(model), options=SyntaxOptions.for_function("sem"), data_variables=variables)
-    values = np.linspace(-0.6, 0.9, len(specification.parameters))
-    table = pd.DataFrame({"est": values, "std.all": values})
-    return SimpleNamespace(specification=specification, parameter_estimates=lambda standardized: table)
+    return specification, np.linspace(-0.6, 0.9, len(specification.parameters))
 
 
 def factors(p: int) -> tuple[str, list[str]]:
@@ -68,7 +64,7 @@ GROWTH = (
 )
 def test_no_label_lies_on_another(case, standardized):
     for level in (1, 2):
-        ax = path_diagram(drawn(*case), level, standardized=standardized)
+        ax = draw_paths(*drawn(*case), level, standardized=standardized)
         figure = ax.figure
         figure.draw_without_rendering()
         page = figure.bbox
@@ -91,7 +87,7 @@ def test_the_diagram_says_what_the_table_says(fit):
 
 def test_columns_follow_the_paths():
     model, variables = factors(10)
-    specification = drawn(model, variables).specification
+    specification = drawn(model, variables)[0]
     rows = [(i, r) for i, r in enumerate(specification.parameters) if r.level == 1]
     nodes = arrange(rows, specification.within.observed, specification.within.latent).nodes
     assert nodes["x1"].x < nodes["f1"].x < nodes["item1"].x
@@ -99,7 +95,7 @@ def test_columns_follow_the_paths():
 
 
 def test_a_cycle_does_not_hang():
-    path_diagram(drawn("level: 1\na ~ b + x\nb ~ a + w\nlevel: 2\na ~~ b", ["a", "b", "x", "w"]))
+    draw_paths(*drawn("level: 1\na ~ b + x\nb ~ a + w\nlevel: 2\na ~~ b", ["a", "b", "x", "w"]))
 
 
 @pytest.mark.parametrize(
@@ -154,9 +150,10 @@ def test_caterpillar_is_in_order(fit):
     ("kind", "options", "words"),
     [
         ("pathh", {}, "Did you mean 'path'"),
-        ("path", {"level": 3}, "level must be 1 or 2"),
+        ("path", {"level": 3}, "level must be a whole number of at least 1 and at most 2"),
         ("scores", {"factor": "math"}, "no latent variable of level 2"),
-        ("estimates", {"ops": "=="}, "No free parameter"),
+        ("estimates", {"ops": "=="}, "ops must be one or a list of"),
+        ("estimates", {"ops": ":="}, "No free parameter"),
     ],
 )
 def test_mistakes_are_named(fit, kind, options, words):

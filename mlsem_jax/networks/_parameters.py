@@ -50,7 +50,7 @@ def parameters(fit: NetworkFit) -> pd.DataFrame:
 def standard_errors(fit: NetworkFit) -> np.ndarray:
     """Of every element; NaN where it is fixed."""
     model = fit.network
-    se = fit._estimates.se
+    se = fit._results.estimates.se
     return np.array([se[row] if e.free else np.nan for e, row in zip(model.table, model.rows, strict=True)])
 
 

@@ -14,6 +14,7 @@ from mlsem_jax.report._plots import plot
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
 from mlsem_jax.report._progress import bar, progress
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
+from mlsem_jax.report._results import Results
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
 from mlsem_jax.report._storage import load, save
 from mlsem_jax.report._summary import Summary, summarise
@@ -27,6 +28,7 @@ __all__ = [
     "BootstrapReport",
     "DiagnosisReport",
     "InfluenceReport",
+    "Results",
     "StorageError",
     "Summary",
     "add_tests",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,112 +20,106 @@ from mlsem_jax.report._inspect_data import (
     rows_used,
 )
 from mlsem_jax.report._inspect_matrices import implied_part, latent_moments, matrices
-
-if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
+from mlsem_jax.report._results import Results
 
 
-def inspect(fit: Fit, what: str) -> Any:
+def inspect(results: Results, what: str) -> Any:
     """The answer to one of lavInspect's words; upper and lower case, '.', '_' and '-' are alike."""
     word = str(what).lower().replace("_", ".").replace("-", ".")
     if word not in WORDS:
         raise ModelError(f"inspect() does not know {what!r}.{nearest(word, WORDS)} It knows {', '.join(WORDS)}.")
-    return WORDS[word](fit)
+    return WORDS[word](results)
 
 
-def _rsquare(fit: Fit) -> Any:
-    return fit.rsquare()
+def _options(results: Results) -> dict[str, Any]:
+    return asdict(results.estimation.options)
 
 
-def _options(fit: Fit) -> dict[str, Any]:
-    return asdict(fit.estimation.options)
-
-
-def _optim(fit: Fit) -> dict[str, Any]:
-    maximum = fit.estimation.model.maximum
+def _optim(results: Results) -> dict[str, Any]:
+    maximum = results.estimation.model.maximum
     return {
-        "converged": fit.converged,
-        "status": str(fit.status),
+        "converged": results.converged,
+        "status": str(results.status),
         "iterations": maximum.iterations,
-        "logl": fit.loglik,
+        "logl": results.estimation.loglik,
         "gradient": float(np.abs(maximum.gradient).max(initial=0.0)),
         "decrement": maximum.decrement,
     }
 
 
-def _by_group_of(fit: Fit, which: str) -> Any:
-    return group_counts(fit.estimation, which)
-
-
-def _values(column: str) -> Callable[[Fit], Any]:
+def _values(column: str) -> Callable[[Results], Any]:
     """The model matrices filled with estimates or standard errors."""
 
-    def answer(fit: Fit) -> Any:
-        return matrices(fit.estimation, fit.parameter_estimates()[column].to_numpy(float))
+    def answer(results: Results) -> Any:
+        return matrices(results.estimation, results.table()[column].to_numpy(float))
 
     return answer
 
 
-def _standardized(kind: Standardization) -> Callable[[Fit], Any]:
+def _standardized(kind: Standardization) -> Callable[[Results], Any]:
     """The model matrices filled with standardized estimates."""
 
-    def answer(fit: Fit) -> Any:
-        return matrices(fit.estimation, fit.standardized_solution(kind)["est.std"].to_numpy(float))
+    def answer(results: Results) -> Any:
+        return matrices(results.estimation, results.standardized(kind)["est.std"].to_numpy(float))
 
     return answer
 
 
-WORDS: dict[str, Callable[[Fit], Any]] = {
-    "converged": lambda fit: fit.converged,
-    "status": lambda fit: fit.status,
+WORDS: dict[str, Callable[[Results], Any]] = {
+    "converged": lambda results: results.converged,
+    "status": lambda results: results.status,
     "optim": _optim,
-    "iterations": lambda fit: fit.iterations,
+    "iterations": lambda results: results.iterations,
     "options": _options,
-    "warnings": lambda fit: fit.warnings,
-    "post.check": lambda fit: fit.status in (Status.CONVERGED, Status.BOUNDARY),
-    "list": methodcaller("parameter_estimates"),
+    "warnings": lambda results: results.warnings,
+    "post.check": lambda results: results.status in (Status.CONVERGED, Status.BOUNDARY),
+    "list": lambda results: results.table(),
     "est": _values("est"),
     "se": _values("se"),
     "std": _standardized("std.all"),
     "std.all": _standardized("std.all"),
     "std.lv": _standardized("std.lv"),
     "std.nox": _standardized("std.nox"),
-    "coef": lambda fit: fit.coef(),
-    "vcov": lambda fit: fit.vcov(),
-    "npar": lambda fit: fit.npar,
-    "logl": lambda fit: fit.loglik,
-    "loglik": lambda fit: fit.loglik,
-    "fit": lambda fit: fit.fit_measures(),
-    "trace": lambda fit: fit.trace,
-    "implied": lambda fit: fit.implied(),
-    "fitted": lambda fit: fit.implied(),
-    "h1": lambda fit: fit.h1(),
-    "sampstat": lambda fit: fit.h1(),
-    "icc": lambda fit: fit.icc(),
-    "residuals": methodcaller("residuals"),
-    "resid": methodcaller("residuals"),
-    "rsquare": _rsquare,
-    "r2": _rsquare,
-    "cov.ov": lambda fit: implied_part(fit.estimation, "cov"),
-    "cor.ov": lambda fit: implied_part(fit.estimation, "cor"),
-    "mean.ov": lambda fit: implied_part(fit.estimation, "mean"),
-    "cov.lv": lambda fit: latent_moments(fit.estimation, "cov"),
-    "cor.lv": lambda fit: latent_moments(fit.estimation, "cor"),
-    "mean.lv": lambda fit: latent_moments(fit.estimation, "mean"),
-    "nobs": lambda fit: _by_group_of(fit, "nobs"),
-    "ntotal": lambda fit: fit.nobs,
-    "norig": lambda fit: fit.nobs + sum(count for _, count in fit.estimation.data.rows_dropped),
-    "ngroups": lambda fit: fit.estimation.data.ngroups,
-    "group": lambda fit: fit.estimation.data.group_name,
-    "group.label": lambda fit: list(fit.specification.groups),
-    "nclusters": lambda fit: _by_group_of(fit, "nclusters"),
-    "cluster": lambda fit: fit.estimation.data.cluster_name,
-    "cluster.id": lambda fit: cluster_ids(fit.estimation),
-    "cluster.label": lambda fit: cluster_ids(fit.estimation),
-    "cluster.size": lambda fit: cluster_sizes(fit.estimation),
-    "data": lambda fit: rows_used(fit.estimation),
-    "coverage": lambda fit: coverage(fit.estimation),
-    "patterns": lambda fit: patterns(fit.estimation),
-    "ov.names": lambda fit: list(fit.specification.variables),
-    "lv.names": lambda fit: list(dict.fromkeys((*fit.specification.within.latent, *fit.specification.between.latent))),
+    "coef": lambda results: results.coef(),
+    "vcov": lambda results: results.vcov(),
+    "npar": lambda results: results.estimation.npar,
+    "logl": lambda results: results.estimation.loglik,
+    "loglik": lambda results: results.estimation.loglik,
+    "fit": lambda results: results.measures(),
+    "trace": lambda results: results.trace(),
+    "implied": lambda results: results.implied(),
+    "fitted": lambda results: results.implied(),
+    "h1": lambda results: results.h1(),
+    "sampstat": lambda results: results.h1(),
+    "icc": lambda results: results.icc(),
+    "residuals": lambda results: results.residuals(),
+    "resid": lambda results: results.residuals(),
+    "rsquare": lambda results: results.rsquare(),
+    "r2": lambda results: results.rsquare(),
+    "cov.ov": lambda results: implied_part(results.estimation, "cov"),
+    "cor.ov": lambda results: implied_part(results.estimation, "cor"),
+    "mean.ov": lambda results: implied_part(results.estimation, "mean"),
+    "cov.lv": lambda results: latent_moments(results.estimation, "cov"),
+    "cor.lv": lambda results: latent_moments(results.estimation, "cor"),
+    "mean.lv": lambda results: latent_moments(results.estimation, "mean"),
+    "nobs": lambda results: group_counts(results.estimation, "nobs"),
+    "ntotal": lambda results: results.estimation.data.nrows,
+    "norig": lambda results: (
+        results.estimation.data.nrows + sum(count for _, count in results.estimation.data.rows_dropped)
+    ),
+    "ngroups": lambda results: results.estimation.data.ngroups,
+    "group": lambda results: results.estimation.data.group_name,
+    "group.label": lambda results: list(results.specification.groups),
+    "nclusters": lambda results: group_counts(results.estimation, "nclusters"),
+    "cluster": lambda results: results.estimation.data.cluster_name,
+    "cluster.id": lambda results: cluster_ids(results.estimation),
+    "cluster.label": lambda results: cluster_ids(results.estimation),
+    "cluster.size": lambda results: cluster_sizes(results.estimation),
+    "data": lambda results: rows_used(results.estimation),
+    "coverage": lambda results: coverage(results.estimation),
+    "patterns": lambda results: patterns(results.estimation),
+    "ov.names": lambda results: list(results.specification.variables),
+    "lv.names": lambda results: list(
+        dict.fromkeys((*results.specification.within.latent, *results.specification.between.latent))
+    ),
 }

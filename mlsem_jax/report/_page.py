@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._version import __version__
@@ -19,12 +19,10 @@ from mlsem_jax.report._place import write
 from mlsem_jax.report._plot_base import require_pyplot
 from mlsem_jax.report._plots import plot
 from mlsem_jax.report._render_html import STYLE, html, paragraph
+from mlsem_jax.report._results import Results
 from mlsem_jax.report._summary import summarise
 from mlsem_jax.report._summary_facts import fit_blocks, model_test, standard_errors_used
 from mlsem_jax.report._summary_honesty import honest_numbers
-
-if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
 
 Section = tuple[str, str]
 
@@ -35,15 +33,16 @@ CITATION = f"""@software{{mlsem_jax,
 }}"""
 
 
-def write_page(fit: Fit, path: str | Path, title: str | None = None) -> Path:
+def write_page(results: Results, path: str | Path, title: str | None = None) -> Path:
     """Write the report to `path` and return the path. The file needs nothing beside it and nothing from the network."""
-    return write(path, lambda: page(fit, title).encode(), "the report")
+    return write(path, lambda: page(results, title).encode(), "the report")
 
 
-def page(fit: Fit, title: str | None = None) -> str:
+def page(results: Results, title: str | None = None) -> str:
     """The whole HTML document."""
-    title = title or f"Two-level model of {fit.nobs} rows in {fit.nclusters} clusters"
-    sections = [section for make in _SECTIONS for section in make(fit) if section[1]]
+    data = results.estimation.data
+    title = title or f"Two-level model of {data.nrows} rows in {data.nclusters} clusters"
+    sections = [section for make in _SECTIONS for section in make(results) if section[1]]
     anchors = [(re.sub(r"\W+", "-", name.lower()), name, body) for name, body in sections]
     nav = "".join(f"<a href='#{key}'>{escape(name)}</a>" for key, name, _ in anchors)
     body = "".join(f"<section><h2 id='{key}'>{escape(name)}</h2>{inside}</section>" for key, name, inside in anchors)
@@ -51,23 +50,26 @@ def page(fit: Fit, title: str | None = None) -> str:
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
         f"<title>{escape(title)}</title><style>{PAGE_STYLE}{STYLE}</style></head><body><main>"
-        f"<header><h1>{escape(title)}</h1>{_status(fit)}{_key_numbers(fit)}<nav>{nav}</nav></header>"
+        f"<header><h1>{escape(title)}</h1>{_status(results)}{_key_numbers(results)}<nav>{nav}</nav></header>"
         f"{body}</main></body></html>\n"
     )
 
 
-def _status(fit: Fit) -> str:
-    colour = "ok" if fit.converged else "bad"
-    advice = f" {fit.status.advice}" if fit.status.advice else ""
-    how = f"mlsem_jax {__version__}, {fit.estimation.options.estimator}, {fit.iterations} iteration{'s' * (fit.iterations != 1)}"
-    return f"<p class='{colour}'>{escape(fit.status.sentence + advice)}</p><p>{escape(how)}</p>"
+def _status(results: Results) -> str:
+    colour = "ok" if results.converged else "bad"
+    advice = f" {results.status.advice}" if results.status.advice else ""
+    steps = f"{results.iterations} iteration{'s' * (results.iterations != 1)}"
+    how = f"mlsem_jax {__version__}, {results.estimation.options.estimator}, {steps}"
+    return f"<p class='{colour}'>{escape(results.status.sentence + advice)}</p><p>{escape(how)}</p>"
 
 
-def _key_numbers(fit: Fit) -> str:
+def _key_numbers(results: Results) -> str:
     """The numbers that a reader looks for first."""
-    cells = [("rows", str(fit.nobs)), ("clusters", str(fit.nclusters)), ("parameters", str(fit.npar))]
-    if fit.converged:
-        measures = fit.fit_measures()
+    estimation = results.estimation
+    counts = {"rows": estimation.data.nrows, "clusters": estimation.data.nclusters, "parameters": estimation.npar}
+    cells = [(name, str(count)) for name, count in counts.items()]
+    if results.converged:
+        measures = results.measures()
         robust = "chisq.scaled" in measures.index
         names = (("chisq", "chi-square"), ("df", "df"), ("pvalue", "p-value"), ("cfi", "CFI"), ("rmsea", "RMSEA"))
         for name, label in (*names, ("srmr_within", "SRMR within"), ("srmr_between", "SRMR between")):
@@ -78,25 +80,24 @@ def _key_numbers(fit: Fit) -> str:
     return "<div class='big'>" + "".join(f"<div><b>{v}</b><span>{n}</span></div>" for n, v in cells) + "</div>"
 
 
-def _warnings(fit: Fit) -> list[Section]:
-    sentences = tuple(dict.fromkeys((*fit.warnings, *fit.estimation.notes)))
-    return [("Warnings", "".join(f"<p class='warning'>{paragraph(s)}</p>" for s in sentences))]
+def _warnings(results: Results) -> list[Section]:
+    return [("Warnings", "".join(f"<p class='warning'>{paragraph(s)}</p>" for s in results.notes))]
 
 
 _SLOPES = " A black arrow is a random slope, with its name; its mean and variance are at the between level."
 
 
-def _model(fit: Fit) -> list[Section]:
-    text = f"<pre>{escape(_dedent(fit.text))}</pre>" if fit.text.strip() else ""
-    groups = range(1, fit.specification.ngroups + 1)
+def _model(results: Results) -> list[Section]:
+    text = f"<pre>{escape(_dedent(results.text))}</pre>" if results.text.strip() else ""
+    groups = range(1, results.specification.ngroups + 1)
     pictures = [
-        _figure(partial(plot, fit, "path", level=lv, group=g, standardized=fit.converged), f"path{g}{lv}")
+        _figure(partial(plot, results, "path", level=lv, group=g, standardized=results.converged), f"path{g}{lv}")
         for g in groups
         for lv in (1, 2)
     ]
     caption = (
         "<p class='quiet'>Ellipses are latent, boxes observed. Blue is positive, orange negative, dashed grey fixed; grey "
-        f"numbers are (residual) variances.{_SLOPES if fit.specification.slopes else ''}</p>"
+        f"numbers are (residual) variances.{_SLOPES if results.specification.slopes else ''}</p>"
     )
     return [("Model", text + "".join(pictures) + caption)]
 
@@ -107,13 +108,13 @@ def _dedent(text: str) -> str:
     return textwrap.dedent(text).strip("\n")
 
 
-def _fit(fit: Fit) -> list[Section]:
-    if not fit.converged:
+def _fit(results: Results) -> list[Section]:
+    if not results.converged:
         return []
-    measures = fit.fit_measures()
-    blocks = [*model_test(measures, fit.estimation.options.test), *fit_blocks(measures)]
+    measures = results.measures()
+    blocks = [*model_test(measures, results.estimation.options.test), *fit_blocks(measures)]
     tables = "".join(f"<div>{html([block], style=False)}</div>" for block in blocks)
-    by_level = _optional(partial(_by_level, fit))
+    by_level = _optional(partial(_by_level, results))
     return [("Model fit", f"<div class='side'>{tables}</div>"), ("Fit by level", by_level)]
 
 
@@ -131,13 +132,14 @@ _BY_LEVEL = (
 )
 
 
-def _by_level(fit: Fit) -> str:
+def _by_level(results: Results) -> str:
     """The main measures of partially saturated models, or why there are none; the robust ones where the test is robust."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        frame = fit.fit_measures_by_level()
+        frame, reason = results.measures_by_level()
     if frame["chisq"].isna().all():
-        return "".join(f"<p class='quiet'>{paragraph(str(w.message))}</p>" for w in said)
+        sentences = [reason] * bool(reason) + [str(w.message) for w in said]
+        return "".join(f"<p class='quiet'>{paragraph(sentence)}</p>" for sentence in sentences)
     rows = []
     for name in _BY_LEVEL:
         key = f"{name}.scaled" if f"{name}.scaled" in frame.columns else name
@@ -147,48 +149,50 @@ def _by_level(fit: Fit) -> str:
     return note + html([Facts("", tuple(rows), tuple(frame.index))], style=False)
 
 
-def _estimates(fit: Fit) -> list[Section]:
-    good = fit.converged
-    blocks = summarise(fit, standardized=good, ci=True, rsquare=good).blocks
+def _estimates(results: Results) -> list[Section]:
+    good = results.converged
+    blocks = summarise(results, standardized=good, ci=True, rsquare=good).blocks
     kept = [b for b in blocks if isinstance(b, Estimates) or (isinstance(b, Heading) and b.depth == 2)]
     return [("Estimates", f"<div class='tables'>{html(kept, style=False)}</div>")]
 
 
-def _clusters(fit: Fit) -> list[Section]:
-    groups = fit.specification.groups or (1,)
-    icc = "".join(_figure(partial(plot, fit, "icc", group=g), f"icc{g}") for g in groups)
-    sizes = _figure(partial(plot, fit, "cluster_sizes"), "sizes")
+def _clusters(results: Results) -> list[Section]:
+    groups = results.specification.groups or (1,)
+    icc = "".join(_figure(partial(plot, results, "icc", group=g), f"icc{g}") for g in groups)
+    sizes = _figure(partial(plot, results, "cluster_sizes"), "sizes")
     return [("Clusters", f"<div class='side'>{icc}{sizes}</div>")]
 
 
-def _residuals(fit: Fit) -> list[Section]:
-    groups = fit.specification.groups or (1,)
+def _residuals(results: Results) -> list[Section]:
+    groups = results.specification.groups or (1,)
     maps = [
-        _figure(partial(plot, fit, "residuals", level=lv, group=g), f"residuals{g}{lv}")
+        _figure(partial(plot, results, "residuals", level=lv, group=g), f"residuals{g}{lv}")
         for g in groups
         for lv in (1, 2)
     ]
-    return [("Residual correlations", f"<div class='side'>{''.join(maps)}</div>" if fit.converged else "")]
+    return [("Residual correlations", f"<div class='side'>{''.join(maps)}</div>" if results.converged else "")]
 
 
-def _scores(fit: Fit) -> list[Section]:
-    if not fit.estimation.data.has_rows or not fit.converged:
+def _scores(results: Results) -> list[Section]:
+    if not results.estimation.data.has_rows or not results.converged:
         return []
-    pictures = [_figure(partial(plot, fit, "scores", factor=f), f"scores{f}") for f in fit.specification.between.latent]
+    pictures = [
+        _figure(partial(plot, results, "scores", factor=f), f"scores{f}") for f in results.specification.between.latent
+    ]
     return [("Factor scores of clusters", "".join(pictures))]
 
 
-def _how(fit: Fit) -> list[Section]:
-    table = html([Facts("", (*standard_errors_used(fit).rows, *honest_numbers(fit)))], style=False)
-    trace = _figure(partial(plot, fit, "trace"), "trace")
+def _how(results: Results) -> list[Section]:
+    table = html([Facts("", (*standard_errors_used(results).rows, *honest_numbers(results)))], style=False)
+    trace = _figure(partial(plot, results, "trace"), "trace")
     return [("How this was estimated", f"<div class='side'>{table}{trace}</div>")]
 
 
-def _cite(fit: Fit) -> list[Section]:
+def _cite(results: Results) -> list[Section]:
     return [("How to cite", f"<pre>{escape(CITATION)}</pre>")]
 
 
-_SECTIONS: tuple[Callable[[Fit], list[Section]], ...] = (
+_SECTIONS: tuple[Callable[[Results], list[Section]], ...] = (
     _warnings,
     _model,
     _fit,

@@ -10,12 +10,11 @@ import numpy as np
 from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, names, optional, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from mlsem_jax._fit import Fit
 
 _KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "intercepts", ":=": "defined"}
 
@@ -29,7 +28,7 @@ _KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "in
     ax=AXES,
 )
 def estimates_plot(
-    fit: Fit,
+    results: Results,
     ops: str | Sequence[str] = ("=~", "~", ":="),
     level: int | None = None,
     group: int | None = None,
@@ -42,9 +41,9 @@ def estimates_plot(
     ops: which operators of the parameter table; level, group: only that one; standardized: of the standardized solution.
     """
     if standardized:
-        table = fit.standardized_solution(level=confidence).rename(columns={"est.std": "est"})
+        table = results.standardized(level=confidence).rename(columns={"est.std": "est"})
     else:
-        table = fit.parameter_estimates(level=confidence)
+        table = results.table(level=confidence)
     wanted = [ops] if isinstance(ops, str) else list(ops)
     keep = table.op.isin(wanted) & (table.se > 0)
     keep &= True if level is None else table.level.isin([0, level])
@@ -60,7 +59,7 @@ def estimates_plot(
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.hlines(place, table["ci.lower"], table["ci.upper"], colors=colours, linewidth=1.4)
     ax.scatter(table.est, place, c=colours, s=16, zorder=3)
-    ax.set_yticks(place, _names(fit, table))
+    ax.set_yticks(place, _names(results, table))
     ax.set_ylim(place[-1] - 0.7, 0.7)
     ax.set_xlabel(
         f"{'standardized estimate' if standardized else 'estimate'} with {confidence:.0%} interval", fontsize=9
@@ -71,9 +70,9 @@ def estimates_plot(
     return ax
 
 
-def _names(fit: Fit, table: pd.DataFrame) -> list[str]:
+def _names(results: Results, table: pd.DataFrame) -> list[str]:
     """'math =~ math2', with the group where there are several."""
-    groups = fit.specification.groups
+    groups = results.specification.groups
     names = []
     for row in table.itertuples():
         group = f"  [{groups[row.group - 1]}]" if groups and row.group else ""
@@ -94,15 +93,15 @@ def _level_key(ax: Axes, table: pd.DataFrame) -> None:
 
 
 @checked(ax=AXES)
-def trace_plot(fit: Fit, ax: Axes | None = None) -> Axes:
+def trace_plot(results: Results, ax: Axes | None = None) -> Axes:
     """The log-likelihood still to gain at every iteration, and what the algorithm expected of the next step (log scale)."""
-    trace = fit.trace
+    trace = results.trace()
     if not len(trace):
         raise ModelError("The fit has no trace: it made no iteration.")
     ax = new_axes(ax, 5.5, 3.4)
-    short = np.maximum(fit.loglik - trace["loglik"].to_numpy(float), 0.0)
+    short = np.maximum(results.estimation.loglik - trace["loglik"].to_numpy(float), 0.0)
     # what is below rounding of the log-likelihood itself says nothing
-    floor = np.finfo(float).eps * max(abs(fit.estimation.model.value), 1.0)
+    floor = np.finfo(float).eps * max(abs(results.estimation.model.value), 1.0)
     steps = trace["iteration"].to_numpy(int)
     ax.semilogy(
         steps, np.where(short > floor, short, np.nan), color=BLUE, marker="o", markersize=4, label="still to gain"

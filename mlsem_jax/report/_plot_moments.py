@@ -9,19 +9,18 @@ import numpy as np
 from mlsem_jax._arguments import checked, number, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._plot_base import AXES, BLUE, DIVERGING, GREY, INK, new_axes, quiet
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mlsem_jax._fit import Fit
 
 # up to this many variables the numbers stand in the cells
 _NUMBERS = 14
 
 
-def of_group(fit: Fit, values: Any, group: int | str) -> Any:
+def of_group(results: Results, values: Any, group: int | str) -> Any:
     """The part of a result that belongs to one group, by number or label; the result itself where there is one group."""
-    labels = fit.specification.groups
+    labels = results.specification.groups
     if not labels:
         return values
     label = labels[group - 1] if isinstance(group, int) and 1 <= group <= len(labels) else str(group)
@@ -30,15 +29,15 @@ def of_group(fit: Fit, values: Any, group: int | str) -> Any:
     return values[label]
 
 
-def _group_name(fit: Fit, group: int | str) -> str:
+def _group_name(results: Results, group: int | str) -> str:
     """', public' where there are several groups."""
-    labels = fit.specification.groups
+    labels = results.specification.groups
     return f", {labels[group - 1] if isinstance(group, int) else group}" if labels else ""
 
 
 @checked(level=whole(1, 2), limit=number(0, above=True), ax=AXES)
 def residual_map(
-    fit: Fit, level: int = 1, group: int | str = 1, limit: float | None = None, ax: Axes | None = None
+    results: Results, level: int = 1, group: int | str = 1, limit: float | None = None, ax: Axes | None = None
 ) -> Axes:
     """Unrestricted less implied correlations of one level: orange where the model leaves too little, purple too much.
 
@@ -47,7 +46,7 @@ def residual_map(
     if level not in (1, 2):
         raise ModelError(f"level must be 1 or 2, not {level!r}.")
     name = {1: "within", 2: "between"}[level]
-    frame = of_group(fit, fit.residuals(type="cor"), group)[name]["cov"]
+    frame = of_group(results, results.residuals(type="cor"), group)[name]["cov"]
     values, names = frame.to_numpy(float), list(frame)
     count = len(names)
     shown = np.where(np.tri(count, k=-1, dtype=bool), values, np.nan)[1:, :-1]
@@ -68,14 +67,14 @@ def residual_map(
     quiet(ax, ())
     ax.tick_params(length=0, labelsize=small)
     ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02).ax.tick_params(labelsize=7)
-    ax.set_title(f"Residual correlations, {name}{_group_name(fit, group)}", fontsize=10)
+    ax.set_title(f"Residual correlations, {name}{_group_name(results, group)}", fontsize=10)
     return ax
 
 
 @checked(ax=AXES)
-def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
+def icc_plot(results: Results, group: int | str = 1, ax: Axes | None = None) -> Axes:
     """Share of each variable's variance that lies between clusters."""
-    values = of_group(fit, fit.icc(), group)
+    values = of_group(results, results.icc(), group)
     values = values[values > 0] if (values > 0).any() else values
     ax = new_axes(ax, 5.0, 0.9 + 0.24 * len(values))
     place = -np.arange(len(values))
@@ -85,16 +84,16 @@ def icc_plot(fit: Fit, group: int | str = 1, ax: Axes | None = None) -> Axes:
     ax.set_yticks(place, list(values.index))
     ax.set_xlim(0, 1.15 * float(values.max()) + 1e-9)
     ax.set_ylim(place[-1] - 0.6, 0.6)
-    ax.set_xlabel(f"intraclass correlation{_group_name(fit, group)}", fontsize=9)
+    ax.set_xlabel(f"intraclass correlation{_group_name(results, group)}", fontsize=9)
     quiet(ax)
     ax.tick_params(axis="y", length=0)
     return ax
 
 
 @checked(ax=AXES)
-def cluster_sizes_plot(fit: Fit, ax: Axes | None = None) -> Axes:
+def cluster_sizes_plot(results: Results, ax: Axes | None = None) -> Axes:
     """How many clusters have how many rows."""
-    data = fit.estimation.data
+    data = results.estimation.data
     sizes = np.bincount(data.cluster, minlength=data.nclusters)
     ax = new_axes(ax, 5.5, 3.0)
     low, high = int(sizes.min()), int(sizes.max())

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._arguments import FLAG, TEXT, checked, whole
 from mlsem_jax._errors import ModelError
+from mlsem_jax.models import Specification
 from mlsem_jax.report._path_geometry import along, arc_ends, border, covered, extent, route
 from mlsem_jax.report._path_layout import FEW, LABEL, LINE, Edge, Layout, Node, arrange, bulge
 from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, require_pyplot
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
-
-    from mlsem_jax._fit import Fit
 
 # inches per unit in a figure of our own
 UNIT, TITLE = 0.27, 0.35
@@ -22,7 +23,7 @@ UNIT, TITLE = 0.27, 0.35
 
 @checked(level=whole(1, 2), group=whole(1), standardized=FLAG, ax=AXES, title=TEXT)
 def path_diagram(
-    fit: Fit,
+    results: Results,
     level: int = 1,
     group: int = 1,
     standardized: bool = False,
@@ -35,14 +36,28 @@ def path_diagram(
     standardized=True the width of a line follows its estimate. The grey number in or beside a node is its (residual) variance.
     A random slope is a black arrow with its name, which is a node of level 2.
     """
-    if level not in (1, 2) or not 1 <= group <= fit.specification.ngroups:
-        raise ModelError(f"level must be 1 or 2 and group 1 to {fit.specification.ngroups}, not {level} and {group}.")
-    specification = fit.specification
+    if level not in (1, 2) or not 1 <= group <= results.specification.ngroups:
+        raise ModelError(
+            f"level must be 1 or 2 and group 1 to {results.specification.ngroups}, not {level} and {group}."
+        )
+    table = results.table(("std.all",) if standardized else ())
+    values = table["std.all" if standardized else "est"].to_numpy(float)
+    return draw_paths(results.specification, values, level, group, standardized, ax, title)
+
+
+def draw_paths(
+    specification: Specification,
+    values: np.ndarray,
+    level: int = 1,
+    group: int = 1,
+    standardized: bool = False,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """The same of a model with a value for every row of its table."""
     rows = [(i, r) for i, r in enumerate(specification.parameters) if (r.level, r.group) == (level, group)]
     block = specification.level(level)
     layout = arrange(rows, block.observed, block.latent)
-    column = "std.all" if standardized else "est"
-    values = fit.parameter_estimates(standardized=standardized)[column].to_numpy(float)
     left, right, bottom, top = extent(layout)
     ax = ax if ax is not None else _own_axes((right - left) * UNIT, (top - bottom) * UNIT)
     ax.set_xlim(left, right)

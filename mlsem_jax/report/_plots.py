@@ -13,11 +13,10 @@ from mlsem_jax.report._plot_moments import cluster_sizes_plot, icc_plot, residua
 from mlsem_jax.report._plot_path import path_diagram
 from mlsem_jax.report._plot_scores import caterpillar
 from mlsem_jax.report._profiles import profile_plot
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from mlsem_jax._fit import Fit
 
 KINDS: dict[str, Callable[..., Any]] = {
     "path": path_diagram,
@@ -31,18 +30,18 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def plot(fit: Fit, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
+def plot(results: Results, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
     """Draw one of KINDS; options go to its function."""
     if not isinstance(kind, str) or kind not in KINDS:
         network = " Networks are drawn by fit.plot_network()." if str(kind).startswith("network") else ""
         raise ModelError(
             f"There is no picture {shown(kind)}; there are {', '.join(KINDS)}.{nearest(kind, KINDS)}{network}"
         )
-    known = [name for name in inspect.signature(KINDS[kind]).parameters if name not in ("fit", "ax")]
+    known = [name for name in inspect.signature(KINDS[kind]).parameters if name not in ("results", "ax")]
     for name in options:
         if name not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no options"
             raise ModelError(f"The picture {kind!r} has no option {name!r}.{nearest(name, known)} It {takes}.")
     if kind == "profile" and "parameter" not in options:
         raise ModelError("The picture 'profile' needs parameter=, the name of a parameter or := quantity.")
-    return KINDS[kind](fit, ax=ax, **options)
+    return KINDS[kind](results, ax=ax, **options)

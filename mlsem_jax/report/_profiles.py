@@ -10,12 +10,11 @@ from mlsem_jax._arguments import CONFIDENCE, TEXT, checked
 from mlsem_jax.inference import Profile, profile
 from mlsem_jax.numerics import normal_cdf, normal_quantile
 from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-    from mlsem_jax._fit import Fit
 
 # half-widths of the intervals, in standard errors, that the curve is drawn through
 WIDTHS = np.linspace(0.25, 2.75, 11)
@@ -40,11 +39,11 @@ def with_profile_limits(table: pd.DataFrame, found: Profile) -> pd.DataFrame:
 
 
 @checked(parameter=TEXT, level=CONFIDENCE, ax=AXES)
-def profile_plot(fit: Fit, parameter: str, level: float = 0.95, ax: Axes | None = None) -> Axes:
+def profile_plot(results: Results, parameter: str, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """The drop of twice the log-likelihood as one quantity moves away from its estimate while all others follow; beside it the
     parabola of the standard error, and the interval that the drop allowed at `level` cuts out.
     """
-    found = profile(fit.estimation, [parameter], [level, *(2 * normal_cdf(width) - 1 for width in WIDTHS)])
+    found = profile(results.estimation, [parameter], [level, *(2 * normal_cdf(width) - 1 for width in WIDTHS)])
     estimate, se = float(found.estimate[0]), float(found.se[0])
     (low, *left), (high, *right) = found.lower[0], found.upper[0]
     x = np.array([*left[::-1], estimate, *right])

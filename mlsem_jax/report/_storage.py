@@ -8,9 +8,10 @@ import hashlib
 import json
 import platform
 import zlib
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,9 +28,6 @@ from mlsem_jax.report._conform import StorageError, conform
 from mlsem_jax.report._place import read, write
 from mlsem_jax.report._stored import check_estimation, check_fields, check_options, require
 
-if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
-
 FORMAT, FORMAT_VERSION = "mlsem_jax.fit", 1
 _FITTED = ("model", "h1", "baseline")
 # columns of a basis beyond those of the unrestricted model that a search makes room for, at most
@@ -37,11 +35,14 @@ ROOM = 1000
 _ROWS = ("values", "cluster", "row_index")
 
 
-def save(fit: Fit, path: str | Path) -> Path:
-    """Write the fit to `path` as JSON (compressed where the name ends in .gz) and return the path."""
+def save(estimation: Estimation, fields: Mapping[str, Any], path: str | Path) -> Path:
+    """Write a fit to `path` as JSON (compressed where the name ends in .gz) and return the path.
+
+    fields: what it has beside its estimation: "text", "function", "warnings", "network".
+    """
 
     def content() -> bytes:
-        record = to_record(fit)
+        record = to_record(estimation, fields)
         record["checksum"] = checksum(record)
         parts = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
         text = ("{\n" + ",\n".join(parts) + "\n}\n").encode()
@@ -56,20 +57,18 @@ def checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def to_record(fit: Fit) -> dict[str, Any]:
+def to_record(estimation: Estimation, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What the file holds, as JSON values."""
-    estimation = fit.estimation
     kept = [f.name for f in dataclasses.fields(Estimation) if f.name not in (*_FITTED, "data", "options")]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {"mlsem_jax": __version__, "python": platform.python_version()}
         | {name: _version(name) for name in ("jax", "numpy", "scipy", "pandas")},
-        "fit": {name: encode(getattr(fit, name)) for name in ("text", "function", "warnings")}
-        | {"network": _network(fit.network)},
+        "fit": {name: _network(value) if name == "network" else encode(value) for name, value in fields.items()},
         "estimates": [
             {"parameter": row.name, "level": row.level, "group": row.group, "est": float(value)}
-            for row, value in zip(fit.specification.parameters, row_values(estimation), strict=True)
+            for row, value in zip(estimation.model.build.specification.parameters, row_values(estimation), strict=True)
             if np.isfinite(value)
         ],
         "options": _options(estimation.options),

@@ -11,14 +11,13 @@ from mlsem_jax.report._blocks import Block, Estimates, Heading, Prose, Row, numb
 from mlsem_jax.report._render_html import html
 from mlsem_jax.report._render_markup import latex, markdown
 from mlsem_jax.report._render_text import text
+from mlsem_jax.report._results import Results
 from mlsem_jax.report._summary_estimates import estimate_blocks, value_columns
 from mlsem_jax.report._summary_facts import fit_blocks, header, model_test, standard_errors_used
 from mlsem_jax.report._summary_honesty import honesty_blocks
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlsem_jax._fit import Fit
 
 _INDICES = 10
 
@@ -60,43 +59,44 @@ class Summary:
 
 
 def summarise(
-    fit: Fit,
+    results: Results,
     fit_measures: bool = False,
     standardized: bool = False,
     ci: bool = False,
     rsquare: bool = False,
-    modindices: bool = False,
+    indices: pd.DataFrame | None = None,
 ) -> Summary:
-    """Put the summary of a fit together; the arguments say which optional parts it has."""
-    table = fit.parameter_estimates(standardized=standardized)
-    blocks = header(fit, __version__)
-    if not fit.converged:
+    """Put the summary of a fit together; the arguments say which optional parts it has. indices: modification indices, the
+    largest first.
+    """
+    table = results.table(("std.lv", "std.all") if standardized else ())
+    blocks = header(results, __version__)
+    if not results.converged:
         blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))
     else:
-        if fit.estimation.h1 is None:
-            blocks.append(Prose("", (_without_h1(fit),)))
-        measures = fit.fit_measures()
-        blocks += model_test(measures, fit.estimation.options.test)
+        if results.estimation.h1 is None:
+            blocks.append(Prose("", (_without_h1(results),)))
+        measures = results.measures()
+        blocks += model_test(measures, results.estimation.options.test)
         blocks += fit_blocks(measures) if fit_measures else []
-    blocks.append(standard_errors_used(fit))
-    blocks += estimate_blocks(fit, table, value_columns(ci, standardized), rsquare)
-    blocks += _indices(fit) if modindices else []
-    return Summary((*blocks, *honesty_blocks(fit)), table)
+    blocks.append(standard_errors_used(results))
+    blocks += estimate_blocks(results, table, value_columns(ci, standardized), rsquare)
+    blocks += [] if indices is None else _indices(indices)
+    return Summary((*blocks, *honesty_blocks(results)), table)
 
 
-def _without_h1(fit: Fit) -> str:
+def _without_h1(results: Results) -> str:
     """Why there is no chi-square."""
-    if any(row.random for row in fit.specification.parameters):
+    if any(row.random for row in results.specification.parameters):
         return "With random slopes there is no unrestricted model, and so no chi-square test and no fit index."
-    if not fit.estimation.options.h1:
+    if not results.estimation.options.h1:
         return "The unrestricted model was left out (h1=False), and with it the chi-square test and the fit indices."
     return "There is no unrestricted model, and so no chi-square test and no fit index; see the warnings below."
 
 
-def _indices(fit: Fit) -> list[Block]:
+def _indices(indices: pd.DataFrame) -> list[Block]:
     """The largest modification indices."""
-    found = fit.modification_indices(sort=True).head(_INDICES)
-    rows = tuple(_index_rows(found.to_dict("records")))
+    rows = tuple(_index_rows(indices.head(_INDICES).to_dict("records")))
     heads = ("mi", "epc", "sepc.lv", "sepc.all")
     title = f"Modification Indices (the {len(rows)} largest)"
     return [Heading("Model modification"), Estimates(title, heads, rows)] if rows else []

@@ -11,11 +11,10 @@ import numpy as np
 from mlsem_jax import inference
 from mlsem_jax.models import CovarianceKind, Parameter, Slopes, Specification, registered
 from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlsem_jax._fit import Fit
 
 _HEADS = {
     "est": "Estimate",
@@ -42,15 +41,15 @@ def hidden(row: Parameter) -> bool:
     return row.op in written or (row.op == "~1" and row.user == 0)
 
 
-def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
+def estimate_blocks(results: Results, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
     """Every section of every group and level, then defined parameters and constraints."""
-    specification = fit.specification
+    specification = results.specification
     heads = tuple(_HEADS[c] for c in columns)
     values = table[columns].to_numpy(float)
     random = [i for i, row in enumerate(specification.parameters) if row.random]
     values[random] = np.nan  # the mean of a random slope stands at level 2
     values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint
-    explained = inference.rsquare(fit.estimation) if rsquare else []
+    explained = inference.rsquare(results.estimation) if rsquare else []
     numbered = list(enumerate(specification.parameters))
     blocks: list[Block] = []
     for g in range(1, specification.ngroups + 1):
@@ -60,14 +59,14 @@ def estimate_blocks(fit: Fit, table: pd.DataFrame, columns: list[str], rsquare: 
             rows = [(i, row) for i, row in numbered if (row.group, row.level) == (g, level)]
             sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], values, heads)
             if sections:
-                blocks += [Heading(f"Level {level} [{_level_name(fit, level)}]"), *sections]
+                blocks += [Heading(f"Level {level} [{_level_name(results, level)}]"), *sections]
                 blocks += _rsquare(explained[g - 1][level - 1]) if rsquare else []
-    return [*blocks, *_defined(specification, values, heads), *_constraints(fit)]
+    return [*blocks, *_defined(specification, values, heads), *_constraints(results)]
 
 
-def _level_name(fit: Fit, level: int) -> str:
-    label = fit.specification.level(level).label
-    return label if label and label != str(level) else "within" if level == 1 else fit.estimation.data.cluster_name
+def _level_name(results: Results, level: int) -> str:
+    label = results.specification.level(level).label
+    return label if label and label != str(level) else "within" if level == 1 else results.estimation.data.cluster_name
 
 
 def _sections(
@@ -155,12 +154,12 @@ def _defined(specification: Specification, values: np.ndarray, heads: tuple[str,
     return [Estimates("Defined Parameters", heads, rows)] if rows else []
 
 
-def _constraints(fit: Fit) -> list[Block]:
+def _constraints(results: Results) -> list[Block]:
     """Distance of every constraint from equality at the estimates."""
-    specification, build = fit.specification, fit.estimation.model.build
+    specification, build = results.specification, results.estimation.model.build
     if not specification.constraints:
         return []
-    values = Slopes(fit.estimation.model.natural, build.labels, specification.definitions)
+    values = Slopes(results.estimation.model.natural, build.labels, specification.definitions)
     rows = []
     for c in specification.constraints:
         slack = abs(float(values.of(c.left)[0]) - float(values.of(c.right)[0]))

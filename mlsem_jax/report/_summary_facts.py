@@ -8,11 +8,10 @@ import numpy as np
 
 from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.report._blocks import Block, Facts, Heading, Prose, number
+from mlsem_jax.report._results import Results
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlsem_jax._fit import Fit
 
 _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
@@ -21,12 +20,15 @@ _TESTS = {
 _ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "bootstrap": "Bootstrap", "none": "None"}
 
 
-def header(fit: Fit, version: str) -> list[Block]:
+def header(results: Results, version: str) -> list[Block]:
     """Version and status, estimator, counts of parameters, rows and clusters."""
-    estimation, status = fit.estimation, fit.status
-    verb = "converged" if fit.converged else "did NOT converge: stopped"
+    estimation, status = results.estimation, results.status
+    verb = "converged" if results.converged else "did NOT converge: stopped"
     blocks: list[Block] = [
-        Heading(f"mlsem_jax {version} {verb} after {fit.iterations} iteration{'s' * (fit.iterations != 1)}", 1)
+        Heading(
+            f"mlsem_jax {version} {verb} after {results.iterations} iteration{'s' * (results.iterations != 1)}",
+            1,
+        )
     ]
     if status.advice:
         blocks.append(Prose("", (status.sentence, status.advice)))
@@ -37,16 +39,16 @@ def header(fit: Fit, version: str) -> list[Block]:
         ("Optimization method", (method if isinstance(method, str) else type(method).__name__).upper()),
         ("Number of model parameters", str(free)),
     ]
-    if free > fit.npar:
-        rows.append(("Number of equality constraints", str(free - fit.npar)))
-    if inequalities := sum(c.op != "==" for c in fit.specification.constraints):
+    if free > results.estimation.npar:
+        rows.append(("Number of equality constraints", str(free - results.estimation.npar)))
+    if inequalities := sum(c.op != "==" for c in results.specification.constraints):
         rows.append(("Number of inequality constraints", str(inequalities)))
-    return [*blocks, Facts("", tuple(rows)), _counts(fit)]
+    return [*blocks, Facts("", tuple(rows)), _counts(results)]
 
 
-def _counts(fit: Fit) -> Facts:
+def _counts(results: Results) -> Facts:
     """Rows and clusters, by group where there are groups; used and total where rows were dropped."""
-    data = fit.estimation.data
+    data = results.estimation.data
     dropped = sum(count for _, count in data.rows_dropped)
     columns: tuple[str, ...] = ("Used", "Total") if dropped else ()
 
@@ -64,17 +66,17 @@ def _counts(fit: Fit) -> Facts:
         rows[2:2] = [line(f"  {name}", int(by_row[g])) for g, name in enumerate(data.group_labels)]
         rows.append(("Number of clusters per group:",))
         rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
-    if fit.estimation.options.missing != "listwise":
-        rows.append(line("Number of missing patterns", incomplete_rows(fit)[1]))
+    if results.estimation.options.missing != "listwise":
+        rows.append(line("Number of missing patterns", incomplete_rows(results)[1]))
     return Facts("", tuple(rows), columns)
 
 
-def incomplete_rows(fit: Fit) -> tuple[int, int]:
+def incomplete_rows(results: Results) -> tuple[int, int]:
     """How many of the rows used lack a value of level 1, and how many patterns of missing values there are, none included.
 
     From the statistics, which a fit read from a file has too; a pattern that occurs in two groups counts once.
     """
-    patterns, data = fit.estimation.statistics.first(PatternTerm), fit.estimation.data
+    patterns, data = results.estimation.statistics.first(PatternTerm), results.estimation.data
     if patterns is None:
         return 0, 1
     count, seen = np.asarray(patterns.rows), np.asarray(patterns.observed)[:, ~np.asarray(data.between_only, bool)] > 0
@@ -193,9 +195,9 @@ def _srmr(m: _Measures) -> list[tuple[str, ...]]:
     )
 
 
-def standard_errors_used(fit: Fit) -> Facts:
+def standard_errors_used(results: Results) -> Facts:
     """How the standard errors were computed."""
-    options = fit.estimation.options
+    options = results.estimation.options
     kind = {"first.order": "First-order"}.get(options.information, options.information.capitalize())
     rows: list[tuple[str, ...]] = [("Standard errors", _ERRORS.get(options.se, options.se))]
     if options.se == "bootstrap":

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from mlsem_jax.inference import implied, information
 from mlsem_jax.report._blocks import Block, Facts, Prose, small
+from mlsem_jax.report._results import Results
 from mlsem_jax.report._summary_facts import incomplete_rows
 
-if TYPE_CHECKING:
-    from mlsem_jax._fit import Fit
 
-
-def honesty_blocks(fit: Fit) -> list[Block]:
+def honesty_blocks(results: Results) -> list[Block]:
     """The last part of a summary: the numbers behind 'converged', and every warning in words."""
-    blocks: list[Block] = [Facts("How this was estimated", tuple(honest_numbers(fit)))]
-    sentences = tuple(dict.fromkeys((*fit.warnings, *fit.estimation.notes)))
-    if sentences:
-        blocks.append(Prose("Warnings", sentences))
+    blocks: list[Block] = [Facts("How this was estimated", tuple(honest_numbers(results)))]
+    if results.notes:
+        blocks.append(Prose("Warnings", results.notes))
     return blocks
 
 
-def honest_numbers(fit: Fit) -> list[tuple[str, str]]:
+def honest_numbers(results: Results) -> list[tuple[str, str]]:
     """Label and value of each; label widths suit the layout of the summary."""
-    estimation, maximum = fit.estimation, fit.estimation.model.maximum
+    estimation, maximum = results.estimation, results.estimation.model.maximum
     rows = [
-        ("Divisor in RMSEA and BIC: rows", str(fit.nobs)),
+        ("Divisor in RMSEA and BIC: rows", str(results.estimation.data.nrows)),
         ("Largest element of the gradient", small(float(np.abs(maximum.gradient).max(initial=0.0)))),
         ("Log-likelihood still to gain (decrement)", small(maximum.decrement)),
-        ("Smallest eigenvalue: information, scaled", small(smallest_information(fit))),
+        ("Smallest eigenvalue: information, scaled", small(smallest_information(results))),
     ]
-    many = fit.specification.ngroups > 1
+    many = results.specification.ngroups > 1
     for level, name in ((1, "within"), (2, "between")):
-        for g, value in enumerate(smallest_eigenvalues(fit, level)):
-            where = f" [{fit.specification.groups[g]}]" if many else ""
+        for g, value in enumerate(smallest_eigenvalues(results, level)):
+            where = f" [{results.specification.groups[g]}]" if many else ""
             rows.append((f"Smallest eigenvalue: Sigma {name}{where}", small(value)))
     if estimation.h1 is not None:
         rows.append(("logl(H1) - logl(H0)", small(estimation.h1.value - estimation.model.value)))
@@ -43,21 +38,21 @@ def honest_numbers(fit: Fit) -> list[tuple[str, str]]:
     if not estimation.data.rows_dropped:
         rows.append(("Rows dropped", "0"))
     if estimation.options.missing != "listwise":
-        rows.append(("Rows with missing values, kept", str(incomplete_rows(fit)[0])))
+        rows.append(("Rows with missing values, kept", str(incomplete_rows(results)[0])))
     rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
     return rows
 
 
-def smallest_information(fit: Fit) -> float:
+def smallest_information(results: Results) -> float:
     """Smallest eigenvalue of the information at the estimates, scaled to unit diagonal so that units do not matter.
 
     Along equality constraints that hold at the estimates only; NaN where the information could not be computed.
     """
-    model = fit.estimation.model
+    model = results.estimation.model
     if not np.isfinite(model.value) or not len(model.theta):
         return np.nan
-    kind = fit.estimation.options.information
-    matrix = information(model, fit.estimation, "observed" if kind == "first.order" else kind)
+    kind = results.estimation.options.information
+    matrix = information(model, results.estimation, "observed" if kind == "first.order" else kind)
     if not np.all(np.isfinite(matrix)):
         return np.nan
     if model.maximum.jacobian is not None and len(model.maximum.jacobian):
@@ -70,7 +65,7 @@ def smallest_information(fit: Fit) -> float:
     return float(np.linalg.eigvalsh(matrix * np.outer(scale, scale))[0]) if len(matrix) else np.nan
 
 
-def smallest_eigenvalues(fit: Fit, level: int) -> list[float]:
+def smallest_eigenvalues(results: Results, level: int) -> list[float]:
     """Smallest eigenvalue of the implied covariance of a level's observed variables, by group."""
-    blocks = [pair[level - 1].cov for pair in implied(fit.estimation)]
+    blocks = [pair[level - 1].cov for pair in implied(results.estimation)]
     return [float(np.linalg.eigvalsh(b)[0]) if np.all(np.isfinite(b)) else np.nan for b in blocks if len(b)]
