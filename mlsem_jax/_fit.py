@@ -80,14 +80,16 @@ class Fit(ResultMethods, ResamplingMethods):
     # what was fitted, in fits of network models
     network: ClassVar[Any] = None
 
-    def __getattr__(self, name: str) -> Any:
-        """What fits of network models have and this one does not, in words."""
-        if name in NETWORK_ONLY:
-            raise NotOfThisModel(
-                f"{name}{'()' * (name != 'log')} is for network models (ml_lvm, ml_lnm, ml_rnm, ml_lrnm, ml_varcov, ml_ggm, "
-                f"ml_corr); this fit was made by {self.function}()."
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+    if not TYPE_CHECKING:  # so that type checkers tell misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            """What fits of network models have and this one does not, in words."""
+            if name in NETWORK_ONLY:
+                raise NotOfThisModel(
+                    f"{name}{'()' * (name != 'log')} is for network models (ml_lvm, ml_lnm, ml_rnm, ml_lrnm, ml_varcov, ml_ggm, "
+                    f"ml_corr); this fit was made by {self.function}()."
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened
     @property

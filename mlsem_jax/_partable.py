@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._errors import DataError, ModelError, listing
-from mlsem_jax._files import read_table
+from mlsem_jax.files import read_table
 from mlsem_jax.syntax import parse, quoted
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from mlsem_jax._csv import write_csv
 from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model
+from mlsem_jax.files import write_csv
 from mlsem_jax.numerics import chi_square_tail, normal_quantile
 from mlsem_jax.report import study_plot
 

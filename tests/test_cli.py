@@ -11,8 +11,8 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax import _cache
 from mlsem_jax.__main__ import main
-from mlsem_jax._files import read_table
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
+from mlsem_jax.files import read_table
 
 
 @pytest.fixture(scope="module")

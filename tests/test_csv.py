@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from mlsem_jax._csv import guarded, unguarded, unguarded_table, write_csv
-from mlsem_jax._files import read_table
+from mlsem_jax.files import read_table
+from mlsem_jax.files._csv import guarded, unguarded, unguarded_table, write_csv
 
 TEXTS = ("=cmd|A1", "=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx", "'=x", "''=x", "'quoted'", "f", "", "a=b", "-", "=")
 KEPT = ("=~", "==", "~~", ":=", "-5", "+1.5e3", "-.5", "-inf", "f")

@@ -12,7 +12,7 @@ import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
 from mlsem_jax.models import Binary, Call, Constraint, Definition, Level, Name, Number, Parameter, Specification
 from mlsem_jax.report import to_lavaan, to_mplus
-from mlsem_jax.report._exported_names import labels_in_r, variables_in_r
+from mlsem_jax.report.exchange._exported_names import labels_in_r, variables_in_r
 from mlsem_jax.syntax import SyntaxOptions, specify
 
 LABELLED = SCHOOLS_MODEL.replace("math1 + math2", "math1 + a*math2").replace("size", "start(0.2)*b*size") + (

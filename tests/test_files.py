@@ -9,8 +9,8 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.__main__ import parser
-from mlsem_jax._files import read_table
 from mlsem_jax.data import notation, prepare
+from mlsem_jax.files import read_table
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ LAYERS = (
     ("_arguments", "_errors", "_options", "_status", "_typing", "_version"),
     ("numerics",),
     ("data", "datasets"),
+    ("files",),
     ("statistics",),
     ("models",),
     ("likelihood",),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.report._network_plots import course, draw_networks, positions, radius, spring
+from mlsem_jax.report.plots._networks import course, draw_networks, positions, radius, spring
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

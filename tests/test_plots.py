@@ -8,8 +8,8 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
-from mlsem_jax.report._path_layout import arrange
-from mlsem_jax.report._plot_path import draw_paths
+from mlsem_jax.report.plots._path import draw_paths
+from mlsem_jax.report.plots._path_layout import arrange
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 matplotlib = pytest.importorskip("matplotlib")

@@ -139,7 +139,7 @@ def test_not_json(tmp_path):
 
 
 def test_codec_keeps_what_json_has_no_word_for():
-    from mlsem_jax.report._codec import decode, encode
+    from mlsem_jax.report.exchange._codec import decode, encode
 
     value = (np.nan, np.inf, -np.inf, 0.1 + 0.2, None, True, ("a", 1), {"k": np.array([[1.5, np.nan]])})
     again = decode(json.loads(json.dumps(encode(value), allow_nan=False)))

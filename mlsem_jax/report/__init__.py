@@ -1,27 +1,20 @@
 """Tables, summaries and pictures of results."""
 
-from mlsem_jax.report._codec import register
-from mlsem_jax.report._conform import StorageError
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
-from mlsem_jax.report._network_plots import draw_intervals, draw_networks
 from mlsem_jax.report._page import write_page
-from mlsem_jax.report._plot_base import AXES
-from mlsem_jax.report._plot_resampling import study_plot
-from mlsem_jax.report._plots import plot
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
 from mlsem_jax.report._progress import bar, progress
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
-from mlsem_jax.report._storage import load, save
-from mlsem_jax.report._summary import Summary, summarise
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
-from mlsem_jax.report._to_lavaan import to_lavaan
-from mlsem_jax.report._to_mplus import to_mplus
+from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
+from mlsem_jax.report.plots import AXES, draw_intervals, draw_networks, plot, study_plot
+from mlsem_jax.report.summary import Summary, summarise
 
 __all__ = [
     "AXES",

@@ -13,16 +13,24 @@ from typing import Any
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._version import __version__
-from mlsem_jax.report._blocks import Estimates, Facts, Heading, number
 from mlsem_jax.report._page_style import PAGE_STYLE
-from mlsem_jax.report._place import write
-from mlsem_jax.report._plot_base import require_pyplot
-from mlsem_jax.report._plots import plot
-from mlsem_jax.report._render_html import STYLE, html, paragraph
 from mlsem_jax.report._results import Results
-from mlsem_jax.report._summary import summarise
-from mlsem_jax.report._summary_facts import fit_blocks, model_test, standard_errors_used
-from mlsem_jax.report._summary_honesty import honest_numbers
+from mlsem_jax.report.exchange import write
+from mlsem_jax.report.plots import plot, require_pyplot
+from mlsem_jax.report.summary import (
+    STYLE,
+    Estimates,
+    Facts,
+    Heading,
+    fit_blocks,
+    html,
+    model_test,
+    number,
+    paragraph,
+    provenance,
+    standard_errors_used,
+    summarise,
+)
 
 Section = tuple[str, str]
 
@@ -183,7 +191,7 @@ def _scores(results: Results) -> list[Section]:
 
 
 def _how(results: Results) -> list[Section]:
-    table = html([Facts("", (*standard_errors_used(results).rows, *honest_numbers(results)))], style=False)
+    table = html([Facts("", (*standard_errors_used(results).rows, *provenance(results)))], style=False)
     trace = _figure(partial(plot, results, "trace"), "trace")
     return [("How this was estimated", f"<div class='side'>{table}{trace}</div>")]
 

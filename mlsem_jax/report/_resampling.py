@@ -12,7 +12,7 @@ from mlsem_jax._arguments import CONFIDENCE, checked, choice
 from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.inference import Bootstrap, Influence, Interval, intervals
-from mlsem_jax.report._plot_resampling import bootstrap_plot, influence_plot
+from mlsem_jax.report.plots import bootstrap_plot, influence_plot
 
 if TYPE_CHECKING:
     import pandas as pd

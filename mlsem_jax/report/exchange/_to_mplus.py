@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.models import Expression, Parameter, Specification
-from mlsem_jax.report._exported_names import label_of, on_one_line, written
-from mlsem_jax.report._to_lavaan import refuse_networks
+from mlsem_jax.report.exchange._exported_names import label_of, on_one_line, written
+from mlsem_jax.report.exchange._to_lavaan import refuse_networks
 
 _LONGEST, _LINE = 8, 85
 # words that Mplus reads as its own where a name may stand

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mlsem_jax._status import Status
-from mlsem_jax.report._conform import StorageError, conform
-from mlsem_jax.report._earlier import current
+from mlsem_jax.report.exchange._conform import StorageError, conform
+from mlsem_jax.report.exchange._earlier import current
 
 _ELEMENTS: dict[str, Any] = {"float64": int | float, "float32": int | float, "int64": int, "int32": int, "bool": bool}
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}

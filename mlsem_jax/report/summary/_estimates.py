@@ -10,8 +10,8 @@ import numpy as np
 
 from mlsem_jax import inference
 from mlsem_jax.models import CovarianceKind, Parameter, Slopes, Specification, registered
-from mlsem_jax.report._blocks import Block, Estimates, Heading, Row, number
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.summary._blocks import Block, Estimates, Heading, Row, number
 
 if TYPE_CHECKING:
     import pandas as pd

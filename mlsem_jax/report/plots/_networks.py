@@ -9,7 +9,7 @@ import numpy as np
 
 from mlsem_jax._arguments import check
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet, require_pyplot
+from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet, require_pyplot
 
 if TYPE_CHECKING:
     import pandas as pd

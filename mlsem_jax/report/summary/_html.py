@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from mlsem_jax.report._blocks import Block, Estimates, Facts, Heading, Prose
+from mlsem_jax.report.summary._blocks import Block, Estimates, Facts, Heading, Prose
 
 STYLE = """
 .mlsem{font-size:14px;line-height:1.4}

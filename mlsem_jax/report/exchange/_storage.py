@@ -23,10 +23,10 @@ from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Proble
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.report._codec import decode, encode
-from mlsem_jax.report._conform import StorageError, conform
-from mlsem_jax.report._place import read, write
-from mlsem_jax.report._stored import check_estimation, check_fields, check_options, require
+from mlsem_jax.report.exchange._codec import decode, encode
+from mlsem_jax.report.exchange._conform import StorageError, conform
+from mlsem_jax.report.exchange._place import read, write
+from mlsem_jax.report.exchange._stored import check_estimation, check_fields, check_options, require
 
 FORMAT, FORMAT_VERSION = "mlsem_jax.fit", 1
 _FITTED = ("model", "h1", "baseline")

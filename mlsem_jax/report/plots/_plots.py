@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._arguments import shown
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.report._plot_estimates import estimates_plot, trace_plot
-from mlsem_jax.report._plot_moments import cluster_sizes_plot, icc_plot, residual_map
-from mlsem_jax.report._plot_path import path_diagram
-from mlsem_jax.report._plot_scores import caterpillar
-from mlsem_jax.report._profiles import profile_plot
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.plots._estimates import estimates_plot, trace_plot
+from mlsem_jax.report.plots._moments import cluster_sizes_plot, icc_plot, residual_map
+from mlsem_jax.report.plots._path import path_diagram
+from mlsem_jax.report.plots._profile import profile_plot
+from mlsem_jax.report.plots._scores import caterpillar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

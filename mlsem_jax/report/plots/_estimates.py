@@ -9,8 +9,8 @@ import numpy as np
 
 from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, names, optional, whole
 from mlsem_jax._errors import ModelError
-from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ import numpy as np
 
 from mlsem_jax._arguments import checked, number, whole
 from mlsem_jax._errors import ModelError
-from mlsem_jax.report._plot_base import AXES, BLUE, DIVERGING, GREY, INK, new_axes, quiet
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.plots._base import AXES, BLUE, DIVERGING, GREY, INK, new_axes, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsem_jax._csv import unguarded_table
 from mlsem_jax._errors import DataError
-from mlsem_jax._text_tables import read_text_table
+from mlsem_jax.files._csv import unguarded_table
+from mlsem_jax.files._text_tables import read_text_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from mlsem_jax.report._blocks import Block, Estimates, Facts, Heading, Prose, Row
+from mlsem_jax.report.summary._blocks import Block, Estimates, Facts, Heading, Prose, Row
 
 # the right edges of lavaan's value columns
 FIRST, SECOND, NAMES, CELL, PROSE = 54, 12, 18, 9, 78

@@ -14,7 +14,7 @@ from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Moments, Specification
 from mlsem_jax.models._expressions import _BINARY, FUNCTIONS, Binary, Call, Name
-from mlsem_jax.report._conform import StorageError, check_of
+from mlsem_jax.report.exchange._conform import StorageError, check_of
 from mlsem_jax.statistics import PatternStatistics, SizePools
 
 _OPERATORS = ("=~", "~", "~~", "~1")

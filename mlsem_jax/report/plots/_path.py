@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from mlsem_jax._arguments import FLAG, TEXT, checked, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Specification
-from mlsem_jax.report._path_geometry import along, arc_ends, border, covered, extent, route
-from mlsem_jax.report._path_layout import FEW, LABEL, LINE, Edge, Layout, Node, arrange, bulge
-from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, require_pyplot
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, require_pyplot
+from mlsem_jax.report.plots._path_geometry import along, arc_ends, border, covered, extent, route
+from mlsem_jax.report.plots._path_layout import FEW, LABEL, LINE, Edge, Layout, Node, arrange, bulge
 
 if TYPE_CHECKING:
     import numpy as np

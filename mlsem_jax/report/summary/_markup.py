@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mlsem_jax.report._blocks import Block, Estimates, Facts, Heading, Prose
+from mlsem_jax.report.summary._blocks import Block, Estimates, Facts, Heading, Prose
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlsem_jax._decimal_signs import settle
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import notation
+from mlsem_jax.files._decimal_signs import settle
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from mlsem_jax.inference import implied, information
-from mlsem_jax.report._blocks import Block, Facts, Prose, small
 from mlsem_jax.report._results import Results
-from mlsem_jax.report._summary_facts import incomplete_rows
+from mlsem_jax.report.summary._blocks import Block, Facts, Prose, small
+from mlsem_jax.report.summary._model_and_fit import incomplete_rows
 
 
-def honesty_blocks(results: Results) -> list[Block]:
+def provenance_blocks(results: Results) -> list[Block]:
     """The last part of a summary: the numbers behind 'converged', and every warning in words."""
-    blocks: list[Block] = [Facts("How this was estimated", tuple(honest_numbers(results)))]
+    blocks: list[Block] = [Facts("How this was estimated", tuple(provenance(results)))]
     if results.notes:
         blocks.append(Prose("Warnings", results.notes))
     return blocks
 
 
-def honest_numbers(results: Results) -> list[tuple[str, str]]:
+def provenance(results: Results) -> list[tuple[str, str]]:
     """Label and value of each; label widths suit the layout of the summary."""
     estimation, maximum = results.estimation, results.estimation.model.maximum
     rows = [

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Parameter, Specification, kind_named
-from mlsem_jax.report._exported_names import labels_in_r, on_one_line, variables_in_r, written
+from mlsem_jax.report.exchange._exported_names import labels_in_r, on_one_line, variables_in_r, written
 
 
 def to_lavaan(specification: Specification, starts: dict[int, float] | None = None) -> str:

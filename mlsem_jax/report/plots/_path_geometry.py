@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mlsem_jax.report._path_layout import Layout, Node, bulge
+from mlsem_jax.report.plots._path_layout import Layout, Node, bulge
 
 Point = tuple[float, float]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax.likelihood import PatternTerm
-from mlsem_jax.report._blocks import Block, Facts, Heading, Prose, number
 from mlsem_jax.report._results import Results
+from mlsem_jax.report.summary._blocks import Block, Facts, Heading, Prose, number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 from mlsem_jax._arguments import CONFIDENCE, TEXT, checked, whole
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.inference import Interval
-from mlsem_jax.report._plot_base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
+from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsem_jax._version import __version__
-from mlsem_jax.report._blocks import Block, Estimates, Heading, Prose, Row, number
-from mlsem_jax.report._render_html import html
-from mlsem_jax.report._render_markup import latex, markdown
-from mlsem_jax.report._render_text import text
 from mlsem_jax.report._results import Results
-from mlsem_jax.report._summary_estimates import estimate_blocks, value_columns
-from mlsem_jax.report._summary_facts import fit_blocks, header, model_test, standard_errors_used
-from mlsem_jax.report._summary_honesty import honesty_blocks
+from mlsem_jax.report.summary._blocks import Block, Estimates, Heading, Prose, Row, number
+from mlsem_jax.report.summary._estimates import estimate_blocks, value_columns
+from mlsem_jax.report.summary._html import html
+from mlsem_jax.report.summary._markup import latex, markdown
+from mlsem_jax.report.summary._model_and_fit import fit_blocks, header, model_test, standard_errors_used
+from mlsem_jax.report.summary._provenance import provenance_blocks
+from mlsem_jax.report.summary._text import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def summarise(
     blocks.append(standard_errors_used(results))
     blocks += estimate_blocks(results, table, value_columns(ci, standardized), rsquare)
     blocks += [] if indices is None else _indices(indices)
-    return Summary((*blocks, *honesty_blocks(results)), table)
+    return Summary((*blocks, *provenance_blocks(results)), table)
 
 
 def _without_h1(results: Results) -> str:

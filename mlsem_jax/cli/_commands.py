@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlsem_jax._csv import write_csv
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -124,7 +122,7 @@ def _writable(*paths: Path | None, read: Sequence[Path] = ()) -> None:
 
 def _fit(arguments: argparse.Namespace) -> bool:
     import mlsem_jax as ml
-    from mlsem_jax._files import read_table
+    from mlsem_jax.files import read_table
 
     _writable(arguments.report, arguments.json, arguments.csv, read=(arguments.model, arguments.data))
     model, function = _read_model(arguments)
@@ -180,6 +178,8 @@ def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
     if arguments.json:
         say(arguments, f"fit saved in {fit.save(arguments.json)}")
     if arguments.csv:
+        from mlsem_jax.files import write_csv
+
         write_csv(fit.parameter_estimates(standardized=fit.converged), arguments.csv)
         say(arguments, f"estimates written to {arguments.csv}")
     if arguments.report:
@@ -262,6 +262,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     import jax
 
     import mlsem_jax as ml
+    from mlsem_jax.files import write_csv
 
     _writable(arguments.out, read=(arguments.fit,))
     with jax.enable_x64(True):
@@ -321,6 +322,8 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
         )
     print(study)
     if arguments.csv:
+        from mlsem_jax.files import write_csv
+
         write_csv(study.table(), arguments.csv, index=True)
         say(arguments, f"table written to {arguments.csv}")
     return True

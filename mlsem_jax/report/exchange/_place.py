@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsem_jax._arguments import shown
-from mlsem_jax.report._conform import StorageError
+from mlsem_jax.report.exchange._conform import StorageError
 
 
 def as_path(path: Any, what: str) -> Path:

@@ -1,0 +1,17 @@
+"""Pictures of results. matplotlib is imported when one is drawn."""
+
+from mlsem_jax.report.plots._base import AXES, require_pyplot
+from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
+from mlsem_jax.report.plots._plots import plot
+from mlsem_jax.report.plots._resampling import bootstrap_plot, influence_plot, study_plot
+
+__all__ = [
+    "AXES",
+    "bootstrap_plot",
+    "draw_intervals",
+    "draw_networks",
+    "influence_plot",
+    "plot",
+    "require_pyplot",
+    "study_plot",
+]
