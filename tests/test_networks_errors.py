@@ -205,4 +205,9 @@ def test_the_methods_that_only_network_fits_have_are_those_that_other_fits_expla
 def test_fits_of_network_models_are_fits(fit):
     assert type(fit) is ml.NetworkFit
     assert isinstance(fit, ml.Fit)
-    assert type(fit.fixpar("omega_between", 2, 1)) is ml.NetworkFit
+    assert repr(fit).startswith("<mlsem_jax.Fit:")
+    assert repr(fit.network).startswith("<mlsem_jax network model")
+    fixed = fit.fixpar("omega_between", 2, 1)
+    assert type(fixed) is ml.NetworkFit
+    # the indices of network models have no standardized changes
+    assert "Modification Indices" in str(fixed.summary(modindices=True))

@@ -47,7 +47,7 @@ _MATRICES = names("a matrix")
 _LIMIT = optional(whole(1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkFit(Fit):
     """A fit of `ml_lvm`, `ml_lnm`, `ml_rnm`, `ml_lrnm`, `ml_varcov`, `ml_ggm` or `ml_corr`: all that a [`mlsem_jax.Fit`][] has,
     and what network models have beside. Rows and columns are names of variables or positions from 1.
@@ -210,7 +210,7 @@ def _edited(fit: NetworkFit, model: Model) -> NetworkFit:
     return finish(refitted(fit, model, refit_model(fit, model)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model(NetworkModel):
     """A two-level network model of psychonetrics' family and the data that it is for; `fit()` estimates it.
 

@@ -96,14 +96,14 @@ def _without_h1(results: Results) -> str:
 
 def _indices(indices: pd.DataFrame) -> list[Block]:
     """The largest modification indices."""
-    rows = tuple(_index_rows(indices.head(_INDICES).to_dict("records")))
-    heads = ("mi", "epc", "sepc.lv", "sepc.all")
+    heads = tuple(name for name in ("mi", "epc", "sepc.lv", "sepc.all") if name in indices)
+    rows = tuple(_index_rows(indices.head(_INDICES).to_dict("records"), heads))
     title = f"Modification Indices (the {len(rows)} largest)"
     return [Heading("Model modification"), Estimates(title, heads, rows)] if rows else []
 
 
-def _index_rows(records: Iterable[dict]) -> Iterable[Row]:
+def _index_rows(records: Iterable[dict], columns: tuple[str, ...]) -> Iterable[Row]:
     for r in records:
         group = f" in group {r['group']}" if r.get("group", 1) not in (0, 1) else ""
         name = f"  {r['lhs']} {r['op']} {r['rhs']}, level {r['level']}{group}"
-        yield Row(name, tuple(number(float(r[c])) for c in ("mi", "epc", "sepc.lv", "sepc.all")))
+        yield Row(name, tuple(number(float(r[c])) for c in columns))
