@@ -9,8 +9,7 @@ import numpy as np
 
 from mlsem_jax._arguments import number_of, shown
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.models import Specification
-from mlsem_jax.models._build import number
+from mlsem_jax.models import Specification, number
 
 # columns of a parameter table that hold values, the first that has one in a row
 _VALUES = ("est", "start", "ustart")

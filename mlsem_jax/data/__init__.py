@@ -2,15 +2,17 @@
 
 from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._collinear import dependence
-from mlsem_jax.data._frame import column_names
+from mlsem_jax.data._frame import column_names, read_columns
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
 from mlsem_jax.data._roles import Roles
+from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
 from mlsem_jax.data._units import group_labels
 
 __all__ = [
+    "read_columns",
     "Notation",
     "Piece",
     "Roles",
@@ -28,4 +30,10 @@ __all__ = [
     "prepare",
     "read_piece",
     "rounding",
+    "RowMoments",
+    "Rows",
+    "Shape",
+    "check_shape",
+    "draw_rows",
+    "punch_holes",
 ]

@@ -4,6 +4,7 @@ from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
 from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._climb import climb
 from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
+from mlsem_jax.estimation._constrained import bounds_of
 from mlsem_jax.estimation._curvature import damped_step, positive_definite
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
@@ -99,4 +100,5 @@ __all__ = [
     "starting_values",
     "unstructured",
     "verified",
+    "bounds_of",
 ]

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
-from mlsem_jax.data import column_names
-from mlsem_jax.data._frame import read_columns
-from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.data import RowMoments, Rows, Shape, check_shape, column_names, draw_rows, punch_holes, read_columns
 from mlsem_jax.estimation._given import as_key, as_theta, check_flag, check_model, check_whole
 from mlsem_jax.estimation._model import Model
 from mlsem_jax.estimation._reduction import slope_columns

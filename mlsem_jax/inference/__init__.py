@@ -4,8 +4,8 @@ from mlsem_jax.inference._bootstrap import Bootstrap, bootstrap
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
-from mlsem_jax.inference._estimates import Estimates, estimates
-from mlsem_jax.inference._fit_measures_psychonetrics import Convention, fit_measures
+from mlsem_jax.inference._estimates import Estimates, estimates, row_values
+from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
 from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
@@ -87,4 +87,6 @@ __all__ = [
     "vcov_theta",
     "wald",
     "with_errors",
+    "criteria_measures",
+    "row_values",
 ]

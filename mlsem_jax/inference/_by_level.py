@@ -13,8 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, covariates_of_baseline, fit_build, unstructured
-from mlsem_jax.estimation._constrained import bounds_of
+from mlsem_jax.estimation import Estimation, Fitted, bounds_of, covariates_of_baseline, fit_build, unstructured
 from mlsem_jax.inference._chi_square import check_converged, unrestricted
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._fit_measures import Measures, lavaan_measures

@@ -1,10 +1,24 @@
 """Parameters, covariance structures and moments: theta -> within and between means and covariances."""
 
-from mlsem_jax.models._build import Build, build
+from mlsem_jax.models._build import Build, build, number
+from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._covariance import CovarianceKind
 from mlsem_jax.models._dual_numbers import Slopes, defined_with_jacobian, residuals_with_jacobian
-from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number
+from mlsem_jax.models._expressions import (
+    BINARY,
+    DEEPEST,
+    FUNCTIONS,
+    Binary,
+    Call,
+    Expression,
+    Name,
+    Number,
+    chained,
+    children,
+    depth,
+    postorder,
+)
 from mlsem_jax.models._kinds import KINDS, Choice, Kind, kind_named, register, registered, unregister
 from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._specification import (
@@ -12,6 +26,7 @@ from mlsem_jax.models._specification import (
     Constraint,
     Definition,
     Level,
+    MatrixName,
     Parameter,
     Slope,
     Specification,
@@ -56,4 +71,14 @@ __all__ = [
     "residual_function",
     "unregister",
     "values_by_label",
+    "number",
+    "MatrixName",
+    "DEEPEST",
+    "BINARY",
+    "chained",
+    "children",
+    "depth",
+    "postorder",
+    "constant",
+    "constants_problem",
 ]

@@ -35,7 +35,7 @@ FUNCTIONS: dict[str, Callable] = {
     "qnorm": jax.scipy.stats.norm.ppf,
 }
 
-_BINARY: dict[str, Callable] = {
+BINARY: dict[str, Callable] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
@@ -209,4 +209,4 @@ def _computed(node: Expression, inside: list[Any], values: Mapping[str, jax.Arra
         # labels of fixed parameters stand here as numbers: infinite where they divide by 0, as arrays would be
         inside = [np.float64(value) for value in inside]
     with np.errstate(all="ignore"):
-        return _BINARY[symbol(node)](*inside)
+        return BINARY[symbol(node)](*inside)

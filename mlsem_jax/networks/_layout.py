@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Literal
 
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.models import Cell, CovarianceKind, Kind, kind_named
-from mlsem_jax.models._specification import MatrixName
+from mlsem_jax.models import Cell, CovarianceKind, Kind, MatrixName, kind_named
 
 Shape = Literal["full", "column", "lower", "strict", "diagonal"]
 LEVELS = {1: "within", 2: "between"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.inference._fit_measures_psychonetrics import criteria_measures
+from mlsem_jax.inference import criteria_measures
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._log import Step
 from mlsem_jax.networks._table import Element

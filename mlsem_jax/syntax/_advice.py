@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlsem_jax._errors import listing
-from mlsem_jax.models._specification import Parameter
+from mlsem_jax.models import Parameter
 from mlsem_jax.syntax._blocks import Blocks
 from mlsem_jax.syntax._names import BlockNames
 from mlsem_jax.syntax._options import SyntaxOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.models import Constraint, Definition
 from mlsem_jax.syntax._constraints import checked_constraints
 from mlsem_jax.syntax._parser import parse
 

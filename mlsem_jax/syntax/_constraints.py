@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mlsem_jax._errors import ModelSyntaxError, listing, nearest
-from mlsem_jax.models._constant_parts import constants_problem
-from mlsem_jax.models._expressions import DEEPEST, Expression, Name, Number, children, postorder
-from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.models import (
+    DEEPEST,
+    Constraint,
+    Definition,
+    Expression,
+    Name,
+    Number,
+    children,
+    constants_problem,
+    postorder,
+)
 from mlsem_jax.syntax._expression_parser import names_with_positions, substitute
 from mlsem_jax.syntax._tree import Syntax
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations
 
-from mlsem_jax.models._specification import Parameter
+from mlsem_jax.models import Parameter
 from mlsem_jax.syntax._names import BlockNames
 from mlsem_jax.syntax._options import SyntaxOptions
 from mlsem_jax.syntax._rows import Row, check_size, key

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError, ModelSyntaxError, nearest
-from mlsem_jax.models._expressions import Expression, Name, Number, chained
-from mlsem_jax.models._specification import Constraint, Parameter
+from mlsem_jax.models import Constraint, Expression, Name, Number, Parameter, chained
 from mlsem_jax.syntax._names import BlockNames
 from mlsem_jax.syntax._options import SyntaxOptions
 from mlsem_jax.syntax._rows import Row, key

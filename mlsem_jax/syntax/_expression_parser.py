@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mlsem_jax._errors import nearest
-from mlsem_jax.models._constant_parts import constants_problem
-from mlsem_jax.models._expressions import (
+from mlsem_jax.models import (
     DEEPEST,
     FUNCTIONS,
     Binary,
@@ -13,6 +12,7 @@ from mlsem_jax.models._expressions import (
     Name,
     Number,
     chained,
+    constants_problem,
     depth,
     postorder,
 )

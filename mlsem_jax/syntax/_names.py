@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-from mlsem_jax.models._specification import Parameter
+from mlsem_jax.models import Parameter
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:

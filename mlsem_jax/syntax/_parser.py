@@ -6,8 +6,7 @@ A formula ends with its line unless the line ends, or the next one begins, with 
 from __future__ import annotations
 
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.models._expressions import Name
-from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.models import Constraint, Definition, Name
 from mlsem_jax.syntax._cursor import Cursor
 from mlsem_jax.syntax._expression_parser import parse_whole_expression
 from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token, tokenize

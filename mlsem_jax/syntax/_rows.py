@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mlsem_jax._errors import ModelError, ModelSyntaxError
-from mlsem_jax.models._specification import Parameter
+from mlsem_jax.models import Parameter
 from mlsem_jax.syntax._blocks import Placed
 from mlsem_jax.syntax._tree import Mention, Modifier, Term
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from mlsem_jax.models._specification import Level, Parameter, Specification
+from mlsem_jax.models import Level, Parameter, Specification
 from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
 from mlsem_jax.syntax._checks import (

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mlsem_jax._errors import nearest
-from mlsem_jax.models._constant_parts import constant
-from mlsem_jax.models._expressions import FUNCTIONS, Binary, Expression
+from mlsem_jax.models import FUNCTIONS, Binary, Expression, constant
 from mlsem_jax.syntax._cursor import Cursor
 from mlsem_jax.syntax._expression_parser import parse_expression
 from mlsem_jax.syntax._lexer import FORMULA_OPERATORS, RELATIONS, Token

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.models import Constraint, Definition
 
 EXAMPLE = "  level: 1\n    fw =~ y1 + y2 + y3\n  level: 2\n    fb =~ y1 + y2 + y3"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from mlsem_jax.models import Binary, Call, Expression, Name, Number, Parameter, Specification
-from mlsem_jax.models._expressions import children, postorder
+from mlsem_jax.models import Binary, Call, Expression, Name, Number, Parameter, Specification, children, postorder
 
 _PLAIN = re.compile(r"(?:[^\W\d_]|\.(?![0-9]))[\w.]*|\.")
 # words of R that no name can be, and numbers that a label would be read as

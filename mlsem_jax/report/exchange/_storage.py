@@ -20,7 +20,7 @@ from mlsem_jax._arguments import shown
 from mlsem_jax._version import __version__
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Problem, Reduction
-from mlsem_jax.inference._estimates import row_values
+from mlsem_jax.inference import row_values
 from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.report.exchange._codec import decode, encode

@@ -12,8 +12,7 @@ from mlsem_jax._errors import ModelError
 from mlsem_jax._options import OPTIONS, check
 from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
-from mlsem_jax.models import Moments, Specification
-from mlsem_jax.models._expressions import _BINARY, FUNCTIONS, Binary, Call, Name
+from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
 from mlsem_jax.report.exchange._conform import StorageError, check_of
 from mlsem_jax.statistics import PatternStatistics, SizePools
 
@@ -95,7 +94,7 @@ def check_specification(specification: Specification, where: str) -> None:
 
 def _check_expression(expression: Any, where: str) -> None:
     if isinstance(expression, Binary):
-        require(expression.operator in _BINARY, where, f"there is no operator {expression.operator!r}")
+        require(expression.operator in BINARY, where, f"there is no operator {expression.operator!r}")
         _check_expression(expression.left, where)
         _check_expression(expression.right, where)
     elif isinstance(expression, Call):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax._arguments import CONFIDENCE, TEXT, checked
 from mlsem_jax._errors import ModelError
-from mlsem_jax.inference._prediction import predict
+from mlsem_jax.inference import predict
 from mlsem_jax.numerics import normal_quantile
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, new_axes, quiet
