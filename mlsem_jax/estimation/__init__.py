@@ -22,6 +22,7 @@ from mlsem_jax.estimation._given import (
     check_whole,
     kind_of,
 )
+from mlsem_jax.estimation._kernels import cluster_scores, curvature_of_moments, term_scores
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -43,6 +44,9 @@ from mlsem_jax.estimation._status import is_maximum
 from mlsem_jax.estimation._verify import fit_warnings, verified
 
 __all__ = [
+    "cluster_scores",
+    "curvature_of_moments",
+    "term_scores",
     "BatchMaximum",
     "Estimate",
     "Estimation",

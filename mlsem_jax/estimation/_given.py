@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,11 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
 from mlsem_jax._typing import Array
 from mlsem_jax.estimation._climb_state import Settings
-from mlsem_jax.estimation._model import Model
 from mlsem_jax.likelihood import PatternTerm, Statistics
 from mlsem_jax.models import Structure
+
+if TYPE_CHECKING:
+    from mlsem_jax.estimation._model import Model
 
 # the largest relative difference of a value that theta implies from the one given for it
 ROUNDING = 1e-6
@@ -35,13 +37,18 @@ def kind_of(x: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"
 
 
+def is_labelled(model: Any) -> TypeGuard[Model]:
+    """Whether this is a Model: a Structure with names beside it."""
+    return isinstance(getattr(model, "structure", None), Structure) and hasattr(model, "labels")
+
+
 def check_model(model: Any, what: str, *, labelled: bool = False, lanes: bool = False) -> None:
     """ModelError unless it is a Model (or, without labelled, a Structure) of one model (with lanes: or of many, stacked)."""
-    if not isinstance(model, Model if labelled else (Model, Structure)):
+    if not (is_labelled(model) or (isinstance(model, Structure) and not labelled)):
         raise ModelError(
             f"{what} takes the model that ml.model(text, data, cluster=...) returns, {_instead(model, what)}"
         )
-    structure = model.structure if isinstance(model, Model) else model
+    structure = model.structure if is_labelled(model) else model
     axes = np.ndim(structure.between_only) - 1
     if axes not in ((0, 1) if lanes else (0,)):
         remedy = (
@@ -84,7 +91,7 @@ def check_statistics(model: Model | Structure, statistics: Statistics, what: str
     """DataError for statistics of a batch where those of one data set are meant, and for those of another model."""
     if not statistics.terms:
         raise DataError(f"{what} was given statistics without any data.")
-    structure = model.structure if isinstance(model, Model) else model
+    structure = model.structure if is_labelled(model) else model
     axes = np.ndim(statistics.lane_mark) - 1
     if axes == 1 and not lanes:
         raise DataError(
@@ -132,9 +139,9 @@ def as_theta(
         theta = dict(zip(labels, theta.tolist(), strict=True))
     if isinstance(theta, Mapping):
         theta = _by_name(model, theta, what, name)
-    structure = model.structure if isinstance(model, Model) else model
+    structure = model.structure if is_labelled(model) else model
     q = np.shape(structure.basis)[-1]
-    order = "one for each of model.names" if isinstance(model, Model) else "one for each column of its basis"
+    order = "one for each of model.names" if is_labelled(model) else "one for each column of its basis"
     if not hasattr(theta, "dtype") or isinstance(theta, np.ndarray) or not hasattr(theta, "shape"):
         theta = _as_array(theta, f"{name} must have {q} numbers, {order}, not {kind_of(theta)}.")
     if not (jnp.issubdtype(theta.dtype, jnp.floating) or jnp.issubdtype(theta.dtype, jnp.integer)):
@@ -168,7 +175,7 @@ def _refuse(message: str) -> Any:
 def _check_finite(model: Model | Structure, theta: np.ndarray, what: str, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(theta).reshape(-1, theta.shape[-1]).all(axis=0))
     if len(bad):
-        where = listing([model.names[i] for i in bad] if isinstance(model, Model) else bad)
+        where = listing([model.names[i] for i in bad] if is_labelled(model) else bad)
         raise DataError(
             f"{name} is NaN or infinite for {where}: {what} needs a value of every parameter. If it comes from a fit, check that "
             "the fit converged."
@@ -177,7 +184,7 @@ def _check_finite(model: Model | Structure, theta: np.ndarray, what: str, name: 
 
 def _by_name(model: Model | Structure, values: Mapping[Any, Any], what: str, name: str) -> Array:
     """theta (q,) from values by the names of model.names; further names that the model knows must agree with what follows."""
-    if not isinstance(model, Model):
+    if not is_labelled(model):
         raise ModelError(f"A bare Structure has no names: pass {name} to {what} as an array.")
     if absent := [n for n in model.names if n not in values]:
         raise DataError(f"{name} has no value for {listing(absent)}; it needs one for each of model.names.")

@@ -14,6 +14,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._constrained import bounds_of
+from mlsem_jax.estimation._given import as_theta
 from mlsem_jax.estimation._records import Estimation
 from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._reference_fits import fit_unstructured
@@ -75,8 +76,6 @@ class Model(eqx.Module):
 
     def _checked(self, theta: Any) -> Any:
         """theta (q,) as an array. DataError for another length, names of other parameters, or what are no numbers."""
-        from mlsem_jax.estimation._given import as_theta  # which knows Model
-
         return as_theta(self, theta, "A method of the model")
 
     @property

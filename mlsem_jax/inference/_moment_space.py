@@ -14,8 +14,7 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
-from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.estimation import Estimation, Problem, curvature_of_moments, moment_log_likelihood, saturated
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Structure, build
@@ -106,7 +105,7 @@ class MomentSpace:
         weight = Moments.two_level(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
         k, padded = len(natural), np.zeros(made.basis.shape[1])
         padded[:k] = natural
-        return np.asarray(kernels.curvature_of_moments(made.structure, padded, weight))[:k, :k]
+        return np.asarray(curvature_of_moments(made.structure, padded, weight))[:k, :k]
 
     def information(
         self, moments: Moments, between_only: np.ndarray, statistics: Statistics, kind: str = "expected"

@@ -10,8 +10,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, patterns_of
-from mlsem_jax.estimation import _kernels as kernels
+from mlsem_jax.estimation import Estimation, Fitted, cluster_scores, patterns_of, term_scores
 from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
 from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.numerics import float64
@@ -27,13 +26,13 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     reduction, data = estimation.reduction, estimation.data
     value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, q))
     if reduction.clusters is not None:
-        some, their = kernels.cluster_scores(structure, padded, reduction.clusters)
+        some, their = cluster_scores(structure, padded, reduction.clusters)
         value[reduction.complete_codes] = np.asarray(some)
         score[reduction.complete_codes] = np.asarray(their)[:, :q]
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
-        some, their = kernels.term_scores(structure, padded, PatternTerm(patterns))
+        some, their = term_scores(structure, padded, PatternTerm(patterns))
         count = len(reduction.pattern_codes)
         value[reduction.pattern_codes] = np.asarray(some)[:count]
         score[reduction.pattern_codes] = np.asarray(their)[:count, :q]
