@@ -69,7 +69,7 @@ def million(clusters: int = 100_000, rows: int = 1_000_000, p: int = 12, repeats
     """Seconds: pandas' groupby mean of the same table, our statistics of it (checks included), the whole fit; rows shuffled."""
     import mlsem_jax as ml
     from mlsem_jax.data import prepare
-    from mlsem_jax.statistics import cluster_statistics, reduce
+    from mlsem_jax.observed import cluster_statistics, reduce
 
     rng = np.random.default_rng(7)
     cluster = np.concatenate([np.arange(clusters), rng.integers(0, clusters, rows - clusters)])

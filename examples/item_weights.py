@@ -21,7 +21,7 @@ import pandas as pd
 
 import mlsem_jax as ml
 from mlsem_jax.likelihood import weighted_statistics
-from mlsem_jax.statistics import Plan, plan_sizes, traced_clusters
+from mlsem_jax.observed import Plan, plan_sizes, traced_clusters
 
 MODEL = """
 level: 1

@@ -18,7 +18,7 @@ from jax.scipy.stats import norm
 
 import mlsem_jax as ml
 from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.statistics import CompleteStatistics, SizePools
+from mlsem_jax.observed import CompleteStatistics, SizePools
 
 MODEL = """
 level: 1

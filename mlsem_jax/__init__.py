@@ -6,8 +6,6 @@ Names are imported when they are first used, so that `import mlsem_jax` is quick
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._version import __version__
@@ -102,15 +100,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-class _Package(types.ModuleType):
-    """`ml.statistics` is a function of the public interface, and also the name of a package below; the function wins."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # the import system sets a package's attribute to every submodule that is imported
-        if not (name in _HOME and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,7 +14,7 @@ from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import Roles, chunks, factorize, kind_of_ids, read_piece, rounding
 from mlsem_jax.estimation import Model, kind_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.statistics import ClusterMeans, CompleteStatistics, merge, pool_sizes, reduce_merged, row_means
+from mlsem_jax.observed import ClusterMeans, CompleteStatistics, merge, pool_sizes, reduce_merged, row_means
 
 Dropped = tuple[tuple[str, int], ...]
 

@@ -11,7 +11,7 @@ from mlsem_jax._lavaan import specify_and_prepare, split_options
 from mlsem_jax.data import Roles, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import FitOptions, Model, Rows, Source, check_model, kind_of, make_model, make_statistics
 from mlsem_jax.likelihood import Statistics
-from mlsem_jax.statistics import mergeable
+from mlsem_jax.observed import mergeable
 from mlsem_jax.syntax import Syntax
 
 

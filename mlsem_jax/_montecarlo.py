@@ -30,8 +30,8 @@ from mlsem_jax.estimation import (
 from mlsem_jax.inference import parameters_and_defined, with_errors
 from mlsem_jax.likelihood import Statistics, weighted_statistics
 from mlsem_jax.numerics import anew, float64
+from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar
-from mlsem_jax.statistics import plan_sizes, traced_clusters
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
 _OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")

@@ -16,7 +16,7 @@ from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
 from mlsem_jax.estimation._scoring import maximise
-from mlsem_jax.statistics import plan_sizes
+from mlsem_jax.observed import plan_sizes
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -17,7 +17,7 @@ from mlsem_jax import likelihood
 from mlsem_jax.inference import _resampled, intervals
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import reduce
+from mlsem_jax.observed import reduce
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -15,7 +15,7 @@ from mlsem_jax import likelihood
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import SizePools, cluster_statistics, reduce
+from mlsem_jax.observed import SizePools, cluster_statistics, reduce
 
 
 class Curve(eqx.Module):

@@ -14,7 +14,7 @@ from mlsem_jax import likelihood
 from mlsem_jax.estimation import settings
 from mlsem_jax.likelihood import weighted_statistics
 from mlsem_jax.numerics import root_where
-from mlsem_jax.statistics import plan_sizes, traced_clusters
+from mlsem_jax.observed import plan_sizes, traced_clusters
 
 pytestmark = pytest.mark.timeout(300)
 

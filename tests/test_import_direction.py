@@ -17,7 +17,7 @@ LAYERS = (
     ("numerics",),
     ("data", "datasets"),
     ("files",),
-    ("statistics",),
+    ("observed",),
     ("models",),
     ("likelihood",),
     ("estimation",),
@@ -182,7 +182,7 @@ def test_only_data_and_what_shows_results_know_pandas_at_import():
     """pandas takes a third of a second to import: at run time it is imported where it is used."""
     low = [
         n
-        for name in ("numerics", "statistics", "models", "likelihood", "estimation")
+        for name in ("numerics", "observed", "models", "likelihood", "estimation")
         for n in (ROOT / name).rglob("*.py")
     ]
     for path in low:

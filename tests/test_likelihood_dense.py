@@ -16,7 +16,7 @@ from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
+from mlsem_jax.observed import cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 evaluate = jax.jit(likelihood.evaluate)

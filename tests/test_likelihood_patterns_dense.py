@@ -19,7 +19,7 @@ from mlsem_jax.likelihood import _patterns as by_pattern
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import _patterns, cluster_statistics, pattern_statistics, reduce
+from mlsem_jax.observed import _patterns, cluster_statistics, pattern_statistics, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 evaluate = jax.jit(likelihood.evaluate)

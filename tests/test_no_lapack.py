@@ -19,7 +19,7 @@ from mlsem_jax.estimation import _climb, _climb_state, _status
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Choice, Kinds, Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import cluster_statistics, pattern_statistics, pool_sizes, reduce
+from mlsem_jax.observed import cluster_statistics, pattern_statistics, pool_sizes, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 pytestmark = pytest.mark.timeout(240)

@@ -8,7 +8,7 @@ import pytest
 
 from mlsem_jax.likelihood import _pairs
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import pattern_statistics
+from mlsem_jax.observed import pattern_statistics
 
 
 @pytest.mark.parametrize("dense", [0, 10**9], ids=["gathered", "dense"])

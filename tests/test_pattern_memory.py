@@ -12,7 +12,7 @@ from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.likelihood import PatternTerm, Statistics, _directions
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import _patterns, pattern_statistics
+from mlsem_jax.observed import _patterns, pattern_statistics
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
 MODEL = """

@@ -13,7 +13,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._climb_state import scaled_inverse
 from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
 from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
-from mlsem_jax.statistics import CompleteStatistics
+from mlsem_jax.observed import CompleteStatistics
 
 # of the sample covariances, tried in this order
 SHARES = (1.0, 0.6, 0.3, 0.0)

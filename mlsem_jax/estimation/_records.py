@@ -15,7 +15,7 @@ from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments
-from mlsem_jax.statistics import ClusterStatistics
+from mlsem_jax.observed import ClusterStatistics
 
 
 @dataclass(frozen=True)

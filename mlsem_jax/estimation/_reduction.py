@@ -9,7 +9,7 @@ import numpy as np
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics, Term
 from mlsem_jax.models import Specification
-from mlsem_jax.statistics import (
+from mlsem_jax.observed import (
     ClusterStatistics,
     PatternStatistics,
     cluster_statistics,

@@ -13,7 +13,7 @@ from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.estimation._unrestricted import block_moments, sums_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
-from mlsem_jax.statistics import CompleteStatistics
+from mlsem_jax.observed import CompleteStatistics
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)

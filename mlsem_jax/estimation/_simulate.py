@@ -19,7 +19,7 @@ from mlsem_jax.estimation._reduction import slope_columns
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import anew, follows_precision, warn_single_precision
-from mlsem_jax.statistics import Plan, draw_statistics, plan_sizes, pooled
+from mlsem_jax.observed import Plan, draw_statistics, plan_sizes, pooled
 
 
 @follows_precision

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from mlsem_jax.models import Build, Parameter, Specification
-from mlsem_jax.statistics import make_definite
+from mlsem_jax.observed import make_definite
 
 
 def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean: np.ndarray) -> np.ndarray:

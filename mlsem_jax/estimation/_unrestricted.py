@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax._status import Status
-from mlsem_jax.statistics import CompleteStatistics
+from mlsem_jax.observed import CompleteStatistics
 
 DECREMENT = 1e-11
 ITERATIONS = 500

@@ -7,7 +7,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.estimation import Estimation, patterns_of
 from mlsem_jax.likelihood import WeightedClusters
-from mlsem_jax.statistics import plan_sizes
+from mlsem_jax.observed import plan_sizes
 
 
 def weighted_clusters(estimation: Estimation) -> WeightedClusters:

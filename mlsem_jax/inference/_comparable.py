@@ -9,7 +9,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.likelihood import CompleteTerm
-from mlsem_jax.statistics import CompleteStatistics
+from mlsem_jax.observed import CompleteStatistics
 
 
 def check_comparable(estimations: Mapping[str, Estimation]) -> None:

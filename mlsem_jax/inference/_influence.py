@@ -23,7 +23,7 @@ from mlsem_jax.inference._vcov import information, invert, scores
 from mlsem_jax.likelihood import cluster_scores
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float64
-from mlsem_jax.statistics import ClusterStatistics
+from mlsem_jax.observed import ClusterStatistics
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._clusters import weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Moments
-from mlsem_jax.statistics import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
+from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
 
 # a draw that takes more iterations has no maximum nearby: a loading that runs off, as a rule
 ITERATIONS = 100

@@ -17,7 +17,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import traces
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import CompleteStatistics, SizePools
+from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
 def _scaling(size: Array, between_only: Array) -> Array:

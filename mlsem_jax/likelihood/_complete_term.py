@@ -14,7 +14,7 @@ from mlsem_jax.likelihood._coordinates import Coordinates, curvature_at, informa
 from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Term
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import CompleteStatistics, SizePools
+from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
 class CompleteTerm(Term):

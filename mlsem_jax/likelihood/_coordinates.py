@@ -20,7 +20,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments
-from mlsem_jax.statistics import CompleteStatistics, SizePools
+from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
 class Coordinates(eqx.Module):

@@ -19,7 +19,7 @@ from mlsem_jax.likelihood._coordinates import Coordinates, information_at
 from mlsem_jax.likelihood._directions import jacobian_in_parts
 from mlsem_jax.likelihood._term import Statistics, Term
 from mlsem_jax.models import Moments, Structure
-from mlsem_jax.statistics import ClusterStatistics, CompleteStatistics
+from mlsem_jax.observed import ClusterStatistics, CompleteStatistics
 
 
 class Evaluation(eqx.Module):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.statistics import ClusterChunk
+from mlsem_jax.observed import ClusterChunk
 
 # Times that a product of matrices is cheaper, by element, than to gather and add: as long as no more than one in so many
 # (cluster, pattern) pairs is occupied, a table with all of them is the faster way

@@ -27,7 +27,7 @@ from mlsem_jax.likelihood._directions import with_tangents
 from mlsem_jax.likelihood._pairs import Pairs
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import root, sweep
-from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
 class Rows(eqx.Module):

@@ -20,7 +20,7 @@ from mlsem_jax.likelihood._directions import traces, with_tangents
 from mlsem_jax.likelihood._pattern_clusters import between_patterns, row_patterns
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
-from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
 def pattern_information(moments: Moments, jacobian: Moments, s: PatternStatistics) -> Float[Array, "q q"]:

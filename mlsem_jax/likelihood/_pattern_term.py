@@ -21,7 +21,7 @@ from mlsem_jax.likelihood._patterns import (
 )
 from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Term
 from mlsem_jax.models import Moments
-from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
 class PatternTerm(Term):

@@ -25,7 +25,7 @@ from mlsem_jax.likelihood._pattern_clusters import (
     posterior,
 )
 from mlsem_jax.models import Moments
-from mlsem_jax.statistics import ClusterChunk, PatternStatistics
+from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
 def _row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:

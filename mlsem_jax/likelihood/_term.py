@@ -17,7 +17,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models import Moments
-from mlsem_jax.statistics import SizePools
+from mlsem_jax.observed import SizePools
 
 # count (G,), total (G, p), cross-products (G, p, p), of the rows and of the clusters
 LevelSum = tuple[Array, Array, Array]

@@ -8,7 +8,7 @@ from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._term import Statistics, Term
-from mlsem_jax.statistics import (
+from mlsem_jax.observed import (
     ClusterStatistics,
     PatternStatistics,
     Plan,

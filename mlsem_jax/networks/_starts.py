@@ -12,7 +12,7 @@ from mlsem_jax.models import Build
 from mlsem_jax.networks._dense import decompose, dense
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._table import Table
-from mlsem_jax.statistics import make_definite
+from mlsem_jax.observed import make_definite
 
 if TYPE_CHECKING:
     from mlsem_jax.networks._fit import Model

@@ -24,7 +24,7 @@ _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 _PLACES = (
     "models",
-    "statistics",
+    "observed",
     "likelihood",
     "estimation",
     "estimation._reduction",

@@ -20,7 +20,7 @@ def _statistics(record: Json) -> Json:
     ]
     pools = record.get("metric")
     if isinstance(pools, dict):
-        pools = {"record": "statistics.SizePools", "size": pools.get("size"), "count": pools.get("count")}
+        pools = {"record": "observed.SizePools", "size": pools.get("size"), "count": pools.get("count")}
     return {"record": "likelihood.Statistics", "terms": {"tuple": terms}, "pools": pools}
 
 
@@ -35,10 +35,17 @@ def _moments(record: Json) -> Json:
     return {"record": "models.Moments", "levels": {"tuple": levels}, "directions": record.get("directions")}
 
 
+# packages of 0.1.0 by the names that they have now
+_MOVED = {"statistics": "observed"}
 _CHANGED: dict[str, Callable[[Json], Json]] = {"statistics.Statistics": _statistics, "models.Moments": _moments}
 
 
 def current(record: Json) -> Json:
     """The record as this version writes it; unchanged where nothing became of it."""
-    change = _CHANGED.get(record["record"]) if isinstance(record["record"], str) else None
-    return record if change is None else change(record)
+    name = record["record"]
+    if not isinstance(name, str):
+        return record
+    if name in _CHANGED:
+        return _CHANGED[name](record)
+    package, _, kind = name.partition(".")
+    return record | {"record": f"{_MOVED[package]}.{kind}"} if package in _MOVED else record

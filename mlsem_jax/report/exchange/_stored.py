@@ -13,8 +13,8 @@ from mlsem_jax._options import OPTIONS, check
 from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
+from mlsem_jax.observed import PatternStatistics, SizePools
 from mlsem_jax.report.exchange._conform import StorageError, check_of
-from mlsem_jax.statistics import PatternStatistics, SizePools
 
 _OPERATORS = ("=~", "~", "~~", "~1")
 # options that hold names of parameters, or an object that is stored by its name

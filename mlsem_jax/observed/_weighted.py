@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics, SizePools, bucket
-from mlsem_jax.statistics._patterns import PatternStatistics
+from mlsem_jax.observed._complete import ClusterStatistics, CompleteStatistics, SizePools, bucket
+from mlsem_jax.observed._patterns import PatternStatistics
 
 # a batch pools the sizes of clusters for its scoring metric: those within this factor, into at most so many
 ALIKE, POOLS = 2.5, 6

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.statistics._complete import ClusterStatistics, CompleteStatistics, reduce_means
+from mlsem_jax.observed._complete import ClusterStatistics, CompleteStatistics, reduce_means
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.numerics import root
-from mlsem_jax.statistics._complete import CompleteStatistics
+from mlsem_jax.observed._complete import CompleteStatistics
 
 
 def wishart_root(key: Array, freedom: Array, p: int, dtype) -> Float[Array, "p p"]:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.statistics._complete import bucket
+from mlsem_jax.observed._complete import bucket
 
 
 class ClusterChunk(eqx.Module):

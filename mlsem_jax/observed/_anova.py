@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.statistics._complete import CompleteStatistics
+from mlsem_jax.observed._complete import CompleteStatistics
 
 
 def sample_moments(

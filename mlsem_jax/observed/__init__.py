@@ -1,7 +1,7 @@
 """What the likelihood needs of the data: sufficient statistics by cluster and reduced, as pytrees of arrays."""
 
-from mlsem_jax.statistics._anova import make_definite, sample_moments
-from mlsem_jax.statistics._complete import (
+from mlsem_jax.observed._anova import make_definite, sample_moments
+from mlsem_jax.observed._complete import (
     ClusterStatistics,
     CompleteStatistics,
     SizePools,
@@ -10,10 +10,10 @@ from mlsem_jax.statistics._complete import (
     pool_sizes,
     reduce,
 )
-from mlsem_jax.statistics._draws import draw_statistics
-from mlsem_jax.statistics._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
-from mlsem_jax.statistics._patterns import ClusterChunk, PatternStatistics, pattern_statistics
-from mlsem_jax.statistics._weighted import (
+from mlsem_jax.observed._draws import draw_statistics
+from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
+from mlsem_jax.observed._patterns import ClusterChunk, PatternStatistics, pattern_statistics
+from mlsem_jax.observed._weighted import (
     Plan,
     plan_sizes,
     pooled,
