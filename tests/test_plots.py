@@ -150,9 +150,9 @@ def test_caterpillar_is_in_order(fit):
     ("kind", "options", "words"),
     [
         ("pathh", {}, "Did you mean 'path'"),
-        ("path", {"level": 3}, "level must be a whole number of at least 1 and at most 2"),
+        ("path", {"level": 3}, "level must be 1 or 2"),
         ("scores", {"factor": "math"}, "no latent variable of level 2"),
-        ("estimates", {"ops": "=="}, "ops must be one or a list of"),
+        ("estimates", {"ops": "=="}, "No free parameter to show: ops="),
         ("estimates", {"ops": ":="}, "No free parameter"),
     ],
 )

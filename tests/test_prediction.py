@@ -145,7 +145,7 @@ def test_singular_between_covariance(data):
 def test_errors(data, fit):
     with pytest.raises(ml.ModelError, match="level must be 1"):
         fit.predict(3)
-    with pytest.raises(ml.ModelError, match="convention must be one of lavaan, exact"):
+    with pytest.raises(ml.ModelError, match="convention must be 'lavaan' or 'exact'"):
         fit.predict(1, convention="mplus")
     path = ml.sem("level: 1\n math1 ~ ses\nlevel: 2\n math1 ~ public", data, cluster="school")
     with pytest.raises(ml.ModelError, match="no latent variables"):

@@ -125,7 +125,7 @@ def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
     """The estimation in a file that `save` wrote, and the other fields of its fit.
 
     Raises StorageError: for what cannot be read, is no such file, or departs from what `save` writes, in types, sizes, ranges or
-    (where the file has a checksum, from version 0.2.0 on) any value.
+    (where the file has a checksum) any value.
     """
     record = _parsed(path)
     try:
