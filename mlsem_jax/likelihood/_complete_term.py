@@ -31,10 +31,6 @@ class CompleteTerm(Term):
         return True
 
     @property
-    def scored(self) -> bool:
-        return False  # clusters of one size are one: scores are asked of the cluster layer (`cluster_scores`)
-
-    @property
     def curved(self) -> int:
         return 0
 
@@ -81,9 +77,6 @@ class CompleteTerm(Term):
         if at is None:
             return information_of_sizes(moments, jacobian, between_only, self.sizes)
         return information_at(jacobian, between_only, self.sizes, at)
-
-    def by_cluster(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"]) -> tuple[Array, Array]:
-        raise NotImplementedError("Clusters of one size are one here: ask `cluster_scores` of the cluster layer.")
 
     def expected_sums(self, moments: Moments, between_only: Float[Array, " p"]) -> tuple[LevelSum, LevelSum]:
         return jax.vmap(_expected_sums, in_axes=(0, 0, 0, None, 0))(

@@ -166,7 +166,7 @@ def cluster_scores(
 def term_scores(
     structure: Structure, theta: Float[Array, " q"], term: Term
 ) -> tuple[Float[Array, " L"], Float[Array, "L q"]]:
-    """Log-likelihood and score of every cluster of a term that is `scored`, padding (zeros) included."""
+    """Log-likelihood and score of every cluster of a term that tells them apart, padding (zeros) included."""
     return term.by_cluster(*moments_and_jacobian(structure, theta), structure.between_only)
 
 

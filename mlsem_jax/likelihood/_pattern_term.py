@@ -43,10 +43,6 @@ class PatternTerm(Term):
         return not self._slopes
 
     @property
-    def scored(self) -> bool:
-        return self.data.clusters.cross is not None
-
-    @property
     def curved(self) -> int:
         patterns, p = np.shape(self.data.observed)[-2:]
         return patterns * p * p

@@ -48,11 +48,6 @@ class Term(eqx.Module):
 
     @property
     @abstractmethod
-    def scored(self) -> bool:
-        """Whether `by_cluster` can be asked for."""
-
-    @property
-    @abstractmethod
     def curved(self) -> int:
         """0 where `curvature` is the whole second derivative in the moments; else the number of elements that one derivative of
         `gradient_near` moves. With missing values and random slopes: what a closed form for complete data does not cover.
@@ -100,9 +95,11 @@ class Term(eqx.Module):
     ) -> Array:
         """Expected information (q, q) along the jacobian, positive semidefinite. at: the moments' `Coordinates`."""
 
-    @abstractmethod
     def by_cluster(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"]) -> tuple[Array, Array]:
-        """Log-likelihood (L,) and score (L, q) of every cluster, zeros for padding."""
+        """Log-likelihood (L,) and score (L, q) of every cluster, zeros for padding. Terms whose clusters are summed have none: the
+        scores of complete data are asked of their cluster layer (`cluster_scores`).
+        """
+        raise TypeError(f"The clusters of a {type(self).__name__} are summed: it has no scores by cluster.")
 
     @abstractmethod
     def expected_sums(self, moments: Moments, between_only: Float[Array, " p"]) -> tuple[LevelSum, LevelSum]:
