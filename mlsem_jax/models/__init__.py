@@ -3,7 +3,7 @@
 from mlsem_jax.models._build import Build, build, number
 from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
-from mlsem_jax.models._covariance import CovarianceKind
+from mlsem_jax.models._covariance import KINDS, CovarianceKind, Kind, kind_named
 from mlsem_jax.models._dual_numbers import Slopes, defined_with_jacobian, residuals_with_jacobian
 from mlsem_jax.models._expressions import (
     BINARY,
@@ -19,7 +19,7 @@ from mlsem_jax.models._expressions import (
     depth,
     postorder,
 )
-from mlsem_jax.models._kinds import KINDS, Choice, Kind, kind_named, register, registered, unregister
+from mlsem_jax.models._kinds import Choice, register, registered, unregister
 from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._specification import (
     Cell,

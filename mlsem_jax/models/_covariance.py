@@ -11,9 +11,12 @@ from types import ModuleType
 
 import numpy as np
 
+from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models._covariance_derivatives import Terms, as_terms, slopes
 from mlsem_jax.numerics import inverse as swept_inverse
+
+Kind = str
 
 
 class CovarianceKind:
@@ -153,13 +156,27 @@ class CovarianceKind:
 
     # -- identity: a record is known by its name, wherever a structure travels
     def __reduce__(self):
-        from mlsem_jax.models._kinds import kind_named
-
         return kind_named, (self.name,)
 
     def __repr__(self) -> str:
         matrices = self.core if self.scale is None else f"{self.core}, {self.scale}"
         return f"<covariance kind {self.name!r}: {matrices}>"
+
+
+# what `register` made known, by name, and the names in order of registration
+RECORDS: dict[Kind, CovarianceKind] = {}
+KINDS: list[Kind] = []
+
+
+def kind_named(name: Kind | None) -> CovarianceKind:
+    """The kind of that name; None is a plain covariance matrix. Raises ModelError for a name that is not registered."""
+    name = "cov" if name is None else name
+    if name not in RECORDS:
+        raise ModelError(
+            f"There is no covariance kind {name!r}.{nearest(name, KINDS)} There are {listing(map(repr, KINDS), 12)}; others are "
+            "made known by mlsem_jax.models.register() before a model is made or loaded."
+        )
+    return RECORDS[name]
 
 
 def inverse(xp: ModuleType, a: Array) -> Array:

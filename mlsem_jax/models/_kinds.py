@@ -10,22 +10,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax._errors import ModelError
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._covariance import (
+    KINDS,
+    RECORDS,
     Cholesky,
     Correlations,
     CovarianceKind,
+    Kind,
     PartialCorrelations,
     Plain,
     Precision,
+    kind_named,
 )
 from mlsem_jax.numerics import sweep
 
-Kind = str
-# names in order of registration; grows with `register`
-KINDS: list[Kind] = []
-_RECORDS: dict[Kind, CovarianceKind] = {}
 _OWN = ("cov", "chol", "prec", "ggm", "cor")
 # matrices of a network model that no kind may take the name of
 _TAKEN = ("nu", "nu_eta", "mu", "lambda", "beta", "sigma_eta", "sigma_crosssection")
@@ -43,7 +43,7 @@ def register(kind: CovarianceKind) -> CovarianceKind:
     """
     _check_names(kind)
     _check_formulas(kind)
-    _RECORDS[kind.name] = kind
+    RECORDS[kind.name] = kind
     if kind.name not in KINDS:
         KINDS.append(kind.name)
     return kind
@@ -54,24 +54,13 @@ def unregister(name: Kind) -> None:
     kind = kind_named(name)
     if kind.name in _OWN:
         raise ModelError(f"{name!r} is one of the library's own kinds and stays.")
-    del _RECORDS[kind.name]
+    del RECORDS[kind.name]
     KINDS.remove(kind.name)
 
 
 def registered() -> tuple[CovarianceKind, ...]:
     """All kinds; the position of one is its code in the arrays of structures that are made now."""
-    return tuple(_RECORDS.values())
-
-
-def kind_named(name: Kind | None) -> CovarianceKind:
-    """The kind of that name; None is a plain covariance matrix. Raises ModelError for a name that is not registered."""
-    name = "cov" if name is None else name
-    if name not in _RECORDS:
-        raise ModelError(
-            f"There is no covariance kind {name!r}.{nearest(name, KINDS)} There are {listing(map(repr, KINDS), 12)}; others are "
-            "made known by mlsem_jax.models.register() before a model is made or loaded."
-        )
-    return _RECORDS[name]
+    return tuple(RECORDS.values())
 
 
 class Choice(eqx.Module):
@@ -150,7 +139,7 @@ def _check_names(kind: CovarianceKind) -> None:
             raise ModelError(
                 f"{type(kind).__name__} has no {attribute}: set it to a word, as in {attribute} = 'omega'."
             )
-    if kind.name in _OWN and kind.name in _RECORDS:
+    if kind.name in _OWN and kind.name in RECORDS:
         raise ModelError(f"{kind.name!r} is one of the library's own kinds: choose another name.")
     others = {name: other for other in registered() if other.name != kind.name for name in (other.core, other.scale)}
     for name in (kind.core, kind.scale):

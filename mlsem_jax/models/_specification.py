@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mlsem_jax.models._covariance import Kind
 from mlsem_jax.models._expressions import Expression
-from mlsem_jax.models._kinds import Kind
 
 MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale"]
 
