@@ -35,11 +35,11 @@ import numpy as np
 import pandas as pd
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import Estimation
-from mlsem_jax.estimation._ladder import settled
+from mlsem_jax.estimation import Estimation, Problem
+from mlsem_jax.estimation._driver import settled
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._rescaled import rescale
-from mlsem_jax.estimation._scoring import Problem, maximise
+from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.numerics import float64
 
 STARTS, NEARBY = 16, 2
@@ -145,11 +145,11 @@ def search_from_everywhere(estimation: Estimation, random: np.random.Generator) 
     other coordinates, where other searches succeed.
     """
     model = estimation.model
-    scaled = {sign: rescale(model.problem, model.build, {"fw.1": 1.0, "fb.2": sign}) for sign in (1.0, -1.0)}
+    scaled = {sign: rescale(model.problem, {"fw.1": 1.0, "fb.2": sign}) for sign in (1.0, -1.0)}
     out = np.full(STARTS, -np.inf)
     for i, (theta, negative) in enumerate(zip(*random_starts(estimation, STARTS, random), strict=True)):
         other = scaled[-1.0] if negative else scaled[1.0] if i % 2 else None
-        problem = model.problem if other is None else other.problem
+        problem = model.problem if other is None else other
         end = maximise(problem, theta if other is None else other.forth(theta), iterations=LIMIT)
         if settled(end):
             out[i] = end.value
@@ -242,7 +242,7 @@ def is_maximum(model: Fitted) -> bool:
     """Gradient and information of a reported maximum, computed again: the promised gain and the smallest eigenvalue."""
     theta = model.maximum.theta
     fresh = Problem(model.build, model.problem.statistics)
-    _, gradient, _ = fresh.evaluate(theta)
+    gradient = fresh.evaluate(theta).gradient
     information = fresh.observed(theta)
     scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
     scaled = information * np.outer(scale, scale)

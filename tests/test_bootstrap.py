@@ -150,7 +150,7 @@ def test_bollen_stine_data_fit_the_model_exactly():
         problem = fit.estimation.model.problem
         complete = reduce(transformed, 1)
         statistics = Statistics((CompleteTerm(complete),))
-        slope = likelihood.gradient(problem.structure, problem.full(fit.estimation.model.theta), statistics)
+        slope = likelihood.gradient(problem.structure, fit.estimation.model.theta, statistics)
     assert np.abs(slope).max() < 1e-5
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.estimation._constrained import constraints_of, maximise_constrained
-from mlsem_jax.estimation._constrained_search import carried_over, in_doubt_within
+from mlsem_jax.estimation import Problem
+from mlsem_jax.estimation._constraints import constraints_of
+from mlsem_jax.estimation._fallbacks_within import in_doubt_within
 from mlsem_jax.estimation._rescaled import rescale
+from mlsem_jax.estimation._sqp import maximise_constrained
 from mlsem_jax.numerics import float64
 
 # searches with few clusters come to several forms of one model; each is compiled when it is first met
@@ -106,16 +108,20 @@ def test_a_maximum_far_from_its_bounds_is_not_in_doubt():
     data = sample(3, 200, 12, 0.5)
     fit = ml.sem(ONE, data, cluster="cl", bounds="pos.ov.var", h1=False)
     model = fit.estimation.model
-    constraints = constraints_of(model.build, "pos.lv.var")
-    assert not in_doubt_within(model.build, model.maximum, constraints, fit.estimation.reduction.sample)
+    assert not in_doubt_within(bounded(fit, "pos.lv.var"), model.maximum)
+
+
+def bounded(fit: ml.Fit, bounds: str | dict) -> Problem:
+    """The problem of a fit under other bounds."""
+    problem = fit.estimation.model.problem
+    return Problem(problem.build, problem.statistics, problem.sample, constraints_of(problem.build, bounds))
 
 
 def test_bounds_in_the_form_with_scaled_factors():
     fit = ml.sem(ONE, sample(3, 40, 12, 0.5), cluster="cl", h1=False)
-    made, problem = fit.estimation.model.build, fit.estimation.model.problem
-    plus, minus = (rescale(problem, made, {"f.1": 1.0, "fb.2": sign}) for sign in (1.0, -1.0))
-    constraints = constraints_of(made, "pos.var")
-    carried = carried_over(plus, constraints)
+    problem = bounded(fit, "pos.var")
+    plus, minus = (rescale(problem, {"f.1": 1.0, "fb.2": sign}) for sign in (1.0, -1.0))
+    constraints, carried = problem.constraints, plus.constraints
     # the variances of both factors are 1 there
     assert len(carried.least) == len(constraints.least) - 2
     theta = fit.estimation.model.theta
@@ -123,5 +129,5 @@ def test_bounds_in_the_form_with_scaled_factors():
     assert list(carried.texts) == kept
     here = dict(zip(constraints.texts, constraints.residuals(theta), strict=True))
     np.testing.assert_allclose(carried.residuals(plus.forth(theta)), [here[t] for t in kept], atol=1e-12)
-    assert carried_over(minus, constraints) is None
-    assert carried_over(plus, constraints_of(made, {"fb=~y2.l2": (0, 2)})) is None
+    assert minus is None
+    assert rescale(bounded(fit, {"fb=~y2.l2": (0, 2)}), {"f.1": 1.0, "fb.2": 1.0}) is None

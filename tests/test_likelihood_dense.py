@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import build
 from mlsem_jax.numerics import float64
@@ -144,7 +143,7 @@ def problem():
 
 def dense_clusters(problem, theta):
     made, _, values, cluster, group, between_only, *_ = problem
-    moments = kernels.implied_moments(made.structure, jnp.asarray(theta))
+    moments = jax.jit(lambda s, t: s(t))(made.structure, jnp.asarray(theta))
     return dense.cluster_log_likelihoods(dense.populations(moments), values, cluster, group, between_only)
 
 
@@ -156,7 +155,7 @@ def test_gradient_scores_and_hessian_in_theta_are_exact(problem):
     out = evaluate(made.structure, jnp.asarray(theta), statistics)
     each = dense_clusters(problem, theta)
     assert float(out.value) == pytest.approx(each.sum(), rel=1e-11)
-    values, scores = kernels.cluster_scores(made.structure, jnp.asarray(theta), clusters)
+    values, scores = jax.jit(likelihood.cluster_scores)(made.structure, jnp.asarray(theta), clusters)
     np.testing.assert_allclose(values, each, rtol=1e-11)
     # the casewise dense likelihood, differentiated numerically to the fourth order: good to about 1e-9
     want = dense.gradient_by_differences(lambda t: dense_clusters(problem, t), theta, 1e-3)
@@ -182,7 +181,7 @@ def test_expected_information_is_the_sum_over_clusters_of_its_definition(problem
         rows = values[cluster == j]
 
         def normal(t, g=g, rows=rows):
-            moments = kernels.implied_moments(made.structure, jnp.asarray(t))
+            moments = jax.jit(lambda s, t: s(t))(made.structure, jnp.asarray(t))
             _, mean, cov = dense.cluster_normal(dense.populations(moments)[g], rows, between_only)
             return np.concatenate([mean, cov.ravel()])
 

@@ -84,7 +84,7 @@ def test_closed_form_equals_the_compiled_kernels(which, request):
         wider = build(specification, estimation.exogenous)
         problem = Problem(wider, estimation.statistics)
         theta = np.append(estimation.model.natural, 0.0)[wider.kept]
-        return problem.evaluate(theta)[1], problem.expected(theta)
+        return problem.evaluate(theta).gradient, problem.expected(theta)
 
     score, information = by_kernels()
     left = information[-1, -1] - information[-1, :-1] @ np.linalg.solve(information[:-1, :-1], information[:-1, -1])

@@ -124,7 +124,7 @@ def test_gradients_are_finite_differences(data, shift):
         problem = Problem(made, make_statistics(model.specification, model.data).statistics)
         sample = make_statistics(model.specification, model.data).sample
         theta = first_values(model, made, sample)[made.kept] * 1.05
-        _, gradient, _ = problem.evaluate(theta)
+        gradient = problem.evaluate(theta).gradient
         step = 1e-5 * np.maximum(np.abs(theta), 0.1)
         numeric = [
             (problem.value(theta + h * e) - problem.value(theta - h * e)) / (2 * h)
@@ -132,7 +132,7 @@ def test_gradients_are_finite_differences(data, shift):
         ]
         hessian = problem.observed(theta)
         columns = [
-            (problem.evaluate(theta + h * e)[1] - problem.evaluate(theta - h * e)[1]) / (2 * h)
+            (problem.evaluate(theta + h * e).gradient - problem.evaluate(theta - h * e).gradient) / (2 * h)
             for h, e in zip(step[:6], np.eye(len(theta))[:6], strict=True)
         ]
         return gradient, np.array(numeric), -hessian[:6], np.array(columns)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _climb, _climb_state, _status
+from mlsem_jax.estimation import _status, _traced_search, _traced_state
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Choice, Moments, build
 from mlsem_jax.numerics import float64
@@ -120,10 +120,10 @@ def test_cluster_scores():
 @float64
 def test_a_whole_fit(data):
     structure, theta, _, statistics = problem(*DATA[data])
-    limits = _climb_state.settings(theta.dtype)
+    limits = _traced_state.settings(theta.dtype)
 
     def fit(structure, theta, statistics):
-        return _climb.climb(structure, statistics, theta, limits)
+        return _traced_search.search_traced(structure, statistics, theta, limits)
 
     assert "lapack" not in lowered(fit, structure, theta, statistics)
 
@@ -144,6 +144,6 @@ def test_the_status_of_a_fit(kind, data):
         )
 
     def status(structure, theta):
-        return _status.at_end(structure, _climb_state.start(theta))
+        return _status.at_end(structure, _traced_state.start(theta))
 
     assert "lapack" not in lowered(status, structure, jnp.stack([theta, theta]))

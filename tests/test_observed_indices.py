@@ -76,10 +76,10 @@ def hessian_and_score(estimation, row=None, apart=""):
             theta[k] = values[_place(r)]
 
     def change(direction, step=1e-4):
-        far = [problem.evaluate(theta + n * step * direction)[1] for n in (1, -1, 2, -2)]
+        far = [problem.evaluate(theta + n * step * direction).gradient for n in (1, -1, 2, -2)]
         return (8 * (far[0] - far[1]) - (far[2] - far[3])) / (12 * step)
 
-    return -np.array([change(e) for e in np.eye(len(theta))]), problem.evaluate(theta)[1]
+    return -np.array([change(e) for e in np.eye(len(theta))]), problem.evaluate(theta).gradient
 
 
 def test_indices_are_of_the_extended_models_hessian(fit):

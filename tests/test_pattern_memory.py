@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.likelihood import PatternTerm, Statistics, _directions
 from mlsem_jax.models import Moments, build
 from mlsem_jax.numerics import float64
@@ -45,7 +44,7 @@ def test_derivatives_with_more_patterns_than_pairs_of_a_chunk(monkeypatch):
         assert together == (chunk == 4096), "one data set by each of the two ways"
         s = jax.tree.map(jnp.asarray, s)
         information = likelihood.observed_information(made.structure, theta, Statistics((PatternTerm(s),)))
-        value, score = kernels.term_scores(made.structure, theta, PatternTerm(s))
+        value, score = jax.jit(likelihood.term_scores)(made.structure, theta, PatternTerm(s))
         kept = np.ravel(s.clusters.weight) > 0
         found.append((information, np.asarray(value)[kept], np.asarray(score)[kept]))
     for one, other in zip(*found, strict=True):

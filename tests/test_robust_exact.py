@@ -21,7 +21,6 @@ from lavaan_scores import without_path_through_means
 import mlsem_jax as ml
 from mlsem_jax import inference
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.estimation import _kernels as kernels
 from mlsem_jax.numerics import float64
 
 OUTCOMES, COVARIATES = ("y1", "y2", "y3"), ("x1", "x2", "x3")
@@ -49,7 +48,7 @@ def labelled_scores(estimation: Estimation) -> pd.DataFrame:
 @float64
 def dense_log_likelihoods(estimation: Estimation, theta: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     data, build = estimation.data, estimation.model.build
-    populations = dense.populations(kernels.implied_moments(build.structure, theta))
+    populations = dense.populations(build.structure(theta))
     out = []
     for j in chosen:
         rows = data.values[data.cluster == j]

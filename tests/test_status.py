@@ -10,13 +10,13 @@ import pytest
 from tiny import MODEL, rows
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import FitOptions, _ladder
+from mlsem_jax.estimation import FitOptions, _fit_surely
 from mlsem_jax.estimation._diagnosis import running_off, singular_edge
+from mlsem_jax.estimation._driver import settled
+from mlsem_jax.estimation._fallbacks import PATIENCE
 from mlsem_jax.estimation._identified import unidentified
-from mlsem_jax.estimation._kernels import implied_moments
-from mlsem_jax.estimation._ladder import climb_surely, multistart, settled
+from mlsem_jax.estimation._problem import Maximum
 from mlsem_jax.estimation._rescaled import rescale
-from mlsem_jax.estimation._scoring import Maximum
 from mlsem_jax.estimation._verify import verified
 from mlsem_jax.numerics import float64
 
@@ -182,8 +182,8 @@ def test_a_point_without_rank_does_not_make_a_model_unidentified():
     names = np.array(model.build.names)
     theta = np.where(np.char.startswith(names, "fb=~"), 0.0, model.theta)
     flat = np.zeros((len(theta),) * 2)
-    end = Maximum(theta, 0.0, flat[0], flat, True, 0.0, 1, ml.Status.CONVERGED)
-    assert float64(unidentified)(model.problem, model.build, end, result.estimation.reduction.sample) == []
+    end = Maximum(theta, 0.0, flat[0], None, flat, 0.0, 1, ml.Status.CONVERGED)
+    assert float64(unidentified)(model.problem, end) == []
 
 
 def test_loadings_that_run_off_are_not_called_unidentified():
@@ -217,7 +217,7 @@ def test_a_singular_cluster_is_the_edge_of_random_slopes():
     result = fit("level: 1\n y1 ~ rv('s')*w\nlevel: 2\n y1 ~~ y1\n s ~~ y1\n", data)
     model, names = result.estimation.model, np.array(result.estimation.model.build.names)
     value, edge = float64(model.problem.value), float64(singular_edge)
-    assert edge(model.problem, model.build, model.theta) is None
+    assert edge(model.problem, model.theta) is None
 
     def at(variance):
         there = np.where(names == "y1~~s.l2", 0.0, model.theta)
@@ -228,13 +228,13 @@ def test_a_singular_cluster_is_the_edge_of_random_slopes():
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if np.isfinite(value(at(middle))) else (inside, middle)
     end = replace(model.maximum, theta=at(inside), status=ml.Status.ITERATION_LIMIT, value=value(at(inside)))
-    stuck = replace(model, maximum=end, moments=float64(implied_moments)(model.problem.structure, at(inside)))
-    status, notes = float64(verified)(stuck, result.estimation.reduction.sample)
+    stuck = replace(model, maximum=end, moments=float64(model.problem.moments)(at(inside)))
+    status, notes = float64(verified)(stuck)
     assert status is ml.Status.NO_MAXIMUM
     assert "covariance matrix of a cluster's rows, given its covariates, tends to a singular one in" in notes[0]
     assert " s" in notes[0]
     assert "bounds='pos.var'" in notes[0]
-    assert edge(model.problem, model.build, at(0.5 * inside)) is None
+    assert edge(model.problem, at(0.5 * inside)) is None
 
 
 def test_limits_of_the_user_are_kept():
@@ -283,9 +283,9 @@ def test_nearly_collinear_indicators_converge():
 def test_rescaled_model_is_the_same_model():
     result = fit(FACTOR, rows())
     model = result.estimation.model
-    with_variance = float64(rescale)(model.problem, model.build, 1.0)
+    with_variance = float64(rescale)(model.problem, 1.0)
     theta = with_variance.forth(model.theta)
-    assert float64(with_variance.problem.value)(theta) == pytest.approx(model.value, rel=1e-12)
+    assert float64(with_variance.value)(theta) == pytest.approx(model.value, rel=1e-12)
     np.testing.assert_allclose(with_variance.back(theta), model.theta, rtol=1e-12)
 
 
@@ -302,7 +302,7 @@ def test_the_higher_of_two_maxima_is_reported(monkeypatch):
     result = fit(model, data)
     assert result.status is ml.Status.IMPROPER
     assert "reached a higher maximum than the first one" in told(result)
-    monkeypatch.setattr(_ladder, "in_doubt", lambda *_: False)
+    monkeypatch.setattr(_fit_surely, "in_doubt", lambda *_: False)
     first = fit(model, data)
     assert first.converged
     assert result.loglik > first.loglik + 0.05
@@ -315,32 +315,25 @@ def test_a_saddle_is_left():
     assert result.loglik == pytest.approx(plain.loglik, abs=1e-8)
 
 
-def test_ladder_reaches_the_maximum_from_a_start_that_fails():
+def test_other_searches_reach_the_maximum_from_a_start_that_fails():
     good = fit(MODEL, rows())
-    model, sample = good.estimation.model, good.estimation.reduction.sample
+    model = good.estimation.model
     bad = model.theta.copy()
     bad[[name == "fw~~fw" for name in model.build.names]] = -50.0  # no likelihood there
 
-    end, notes = float64(climb_surely)(model.problem, model.build, bad, sample, None, FitOptions())
+    end, notes = float64(_fit_surely.maximum_of)(model.problem, bad, FitOptions())
     assert settled(end)
     assert end.value == pytest.approx(model.value, abs=1e-8)
     assert any("reached the maximum by" in note for note in notes)
 
 
-def test_every_search_of_the_ladder_writes_progress(capsys):
+def test_every_search_writes_progress(capsys):
     a, b, c = 0.0244, -0.0008, 0.005
     result = fit(FACTOR, by_moments(WITHIN, np.array([[0.2, a, b], [a, 0.2, c], [b, c, 0.2]])), verbose=True)
-    assert result.iterations > _ladder.PATIENCE + 10, "the first search was enough: this data set shows nothing"
+    assert result.iterations > PATIENCE + 10, "the first search was enough: this data set shows nothing"
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("iteration")]
     # all that count as iterations, and those of searches that were left
     assert len(lines) >= result.iterations
-
-
-def test_many_starts_find_the_maximum():
-    good = fit(MODEL, rows())
-    model, sample = good.estimation.model, good.estimation.reduction.sample
-    end = float64(multistart)(model.problem, model.build, model.theta * 0.8, sample)
-    assert end.value == pytest.approx(model.value, abs=1e-8)
 
 
 @pytest.mark.parametrize(("decrement", "slope", "named"), [(0.01, 0.0, True), (0.2, 1e-6, True), (0.2, 0.1, False)])
@@ -349,6 +342,6 @@ def test_a_valley_is_told_by_what_is_left_or_was_gained_lately(decrement, slope,
     information = np.array([[1.0, 0.999995], [0.999995, 1.0]])
     trace = [{"iteration": i + 1, "loglik": slope * i} for i in range(300)]
     end = Maximum(
-        np.zeros(2), 299 * slope, np.ones(2), information, True, decrement, 300, ml.Status.ITERATION_LIMIT, trace
+        np.zeros(2), 299 * slope, np.ones(2), None, information, decrement, 300, ml.Status.ITERATION_LIMIT, trace
     )
     assert running_off(end, ["a", "b"]) == (["a", "b"] if named else [])

@@ -16,10 +16,9 @@ import pytest
 from test_status import SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
-from mlsem_jax.estimation._climb_state import start
 from mlsem_jax.estimation._diagnosis import improper_parameters
-from mlsem_jax.estimation._kernels import implied_moments
 from mlsem_jax.estimation._status import MATRICES, at_end, improper
+from mlsem_jax.estimation._traced_state import start
 from mlsem_jax.numerics import float64
 
 pytestmark = pytest.mark.timeout(300)
@@ -110,7 +109,7 @@ def test_the_rule_traced_in_numpy_and_by_elements(two_groups):
 
     lanes, said = jax.tree.map(np.asarray, traced(thetas)), Counter()
     for i, theta in enumerate(thetas):
-        moments = jax.tree.map(np.asarray, implied_moments(structure, two_groups.problem.full(theta)))
+        moments = jax.tree.map(np.asarray, structure(theta))
         there = replace(two_groups, maximum=replace(two_groups.maximum, theta=theta), moments=moments)
         found = improper(np, structure, there.natural, moments)
         np.testing.assert_array_equal(found.negative, lanes.negative[i])
@@ -143,7 +142,7 @@ def test_kinds_that_are_always_proper_stay_so(kind):
     model = result.estimation.model
     structure = model.build.structure
     found = jax.jit(lambda theta: improper(jnp, structure, structure.natural(theta), structure(theta)))(
-        model.problem.full(model.theta)
+        model.model.theta
     )
     assert result.status is ml.Status.CONVERGED
     assert not found.any()

@@ -13,7 +13,7 @@ import jax
 import pytest
 from packaging.requirements import Requirement
 
-from mlsem_jax.estimation import _kernels
+from mlsem_jax.estimation import _compiled
 from mlsem_jax.numerics import known_option
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ def test_an_option_it_does_not_know_is_left_out_and_compiles():
 def test_whether_it_is_known_is_asked_once():
     known_option.cache_clear()
     for _ in range(3):
-        known_option(*_kernels.QUICK_TO_COMPILE)
+        known_option(*_compiled.QUICK_TO_COMPILE)
     assert known_option.cache_info().misses == 1
 
 

@@ -2,14 +2,11 @@
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
 from mlsem_jax.estimation._batch_starts import moment_starts
-from mlsem_jax.estimation._climb import climb
-from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
-from mlsem_jax.estimation._constrained import bounds_of
-from mlsem_jax.estimation._curvature import damped_step, positive_definite
+from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
-from mlsem_jax.estimation._fitting import Start, estimate_model, refit
-from mlsem_jax.estimation._fitting_one import fit_build
+from mlsem_jax.estimation._fit_build import fit_build, fit_reference
+from mlsem_jax.estimation._fit_data import Start, estimate_model, refit
 from mlsem_jax.estimation._given import (
     as_key,
     as_theta,
@@ -22,9 +19,9 @@ from mlsem_jax.estimation._given import (
     check_whole,
     kind_of,
 )
-from mlsem_jax.estimation._kernels import cluster_scores, curvature_of_moments, term_scores
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._problem import Maximum, Point, Problem
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._reference_fits import moment_log_likelihood
@@ -37,16 +34,15 @@ from mlsem_jax.estimation._references import (
     saturated,
     unstructured,
 )
-from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._status import is_maximum
+from mlsem_jax.estimation._traced_search import search_traced
+from mlsem_jax.estimation._traced_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._verify import fit_warnings, verified
 
 __all__ = [
-    "cluster_scores",
-    "curvature_of_moments",
-    "term_scores",
     "BatchMaximum",
     "Estimate",
     "Estimation",
@@ -54,6 +50,7 @@ __all__ = [
     "Fitted",
     "Maximum",
     "Model",
+    "Point",
     "Problem",
     "Reduction",
     "Rows",
@@ -69,14 +66,14 @@ __all__ = [
     "check_settings",
     "check_statistics",
     "check_whole",
-    "climb",
+    "search_traced",
     "covariates_of_baseline",
-    "damped_step",
     "estimate_model",
     "estimate_structure",
     "exogenous",
     "fit_batch",
     "fit_build",
+    "fit_reference",
     "fit_warnings",
     "held",
     "improper_parameters",
@@ -94,7 +91,6 @@ __all__ = [
     "no_start",
     "optimum",
     "patterns_of",
-    "positive_definite",
     "refit",
     "saturated",
     "scaled_inverse",

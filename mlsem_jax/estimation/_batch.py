@@ -1,4 +1,4 @@
-"""Thousands of fits in one call: the search of `_climb` under vmap, in chunks, with compaction of the lanes still running."""
+"""Thousands of fits in one call: the traced search under vmap, in chunks, with compaction of the lanes still running."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from mlsem_jax._errors import DataError
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.estimation._climb_state import RUNNING, Climb, Settings, settings
-from mlsem_jax.estimation._lanes import Parts, place, program, split
+from mlsem_jax.estimation._devices import Parts, place, program, split
 from mlsem_jax.estimation._status import is_maximum
+from mlsem_jax.estimation._traced_state import RUNNING, SearchState, Settings, settings
 from mlsem_jax.likelihood import Statistics, WeightedClusters
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import anew
@@ -142,7 +142,7 @@ def fit_batch(
     return _result(batch.state, batch.status)
 
 
-def _result(state: Climb, status: np.ndarray) -> BatchMaximum:
+def _result(state: SearchState, status: np.ndarray) -> BatchMaximum:
     usable = is_maximum(status)[:, None] & (state.variance > 0)
     se = np.sqrt(np.where(usable, state.variance, np.nan))
     return BatchMaximum(
@@ -153,7 +153,7 @@ def _result(state: Climb, status: np.ndarray) -> BatchMaximum:
 class _Batch:
     """The lanes of one call and, once the first pass is through, the state and the status code of each as NumPy arrays."""
 
-    state: Climb
+    state: SearchState
     status: np.ndarray
 
     def __init__(
@@ -203,7 +203,7 @@ class _Batch:
             length //= 8
         return length
 
-    def _store(self, now: np.ndarray, values: tuple[Climb, Any], total: int) -> None:
+    def _store(self, now: np.ndarray, values: tuple[SearchState, Any], total: int) -> None:
         if not hasattr(self, "state"):
             self.state, self.status = jax.tree.map(lambda x: np.empty((total, *x.shape[1:]), x.dtype), values)
         jax.tree.map(lambda all_, some: _put(all_, now, some), (self.state, self.status), values)

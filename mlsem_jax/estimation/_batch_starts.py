@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.estimation._climb_state import scaled_inverse
+from mlsem_jax.estimation._traced_state import scaled_inverse
 from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
 from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
 from mlsem_jax.observed import CompleteStatistics

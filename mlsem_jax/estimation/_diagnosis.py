@@ -7,13 +7,12 @@ import numpy as np
 
 from mlsem_jax._errors import listing
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._curvature import positive_definite
-from mlsem_jax.estimation._kernels import cluster_forms, implied_moments
+from mlsem_jax.estimation._problem import Maximum, Problem
 from mlsem_jax.estimation._records import Fitted
-from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.estimation._status import MATRICES, Improper, tolerance
-from mlsem_jax.likelihood import PatternTerm, Statistics
-from mlsem_jax.models import Build, LevelStructure, Moments, Parameter, Structure
+from mlsem_jax.likelihood import PatternTerm, Statistics, cluster_forms
+from mlsem_jax.models import LevelStructure, Moments, Parameter, Structure
+from mlsem_jax.numerics import positive_definite
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
 # about 1e-13 there, and parameters that are identified by a real data set stay above 1e-8
@@ -30,6 +29,9 @@ SINGULAR_NETWORK = 1e-2
 VALLEY_LENGTH, VALLEY_GAIN, VALLEY_CURVATURE = 100, 0.1, 1e-4
 
 LEVELS = {1: "within", 2: "between"}
+
+
+_cluster_forms = jax.jit(cluster_forms)
 
 
 def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool]:
@@ -60,8 +62,8 @@ def running_off(maximum: Maximum, names: list[str]) -> list[str]:
     """Names of the parameters that an unfinished search moves along a valley without end: the information is nearly flat in one
     direction, little is left to gain, and the steps do not get shorter. Empty where that is not the case.
     """
-    information = maximum.information
-    if maximum.status is not Status.ITERATION_LIMIT or not maximum.observed or len(maximum.trace) < VALLEY_LENGTH:
+    information = maximum.observed
+    if maximum.status is not Status.ITERATION_LIMIT or len(maximum.trace) < VALLEY_LENGTH:
         return []
     if information is None or not len(information) or not np.all(np.isfinite(information)):
         return []
@@ -99,18 +101,17 @@ def largest_clusters(statistics: Statistics, groups: int) -> np.ndarray:
     return largest
 
 
-def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | None:
+def singular_edge(problem: Problem, theta: np.ndarray) -> str | None:
     """Whether some implied covariance matrix is nearly singular at theta, in words that name level and variables.
 
     Sigma_W + n Sigma_B is positive definite for every size in the data when it is for n = 0 and for the largest, so those two
     are looked at; with random slopes, in place of the latter, the covariance matrix of every cluster, which depends on covariates.
     """
-    moments = jax.tree.map(np.asarray, implied_moments(problem.structure, problem.full(theta)))
-    specification = made.specification
+    moments, specification = problem.moments(theta), problem.build.specification
     variables = specification.variables
     p = len(variables)
     sizes = largest_clusters(problem.statistics, specification.ngroups)
-    z = np.asarray(problem.structure.between_only) > 0
+    z = problem.build.between_only > 0
     at_means = np.flatnonzero(z) if specification.slopes else np.arange(p)
     for g in range(specification.ngroups):
         d = np.where(z, 1.0, np.sqrt(sizes[g]))
@@ -130,17 +131,17 @@ def singular_edge(problem: Problem, made: Build, theta: np.ndarray) -> str | Non
                 names = [variables[i] for i, weight in zip(at, np.abs(vectors[:, 0]), strict=True) if weight > 0.2]
                 group = f" in group {specification.groups[g]}" if specification.groups else ""
                 return f"The {words}{group} tends to a singular one in {listing(names)}."
-    return _singular_cluster(problem, made, moments) if made.specification.slopes else None
+    return _singular_cluster(problem, moments) if specification.slopes else None
 
 
-def _singular_cluster(problem: Problem, made: Build, moments: Moments) -> str | None:
+def _singular_cluster(problem: Problem, moments: Moments) -> str | None:
     """Whether the covariance matrix of some cluster's rows is nearly singular relative to their within part, in words: with
     A = Z' W Z = R R', the eigenvalues of I + R' S R (see `likelihood`).
     """
     patterns = problem.statistics.first(PatternTerm)
     if patterns is None or not len(np.asarray(patterns.clusters.weight)):
         return None
-    a, s = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in cluster_forms(moments, patterns))
+    a, s = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in _cluster_forms(moments, patterns))
     if not np.all(np.isfinite(a)) or not np.all(np.isfinite(s)):
         return "The covariance matrix of a cluster is no longer finite."
     values, vectors = np.linalg.eigh(a)
@@ -150,7 +151,7 @@ def _singular_cluster(problem: Problem, made: Build, moments: Moments) -> str | 
     if values[worst, 0] >= SINGULAR_CLUSTER:
         return None
     along = np.abs(root[worst] @ vectors[worst, :, 0]) / np.sqrt(np.maximum(np.diag(a[worst]), 1e-300))
-    specification = made.specification
+    specification = problem.build.specification
     effects = [specification.variables[i] for i in np.asarray(patterns.effects)]
     effects += [slope.name for slope in specification.slopes]
     names = [name for name, weight in zip(effects, along, strict=True) if weight > 0.2 * along.max()]

@@ -16,9 +16,9 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.estimation._climb import climb, exact
-from mlsem_jax.estimation._climb_state import Settings, scaled_inverse, settings
 from mlsem_jax.estimation._status import at_end, is_maximum
+from mlsem_jax.estimation._traced_search import exact, search_traced
+from mlsem_jax.estimation._traced_state import Settings, scaled_inverse, settings
 from mlsem_jax.likelihood import Statistics, gradient, observed_information
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import derivative_where, follows_precision, root_where, scaled_tangent
@@ -65,7 +65,7 @@ def optimum(
     structure: Structure, statistics: Statistics, theta0: Array, limits: Settings
 ) -> tuple[Array, Array, Array, Array]:
     """theta (q,) at the maximum, status, iterations, decrement. Differentiable in structure and statistics, not in theta0."""
-    end = climb(structure, statistics, theta0, limits)
+    end = search_traced(structure, statistics, theta0, limits)
     return end.theta, at_end(structure, end), end.iterations, end.decrement
 
 
@@ -92,7 +92,7 @@ def estimate_structure(
     end = exact(structure, theta, statistics)
     known = is_maximum(status)
     # each by itself: at a point without maximum their own derivatives may be 0, at a saddle that of the value for example
-    value, gradient, information = (derivative_where(known, x) for x in (end.value, end.gradient, end.information))
+    value, gradient, information = (derivative_where(known, x) for x in end)
     variance = jnp.diagonal(scaled_inverse(information)[0])
     return Estimate(
         theta=theta,

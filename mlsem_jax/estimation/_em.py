@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import listing
-from mlsem_jax.estimation._climb_state import scaled_inverse
+from mlsem_jax.estimation._iterates import Iterates
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._points import Point, Points
-from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.estimation._other_starts import shrunk_covariances
+from mlsem_jax.estimation._problem import Point, Problem
+from mlsem_jax.estimation._rules import DECREMENT
+from mlsem_jax.estimation._traced_state import scaled_inverse
 from mlsem_jax.likelihood import (
     Statistics,
     evaluate_expected,
@@ -25,7 +27,7 @@ from mlsem_jax.likelihood import (
     expected_statistics,
     moment_gradient,
 )
-from mlsem_jax.models import Build, Structure
+from mlsem_jax.models import Structure
 
 # scoring steps in one M-step; the last ones are skipped where the first already exhausts the gain
 M_STEPS = 4
@@ -43,7 +45,7 @@ def em_map(structure: Structure, theta: jax.Array, statistics: Statistics) -> ja
     def improve(state):
         theta, _, first, step_number, _ = state
         here = evaluate_expected(structure, theta, expected)
-        inverse, _, _ = scaled_inverse(here.information, 0.0)
+        inverse, _, _ = scaled_inverse(here.metric, 0.0)
         step = inverse @ here.gradient
         promise = 0.5 * (here.gradient @ step)
 
@@ -85,9 +87,7 @@ def between_edge(problem: Problem, theta: np.ndarray) -> tuple[float, float, np.
     Variables without between variance do not count.
     """
     smallest, slope, direction = np.inf, 0.0, np.zeros(0)
-    for b, g, w in zip(
-        *map(np.asarray, _between(problem.structure, problem.full(theta), problem.statistics)), strict=True
-    ):
+    for b, g, w in zip(*map(np.asarray, _between(problem.structure, theta, problem.statistics)), strict=True):
         at = np.flatnonzero(np.diag(b) != 0)
         scale = np.sqrt(np.maximum(np.diag(w) + np.abs(np.diag(b)), 1e-300))
         values, vectors = np.linalg.eigh((b / np.outer(scale, scale))[np.ix_(at, at)])
@@ -98,14 +98,14 @@ def between_edge(problem: Problem, theta: np.ndarray) -> tuple[float, float, np.
     return float(smallest), float(slope), direction
 
 
-def obstacle(problem: Problem, made: Build, theta: np.ndarray) -> str | None:
+def obstacle(problem: Problem, theta: np.ndarray) -> str | None:
     """Why EM cannot start at theta, as a sentence; None if it can."""
     if problem.structure.slope_targets is not None:
         return "EM does not cover random slopes."
     smallest, _, direction = between_edge(problem, theta)
     if smallest > 1e-10:
         return None
-    variables = made.specification.variables
+    variables = problem.build.specification.variables
     names = [v for v, weight in zip(variables, np.abs(direction), strict=True) if weight > 0.1]
     return (
         f"EM needs a positive definite between covariance matrix, and that of {listing(names)} is singular or indefinite at the "
@@ -113,19 +113,15 @@ def obstacle(problem: Problem, made: Build, theta: np.ndarray) -> str | None:
     )
 
 
-def definite_start(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
+def definite_start(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """theta with its covariances shrunk as far as it takes to make Sigma_B positive definite, or theta itself."""
-    rows, index = made.specification.parameters, made.index
-    off = {i for row, i in zip(rows, index, strict=True) if i >= 0 and row.op == "~~" and row.lhs != row.rhs}
-    is_off = np.array([k in off for k in made.kept], bool)
-    for shrink in (1.0, 0.5, 0.0):
-        trial = np.where(is_off, shrink * theta, theta)
+    for trial in shrunk_covariances(problem.build, theta):
         if between_edge(problem, trial)[0] > 1e-6 and np.isfinite(problem.value(trial)):
             return trial
     return theta
 
 
-def em_points(problem: Problem, start: Point, options: FitOptions) -> Points:
+def em_points(problem: Problem, start: Point, options: FitOptions) -> Iterates:
     """Successive points of EM; returns a sentence where it ended without meeting its tolerances.
 
     Stops where the log-likelihood changed by less than em_fx_tol and no element of the gradient exceeds em_dx_tol, or where
@@ -137,7 +133,7 @@ def em_points(problem: Problem, start: Point, options: FitOptions) -> Points:
         there = yield _cycle(problem, here, squarem)
         change, here = there.value - here.value, there
         largest = np.abs(here.gradient).max(initial=0.0)
-        if change < options.em_fx_tol and (largest < options.em_dx_tol or here.decrement < 1e-13):
+        if change < options.em_fx_tol and (largest < options.em_dx_tol or here.promise < DECREMENT):
             return None
         slow = slow + 1 if change < 1e-2 * options.em_fx_tol else 0
         smallest, slope, _ = between_edge(problem, here.theta)
@@ -155,7 +151,7 @@ def _cycle(problem: Problem, here: Point, squarem: bool) -> np.ndarray:
     """One map, or with SQUAREM two maps, an extrapolation and a map that stabilises it."""
 
     def step(theta: np.ndarray) -> np.ndarray:
-        return np.asarray(em_map(problem.structure, problem.full(theta), problem.statistics))[: problem.q]
+        return np.asarray(em_map(problem.structure, theta, problem.statistics))
 
     one = step(here.theta)
     if not squarem:

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
 from mlsem_jax._typing import Array
-from mlsem_jax.estimation._climb_state import Settings
+from mlsem_jax.estimation._traced_state import Settings
 from mlsem_jax.likelihood import PatternTerm, Statistics
 from mlsem_jax.models import Structure
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from mlsem_jax._errors import listing
-from mlsem_jax.estimation._curvature import positive_definite
 from mlsem_jax.estimation._diagnosis import FLAT
-from mlsem_jax.estimation._other_starts import Sample, parameter_scales, perturbed
-from mlsem_jax.estimation._scoring import Maximum, Problem
+from mlsem_jax.estimation._other_starts import parameter_scales, perturbed
+from mlsem_jax.estimation._problem import Maximum, Problem
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.models import Build
+from mlsem_jax.numerics import positive_definite
 
 # eigenvalue of the expected information, scaled to unit diagonal, below which it counts as singular: rounding is about 1e-15, a
 # hundred times that where variables are nearly collinear
@@ -50,12 +50,12 @@ def rank_matrices(problem: Problem) -> list[Matrix]:
 
 
 def _metric(problem: Problem) -> Matrix:
-    return lambda theta: problem.evaluate(theta)[2]
+    return lambda theta: problem.evaluate(theta).metric
 
 
-def unidentified(problem: Problem, made: Build, end: Maximum, sample: Sample) -> list[str]:
+def unidentified(problem: Problem, end: Maximum) -> list[str]:
     """Names of the parameters that the model, or these data whatever their values, leave open at the end of a search; empty where
-    the model is identified. sample: moments that starting values follow.
+    the model is identified.
     """
     if not len(end.theta) or _curved(end):
         return []
@@ -63,9 +63,9 @@ def unidentified(problem: Problem, made: Build, end: Maximum, sample: Sample) ->
         here = matrix(end.theta)
         if not np.all(np.isfinite(here)) or _full_rank(here, end.jacobian):
             continue
-        others = [m for m in map(matrix, _elsewhere(problem, made, end.theta, sample)) if np.all(np.isfinite(m))]
+        others = [m for m in map(matrix, _elsewhere(problem, end.theta)) if np.all(np.isfinite(m))]
         if others and not any(positive_definite(m, SINGULAR_RANK) for m in others):
-            return _open(here, end.jacobian, [made.names[k] for k in made.kept])
+            return _open(here, end.jacobian, problem.build.theta_names)
     return []
 
 
@@ -85,8 +85,7 @@ def _open(matrix: np.ndarray, jacobian: np.ndarray | None, names: list[str]) -> 
 
 def _curved(end: Maximum) -> bool:
     """Whether the observed information rules out an exactly flat direction."""
-    known = end.status.converged and end.observed and end.information is not None
-    return known and _full_rank(np.asarray(end.information), end.jacobian, CURVED)
+    return end.status.converged and end.observed is not None and _full_rank(end.observed, end.jacobian, CURVED)
 
 
 def _full_rank(matrix: np.ndarray, jacobian: np.ndarray | None, tolerance: float = SINGULAR_RANK) -> bool:
@@ -99,23 +98,26 @@ def _full_rank(matrix: np.ndarray, jacobian: np.ndarray | None, tolerance: float
     return not z.shape[1] or positive_definite(z.T @ matrix @ z, tolerance)
 
 
-def _elsewhere(problem: Problem, made: Build, theta: np.ndarray, sample: Sample) -> Iterator[np.ndarray]:
+def _elsewhere(problem: Problem, theta: np.ndarray) -> Iterator[np.ndarray]:
     """A point beside theta (q,), then points near the starting values."""
     away = np.random.default_rng(0).uniform(0.02, 0.05, len(theta))
-    unit = parameter_scales(made, sample)[0]
+    unit = parameter_scales(problem.build, problem.sample)[0]
     yield theta + away * np.where(theta == 0, unit, theta)
-    start = starting_values(made, *sample)[made.kept]
-    yield from perturbed(problem, made, start, sample, NEAR_START)
+    yield from _near_start(problem)
 
 
-def identified_elsewhere(problem: Problem, made: Build, sample: Sample) -> bool:
+def _near_start(problem: Problem) -> np.ndarray:
+    """Points (NEAR_START, q) near the starting values."""
+    start = starting_values(problem.build, *problem.sample)[problem.build.kept]
+    return perturbed(problem, start, NEAR_START)
+
+
+def identified_elsewhere(problem: Problem) -> bool:
     """Whether the parameters are identified at some of a few points near the starting values. A search that ended where the
     likelihood is flat has then let parameters run off; without such a point the model or the data leave them open.
     """
-    start = starting_values(made, *sample)[made.kept]
-    points = perturbed(problem, made, start, sample, NEAR_START)
     matrices = rank_matrices(problem)
-    return any(all(positive_definite(matrix(theta), FLAT) for matrix in matrices) for theta in points)
+    return any(all(positive_definite(matrix(at), FLAT) for matrix in matrices) for at in _near_start(problem))
 
 
 def remedy(made: Build, names: list[str]) -> str:

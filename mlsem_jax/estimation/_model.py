@@ -13,7 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.estimation._constrained import bounds_of
+from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._given import as_theta
 from mlsem_jax.estimation._records import Estimation
 from mlsem_jax.estimation._reduction import Reduction
@@ -148,10 +148,8 @@ def held_mask(specification: Specification) -> np.ndarray:
 def model_of(estimation: Estimation) -> Model:
     """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
     made, data = estimation.model.build, estimation.data
-    q, k = made.free, len(made.names)
-    structure = eqx.tree_at(lambda s: (s.offset, s.basis), made.structure, (made.offset[:k], made.basis[:k, :q]))
     return Model(
-        structure=structure,
+        structure=made.structure,
         saturated=None if estimation.h1 is None else estimation.h1.build.structure,
         start=estimation.model.theta,
         held=held_mask(made.specification),

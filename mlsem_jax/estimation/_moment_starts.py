@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.estimation._problem import Problem, Sample
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Parameter
 
@@ -17,16 +17,16 @@ from mlsem_jax.models import Build, Parameter
 WIDEST = 20.0
 
 
-def moment_start(
-    problem: Problem, made: Build, theta: np.ndarray, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> np.ndarray:
+def moment_start(problem: Problem, theta: np.ndarray, sample: Sample | None = None) -> np.ndarray:
     """theta (q,) with factors and residual variances as the covariances (G, p, p) of each level suggest, unrestricted.
+
+    sample: in place of the problem's own.
 
     As far from the given theta towards that point as the likelihood stays finite; means are the best ones there, since a small
     variance of cluster means in some direction makes the likelihood sensitive to them.
     """
-    k = len(made.names)
-    natural = made.offset[:k] + made.basis[:k, : made.free] @ theta
+    made, sample = problem.build, problem.sample if sample is None else sample
+    natural = problem.natural(theta)
     for group in range(1, made.specification.ngroups + 1):
         for level, cov in ((1, sample[0]), (2, sample[1])):
             rows = [
@@ -39,33 +39,30 @@ def moment_start(
     target = natural[made.kept]
     for share in (1.0, 0.8, 0.6, 0.4, 0.2):
         trial = theta + share * (target - theta)
-        if np.isfinite(problem.evaluate(trial)[0]):  # the program that is compiled already
-            return best_means(problem, made, trial)
+        if np.isfinite(problem.evaluate(trial).value):  # the program that is compiled already
+            return best_means(problem, trial)
     return theta
 
 
-def best_means(problem: Problem, made: Build, theta: np.ndarray) -> np.ndarray:
+def best_means(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """theta (q,) with means and intercepts where the log-likelihood, which is quadratic in them, is highest; theta itself where it
     is not finite.
     """
-    value, gradient, information = problem.evaluate(theta)
+    here, made = problem.evaluate(theta), problem.build
     rows, index = made.specification.parameters, made.index
     means = {
         i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
     }
-    basis = made.basis[:, : made.free]
-    in_means = np.array([set(np.flatnonzero(basis[:, j])) <= means for j in range(made.free)], bool)
-    if not np.isfinite(value) or not in_means.any():
+    in_means = np.array([set(np.flatnonzero(made.basis[:, j])) <= means for j in range(made.free)], bool)
+    if not np.isfinite(here.value) or not in_means.any():
         return theta
     out = theta.copy()
-    block = information[np.ix_(in_means, in_means)]
-    out[in_means] += np.linalg.lstsq(block, gradient[in_means], rcond=1e-10)[0]
+    block = here.metric[np.ix_(in_means, in_means)]
+    out[in_means] += np.linalg.lstsq(block, here.gradient[in_means], rcond=1e-10)[0]
     return out
 
 
-def toward_maximum(
-    statistics: Statistics, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def toward_maximum(statistics: Statistics, sample: Sample) -> Sample:
     """Moments by analysis of variance with J in place of J - 1 as the divisor of the cluster means.
 
     For clusters of one size these are the unrestricted maximum-likelihood moments, so that signs of small covariances agree.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.estimation._scoring import Problem
-from mlsem_jax.models import Build
+from mlsem_jax.estimation._problem import Problem, Sample
+from mlsem_jax.models import Build, Parameter
 
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 # size of a perturbation relative to standard deviations
 SPREAD = 0.3
 
 
-def simple_start(made: Build, theta: np.ndarray, sample: Sample) -> np.ndarray:
+def simple_start(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """theta with covariances and regressions at zero and loadings at ratios of standard deviations; variances stay."""
     out = np.array(theta, float)
-    units, sign = parameter_scales(made, sample)
-    for at, k in enumerate(made.kept):
-        row = next(r for r, i in zip(made.specification.parameters, made.index, strict=True) if i == k)
+    units, sign = parameter_scales(problem.build, problem.sample)
+    for at, row in enumerate(rows_of_theta(problem.build)):
         if row.cell is None or row.cell.matrix in ("psi_scale", "theta_scale") or row.start is not None:
             continue
         if (row.op == "~~" and row.lhs != row.rhs) or row.op == "~":
@@ -27,41 +25,52 @@ def simple_start(made: Build, theta: np.ndarray, sample: Sample) -> np.ndarray:
     return out
 
 
-def parameter_scales(made: Build, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+def rows_of_theta(build: Build) -> list[Parameter]:
+    """The first row of the table for each element of theta (q,)."""
+    first: dict[int, Parameter] = {}
+    for row, i in zip(build.specification.parameters, build.index.tolist(), strict=True):
+        first.setdefault(i, row)
+    return [first[k] for k in build.kept.tolist()]
+
+
+def shrunk_covariances(build: Build, theta: np.ndarray) -> list[np.ndarray]:
+    """theta (q,) itself, with its covariances halved, and with them at zero."""
+    covariance = np.array([row.op == "~~" and row.lhs != row.rhs for row in rows_of_theta(build)], bool)
+    return [np.where(covariance, share * theta, theta) for share in (1.0, 0.5, 0.0)]
+
+
+def parameter_scales(build: Build, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """A natural unit of each element of theta (q,) and the sign of its start: products or ratios of standard deviations.
 
     Latent variables count with the standard deviation of their first indicator.
     """
     within, between, _ = sample
-    specification = made.specification
+    specification = build.specification
     total = np.maximum(np.diagonal(within, axis1=1, axis2=2), 0) + np.maximum(np.diagonal(between, axis1=1, axis2=2), 0)
     sd = {name: float(np.sqrt(total[:, i].mean())) or 1.0 for i, name in enumerate(specification.variables)}
     for row in specification.parameters:
         if row.op == "=~" and row.lhs not in sd:
             sd[row.lhs] = sd.get(row.rhs, 1.0)
-    unit, sign = np.ones(len(made.kept)), np.ones(len(made.kept))
-    for at, k in enumerate(made.kept):
-        row = next(r for r, i in zip(specification.parameters, made.index, strict=True) if i == k)
+    unit, sign = np.ones(build.free), np.ones(build.free)
+    for at, row in enumerate(rows_of_theta(build)):
         left, right = sd.get(row.lhs, 1.0), sd.get(row.rhs, 1.0)
         unit[at] = {"~~": left * right, "=~": right / left, "~": left / right}.get(row.op, left)
         sign[at] = np.sign(row.start) if row.start else 1.0
     return unit, sign
 
 
-def perturbed(problem: Problem, made: Build, theta: np.ndarray, sample: Sample, count: int) -> np.ndarray:
+def perturbed(problem: Problem, theta: np.ndarray, count: int) -> np.ndarray:
     """count starts (count, q) around theta where the likelihood is finite; always the same for the same data."""
     random = np.random.default_rng(20080)
-    unit, _ = parameter_scales(made, sample)
-    rows, index = made.specification.parameters, made.index
-    variance = {i for row, i in zip(rows, index, strict=True) if row.op == "~~" and row.lhs == row.rhs}
-    is_variance = np.array([k in variance for k in made.kept], bool)
+    unit, _ = parameter_scales(problem.build, problem.sample)
+    is_variance = np.array([row.op == "~~" and row.lhs == row.rhs for row in rows_of_theta(problem.build)], bool)
     out = []
     for _ in range(count):
         draw = random.standard_normal(len(theta))
         trial = theta
         for spread in SPREAD * 0.5 ** np.arange(6):
             trial = np.where(is_variance, theta * np.exp(2 * spread * draw), theta + spread * unit * draw)
-            if np.isfinite(problem.evaluate(trial)[0]):  # the program that is compiled already
+            if np.isfinite(problem.evaluate(trial).value):  # the program that is compiled already
                 break
         out.append(trial)
     return np.stack(out)

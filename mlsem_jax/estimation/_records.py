@@ -10,9 +10,9 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._problem import Maximum, Problem
 from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._references import moments_of_data
-from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments
 from mlsem_jax.observed import ClusterStatistics
@@ -20,16 +20,19 @@ from mlsem_jax.observed import ClusterStatistics
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model at its maximum: the build, the compiled problem, where the search ended, the moments there (NumPy).
+    """A model at its maximum: the problem, where the search ended, the moments there (NumPy).
 
     notes: what the search took, where that was more than one.
     """
 
-    build: Build
     problem: Problem
     maximum: Maximum
     moments: Moments
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def build(self) -> Build:
+        return self.problem.build
 
     @property
     def theta(self) -> np.ndarray:
@@ -37,9 +40,8 @@ class Fitted:
 
     @property
     def natural(self) -> np.ndarray:
-        """Natural parameters (k,) without padding."""
-        k = len(self.build.names)
-        return self.build.offset[:k] + self.build.basis[:k, : self.build.free] @ self.theta
+        """Natural parameters (k,)."""
+        return self.build.natural(self.theta)
 
     @property
     def value(self) -> float:

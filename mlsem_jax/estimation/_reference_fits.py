@@ -7,15 +7,14 @@ import numpy as np
 
 from mlsem_jax import likelihood
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._fitting_one import fit_build
+from mlsem_jax.estimation._fit_build import fit_reference
+from mlsem_jax.estimation._problem import Maximum, Problem, Sample
 from mlsem_jax.estimation._records import Fitted
-from mlsem_jax.estimation._scoring import Maximum, Problem
 from mlsem_jax.estimation._unrestricted import block_moments, sums_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.observed import CompleteStatistics
 
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
 
 
@@ -31,14 +30,14 @@ def fit_unstructured(
     blocks = independent_blocks(made)
     complete = statistics.only(CompleteTerm)
     if complete is None or blocks is None:
-        return fit_build(made, statistics, sample, newton=False)
+        return fit_reference(made, statistics, sample)
     try:
         moments, iterations, status = _blockwise(made, complete, exogenous, sample, blocks)
     except (FloatingPointError, np.linalg.LinAlgError):
-        return fit_build(made, statistics, sample, newton=False)
+        return fit_reference(made, statistics, sample)
     if not status.converged:
-        return fit_build(made, statistics, sample, newton=False)
-    return _at(made, statistics, complete, moments, iterations)
+        return fit_reference(made, statistics, sample)
+    return _at(Problem(made, statistics, sample), complete, moments, iterations)
 
 
 def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
@@ -120,27 +119,27 @@ def _blockwise(
     return Moments.two_level(within, between, x_mean, mean - x_mean), iterations, status
 
 
-def _at(made: Build, statistics: Statistics, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
+def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
-    problem = Problem(made, statistics)
+    made = problem.build
     value, slope = jax.device_get(moment_log_likelihood(moments, made.between_only, complete))
     natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
     maximum = Maximum(
         theta=natural[made.kept],
         value=float(np.sum(value)),
         gradient=gradient[made.kept],
-        information=None,
-        observed=False,
+        metric=None,
+        observed=None,
         decrement=0.0,
         iterations=iterations,
         status=Status.CONVERGED,
     )
-    return Fitted(made, problem, maximum, moments)
+    return Fitted(problem, maximum, moments)
 
 
 def as_natural(made: Build, moments: Moments) -> np.ndarray:
-    """The natural parameters (k, padding included) of an unstructured model that has exactly these moments."""
-    natural = np.zeros(made.basis.shape[0])
+    """The natural parameters (k,) of an unstructured model that has exactly these moments."""
+    natural = np.zeros(len(made.names))
     place = {name: i for i, name in enumerate(made.specification.variables)}
     mean = moments.mean
     for row, i in zip(made.specification.parameters, made.index, strict=True):

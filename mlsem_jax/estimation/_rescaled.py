@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.estimation._scoring import Problem
+from mlsem_jax.estimation._constraints import Constraints
+from mlsem_jax.estimation._problem import Problem
 from mlsem_jax.models import Build, Parameter, build, kind_named
 
 # the size of a marker's loading below which the way back is not defined, relative to the other loadings, in whatever units
@@ -55,35 +56,72 @@ def factors_of(made: Build) -> list[Factor]:
     return out
 
 
-@dataclass(frozen=True)
-class Rescaled:
-    """The rescaled build and problem, and the way to and from its parameters."""
+class RescaledProblem(Problem):
+    """The same problem with the variances of its factors at given signs, and the way to and from its parameters."""
 
-    made: Build
-    problem: Problem
-    original: Build
-    factors: tuple[Factor, ...]
+    def __init__(self, original: Problem, build: Build, factors: tuple[Factor, ...]):
+        super().__init__(build, original.statistics, original.sample)
+        self.original, self.factors = original, factors
+        if original.constraints is not None:
+            self.constraints = self._carried(original.constraints)
+
+    @property
+    def covers_constraints(self) -> bool:
+        """Whether the constraints of the original could be said in this form."""
+        return (self.constraints is None) == (self.original.constraints is None)
 
     def forth(self, theta: np.ndarray) -> np.ndarray:
         """theta of the rescaled model for theta of the original one."""
-        scale = {f: np.sqrt(abs(theta[self.original.index[f.variance]])) or 1e-3 for f in self.factors}
-        return self._convert(theta, self.original, self.made, scale)
+        index = self.original.build.index
+        scale = {f: np.sqrt(abs(theta[index[f.variance]])) or 1e-3 for f in self.factors}
+        return self._convert(theta, self.original.build, self.build, scale)
 
     def back(self, theta: np.ndarray) -> np.ndarray | None:
         """theta of the original model; None where a marker's loading is too small for that."""
-        rows, scale = self.original.specification.parameters, {}
+        rows, scale = self.original.build.specification.parameters, {}
         for f in self.factors:
-            size = theta[self.made.index[f.marker]] / float(rows[f.marker].value or 1.0)
+            size = theta[self.build.index[f.marker]] / float(rows[f.marker].value or 1.0)
             own = [
                 i
                 for i, r in enumerate(rows)
                 if r.op == "=~" and r.lhs == f.name and (r.level, r.group) == (f.level, f.group)
             ]
-            largest = max((abs(theta[self.made.index[i]]) for i in own if self.made.index[i] >= 0), default=1.0)
+            largest = max((abs(theta[self.build.index[i]]) for i in own if self.build.index[i] >= 0), default=1.0)
             if abs(size) < TINY * largest:
                 return None
             scale[f] = 1.0 / size
-        return self._convert(theta, self.made, self.original, scale)
+        return self._convert(theta, self.build, self.original.build, scale)
+
+    def _carried(self, constraints: Constraints) -> Constraints | None:
+        """The bounds of the model, as bounds of the rescaled one; None where a constraint is of another kind.
+
+        Bounds of parameters that know of no factor are the same there, and a lower bound of zero for the variance of a factor
+        holds where its sign is +1.
+        """
+        if constraints.general is not None:
+            return None
+        index, kept = self.original.build.index, []
+        factors = {int(index[f.variance]): f for f in self.factors}
+        moved = np.zeros((len(constraints.least), self.q))
+        for c, (bound, least) in enumerate(zip(constraints.bounds, constraints.least, strict=True)):
+            at = np.flatnonzero(bound)
+            if len(at) != 1:
+                return None
+            i = int(at[0])
+            if i in factors and bound[i] > 0 and least == 0 and self.build.values[factors[i].variance] > 0:
+                continue
+            own = np.flatnonzero(index == i)
+            if any(self._names_factor(int(row)) for row in own):
+                return None
+            moved[c, self.build.index[own[0]]] = bound[i]
+            kept.append(c)
+        texts = tuple(constraints.texts[c] for c in kept)
+        return Constraints(None, moved[kept], constraints.least[kept], np.zeros(len(kept), bool), texts)
+
+    def _names_factor(self, at: int) -> bool:
+        """Whether a row of the table has a rescaled factor on either side."""
+        row = self.build.specification.parameters[at]
+        return any((row.level, row.group) == (f.level, f.group) and f.name in (row.lhs, row.rhs) for f in self.factors)
 
     def _convert(self, theta: np.ndarray, source: Build, target: Build, scale: dict) -> np.ndarray:
         """Divide each factor by its scale (old units in one new unit)."""
@@ -110,10 +148,11 @@ def _power(row: Parameter, name: str, s: float) -> float:
     return s ** (up - down)
 
 
-def rescale(problem: Problem, made: Build, signs: dict[str, float] | float) -> Rescaled | None:
-    """The model with the variances of its factors at the given signs (by factor and level, 'fb.2', or one for all); None where
-    no factor can be rescaled.
+def rescale(problem: Problem, signs: dict[str, float] | float) -> RescaledProblem | None:
+    """The problem with the variances of its factors at the given signs (by factor and level, 'fb.2', or one for all); None where
+    no factor can be rescaled, or a constraint cannot be said in that form.
     """
+    made = problem.build
     factors = tuple(factors_of(made))
     if not factors or made.nonlinear or not np.array_equal(made.kept, np.arange(len(made.names))):
         return None
@@ -125,10 +164,11 @@ def rescale(problem: Problem, made: Build, signs: dict[str, float] | float) -> R
         sign = signs if isinstance(signs, float) else signs.get(f"{f.name}.{f.level}", 1.0)
         rows[f.marker] = rows[f.marker].but(free=True, value=None)
         rows[f.variance] = rows[f.variance].but(free=False, value=sign, label="")
-    again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, problem.padded)
-    return Rescaled(again, Problem(again, problem.statistics), made, factors)
+    again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, made.width)
+    other = RescaledProblem(problem, again, factors)
+    return other if other.covers_constraints else None
 
 
-def signs_at(made: Build, theta: np.ndarray) -> dict[str, float]:
+def signs_at(build: Build, theta: np.ndarray) -> dict[str, float]:
     """The sign of each factor's variance at theta, by factor and level."""
-    return {f"{f.name}.{f.level}": float(np.sign(theta[made.index[f.variance]])) or 1.0 for f in factors_of(made)}
+    return {f"{f.name}.{f.level}": float(np.sign(theta[build.index[f.variance]])) or 1.0 for f in factors_of(build)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Bool, Float
-from mlsem_jax.estimation._climb_state import Climb
+from mlsem_jax.estimation._traced_state import SearchState
 from mlsem_jax.models import Choice, Moments, Structure
 from mlsem_jax.numerics import sweep
 
@@ -56,7 +56,7 @@ def with_improper(xp: ModuleType, status: Array | int, found: Array) -> Array:
     return xp.where(is_maximum(status) & found, int(Status.IMPROPER), status)
 
 
-def at_end(structure: Structure, end: Climb) -> Array:
+def at_end(structure: Structure, end: SearchState) -> Array:
     """The status code of a search that took Newton steps, where it ended: () int. Traceable, without LAPACK."""
     found = improper(jnp, structure, structure.natural(end.theta), structure(end.theta))
     return with_improper(jnp, end.ended, found.any())

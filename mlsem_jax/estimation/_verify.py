@@ -17,46 +17,43 @@ from mlsem_jax.estimation._diagnosis import (
     singular_network,
 )
 from mlsem_jax.estimation._identified import identified_elsewhere, remedy, unidentified
-from mlsem_jax.estimation._other_starts import Sample
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._status import improper, with_improper
 
 
-def verified(model: Fitted, sample: Sample) -> tuple[Status, tuple[str, ...]]:
-    """The status of a search after checks on its end point, and sentences that name what is wrong. sample: moments that starting
-    values follow, near which a model that is flat at its end may be identified.
-    """
+def verified(model: Fitted) -> tuple[Status, tuple[str, ...]]:
+    """The status of a search after checks on its end point, and sentences that name what is wrong."""
     maximum, build = model.maximum, model.build
     status = maximum.status
     if not np.all(np.isfinite(maximum.theta)) or not np.isfinite(maximum.value):
         return Status.NON_FINITE, ()
-    open_ = unidentified(model.problem, build, maximum, sample)
+    open_ = unidentified(model.problem, maximum)
     if open_:
         return Status.NOT_IDENTIFIED, (_not_identified(model, open_),)
-    flat, upward = flat_directions(maximum, [build.names[k] for k in build.kept])
+    flat, upward = flat_directions(maximum, build.theta_names)
     if (flat or not status.converged) and singular_network(build.structure, model.natural):
         return Status.NO_MAXIMUM, ()
     if not status.converged:
-        edge = singular_edge(model.problem, build, maximum.theta)
+        edge = singular_edge(model.problem, maximum.theta)
         if edge is not None and status is not Status.NON_FINITE:
             return Status.NO_MAXIMUM, (edge,)
-        if flat and maximum.observed and gain_outside_flat(maximum) < 1e-6:
-            return _flat(model, sample, flat)
-        away = running_off(maximum, [build.names[k] for k in build.kept])
+        if flat and maximum.observed is not None and gain_outside_flat(maximum) < 1e-6:
+            return _flat(model, flat)
+        away = running_off(maximum, build.theta_names)
         return (Status.NO_MAXIMUM, (_runs_off(away),)) if away else (status, ())
     if upward:
         return Status.STALLED, ("The point found is a saddle of the likelihood, not a maximum.",)
     if flat:
-        edge = singular_edge(model.problem, build, maximum.theta)
-        return _flat(model, sample, flat) if edge is None else (Status.NO_MAXIMUM, (edge,))
+        edge = singular_edge(model.problem, maximum.theta)
+        return _flat(model, flat) if edge is None else (Status.NO_MAXIMUM, (edge,))
     found = improper(np, build.structure, model.natural, model.moments)
     return Status(int(with_improper(np, status, found.any()))), tuple(improper_parameters(model, found))
 
 
-def _flat(model: Fitted, sample: Sample, names: list[str]) -> tuple[Status, tuple[str, ...]]:
+def _flat(model: Fitted, names: list[str]) -> tuple[Status, tuple[str, ...]]:
     """Status and sentence of an end where the likelihood is flat in the named parameters."""
     constrained = model.maximum.jacobian is not None
-    if not constrained and identified_elsewhere(model.problem, model.build, sample):
+    if not constrained and identified_elsewhere(model.problem):
         return Status.NO_MAXIMUM, (_runs_off(names),)
     return Status.NOT_IDENTIFIED, (_not_identified(model, names),)
 
@@ -74,7 +71,7 @@ def _runs_off(names: list[str]) -> str:
 
 def with_status(estimation: Estimation) -> Estimation:
     """The estimation with its verified status and the sentences about it."""
-    status, notes = verified(estimation.model, estimation.reduction.sample)
+    status, notes = verified(estimation.model)
     maximum = replace(estimation.model.maximum, status=status)
     model = replace(estimation.model, maximum=maximum)
     return replace(estimation, model=model, notes=(*estimation.notes, *notes, *model.notes))

@@ -83,14 +83,10 @@ def bootstrap(
     key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
     lanes = resampled(estimation, n, key, type)
     model = estimation.model
-    end = fit_batch(
-        model.build.structure, theta0=model.problem.full(model.theta), **lanes, progress=progress, iterations=ITERATIONS
-    )
+    end = fit_batch(model.build.structure, theta0=model.theta, **lanes, progress=progress, iterations=ITERATIONS)
     quantity = estimated(model.build) if quantity is None else quantity
     estimate, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
-    start = model.problem.full(model.theta)[None]
-    observed = np.zeros((1, model.problem.padded, model.problem.padded))
-    observed[0, : model.problem.q, : model.problem.q] = information(model, estimation, "observed")
+    observed = information(model, estimation, "observed")
     draws, draws_se = _with_errors(estimation, quantity, end.theta, end.information)
     bad = ~end.converged
     draws[bad], draws_se[bad] = np.nan, np.nan
@@ -99,7 +95,7 @@ def bootstrap(
         names=quantity.names,
         estimate=estimate,
         se=se,
-        plain_se=_with_errors(estimation, quantity, start, observed)[1][0],
+        plain_se=_with_errors(estimation, quantity, model.theta[None], observed[None])[1][0],
         draws=draws,
         draws_se=draws_se,
         chisq=_chi_squares(estimation.h1, end, lanes) if chisq and estimation.h1 is not None else None,
@@ -112,14 +108,13 @@ def bootstrap(
 def _with_errors(
     estimation: Estimation, quantity: Quantity, theta: np.ndarray, information: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values and standard errors (B, r) at theta (B, q), padding included; NaN for a standard error that is not positive."""
-    build, k = estimation.model.build, len(estimation.model.build.names)
-    values, se = with_errors(quantity, build.offset[:k], build.basis[:k], theta, information)
+    """Values and standard errors (B, r) at theta (B, q); NaN for a standard error that is not positive."""
+    build = estimation.model.build
+    values, se = with_errors(quantity, build.offset, build.basis, theta, information)
     return np.array(values), np.where(np.asarray(se) > 0, se, np.nan)
 
 
 def _chi_squares(h1: Fitted, end: BatchMaximum, lanes: dict[str, Any]) -> np.ndarray:
-    start = h1.problem.full(h1.theta)
-    free = fit_batch(h1.build.structure, theta0=start, newton=False, iterations=ITERATIONS, **lanes)
+    free = fit_batch(h1.build.structure, theta0=h1.theta, newton=False, iterations=ITERATIONS, **lanes)
     both = end.converged & free.converged
     return np.where(both, 2 * np.maximum(free.value - end.value, 0.0), np.nan)

@@ -22,9 +22,8 @@ def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
     if not model.maximum.status.converged:
         return np.full((q, q), np.nan)
     lanes = resampled(estimation, options.bootstrap, jax.random.key(options.iseed), "nonparametric")
-    start = model.problem.full(model.theta)
-    end = fit_batch(model.build.structure, theta0=start, iterations=ITERATIONS, **lanes)
-    draws = end.theta[end.converged][:, :q]
+    end = fit_batch(model.build.structure, theta0=model.theta, iterations=ITERATIONS, **lanes)
+    draws = end.theta[end.converged]
     if len(draws) < max(2, options.bootstrap // 2):
         raise ModelError(
             f"se='bootstrap': only {len(draws)} of {options.bootstrap} draws have a maximum, too few for standard errors. "

@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
-
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, bounds_of, covariates_of_baseline, fit_build, unstructured
+from mlsem_jax.estimation import (
+    Estimation,
+    Fitted,
+    bounds_of,
+    covariates_of_baseline,
+    fit_build,
+    fit_reference,
+    unstructured,
+)
 from mlsem_jax.inference._chi_square import check_converged, unrestricted
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._fit_measures import Measures, lavaan_measures
@@ -41,7 +47,7 @@ def level_estimation(estimation: Estimation, level: int) -> Estimation:
     model = _maximum(build(specification, estimation.exogenous), estimation)
     baseline = None
     if estimation.baseline is not None:
-        width = int(np.shape(h1.build.basis)[1])
+        width = h1.build.width
         baseline = _maximum(build(level_baseline(specification, level), estimation.exogenous, width), estimation)
     return replace(estimation, model=model, baseline=baseline, notes=())
 
@@ -50,12 +56,10 @@ def _maximum(made: Build, estimation: Estimation) -> Fitted:
     """Scoring alone, which needs no program for the Hessian; Newton steps only where scoring converges too slowly."""
     m = unrestricted(estimation).moments
     sample = (m.within_cov, m.between_cov, m.mean)
-    fitted = fit_build(made, estimation.statistics, sample, newton=False)
+    fitted = fit_reference(made, estimation.statistics, sample)
     if fitted.maximum.status is not Status.ITERATION_LIMIT:
         return fitted
-    natural = np.zeros(made.basis.shape[0])
-    natural[: len(fitted.natural)] = fitted.natural
-    return fit_build(made, estimation.statistics, sample, start=natural)
+    return fit_build(made, estimation.statistics, sample, start=fitted.natural)
 
 
 def partially_saturated(estimation: Estimation, level: int) -> Specification:

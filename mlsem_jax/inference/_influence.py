@@ -51,9 +51,7 @@ class Influence:
 
 def _values(estimation: Estimation, quantity: Quantity, theta: np.ndarray) -> np.ndarray:
     """Values (n, r) of a quantity at each theta (n, q)."""
-    build = estimation.model.build
-    k = len(build.names)
-    natural = build.offset[:k] + theta @ build.basis[:k, : build.free].T
+    natural = estimation.model.build.natural(theta)
     return np.stack([quantity.value(point) for point in natural])
 
 
@@ -67,7 +65,7 @@ def influence(
     """
     model = estimation.model
     quantity = estimated(model.build) if quantity is None else quantity
-    jacobian = quantity.jacobian(model.natural) @ model.build.basis[: len(model.natural), : model.build.free]
+    jacobian = quantity.jacobian(model.natural) @ model.build.basis
     bread_of = model.maximum.jacobian
     total = information(model, estimation, "observed")
     bread, s = invert(total, bread_of), scores(model, estimation)
@@ -105,22 +103,24 @@ def _one_step(estimation: Estimation, total: np.ndarray, s: np.ndarray) -> np.nd
     model, reduction = estimation.model, estimation.reduction
     inside = s[:, :, None] * s[:, None, :]
     if reduction.clusters is not None:
-        own = _cluster_informations(model.problem.structure, model.problem.full(model.theta), reduction.clusters)
-        inside[reduction.complete_codes] = np.asarray(own)[:, : model.problem.q, : model.problem.q]
+        own = _cluster_informations(model.problem.structure, model.theta, reduction.clusters)
+        inside[reduction.complete_codes] = np.asarray(own)
     jacobian = model.maximum.jacobian
     return -np.stack([invert(total - part, jacobian) @ score for part, score in zip(inside, s, strict=True)])
 
 
 def _deleted(estimation: Estimation, quantity: Quantity) -> np.ndarray:
     refuse_constraints(estimation, "Leaving clusters out")
-    model, q = estimation.model, estimation.model.problem.q
+    model = estimation.model
     count = estimation.data.nclusters
-    start = np.concatenate([model.theta, np.zeros(model.problem.padded - q)])
     end = fit_batch(
-        model.build.structure, weighted_clusters(estimation), start, weights=np.ones((count, count)) - np.eye(count)
+        model.build.structure,
+        weighted_clusters(estimation),
+        model.theta,
+        weights=np.ones((count, count)) - np.eye(count),
     )
     # statuses that the full data have too (an improper solution) are no failure
-    changed = _values(estimation, quantity, end.theta[:, :q]) - quantity.value(model.natural)
+    changed = _values(estimation, quantity, end.theta) - quantity.value(model.natural)
     return np.where(np.isin(end.status, [c for c in Status if c.converged])[:, None], changed, np.nan)
 
 
@@ -149,8 +149,7 @@ def _by_row(estimation: Estimation, bread: np.ndarray) -> np.ndarray:
     if len(estimation.reduction.pattern_codes):
         raise DataError("Influence by row is for data without missing values and models without random slopes.")
     model, data = estimation.model, estimation.data
-    padded = model.problem.full(model.theta)
     out = _row_scores(
-        model.problem.structure, padded, estimation.clusters, jnp.asarray(data.cluster), jnp.asarray(data.values)
+        model.problem.structure, model.theta, estimation.clusters, jnp.asarray(data.cluster), jnp.asarray(data.values)
     )
-    return np.asarray(out)[:, : model.problem.q] @ bread
+    return np.asarray(out) @ bread

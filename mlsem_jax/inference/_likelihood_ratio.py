@@ -130,7 +130,7 @@ def at_estimates_of(small: Estimation, large: Estimation) -> Fitted:
     """
     values = dict(zip(_keys(small), row_values(small), strict=True))
     made = large.model.build
-    natural = np.zeros(made.basis.shape[0])
+    natural = np.zeros(len(made.names))
     for key, i in zip(_keys(large), made.index, strict=True):
         if i >= 0:
             natural[i] = values.get(key, 0.0)
@@ -140,7 +140,7 @@ def at_estimates_of(small: Estimation, large: Estimation) -> Fitted:
             "method='satorra.bentler.2010' needs the smaller model to be the larger one with parameters fixed at 0 or set equal; "
             "here they are parametrised differently (other loadings fixed, for example). Use method='satorra.bentler.2001'."
         )
-    maximum = replace(large.model.maximum, theta=theta, observed=False)
+    maximum = replace(large.model.maximum, theta=theta, observed=None)
     return replace(large.model, maximum=maximum, moments=small.model.moments)
 
 

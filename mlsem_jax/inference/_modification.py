@@ -95,7 +95,7 @@ def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Buil
     wider = specification.but(parameters=(*present, *freed), constraints=(), definitions=())
     values = [0.0 if row.value is None else row.value for row in rows]
     natural = np.append(estimation.model.natural[of], values)
-    return build(wider, pad_to=padded(len(natural))), natural, made.basis[of, : made.free]
+    return build(wider, pad_to=padded(len(natural))), natural, made.basis[of]
 
 
 def _given_the_model(

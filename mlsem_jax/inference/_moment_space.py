@@ -14,10 +14,12 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.estimation import Estimation, Problem, curvature_of_moments, moment_log_likelihood, saturated
+from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
 from mlsem_jax.inference._matrices import directions, sum_by_parameter
-from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.likelihood import CompleteTerm, Statistics, curvature_of_moments
 from mlsem_jax.models import Build, Moments, Structure, build
+
+_curvature_of_moments = jax.jit(curvature_of_moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class MomentSpace:
         """Derivatives (f,) of the log-likelihood in the moments, a sum over rows."""
         complete = statistics.only(CompleteTerm)
         if complete is None:
-            return self.problem.evaluate(self.pick(moments))[1]
+            return self.problem.evaluate(self.pick(moments)).gradient
         # the program that gave h1 its value: nothing to compile
         _, slope = jax.device_get(moment_log_likelihood(moments, between_only, complete))
         by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
@@ -96,16 +98,15 @@ class MomentSpace:
     def curvature(self, made: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
         """Sum over moments of `gradient` (f,) times the moment's Hessian in the natural parameters (k, k) of a build.
 
-        A build without constraints, its basis padded or not. like: moments of the shapes of the model's.
+        A build without constraints. like: moments of the shapes of the model's.
         """
         by_level = self.place(gradient, like)
         mean = by_level.within_mean + by_level.between_mean  # of y: either level's part of it counts alike
         # a covariance stands in two elements of a symmetric matrix, each of which moves by the whole
         half = 0.5 + 0.5 * np.eye(mean.shape[1])
         weight = Moments.two_level(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
-        k, padded = len(natural), np.zeros(made.basis.shape[1])
-        padded[:k] = natural
-        return np.asarray(curvature_of_moments(made.structure, padded, weight))[:k, :k]
+        k = len(natural)
+        return np.asarray(_curvature_of_moments(made.padded_structure, made.padded(natural), weight))[:k, :k]
 
     def information(
         self, moments: Moments, between_only: np.ndarray, statistics: Statistics, kind: str = "expected"

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.estimation import Estimation, Problem, damped_step, positive_definite
+from mlsem_jax.estimation import Estimation, Point, Problem
 from mlsem_jax.inference._clusters import beyond_linear
 from mlsem_jax.inference._quantities import Quantity, estimated
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.numerics import float64, normal_quantile
+from mlsem_jax.numerics import damped_step, float64, normal_quantile, positive_definite
 
 ITERATIONS = 60
 # squared length of a step in standard errors, and distance from the log-likelihood wanted, at which a limit is found: the last step
@@ -122,8 +122,7 @@ At = Callable[[np.ndarray, int], tuple[float, np.ndarray, np.ndarray | float]]
 def _in_theta(estimation: Estimation, quantity: Quantity, chosen: Sequence[int]) -> At:
     """What a search asks of natural parameters, which are linear in theta, and of other numbers, in one compiled program."""
     build = estimation.model.build
-    k = len(build.names)
-    offset, basis = build.offset[:k], build.basis[:k, : build.free]
+    offset, basis = build.offset, build.basis
     curved = [r for r in chosen if r >= quantity.plain]
     others = quantity.chosen(curved)
 
@@ -161,34 +160,34 @@ class _Search:
         for _ in range(ITERATIONS):
             here = self.problem.evaluate(self.theta)
             found = self.at(self.theta)
-            if here[0] > self.top + HIGHER:
+            if here.value > self.top + HIGHER:
                 return np.nan, (
-                    f"on the way to {words} the likelihood rises above the maximum of the fit: {here[0]:.6f} > {self.top:.6f}. "
+                    f"on the way to {words} the likelihood rises above the maximum of the fit: {here.value:.6f} > {self.top:.6f}. "
                     "Fit again from other start() values."
                 )
             step, length = self._step(here, found, lowest)
-            if length < SHORT and abs(here[0] - lowest) < ON_LEVEL:
+            if length < SHORT and abs(here.value - lowest) < ON_LEVEL:
                 return self.sign * self.at(self.theta + step)[0], ""
-            if found[0] - self.sign * self.estimate > FAR * self.se and here[0] > lowest:
+            if found[0] - self.sign * self.estimate > FAR * self.se and here.value > lowest:
                 return (
                     self.sign * np.inf,
                     f"{words} is infinite: the likelihood falls too little as far as was searched.",
                 )
-            moved = self._move(here[0], found[0], step, lowest)
+            moved = self._move(here.value, found[0], step, lowest)
             if moved is None:
                 break
             self.theta = moved
         return np.nan, f"the search for {words} did not end; a bootstrap interval may be at hand."
 
-    def _step(self, here, found, lowest: float) -> tuple[np.ndarray, float]:
+    def _step(self, here: Point, found, lowest: float) -> tuple[np.ndarray, float]:
         """The step (q,) of the quadratic model and its squared length in standard errors."""
-        value, gradient, metric = here
+        gradient = here.gradient
         _, towards, bend = found
         information = self.problem.observed(self.theta) - self.t * bend
         if not positive_definite(information, 1e-10):
-            information = metric
+            information = here.metric
         back, along = damped_step(information, gradient, 0.0), damped_step(information, towards, 0.0)
-        self.t = np.sqrt(max(gradient @ back + 2 * (value - lowest), 0.0) / max(towards @ along, 1e-300))
+        self.t = np.sqrt(max(gradient @ back + 2 * (here.value - lowest), 0.0) / max(towards @ along, 1e-300))
         step = back + self.t * along
         return step, float(step @ information @ step)
 
@@ -202,7 +201,7 @@ class _Search:
         least = merit(value, quantity) - 1e-9 * self.se
         for length in 0.5 ** np.arange(30):
             theta = self.theta + length * step
-            there = self.problem.evaluate(theta)[0]
+            there = self.problem.evaluate(theta).value
             if np.isfinite(there) and merit(there, self.at(theta)[0]) > least:
                 return theta
         return None

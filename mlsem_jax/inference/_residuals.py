@@ -60,8 +60,7 @@ def residual_errors(estimation: Estimation) -> Moments:
     between_only = np.asarray(build.structure.between_only)
     kind = "observed" if estimation.statistics.curved else "expected"
     information = space.information(model.moments, between_only, estimation.statistics, kind)
-    basis = build.basis[: len(build.names), : build.free]
-    delta = space.jacobian(build.structure, model.natural) @ basis
+    delta = space.jacobian(build.structure, model.natural) @ build.basis
     left = np.linalg.inv(information)
     vcov = invert(delta.T @ information @ delta, model.maximum.jacobian)
     variance = np.diag(left) - delta_variances(delta, vcov)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.estimation import Estimation, Fitted, positive_definite
+from mlsem_jax.estimation import Estimation, Fitted
 from mlsem_jax.inference._vcov import information, invert, scores
 from mlsem_jax.likelihood import moments_and_jacobian
 from mlsem_jax.models import Specification
-from mlsem_jax.numerics import float64
+from mlsem_jax.numerics import float64, positive_definite
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,9 @@ def _information_of_moments(fitted: Fitted, estimation: Estimation, keep: np.nda
     a = h1.problem.observed(at)
     if _kind(estimation) == "expected" or not positive_definite(a[keep][:, keep]):
         a = h1.problem.expected(at)
-    jacobian = moments_and_jacobian(fitted.problem.structure, jnp.asarray(fitted.problem.full(fitted.theta)))[1]
+    jacobian = moments_and_jacobian(fitted.problem.structure, jnp.asarray(fitted.theta))[1]
     parts = (np.asarray(x) for x in (jacobian.within_cov, jacobian.between_cov, jacobian.mean))
-    d = moments_as_theta(h1, *parts)[:, : fitted.problem.q]
+    d = moments_as_theta(h1, *parts)
     return a[keep][:, keep], d[keep]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, cluster_scores, patterns_of, term_scores
+from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
 from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.numerics import float64
@@ -22,20 +22,19 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
 
     Joint log-likelihoods, covariates included; they sum to the log-likelihood and to its gradient in theta.
     """
-    structure, padded, q = fitted.problem.structure, fitted.problem.full(fitted.theta), fitted.problem.q
+    problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
-    value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, q))
+    value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, problem.q))
     if reduction.clusters is not None:
-        some, their = cluster_scores(structure, padded, reduction.clusters)
-        value[reduction.complete_codes] = np.asarray(some)
-        score[reduction.complete_codes] = np.asarray(their)[:, :q]
+        at = reduction.complete_codes
+        value[at], score[at] = problem.cluster_scores(theta, reduction.clusters)
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
-        some, their = term_scores(structure, padded, PatternTerm(patterns))
+        some, their = problem.term_scores(theta, PatternTerm(patterns))
         count = len(reduction.pattern_codes)
-        value[reduction.pattern_codes] = np.asarray(some)[:count]
-        score[reduction.pattern_codes] = np.asarray(their)[:count, :q]
+        value[reduction.pattern_codes] = some[:count]
+        score[reduction.pattern_codes] = their[:count]
     return value, score
 
 
@@ -52,7 +51,7 @@ def information(fitted: Fitted, estimation: Estimation, kind: str) -> np.ndarray
         return s.T @ s
     if kind == "expected":
         return fitted.problem.expected(fitted.theta)
-    known = fitted.maximum.information if fitted.maximum.observed else None
+    known = fitted.maximum.observed
     return fitted.problem.observed(fitted.theta) if known is None else known
 
 
@@ -184,6 +183,5 @@ def vcov_theta(estimation: Estimation) -> np.ndarray:
 def vcov_natural(estimation: Estimation, theta: np.ndarray | None = None) -> np.ndarray:
     """Sampling covariance (k, k) of the natural parameters; equality constraints make it singular."""
     model = estimation.model
-    k = len(model.build.names)
-    basis = model.build.basis[:k, : model.build.free]
+    basis = model.build.basis
     return basis @ (vcov_theta(estimation) if theta is None else theta) @ basis.T

@@ -23,11 +23,12 @@ from mlsem_jax.observed import ClusterStatistics, CompleteStatistics
 
 
 class Evaluation(eqx.Module):
-    """value: log-likelihood, a sum over all rows with its constant. gradient (q,). information (q, q): expected."""
+    """value: log-likelihood, a sum over all rows with its constant. gradient (q,). metric (q, q): what scoring
+    steps are taken with, positive semidefinite (see `evaluate`)."""
 
     value: Float[Array, ""]
     gradient: Float[Array, " q"]
-    information: Float[Array, "q q"]
+    metric: Float[Array, "q q"]
 
 
 def moment_gradient(moments: Moments, between_only: Array, statistics: Statistics) -> tuple[Array, Moments]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, with_constants
-from mlsem_jax.models._kinds import Choice, kind_named
+from mlsem_jax.models._covariance import kind_named
+from mlsem_jax.models._kinds import Choice
 from mlsem_jax.models._layout import members, place, width
 from mlsem_jax.models._specification import Constraint, Specification
 from mlsem_jax.models._structure import Covariance, Filled, LevelStructure, Moments, Structure
@@ -20,8 +21,8 @@ class Build:
 
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
     lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,):
-    the natural parameters that theta consists of; padding columns of the basis come after. nonlinear: the constraints that
-    the basis does not already satisfy. offset (k,), basis (k, q): natural = offset + basis theta, padding included.
+    the natural parameters that theta consists of. nonlinear: the constraints that the basis does not already satisfy. offset
+    (k,), basis (k, q): natural = offset + basis theta. width: columns that compiled programs have for theta, at least q.
 
     The arrays of the structure are made when they are first asked for: the unrestricted model of complete data never needs them.
     """
@@ -35,11 +36,25 @@ class Build:
     values: np.ndarray
     kept: np.ndarray
     nonlinear: tuple[Constraint, ...] = ()
+    width: int = 0
 
     @property
     def free(self) -> int:
-        """Number of elements of theta without padding: parameters after linear equality constraints."""
+        """Number q of elements of theta: parameters after linear equality constraints."""
         return len(self.kept)
+
+    @property
+    def theta_names(self) -> list[str]:
+        """(q,) names of the natural parameters that theta consists of."""
+        return [self.names[k] for k in self.kept]
+
+    def natural(self, theta: np.ndarray) -> np.ndarray:
+        """Natural parameters (k,) at theta (q,), or (..., k) at (..., q)."""
+        return self.offset + theta @ self.basis.T
+
+    def padded(self, theta: np.ndarray) -> np.ndarray:
+        """theta (q,) as `padded_structure` takes it: zeros after its elements."""
+        return np.pad(theta, (0, max(self.width - len(theta), 0)))
 
     @cached_property
     def between_only(self) -> np.ndarray:
@@ -63,11 +78,23 @@ class Build:
             slope_targets=_slope_targets(specification),
         )
 
+    @cached_property
+    def padded_structure(self) -> Structure:
+        """The structure for a theta with zeros after its q elements, `width` long: models of nearly the same size share programs
+        that take it.
+        """
+        (k, q), structure = self.basis.shape, self.structure
+        if self.width <= q:
+            return structure
+        more = max(self.width - k, 0)
+        offset, basis = np.pad(self.offset, (0, more)), np.pad(self.basis, ((0, more), (0, self.width - q)))
+        return replace(structure, offset=offset, basis=basis)
+
 
 def build(specification: Specification, exogenous: Moments | None = None, pad_to: int | None = None) -> Build:
     """Fill the model matrices. exogenous: NumPy moments by group and level for the rows that the data decide (`exo`).
 
-    pad_to: number of columns that the basis is padded to with zeros, so that models of nearly the same size share a program.
+    pad_to: the width of the build, where that is more than the length of theta.
     """
     for level in (specification.within, specification.between):  # unknown kinds are errors here, not at the first array
         for kind in (level.psi_kind, level.theta_kind):
@@ -90,13 +117,8 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
         offset, basis, kept = solve_linear(linear, labels, k)
     else:
         offset, basis, kept = np.zeros(k), np.eye(k), np.arange(k)
-    if pad_to is not None and pad_to > len(kept):
-        basis = np.concatenate([basis, np.zeros((k, pad_to - len(kept)))], axis=1)
-        extra = pad_to - k
-        if extra > 0:
-            basis = np.concatenate([basis, np.zeros((extra, basis.shape[1]))])
-            offset = np.concatenate([offset, np.zeros(extra)])
-    return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear)
+    width = max(len(kept), pad_to or 0)
+    return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear, width)
 
 
 def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:

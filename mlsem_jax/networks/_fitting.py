@@ -58,7 +58,7 @@ def _begin(element, known: dict) -> float:
 
 def width(fit: NetworkFit, table: Table) -> int:
     """Columns of the basis for another model of this fit's data: as many as now, or with room where it needs more."""
-    now, need = fit.estimation.model.build.basis.shape[1], count_free(table)
+    now, need = fit.estimation.model.build.width, count_free(table)
     return now if need <= now else padded(need + ROOM - 1)
 
 

@@ -72,9 +72,9 @@ def _score(fit: NetworkFit, made, natural: np.ndarray) -> tuple[np.ndarray, np.n
     """Gradient (q,) and information (q, q) of the enlarged model at the estimates."""
     problem = Problem(made, fit.estimation.statistics)
     theta = natural[made.kept]
-    _, gradient, metric = problem.evaluate(theta)
+    here = problem.evaluate(theta)
     # with few distinct sizes the metric is the expected information itself
-    return gradient, problem.expected(theta) if fit.estimation.statistics.pooling else metric
+    return here.gradient, problem.expected(theta) if fit.estimation.statistics.pooling else here.metric
 
 
 def _all_indices(fit: NetworkFit, names: Sequence[str]) -> tuple[list[Element], np.ndarray, np.ndarray]:

@@ -62,7 +62,7 @@ def element_values(model: Model, build: Build, natural: np.ndarray) -> np.ndarra
 
 def natural_values(model: Model, build: Build, values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Natural parameters (k,) from values of the elements; those that several elements share are averaged."""
-    total, count = np.zeros(build.basis.shape[0]), np.zeros(build.basis.shape[0])
+    total, count = np.zeros(len(build.names)), np.zeros(len(build.names))
     for i, element in enumerate(model.table):
         if element.free:
             k = build.index[model.rows[i]]

@@ -14,6 +14,7 @@ from mlsem_jax.numerics._following import (
 from mlsem_jax.numerics._known import derivative_where, root_where, scaled_tangent
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
+from mlsem_jax.numerics._scaled import damped_step, decrement, positive_definite
 from mlsem_jax.numerics._sweep import inverse, solve, sweep
 from mlsem_jax.numerics._tails import chi_square_limit, chi_square_tail, normal_cdf, normal_quantile, normal_tail
 
@@ -21,6 +22,8 @@ __all__ = [
     "anew",
     "chi_square_limit",
     "chi_square_tail",
+    "damped_step",
+    "decrement",
     "delta_errors",
     "delta_variances",
     "normal_cdf",
@@ -34,6 +37,7 @@ __all__ = [
     "inverse",
     "known_option",
     "outside_level",
+    "positive_definite",
     "root",
     "root_where",
     "scaled_tangent",

@@ -35,9 +35,22 @@ def _moments(record: Json) -> Json:
     return {"record": "models.Moments", "levels": {"tuple": levels}, "directions": record.get("directions")}
 
 
+def _maximum(record: Json) -> Json:
+    """0.1.0: one matrix, which was the observed information or the metric."""
+    if "information" not in record:
+        return record
+    matrix, observed = record["information"], record.get("observed") is True
+    new = {name: value for name, value in record.items() if name not in ("information", "observed")}
+    return new | {"metric": None if observed else matrix, "observed": matrix if observed else None}
+
+
 # packages of 0.1.0 by the names that they have now
 _MOVED = {"statistics": "observed"}
-_CHANGED: dict[str, Callable[[Json], Json]] = {"statistics.Statistics": _statistics, "models.Moments": _moments}
+_CHANGED: dict[str, Callable[[Json], Json]] = {
+    "statistics.Statistics": _statistics,
+    "models.Moments": _moments,
+    "estimation.Maximum": _maximum,
+}
 
 
 def current(record: Json) -> Json:

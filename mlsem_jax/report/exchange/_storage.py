@@ -114,7 +114,7 @@ def _fitted_record(fitted: Fitted | None) -> dict[str, Any] | None:
         return None
     return {
         "specification": encode(fitted.build.specification),
-        "width": int(np.shape(fitted.build.basis)[1]),
+        "width": fitted.build.width,
         "maximum": encode(fitted.maximum),
         "moments": encode(fitted.moments),
     }
@@ -216,10 +216,11 @@ def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -
     require(isinstance(maximum, Maximum), f"{where}.maximum", "no maximum")
     if maximum.theta.shape != (made.free,):
         raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {made.free} parameters")
-    statistics = jax.tree.map(np.asarray, fields["reduction"].statistics)
+    reduction = fields["reduction"]
+    statistics = jax.tree.map(np.asarray, reduction.statistics)
     moments = decode(record["moments"], f"{where}.moments")
     require(isinstance(moments, Moments), f"{where}.moments", "no moments")
-    return Fitted(made, Problem(made, statistics), maximum, moments)
+    return Fitted(Problem(made, statistics, reduction.sample), maximum, moments)
 
 
 def _data(record: dict[str, Any], reduction: Reduction) -> TwoLevelData:

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.estimation._climb_state import (
+from mlsem_jax.estimation._rules import REJECTED, gains_enough, is_done, next_damping, secant_inverse
+from mlsem_jax.estimation._traced_state import (
     RUNNING,
-    Climb,
+    SearchState,
     Settings,
     flat_below,
     full_rank,
@@ -34,38 +35,30 @@ from mlsem_jax.likelihood import (
 )
 from mlsem_jax.models import Structure
 
-# the patience with steps that do not rise
-PATIENCE = 25
 # the promised rise at which a search ends whose model is not identified: no step makes it a maximum
 OPEN_ENDED = 1e-6
 
 
-def _noise(value: Array) -> Array:
-    """Rounding of the value itself bounds what a comparison of values can show."""
-    return 500 * jnp.finfo(value.dtype).eps * jnp.abs(value)
-
-
 def _finite(there: Evaluation) -> Array:
     """Whether value, gradient and metric are all finite."""
-    return jnp.isfinite(there.value) & jnp.all(jnp.isfinite(there.gradient)) & jnp.all(jnp.isfinite(there.information))
+    return jnp.isfinite(there.value) & jnp.all(jnp.isfinite(there.gradient)) & jnp.all(jnp.isfinite(there.metric))
 
 
-def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
+def _scoring_step(structure: Structure, statistics: Statistics, c: SearchState) -> SearchState:
     """One trial step by `inverse`, accepted or not; after it `inverse` is that of the metric with the next step's damping."""
     step = c.inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     there = evaluate(structure, c.theta + step, statistics)
     first = c.iterations == 0
     gained = jnp.where(first, 0.0, there.value - c.value)
-    accept = _finite(there) & (gained > 1e-4 * promise - jnp.where(first, 1.0, _noise(c.value)))
+    accept = _finite(there) & (first | gains_enough(jnp, gained, promise, c.value))
 
     def pick(new, old):
         return jnp.where(accept, new, old)
 
-    eased = jnp.where((c.damping < 1e-3) | (gained > 1.5 * promise) & (c.damping < 0.1), 0.0, c.damping / 8)
     rejected = jnp.where(accept, 0, c.rejected + 1)
-    damping = pick(eased, jnp.maximum(c.damping * 6, 1e-2))
-    metric, gradient = pick(there.information, c.metric), pick(there.gradient, c.gradient)
+    damping = next_damping(jnp, c.damping, accept, gained, promise)
+    metric, gradient = pick(there.metric, c.metric), pick(there.gradient, c.gradient)
     inverse = scaled_inverse(metric, damping)[0]
     # without damping, as it is where this decides
     left = 0.5 * (gradient @ inverse @ gradient)
@@ -94,32 +87,24 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: Climb) -> Cli
             damping,
             c.iterations + 1,
             rejected,
-            accept & (left < c.target) & (eased == 0.0) | (rejected > PATIENCE),
+            accept & (left < c.target) & (damping == 0.0) | (rejected > REJECTED),
             jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
         ),
     )
 
 
-def _secant_step(structure: Structure, statistics: Statistics, c: Climb) -> Climb:
-    """One step by the inverse at hand, which then learns from the change of the gradient (Broyden, Fletcher, Goldfarb, Shanno)."""
+def _secant_step(structure: Structure, statistics: Statistics, c: SearchState) -> SearchState:
+    """One step by the inverse at hand, which then learns from the change of the gradient."""
     step = c.inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     value, slope = value_and_gradient(structure, c.theta + step, statistics)
-    change = c.gradient - slope
-    curvature = step @ change
     accept = (
         jnp.isfinite(value)
         & jnp.all(jnp.isfinite(slope))
-        & (value - c.value > 1e-4 * promise - _noise(c.value))
+        & gains_enough(jnp, value - c.value, promise, c.value)
         & (promise >= 0)
     )
-    learns = accept & (curvature > 1e-8 * promise)
-    rho = 1.0 / jnp.where(learns, curvature, 1.0)
-    turned = c.inverse @ change
-    update = (1.0 + rho * (change @ turned)) * rho * step[:, None] * step[None, :] - rho * (
-        turned[:, None] * step[None, :] + step[:, None] * turned[None, :]
-    )
-    inverse = c.inverse + jnp.where(learns, update, 0.0)
+    inverse = jnp.where(accept, secant_inverse(jnp, c.inverse, step, c.gradient - slope, promise), c.inverse)
     left = 0.5 * (slope @ inverse @ slope)
 
     def pick(new, old):
@@ -142,7 +127,7 @@ def _secant_step(structure: Structure, statistics: Statistics, c: Climb) -> Clim
     )
 
 
-def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: Climb) -> Climb:
+def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: SearchState) -> SearchState:
     """Observed information at theta; done if the decrement by it is small, otherwise what the next steps start from."""
     information = observed_information(structure, c.theta, statistics)
     inverse, pivot, least = scaled_inverse(information, 0.0)
@@ -153,8 +138,10 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     decrement = jnp.where(definite, 0.5 * (c.gradient @ inverse @ c.gradient), c.decrement)
     flat = (known & (pivot > -1e-6)) | open_ended
     ended = jnp.where(definite, int(Status.CONVERGED), jnp.where(flat, int(Status.NOT_IDENTIFIED), int(Status.STALLED)))
-    unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
-    over = (decrement < limits.decrement) | (open_ended & ((decrement < OPEN_ENDED) | (c.rejected > PATIENCE)))
+    unfinished = jnp.where(c.rejected > REJECTED, int(Status.STALLED), RUNNING)
+    over = is_done(jnp, decrement, limits.decrement) | (
+        open_ended & ((decrement < OPEN_ENDED) | (c.rejected > REJECTED))
+    )
     status = jnp.where(over, ended, unfinished)
     near = definite & (c.rejected == 0)
     target = jnp.where(near, _close(limits), jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), _close(limits)))
@@ -187,7 +174,7 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: C
     )
 
 
-def _unidentified(structure: Structure, statistics: Statistics, c: Climb, information: Array) -> Array:
+def _unidentified(structure: Structure, statistics: Statistics, c: SearchState, information: Array) -> Array:
     """Whether the parameters can change together without any effect on the likelihood: by the scoring metric, an expected
     information, or with random slopes, where it is none, by the Jacobian of the moments (see `_identified`).
     """
@@ -201,10 +188,10 @@ def _stay_unless(near: Array, inverse: Array) -> Array:
     return jnp.where(near, inverse, 0.0)
 
 
-def _once_more(c: Climb, close: Array) -> Climb:
+def _once_more(c: SearchState, close: Array) -> SearchState:
     """The end of a round without the Hessian: done, or scoring goes on nearer to the maximum before secant steps are tried."""
-    unfinished = jnp.where(c.rejected > PATIENCE, int(Status.STALLED), RUNNING)
-    status = jnp.where(c.decrement < close, int(Status.CONVERGED), unfinished)
+    unfinished = jnp.where(c.rejected > REJECTED, int(Status.STALLED), RUNNING)
+    status = jnp.where(is_done(jnp, c.decrement, close), int(Status.CONVERGED), unfinished)
     target = jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close)
     return eqx.tree_at(
         lambda c: (c.inverse, c.near, c.target, c.rounds, c.handover, c.status),
@@ -239,16 +226,15 @@ def value_and_gradient(structure: Structure, theta: Float[Array, " q"], statisti
     return value, back(by_moment)[0]
 
 
-def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> Evaluation:
+def exact(structure: Structure, theta: Float[Array, " q"], statistics: Statistics) -> tuple[Array, Array, Array]:
     """Value, gradient and observed information at theta in one pass."""
-    value, gradient = value_and_gradient(structure, theta, statistics)
-    return Evaluation(value, gradient, observed_information(structure, theta, statistics))
+    return *value_and_gradient(structure, theta, statistics), observed_information(structure, theta, statistics)
 
 
-def climb(
+def search_traced(
     structure: Structure, statistics: Statistics, theta: Float[Array, " q"], limits: Settings, newton: bool = True
-) -> Climb:
-    """Climb from theta to a maximum of the log-likelihood. Pure; vmaps over any argument; no LAPACK.
+) -> SearchState:
+    """SearchState from theta to a maximum of the log-likelihood. Pure; vmaps over any argument; no LAPACK.
 
     The state returned holds the observed information at theta whatever the status, but for a start that is not finite.
     newton=False never computes it and stops at a looser decrement of 1e-11, which is enough where only the value matters.
@@ -256,14 +242,16 @@ def climb(
     return resume(structure, statistics, start(theta), limits, newton)
 
 
-def resume(structure: Structure, statistics: Statistics, state: Climb, limits: Settings, newton: bool = True) -> Climb:
+def resume(
+    structure: Structure, statistics: Statistics, state: SearchState, limits: Settings, newton: bool = True
+) -> SearchState:
     """Carry an unfinished search on until it is done or one of its limits is reached."""
     close = _close(limits) if newton else jnp.maximum(limits.decrement, 1e-11)
 
-    def open_(c: Climb) -> Array:
+    def open_(c: SearchState) -> Array:
         return (c.status == RUNNING) & (c.iterations < limits.iterations)
 
-    def inner(c: Climb) -> Climb:
+    def inner(c: SearchState) -> SearchState:
         c = jax.lax.while_loop(
             lambda c: open_(c) & ~c.near & ~c.handover, lambda c: _scoring_step(structure, statistics, c), c
         )

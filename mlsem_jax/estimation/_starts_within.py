@@ -14,11 +14,11 @@ from itertools import product
 
 import numpy as np
 
-from mlsem_jax.estimation._constrained import Constraints
 from mlsem_jax.estimation._moment_starts import WIDEST, moment_start
-from mlsem_jax.estimation._other_starts import Sample, perturbed, simple_start
-from mlsem_jax.estimation._scoring import Problem, maximise
-from mlsem_jax.estimation._sides import AXES, Report, axis_of
+from mlsem_jax.estimation._other_starts import perturbed, simple_start
+from mlsem_jax.estimation._principal_axes import AXES, axis_of
+from mlsem_jax.estimation._problem import Problem, Report, Sample
+from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.models import Build, Parameter
 
 # indicators of a between factor that dominate it in turn, and principal axes of a within factor
@@ -31,51 +31,40 @@ LEAST = 0.02
 UNCONSTRAINED = 30
 
 
-def starts_within(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, constraints: Constraints, report: Report = None
-) -> Iterator[np.ndarray]:
-    """Starts (q,) that meet the bounds of single parameters; theta (q,) gives what a start leaves alone.
+def starts_within(problem: Problem, theta: np.ndarray, report: Report = None) -> Iterator[np.ndarray]:
+    """Starts (q,) that meet the bounds of single parameters among the problem's constraints; theta (q,) gives what a start leaves
+    alone.
 
     report: told of the iterations of the search without the constraints.
     """
+    constraints = problem.constraints
+    if constraints is None:
+        return
     ways = [(2, axis, sign) for axis in (0, *range(AXES, AXES + DOMINANT)) for sign in (1.0, -1.0)]
     for level, axis, sign in ways + [(1, axis, 1.0) for axis in range(WITHIN_AXES)]:
-        start = turned_start(problem, made, theta, sample, level, axis, sign)
+        start = turned_start(problem, theta, level, axis, sign)
         # what the bounds exclude, such as a factor variance below zero, other starts come to from the allowed side
-        if start is not None and (sign > 0 or np.array_equal(start, within_bounds(start, constraints))):
-            yield within_bounds(start, constraints)
+        if start is not None and (sign > 0 or np.array_equal(start, constraints.nearest(start))):
+            yield constraints.nearest(start)
     free = maximise(problem, theta, iterations=UNCONSTRAINED, report=report)
-    others = perturbed(problem, made, simple_start(made, theta, sample), sample, PERTURBED)
-    for start in (free.theta, moment_start(problem, made, theta, sample), *others):
-        yield within_bounds(start, constraints)
+    others = perturbed(problem, simple_start(problem, theta), PERTURBED)
+    for start in (free.theta, moment_start(problem, theta), *others):
+        yield constraints.nearest(start)
 
 
-def within_bounds(theta: np.ndarray, constraints: Constraints) -> np.ndarray:
-    """The point nearest to theta (q,) that meets the bounds of single parameters."""
-    out = np.array(theta, float)
-    for row, least in zip(constraints.bounds, constraints.least, strict=True):
-        at = np.flatnonzero(row)
-        if len(at) == 1 and row[at[0]] * out[at[0]] < least:
-            out[at[0]] = least / row[at[0]]
-    return out
-
-
-def turned_start(
-    problem: Problem, made: Build, theta: np.ndarray, sample: Sample, level: int, axis: int, sign: float
-) -> np.ndarray | None:
+def turned_start(problem: Problem, theta: np.ndarray, level: int, axis: int, sign: float) -> np.ndarray | None:
     """theta (q,) with each factor of a level along an axis (see `axis_of`), its variance of the given sign, as far towards that
     as the likelihood stays finite. None where no factor can be turned, for want of three observed indicators or of that many.
     """
-    k = len(made.names)
-    natural = made.offset[:k] + made.basis[:k, : made.free] @ theta
+    made, natural = problem.build, problem.natural(theta)
     factors = [_measured(made, name, level, group) for name, group in _names(made, level)]
-    turned = [_turn(natural, f, sample, axis, sign) for f in factors if f is not None]
+    turned = [_turn(natural, f, problem.sample, axis, sign) for f in factors if f is not None]
     if not any(turned):
         return None
     target = natural[made.kept]
     for share in (1.0, 0.7, 0.4, 0.2):
         trial = theta + share * (target - theta)
-        if np.isfinite(problem.evaluate(trial)[0]):
+        if np.isfinite(problem.evaluate(trial).value):
             return trial
     return None
 

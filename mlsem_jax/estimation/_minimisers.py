@@ -6,8 +6,6 @@ verify the maximum and make the estimates exact. So solvers differ in the path, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -16,23 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._status import Status
 from mlsem_jax.estimation._em import definite_start, em_points, obstacle
+from mlsem_jax.estimation._iterates import Iterated, Iterates, iterate
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._points import Point, Points, walk
-from mlsem_jax.estimation._scoring import Maximum, Problem, maximise
+from mlsem_jax.estimation._problem import Maximum, Point, Problem, Report
+from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.likelihood import gradient, log_likelihood
-from mlsem_jax.models import Build
 
 # promised gain at which a solver hands over to the Newton steps that verify the maximum
 ENOUGH = 1e-10
 # promised gain above which a solver that ended is said to have stopped short
 SHORT = 1e-4
 
-Report = Callable[[dict], None] | None
-
 
 def search(
-    problem: Problem, made: Build, theta: np.ndarray, options: FitOptions, report: Report = None
+    problem: Problem, theta: np.ndarray, options: FitOptions, report: Report = None
 ) -> tuple[Maximum, tuple[str, ...]]:
     """The maximum that optim_method finds from theta (q,), and sentences about a method that had to be helped."""
     method = options.optim_method
@@ -40,49 +37,43 @@ def search(
         far = np.inf if method == "newton" else None
         return maximise(problem, theta, iterations=options.iter_max, newton_from=far, report=report), ()
     if method == "em":
-        return _em(problem, made, theta, options, report)
+        return _em(problem, theta, options, report)
     solver, name = as_minimiser(method)
-    start = Point.at(problem, theta)
+    start = problem.evaluate(theta)
     if not np.isfinite(start.value):
         return maximise(problem, theta, iterations=options.iter_max, report=report), ()
-    points = minimiser_points(solver, problem, start)
-    end = walk(
-        problem, start, points, step=name.strip("'()"), iterations=options.iter_max, enough=ENOUGH, report=report
-    )
+    points, step = minimiser_points(solver, problem, start), name.strip("'()")
+    end = iterate(problem, start, points, step=step, iterations=options.iter_max, enough=ENOUGH, report=report)
     notes: tuple[str, ...] = ()
-    if end.best.decrement > SHORT:
+    if end.best.promise > SHORT:
         why = end.shortfall or "its own criterion was met"
         notes = (f"optim_method={name} stopped early ({why}); Fisher scoring finished the search.",)
-    return _finish(problem, end.best, end.trace, options, report), notes
+    return _finish(problem, end, options, report), notes
 
 
-def _finish(problem: Problem, best: Point, trace: list[dict], options: FitOptions, report: Report) -> Maximum:
+def _finish(problem: Problem, walked: Iterated, options: FitOptions, report: Report) -> Maximum:
     """Newton steps from where a solver ended; one trace over both."""
-    done = len(trace)
-
-    def numbered(entry: dict) -> dict:
-        return entry | {"iteration": done + entry["iteration"]}
-
-    tell = None if report is None else lambda entry: report(numbered(entry))
-    end = maximise(problem, best.theta, iterations=options.iter_max, report=tell)
-    return replace(end, iterations=done + end.iterations, trace=trace + [numbered(entry) for entry in end.trace])
+    done = len(walked.trace)
+    tell = None if report is None else lambda row: report(row | {"iteration": done + row["iteration"]})
+    end = maximise(problem, walked.best.theta, iterations=options.iter_max, report=tell)
+    return end.after(Maximum.at(walked.best, Status.ITERATION_LIMIT, walked.trace))
 
 
-def _em(problem: Problem, made: Build, theta: np.ndarray, options: FitOptions, report: Report):
+def _em(problem: Problem, theta: np.ndarray, options: FitOptions, report: Report) -> tuple[Maximum, tuple[str, ...]]:
     """EM, then the Newton steps that verify its maximum; scoring alone where EM cannot start."""
-    start = theta if problem.structure.slope_targets is not None else definite_start(problem, made, theta)
-    hindered = obstacle(problem, made, start)
+    start = theta if problem.structure.slope_targets is not None else definite_start(problem, theta)
+    hindered = obstacle(problem, start)
     if hindered is not None:
         note = f"optim_method='em': {hindered} Fisher scoring was used instead."
         return maximise(problem, theta, iterations=options.iter_max, report=report), (note,)
-    first = Point.at(problem, start)
+    first = problem.evaluate(start)
     points = em_points(problem, first, options)
-    end = walk(problem, first, points, step="em", iterations=options.em_iter_max, report=report)
+    end = iterate(problem, first, points, step="em", iterations=options.em_iter_max, report=report)
     notes: tuple[str, ...] = ()
-    if end.shortfall is not None and end.best.decrement > SHORT:
+    if end.shortfall is not None and end.best.promise > SHORT:
         why = end.shortfall if end.shortfall.startswith("EM") else f"{end.shortfall}."
         notes = (f"optim_method='em': {why} Fisher scoring finished the search.",)
-    return _finish(problem, end.best, end.trace, options, report), notes
+    return _finish(problem, end, options, report), notes
 
 
 def as_minimiser(method: Any) -> tuple[Any, str]:
@@ -132,16 +123,15 @@ def _advance(solver: Any, x: jax.Array, args: tuple, state: Any) -> tuple[jax.Ar
     return x, state, done
 
 
-def minimiser_points(solver: Any, problem: Problem, start: Point) -> Points:
+def minimiser_points(solver: Any, problem: Problem, start: Point) -> Iterates:
     """The accepted points of an optimistix minimiser, one a step."""
     diagonal = np.diag(start.metric)
-    scale = problem.full(1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)))
-    centre = problem.full(start.theta)
+    scale, centre = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), start.theta
     args = ((centre, scale), problem.structure, problem.statistics)
     x = jnp.zeros_like(centre)
     state = _begin(solver, x, args)
     done = False
     while not done:
         x, state, done = _advance(solver, x, args, state)
-        yield np.asarray(centre + scale * x)[: problem.q]
+        yield np.asarray(centre + scale * x)
     return None

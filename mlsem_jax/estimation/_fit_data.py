@@ -11,7 +11,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._diagnosis import singular_edge
-from mlsem_jax.estimation._fitting_one import fit_build
+from mlsem_jax.estimation._fit_build import fit_build, fit_reference
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted, given_covariates
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
@@ -91,7 +91,7 @@ def estimate_model(
         if split:
             exogenous = fitted_h1.moments
     if bounded and options.baseline and options.h1:
-        width = None if fitted_h1 is None else fitted_h1.build.basis.shape[1]
+        width = None if fitted_h1 is None else fitted_h1.build.width
         reference = baseline or independence(specification)
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
     made = build(specification, exogenous, pad_to)
@@ -130,6 +130,7 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
         sample,
         start=start(made, sample),
         options=options,
+        unrestricted=sample,
     )
     h1, more = _reference_kept(estimation.h1, model, estimation.statistics)
     notes = (*reference_exists(specification, estimation.data)[1], *more)
@@ -190,7 +191,7 @@ def _reference_kept(h1: Fitted | None, model: Fitted, statistics: Statistics) ->
         h1 = _restart(h1, model, statistics)
     if h1.maximum.status.converged:
         return h1, ()
-    where = singular_edge(h1.problem, h1.build, h1.theta) or "Its search found no maximum."
+    where = singular_edge(h1.problem, h1.theta) or "Its search found no maximum."
     return None, (
         f"The unrestricted model has no maximum likelihood here, so chi-square and fit indices do not exist. {where} "
         "That is common with few large clusters for the number of variables at level 2.",
@@ -200,8 +201,6 @@ def _reference_kept(h1: Fitted | None, model: Fitted, statistics: Statistics) ->
 def _restart(h1: Fitted, model: Fitted, statistics: Statistics) -> Fitted:
     """h1 again, from the moments of the restricted model, which is a point of h1: its maximum cannot be lower."""
     m = model.moments
-    again = fit_build(
-        h1.build, statistics, (m.within_cov, m.between_cov, m.mean), newton=False, start=as_natural(h1.build, m)
-    )
+    again = fit_reference(h1.build, statistics, (m.within_cov, m.between_cov, m.mean), as_natural(h1.build, m))
     better = again.maximum.status.converged and (not h1.maximum.status.converged or again.value > h1.value)
     return again if better else h1

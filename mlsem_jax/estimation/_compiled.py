@@ -1,4 +1,4 @@
-"""The compiled functions that every fit of the same dimensions shares."""
+"""Compiled functions of a structure, theta and statistics, which every fit of the same dimensions shares."""
 
 from __future__ import annotations
 
@@ -11,23 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlsem_jax import likelihood
-from mlsem_jax.models import Structure
 from mlsem_jax.numerics import known_option
-
-cluster_scores = jax.jit(likelihood.cluster_scores)
-term_scores = jax.jit(likelihood.term_scores)
-
-
-cluster_forms = jax.jit(likelihood.cluster_forms)
-curvature_of_moments = jax.jit(likelihood.curvature_of_moments)
-
-
-@jax.jit
-def implied_moments(structure: Structure, theta):
-    """Model-implied moments by group at theta."""
-    return structure(theta)
-
 
 # arrays of at most this many elements travel together: a call and a transfer cost by the array, not by the byte
 SMALL = 4096
@@ -67,22 +51,22 @@ def pack(tree: Any) -> tuple[list[np.ndarray], Layout]:
     return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts], Layout(treedef, tuple(places))
 
 
-# XLA's option for the kernels of single fits, which are compiled for a few dozen calls: with jaxlib 0.10 on CPUs the fusion
-# emitters take a third of the time of a first fit and make these kernels no faster (batches, whose programs run longer, keep
+# XLA's option for the programs of single fits, which are compiled for a few dozen calls: with jaxlib 0.10 on CPUs the fusion
+# emitters take a third of the time of a first fit and make these programs no faster (batches, whose programs run longer, keep
 # them). jaxlib 0.11 dropped the option, and another backend does not know it.
 QUICK_TO_COMPILE = ("xla_cpu_use_fusion_emitters", False)
 
 
 @functools.lru_cache(maxsize=256)
-def on_arrays(kernel: Callable, layout: Layout) -> Callable:
-    """`kernel(structure, theta, statistics, ...)`, compiled, as a function of packed structure and statistics and of the rest.
+def on_arrays(function: Callable, layout: Layout) -> Callable:
+    """`function(structure, theta, statistics, ...)`, compiled, as a function of packed structure and statistics and of the rest.
 
-    A search calls a kernel many times with the same trees: taking them apart once, and into few arrays, is a third of the time
-    of a small fit. One compiled program per kernel, tree and shapes, as with the tree itself as argument.
+    A search calls it many times with the same trees: taking them apart once, and into few arrays, is a third of the time
+    of a small fit. One compiled program per function, tree and shapes, as with the tree itself as argument.
     """
 
     def run(arrays, theta, *more):
         structure, statistics = layout.unpack(arrays)
-        return kernel(structure, theta, statistics, *more)
+        return function(structure, theta, statistics, *more)
 
     return jax.jit(run, compiler_options=known_option(*QUICK_TO_COMPILE))

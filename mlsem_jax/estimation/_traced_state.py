@@ -1,4 +1,4 @@
-"""The state of a search that `_climb` carries on, its limits, and the inverse of an information matrix that its steps use."""
+"""The state of a traced search, its limits, and the inverse of an information matrix that its steps use."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.estimation._rules import DECREMENT, DECREMENT_SINGLE
 from mlsem_jax.numerics import sweep
 
 RUNNING = -1
@@ -23,7 +24,7 @@ class Settings(eqx.Module):
     rounds: Int[Array, ""]
 
 
-class Climb(eqx.Module):
+class SearchState(eqx.Module):
     """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
 
     near: whether steps are secant ones, by `inverse` (q, q), or by the metric. target: the decrement at which they hand over;
@@ -58,7 +59,7 @@ class Climb(eqx.Module):
 
 def settings(dtype, decrement: float | None = None, iterations: int = 300, rounds: int = 20) -> Settings:
     """Limits as arrays. The default decrement is 1e-13 in float64; float32 cannot resolve less than about 1e-5."""
-    default = 1e-13 if jnp.finfo(dtype).eps < 1e-10 else 1e-5
+    default = DECREMENT if jnp.finfo(dtype).eps < 1e-10 else DECREMENT_SINGLE
     return Settings(
         np.asarray(default, dtype) if decrement is None else jnp.asarray(decrement, dtype),
         jnp.asarray(iterations),
@@ -83,10 +84,10 @@ def scaled_inverse(information: Array, damping: Array | float | None = None) -> 
     return inverse * scale[:, None] * scale[None, :], pivot, least
 
 
-def start(theta: Array) -> Climb:
+def start(theta: Array) -> SearchState:
     """The state before anything is evaluated: the first trial step has length zero and is always accepted."""
     q, dtype, zero = len(theta), theta.dtype, jnp.zeros((), int)
-    return Climb(
+    return SearchState(
         theta=theta,
         value=jnp.asarray(-jnp.inf, dtype),
         gradient=jnp.zeros(q, dtype),

@@ -15,9 +15,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mlsem_jax.estimation._batch_starts import moment_starts
-from mlsem_jax.estimation._climb import climb, resume
-from mlsem_jax.estimation._climb_state import Climb, Settings
 from mlsem_jax.estimation._status import at_end
+from mlsem_jax.estimation._traced_search import resume, search_traced
+from mlsem_jax.estimation._traced_state import SearchState, Settings
 
 # (structure, statistics, theta0, weights): parts that lead with a lane axis, or those that all lanes share; None in the others'
 # place. With weights (one per cluster) the statistics are a WeightedClusters that all lanes share.
@@ -49,19 +49,19 @@ def _in_packs(one: Callable, inputs: Any, width: int | None) -> Any:
 
 
 # both return the end of the search and its status code
-def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool, width: int | None) -> tuple[Climb, Any]:
+def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool, width: int | None) -> tuple[SearchState, Any]:
     def one(own):
         structure, statistics, theta = _one_lane(own, shared)
         start = moment_starts(structure, statistics) if theta is None else theta
-        end = climb(structure, statistics, start, limits, newton)
+        end = search_traced(structure, statistics, start, limits, newton)
         return end, at_end(structure, end) if newton else end.ended
 
     return _in_packs(one, lanes, width)
 
 
 def _continue(
-    lanes: Parts, shared: Parts, state: Climb, limits: Settings, newton: bool, width: int | None
-) -> tuple[Climb, Any]:
+    lanes: Parts, shared: Parts, state: SearchState, limits: Settings, newton: bool, width: int | None
+) -> tuple[SearchState, Any]:
     def one(inputs):
         own, state = inputs
         structure, statistics, _ = _one_lane(own, shared)
