@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlsem_jax.inference._matrices import directions, level_matrices
 from mlsem_jax.likelihood import moments_and_jacobian
-from mlsem_jax.models import KINDS, Cell, Level, Parameter, Specification, build, kind_named
+from mlsem_jax.models import KINDS, Cell, Level, Parameter, Specification, build, directions, kind_named, level_matrices
 from mlsem_jax.numerics import float64
 
 by_jax = jax.jit(moments_and_jacobian)

@@ -153,17 +153,18 @@ class Problem:
         """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
         return self._statistics.many_sizes
 
-    def _run(self, function: Callable, theta: np.ndarray, *more: Any):
+    def _run(self, function: Callable, theta: np.ndarray, sums_over_sizes: bool = False):
+        """The function of structure, theta and statistics. One that sums over the distinct cluster sizes is given coordinates where
+        there are many; None where no such coordinates exist, which is where the likelihood is zero.
+        """
+        more: tuple[Any, ...] = ()
+        if sums_over_sizes and self._many_sizes:
+            at = likelihood.coordinates(self.moments(theta), self.build.between_only)
+            if at is None:
+                return None
+            more = (at,)
         arrays, layout = self._packed
         return jax.device_get(on_arrays(function, layout)(arrays, self.build.padded(theta), *more))
-
-    def _run_at(self, function: Callable, theta: np.ndarray):
-        """The function, at given coordinates where there are many sizes; None where no such coordinates exist, which is where the
-        likelihood is zero."""
-        if not self._many_sizes:
-            return self._run(function, theta)
-        at = likelihood.coordinates(self.moments(theta), self.build.between_only)
-        return None if at is None else self._run(function, theta, at)
 
     def natural(self, theta: np.ndarray) -> np.ndarray:
         """Natural parameters (k,)."""
@@ -177,14 +178,12 @@ class Problem:
         """The point, without its observed information; the last one asked for is remembered."""
         theta = np.asarray(theta, float)
         if self._last is None or not np.array_equal(self._last.theta, theta, equal_nan=True):
-            self._last = self._evaluated(theta)
+            out, q = self._run(likelihood.evaluate, theta, sums_over_sizes=True), self.q
+            if out is None:
+                self._last = Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
+            else:
+                self._last = Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
         return self._last
-
-    def _evaluated(self, theta: np.ndarray) -> Point:
-        out, q = self._run_at(likelihood.evaluate, theta), self.q
-        if out is None:
-            return Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
-        return Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
 
     def with_hessian(self, point: Point) -> Point:
         """The point with its observed information."""
@@ -196,11 +195,11 @@ class Problem:
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
         """Observed information (q, q)."""
-        return self._square(self._run_at(likelihood.observed_information, theta))
+        return self._square(self._run(likelihood.observed_information, theta, sums_over_sizes=True))
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
         """Expected information (q, q), of every cluster size."""
-        return self._square(self._run_at(likelihood.expected_information, theta))
+        return self._square(self._run(likelihood.expected_information, theta, sums_over_sizes=True))
 
     def of_moments(self, theta: np.ndarray) -> np.ndarray:
         """Cross-product (q, q) of the Jacobian of the implied moments, singular where these leave parameters open."""

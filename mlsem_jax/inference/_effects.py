@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.inference._matrices import LevelMatrices
+from mlsem_jax.models import LevelMatrices
 
 
 @dataclass(frozen=True, eq=False)

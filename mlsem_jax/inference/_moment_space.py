@@ -15,9 +15,8 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
-from mlsem_jax.inference._matrices import directions, sum_by_parameter
 from mlsem_jax.likelihood import CompleteTerm, Statistics, curvature_of_moments
-from mlsem_jax.models import Build, Moments, Structure, build
+from mlsem_jax.models import Build, Moments, Structure, build, directions, sum_by_parameter
 
 _curvature_of_moments = jax.jit(curvature_of_moments)
 

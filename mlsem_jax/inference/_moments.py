@@ -8,8 +8,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Fitted
-from mlsem_jax.inference._matrices import level_matrices
-from mlsem_jax.models import Moments, Specification, members
+from mlsem_jax.models import Moments, Specification, level_matrices, members
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.inference._matrices import LevelMatrices
+from mlsem_jax.models import LevelMatrices
 
 
 def precision_of(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:

@@ -18,10 +18,9 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._effects import EffectInformation, EffectPrior, Posterior, posterior
-from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
-from mlsem_jax.models import members
+from mlsem_jax.models import LevelMatrices, level_matrices, members
 
 ScoreConvention = Literal["lavaan", "exact"]
 

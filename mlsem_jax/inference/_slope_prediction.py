@@ -11,9 +11,8 @@ import numpy as np
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, slope_columns
 from mlsem_jax.inference._effects import EffectInformation, EffectPrior, posterior
-from mlsem_jax.inference._matrices import LevelMatrices, level_matrices
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
-from mlsem_jax.models import Specification, members
+from mlsem_jax.models import LevelMatrices, Specification, level_matrices, members
 
 
 def scored(specification: Specification, level: int) -> tuple[str, ...]:

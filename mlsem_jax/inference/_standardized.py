@@ -17,10 +17,20 @@ from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference._estimates import row_values
-from mlsem_jax.inference._matrices import covariance_directions, directions, kinds_of, level_matrices, sum_by_parameter
 from mlsem_jax.inference._quantities import Quantity
 from mlsem_jax.inference._vcov import vcov_natural
-from mlsem_jax.models import Parameter, Specification, defined_with_jacobian, kind_named, members
+from mlsem_jax.models import (
+    Parameter,
+    Specification,
+    covariance_directions,
+    defined_with_jacobian,
+    directions,
+    kind_named,
+    kinds_of,
+    level_matrices,
+    members,
+    sum_by_parameter,
+)
 from mlsem_jax.numerics import delta_errors, float64, outside_level
 
 Standardization = Literal["std.all", "std.lv", "std.nox"]

@@ -21,6 +21,17 @@ from mlsem_jax.models._expressions import (
 )
 from mlsem_jax.models._kinds import Choice, register, registered, unregister
 from mlsem_jax.models._layout import members, place
+from mlsem_jax.models._matrices import (
+    Directions,
+    LevelMatrices,
+    covariance_directions,
+    directions,
+    kinds_of,
+    level_matrices,
+    moment_curvature,
+    moments_in_numpy,
+    sum_by_parameter,
+)
 from mlsem_jax.models._specification import (
     Cell,
     Constraint,
@@ -34,6 +45,15 @@ from mlsem_jax.models._specification import (
 from mlsem_jax.models._structure import Covariance, Filled, LevelMoments, LevelStructure, Moments, Structure
 
 __all__ = [
+    "Directions",
+    "LevelMatrices",
+    "covariance_directions",
+    "directions",
+    "kinds_of",
+    "level_matrices",
+    "moment_curvature",
+    "moments_in_numpy",
+    "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",
     "Binary",
