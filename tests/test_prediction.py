@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
-from mlsem_jax.inference._effects import EffectInformation, EffectPrior, posterior
+from mlsem_jax.likelihood import EffectInformation, EffectPrior, posterior
+from mlsem_jax.numerics import float64
 
 
 @pytest.fixture(scope="module")
@@ -160,21 +163,51 @@ def test_cluster_contributions_sum_to_the_whole(fit):
     assert (scores.sum().abs() < 1e-5 * scores.abs().sum()).all()
 
 
-def test_posterior_of_effects_is_conditioning():
+def dense_effects(seen, cov, mean, noise, observed):
+    """Mean and covariance of v given observed = seen v + noise."""
+    gain = cov @ seen.T @ np.linalg.inv(seen @ cov @ seen.T + noise)
+    return mean + gain @ (observed - seen @ mean), cov - gain @ seen @ cov
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+@float64
+def test_posterior_of_effects_is_conditioning(xp):
     """Two effects, one further variable; one effect observed, then seven rows that both effects shift: the joint normal's rule."""
     rng = np.random.default_rng(8)
     root = rng.normal(size=(3, 3))
     cov, mean, noise, n = root @ root.T, rng.normal(size=3), np.diag([0.5, 0.8]), 7
-    known, y = rng.normal(size=(1, 1)), rng.normal(size=(n, 2))
-    prior = EffectPrior(mean[None], cov).given(np.array([True, False]), known)
+    known, y = rng.normal(), rng.normal(size=(n, 2))
+    prior = EffectPrior(mean[None], cov).given(xp, np.array([True, False]), np.array([[known, np.nan]]))
     centre, w = np.array([0.3, -0.2]), np.linalg.inv(noise)
     rows = EffectInformation(n * w, (y - centre).sum(0)[None] @ w, centre)
-    found = posterior(prior, rows)
+    found = posterior(xp, prior, jax.tree.map(xp.asarray, rows), np.arange(2))
     # all that is observed, as linear forms of v with noise
     seen = np.concatenate([np.eye(3)[:1], np.eye(3)[[0, 1] * n]])
-    total = seen @ cov @ seen.T
-    total[1:, 1:] += np.kron(np.eye(n), noise)
-    gain = cov @ seen.T @ np.linalg.inv(total)
-    observed = np.concatenate([known[0], y.ravel()])
-    np.testing.assert_allclose(found.mean[0], mean + gain @ (observed - seen @ mean), rtol=1e-9)
-    np.testing.assert_allclose(found.cov, cov - gain @ seen @ cov, rtol=1e-9, atol=1e-12)
+    errors = np.zeros((1 + 2 * n,) * 2)
+    errors[1:, 1:] = np.kron(np.eye(n), noise)
+    dense = dense_effects(seen, cov, mean, errors, np.concatenate([[known], y.ravel()]))
+    np.testing.assert_allclose(found.mean[0], dense[0], rtol=1e-9)
+    np.testing.assert_allclose(found.cov, dense[1], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+@float64
+def test_posterior_of_effects_of_which_rows_or_prior_know_nothing(xp):
+    """Clusters that see one, both and none of two effects (A singular, or zero), one combination of which does not vary."""
+    rng = np.random.default_rng(3)
+    load, mean = rng.normal(size=(3, 2)), rng.normal(size=(3, 3))
+    cov = load @ load.T  # of rank two
+    seen = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    weights = np.array([[4.0, 0.0], [3.0, 2.0], [0.0, 0.0]])
+    y = rng.normal(size=(3, 2))
+    rows = EffectInformation(weights[:, :, None] * np.eye(2), weights * y)
+    found = posterior(xp, EffectPrior(mean, np.stack([cov] * 3)), jax.tree.map(xp.asarray, rows), np.arange(2))
+    for i, weight in enumerate(weights):
+        at = weight > 0
+        expected = dense_effects(seen[at], cov, mean[i], np.diag(1 / weight[at]), y[i][at])
+        np.testing.assert_allclose(found.mean[i], expected[0], rtol=1e-9)
+        np.testing.assert_allclose(found.cov[i], expected[1], rtol=1e-9, atol=1e-12)
+    # score and information for the prior mean of the effects
+    total = cov[:2, :2] + np.diag(1 / weights[1])
+    np.testing.assert_allclose(found.information[1], np.linalg.inv(total), rtol=1e-9)
+    np.testing.assert_allclose(found.slope[1], np.linalg.inv(total) @ (y[1] - mean[1, :2]), rtol=1e-9)

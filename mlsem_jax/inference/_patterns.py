@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlsem_jax.likelihood import EffectPrior, inverse_of_observed
 from mlsem_jax.models import LevelMatrices
 
 
 def precision_of(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:
     """(p, p): inverse of the within covariance of the variables seen, 0 elsewhere."""
-    out = np.zeros_like(within.cov)
-    block = np.ix_(seen, seen)
-    out[block] = np.linalg.inv(within.cov[block])
-    return out
+    return inverse_of_observed(np, within.cov, seen)[0]
+
+
+def prior_of_level(between: LevelMatrices) -> EffectPrior:
+    """Of v = (u, eta_B), mean (1, v): the effects u that rows of a cluster share, its between part of y and its slopes, and its
+    latent variables.
+    """
+    through = between.lambda_ @ between.eta_cov
+    cov = np.block([[between.cov, through], [through.T, between.eta_cov]])
+    return EffectPrior(np.concatenate([between.mean, between.eta_mean])[None], cov)
 
 
 def by_pattern(y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

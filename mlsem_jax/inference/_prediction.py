@@ -17,9 +17,9 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference._effects import EffectInformation, EffectPrior, Posterior, posterior
-from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
+from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
+from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, level_matrices, members
 
 ScoreConvention = Literal["lavaan", "exact"]
@@ -67,14 +67,14 @@ def predict(
             continue
         rows = np.flatnonzero(data.group[data.cluster] == group)
         code = np.searchsorted(clusters, data.cluster[rows])
-        found = between_posterior(within, between, data.values[rows], code, len(clusters), z)
+        mean, cov = _between_posterior(within, between, data.values[rows], code, len(clusters), z)
         if level == 2:
             towards = between.eta_cov[at] @ between.lambda_.T
             shift = towards @ np.linalg.pinv(between.cov, hermitian=True) @ extra
-            values[clusters] = found.mean[:, len(z) :][:, at] + shift
-            se[clusters] = np.sqrt(np.maximum(np.diagonal(found.cov, axis1=1, axis2=2)[:, len(z) :][:, at], 0.0))
+            values[clusters] = mean[:, len(z) :][:, at] + shift
+            se[clusters] = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2)[:, len(z) :][:, at], 0.0))
         else:
-            values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, found, at)
+            values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, mean, cov, at)
     return FactorScores(latent, values, se)
 
 
@@ -91,11 +91,13 @@ def _check(estimation: Estimation, level: int, convention: str) -> None:
         raise ModelError(f"Level {level} of the model has no latent variables, so there are no factor scores at it.")
 
 
-def between_posterior(
+def _between_posterior(
     within: LevelMatrices, between: LevelMatrices, y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray
-) -> Posterior:
-    """Of v = (y_B, eta_B) of every cluster, from the rows y (N, p), NaN where missing, of the clusters code (N,)."""
-    p, prior = len(z), EffectPrior.of_level(between)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (J, v) and covariance (J, v, v) of v = (y_B, eta_B) of every cluster, from the rows y (N, p), NaN where missing, of the
+    clusters code (N,).
+    """
+    p, prior = len(z), prior_of_level(between)
     z_values = cluster_values(y, code, clusters, z)
     level_1 = np.where(z, np.nan, y)
     total, counts, patterns = np.zeros((clusters, p)), [], []
@@ -116,15 +118,22 @@ def between_posterior(
         here = np.flatnonzero(kind.ravel() == number)
         a = np.tensordot(composition[: count.shape[1]], np.stack(patterns), 1)
         seen = composition[count.shape[1] :] > 0
-        found = posterior(prior.given(seen, z_values[here][:, seen]), EffectInformation(a, total[here], between.mean))
+        known_z = prior.given(np, seen, z_values[here])
+        found = posterior(np, known_z, EffectInformation(a, total[here], between.mean), np.arange(p))
         mean[here], cov[here] = found.mean, found.cov
-    return Posterior(mean, cov)
+    return mean, cov
 
 
 def _within_scores(
-    within: LevelMatrices, y: np.ndarray, code: np.ndarray, z: np.ndarray, clusters: Posterior, at: list[int]
+    within: LevelMatrices,
+    y: np.ndarray,
+    code: np.ndarray,
+    z: np.ndarray,
+    mean: np.ndarray,
+    cov: np.ndarray,
+    at: list[int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means and standard deviations of the within latent variables of every row."""
+    """Posterior means and standard deviations of the within latent variables of every row, given those of its cluster."""
     p = len(z)
     values, variance = np.empty((len(y), len(at))), np.empty((len(y), len(at)))
     level_1 = np.where(z, np.nan, y)
@@ -132,11 +141,11 @@ def _within_scores(
     prior = np.diag(within.eta_cov)[at]
     for seen, rows in by_pattern(level_1):
         weight = towards @ precision_of(within, seen)
-        own = clusters.mean[code[rows], :p]
+        own = mean[code[rows], :p]
         deviation = np.where(seen, level_1[rows] - own - within.mean, 0.0)
         values[rows] = within.eta_mean[at] + deviation @ weight.T
         given = prior - np.sum(weight * towards, axis=1)
         # what is left unknown about the between part
-        spread = np.einsum("ai,jik,ak->ja", weight, clusters.cov[:, :p, :p], weight)
+        spread = np.einsum("ai,jik,ak->ja", weight, cov[:, :p, :p], weight)
         variance[rows] = given + spread[code[rows]]
     return values, np.sqrt(np.maximum(variance, 0.0))

@@ -10,8 +10,8 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, slope_columns
-from mlsem_jax.inference._effects import EffectInformation, EffectPrior, posterior
-from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of
+from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level
+from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, Specification, level_matrices, members
 
 
@@ -63,7 +63,7 @@ def _design(within: LevelMatrices, targets: np.ndarray, x: np.ndarray) -> np.nda
 def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.ndarray, np.ndarray]:
     """Of (u, eta_B) given the data of each cluster: mean (J, u + m) and covariance (J, u + m, u + m)."""
     p, u = len(z), between.cov.shape[0]
-    prior = EffectPrior.of_level(between)
+    prior = prior_of_level(between)
     level_1 = np.where(z, np.nan, y)
     design = _design(within, targets, x)
     # the between means of y are part of the mean of a row, those of the slopes act through u
@@ -82,7 +82,8 @@ def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.nd
     v = len(prior.cov)
     mean, cov = np.empty((clusters, v)), np.empty((clusters, v, v))
     for seen, here in by_pattern(np.where(known, known_values, np.nan)):
-        found = posterior(prior.given(seen, known_values[here][:, seen]), EffectInformation(a[here], b[here], centre))
+        given_z = prior.given(np, seen, known_values[here])
+        found = posterior(np, given_z, EffectInformation(a[here], b[here], centre), np.arange(u))
         mean[here], cov[here] = found.mean, found.cov
     return mean, cov
 

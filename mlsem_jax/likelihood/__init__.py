@@ -4,6 +4,7 @@ from mlsem_jax.likelihood._complete import complete_log_likelihood, information_
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import Coordinates, coordinates
 from mlsem_jax.likelihood._covariates import covariates_log_likelihood
+from mlsem_jax.likelihood._effects import EffectInformation, EffectPrior, inverse_of_observed, posterior
 from mlsem_jax.likelihood._evaluate import (
     Evaluation,
     cluster_scores,
@@ -34,6 +35,8 @@ __all__ = [
     "ClusterSizes",
     "CompleteTerm",
     "Coordinates",
+    "EffectInformation",
+    "EffectPrior",
     "Evaluation",
     "ExpectedStatistics",
     "PatternTerm",
@@ -53,12 +56,14 @@ __all__ = [
     "expected_statistics",
     "gradient",
     "information_of_sizes",
+    "inverse_of_observed",
     "log_likelihood",
     "moment_gradient",
     "moment_information",
     "moments_and_jacobian",
     "observed_information",
     "outer_product_information",
+    "posterior",
     "term_scores",
     "weighted_statistics",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_curvature, complete_log_likelihood, information_of_sizes
 from mlsem_jax.likelihood._coordinates import Coordinates, curvature_at, information_at
+from mlsem_jax.likelihood._effects import remaining
 from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Term
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import sweep
@@ -92,8 +93,9 @@ def _expected_sums(within_cov, between_cov, mean, between_only, s: CompleteStati
     d = jnp.where(between_only > 0, 1.0, jnp.sqrt(s.size)[:, None])
     bd = between_cov * d[:, None, :]
     omega = within_cov + d[:, :, None] * bd
-    gain = bd @ sweep(omega)[0]
-    posterior = between_cov - gain @ jnp.swapaxes(bd, -1, -2)
+    precision = sweep(omega)[0]
+    gain = bd @ precision
+    posterior = remaining(jnp, between_cov, bd, precision)
     r = d * (s.mean - mean)
     second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
     cluster_total = jnp.einsum("s,sij,sj->i", s.count, gain, r)

@@ -24,9 +24,9 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
 from mlsem_jax.likelihood._directions import with_tangents
+from mlsem_jax.likelihood._effects import EffectInformation, EffectPrior, Effects, inverse_of_observed, regression
 from mlsem_jax.likelihood._pairs import Pairs
 from mlsem_jax.models import Moments
-from mlsem_jax.numerics import root, sweep
 from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
@@ -54,16 +54,9 @@ class Between(eqx.Module):
     centre: Array
 
 
-def _inverse_of_observed(cov: Array, observed: Array) -> tuple[Array, Array]:
-    """Inverse of the observed block, zero elsewhere, and its log-determinant, for (R, p, p) and masks (R, p)."""
-    block = observed[:, :, None] * cov * observed[:, None, :] + jnp.eye(cov.shape[-1]) * (1 - observed)[:, None, :]
-    precision, logdet, _ = sweep(block)
-    return precision * observed[:, :, None] * observed[:, None, :], logdet
-
-
 def row_patterns(moments: Moments, s: PatternStatistics) -> Rows:
     """The part of the moments that each pattern of rows sees."""
-    precision, logdet = _inverse_of_observed(moments.within_cov[s.group], s.observed)
+    precision, logdet = inverse_of_observed(jnp, moments.within_cov[s.group], s.observed)
     return Rows(precision, logdet, (moments.mean[s.group] - s.reference) * s.observed)
 
 
@@ -71,35 +64,34 @@ def between_patterns(moments: Moments, s: PatternStatistics) -> Between:
     """The distribution of u given each pattern of between-only variables, and theirs."""
     p = s.observed.shape[-1]
     cov, mean = moments.between_cov[s.between_group], moments.between_mean[s.between_group]
-    precision, logdet = _inverse_of_observed(cov[:, :p, :p], s.between_observed)
-    to_u = cov[:, :, :p] @ precision
+    seen = regression(jnp, cov, s.between_observed)
     u = cov.shape[-1]
     # slopes have their mean in u; the mean of the between part of y is in mu already
     slope_mean = jnp.where(jnp.arange(u) >= p, mean, 0.0)
     return Between(
-        cov=cov - to_u @ jnp.swapaxes(cov[:, :, :p], -1, -2),
-        map=to_u,
+        cov=seen.rest,
+        map=seen.map,
         cov_between=cov[:, :p, :p] * s.between_observed[:, :, None] * s.between_observed[:, None, :],
-        precision=precision,
-        logdet=logdet,
+        precision=seen.precision,
+        logdet=seen.logdet,
         number=jnp.sum(s.between_observed, -1),
         mean=(mean[:, :p] - s.reference) * s.between_observed,
         centre=slope_mean,
     )
 
 
-def _design(moments: Moments, effects: Array) -> Array:
+def _design(moments: Moments, at: Array) -> Array:
     """E (G, a, p, u) with Z_i = sum_a t_ia E_a for t_i = (1, x_i): the identity's columns of the variables with a between part,
     then, for slope k, direction d_k in the column of that slope.
     """
     groups, p = moments.mean.shape
-    eye = jnp.eye(p, dtype=moments.mean.dtype)[:, effects]
+    eye = jnp.eye(p, dtype=moments.mean.dtype)[:, at]
     slopes = 0 if moments.directions is None else moments.directions.shape[1]
     first = jnp.concatenate([eye, jnp.zeros((p, slopes), eye.dtype)], axis=1)
     first = jnp.broadcast_to(first, (groups, 1, *first.shape))
     if moments.directions is None:
         return first
-    columns = jnp.eye(len(effects) + slopes, dtype=eye.dtype)[len(effects) :]
+    columns = jnp.eye(len(at) + slopes, dtype=eye.dtype)[len(at) :]
     return jnp.concatenate([first, moments.directions[:, :, :, None] * columns[None, :, None, :]], axis=1)
 
 
@@ -131,32 +123,35 @@ def pattern_moments(moments: Moments, s: PatternStatistics) -> PatternMoments:
     )
 
 
-class Inputs(eqx.Module):
-    """A (L, u, u), b, c (L, u) and S (L, u, u) of the clusters of one chunk, as in the formula above."""
-
-    a: Array
-    b: Array
-    c: Array
-    s: Array
-
-
-def inputs(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Inputs:
-    """A, b, c and S of every cluster of the chunk."""
+def rows_information(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> EffectInformation:
+    """A (L, u, u) and b (L, u) of every cluster of the chunk."""
     pairs = Pairs(chunk, len(s.rows))
-    between, which = seen.between, chunk.between_pattern
-    here = effects_at(s, between.cov.shape[-1])
-    z = chunk.between - between.mean[which]
     u = seen.offset.shape[-1]
-    return Inputs(
+    return EffectInformation(
         a=pairs.to_clusters(chunk.products, seen.outer.reshape(len(s.rows), -1, u * u)).reshape(-1, u, u),
         b=pairs.to_clusters(chunk.total, seen.weighted.reshape(len(s.rows), -1, u))
         - pairs.to_clusters(chunk.products[:, :, 0], seen.offset),
-        c=between.centre[:, here][which] + jnp.einsum("lui,li->lu", between.map[:, here][which], z),
-        s=between.cov[:, here][:, :, here][which],
     )
 
 
-def inputs_along(
+def prior_of(between: Between, chunk: ClusterChunk, at: Array | None = None) -> EffectPrior:
+    """c (L, u) and S (L, u, u) of every cluster of the chunk, given its between-only variables: of the between variables and
+    slopes at `at` (u,), or of all.
+    """
+    which, mean, to_z, cov = chunk.between_pattern, between.centre, between.map, between.cov
+    if at is not None:  # for the patterns, which are fewer than the clusters
+        mean, to_z, cov = mean[:, at], to_z[:, at], cov[:, at][:, :, at]
+    z = chunk.between - between.mean[which]
+    return EffectPrior(mean=mean[which] + jnp.einsum("lui,li->lu", to_z[which], z), cov=cov[which])
+
+
+def cluster_effects(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Effects:
+    """A, b, c and S of every cluster of the chunk, as in the formula above."""
+    here = effects_at(s, seen.between.cov.shape[-1])
+    return Effects(rows_information(seen, s, chunk), prior_of(seen.between, chunk, here))
+
+
+def effects_along(
     moments: Moments, tangents: Moments, s: PatternStatistics
 ) -> Callable[[ClusterChunk, Callable[[PatternMoments, PatternStatistics, ClusterChunk], Any]], tuple[Any, Any]]:
     """A function of a chunk and of a function of what its clusters see, that gives its value and its derivatives along tangents
@@ -191,47 +186,6 @@ def effects_at(s: PatternStatistics, count: int) -> Array:
     return jnp.concatenate([s.effects, jnp.arange(s.observed.shape[1], count)])
 
 
-class Posterior(eqx.Module):
-    """Of the clusters of one chunk: log L_j less the sums over rows and over between-only variables, value (L,); posterior mean
-    (L, u) and covariance (L, u, u) of u; slope s = (I + A S)^-1 (b - A c) (L, u) and T = (I + A S)^-1 A (L, u, u), so that the
-    mean is c + S s and the covariance S - S T S.
-    """
-
-    value: Array
-    mean: Array
-    cov: Array
-    slope: Array
-    information: Array
-
-
-def posterior(x: Inputs) -> Posterior:
-    """The integral over u, and the distribution of u given the cluster. For indefinite S a formal one, with the same algebra."""
-    r, beta = root(x.a, x.b)
-    k = jnp.eye(x.a.shape[-1], dtype=x.a.dtype) + jnp.swapaxes(r, -1, -2) @ x.s @ r
-    k_inverse, logdet, _ = sweep(k)
-    shifted = beta - jnp.einsum("luv,lu->lv", r, x.c)
-    solved = jnp.einsum("luv,lv->lu", k_inverse, shifted)
-    slope = jnp.einsum("luv,lv->lu", r, solved)
-    information = r @ k_inverse @ jnp.swapaxes(r, -1, -2)
-    return Posterior(
-        value=-0.5 * (logdet + jnp.sum(shifted * solved, -1) - jnp.sum(beta**2, -1)),
-        mean=x.c + jnp.einsum("luv,lv->lu", x.s, slope),
-        cov=x.s - x.s @ information @ x.s,
-        slope=slope,
-        information=information,
-    )
-
-
-def by_inputs(at: Posterior) -> Inputs:
-    """Derivatives of `Posterior.value` in A, b, c and S."""
-    return Inputs(
-        a=-0.5 * (at.cov + at.mean[:, :, None] * at.mean[:, None, :]),
-        b=at.mean,
-        c=at.slope,
-        s=0.5 * (at.slope[:, :, None] * at.slope[:, None, :] - at.information),
-    )
-
-
 def cluster_forms(moments: Moments, s: PatternStatistics) -> tuple[Array, Array]:
     """A and S (C, L, u, u) of every cluster (chunks, clusters in a chunk), in the notation above: with A = R R', the covariance
     matrix of a cluster is positive definite exactly where Sigma_W and I + R' S R are. Padding has A = 0.
@@ -239,7 +193,7 @@ def cluster_forms(moments: Moments, s: PatternStatistics) -> tuple[Array, Array]
     seen = pattern_moments(moments, s)
 
     def one(chunk: ClusterChunk) -> tuple[Array, Array]:
-        x = inputs(seen, s, chunk)
-        return x.a * (chunk.weight > 0)[:, None, None], x.s
+        x = cluster_effects(seen, s, chunk)
+        return x.rows.a * (chunk.weight > 0)[:, None, None], x.prior.cov
 
     return jax.lax.map(one, s.clusters)

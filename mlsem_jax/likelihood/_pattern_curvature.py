@@ -1,6 +1,6 @@
 """Second derivatives of the log-likelihood by pattern, without differentiating through the clusters.
 
-Let A, b, c and S of a cluster (see _pattern_clusters) move in a direction d. With the posterior mean m and covariance M of u, with
+Let A, b, c and S of a cluster (see _effects) move in a direction d. With the posterior mean m and covariance M of u, with
 s, T and P = I - T S, and with alpha = db - dA m, gamma = dc + dS s, the second derivative of log L_j along two directions is
 
     alpha1' M alpha2 + alpha1' P' gamma2 + gamma1' P alpha2 - gamma1' T gamma2
@@ -18,12 +18,8 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import traces
-from mlsem_jax.likelihood._pattern_clusters import (
-    Inputs,
-    inputs,
-    inputs_along,
-    posterior,
-)
+from mlsem_jax.likelihood._effects import Effects, posterior
+from mlsem_jax.likelihood._pattern_clusters import cluster_effects, effects_along
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
@@ -35,22 +31,23 @@ def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics)
     jacobian: derivatives of the moments along a new last axis (q).
     """
     tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
-    with_derivatives = inputs_along(moments, tangents, s)
+    with_derivatives = effects_along(moments, tangents, s)
 
     def one(total, chunk: ClusterChunk):
-        here, along = with_derivatives(chunk, inputs)
+        here, along = with_derivatives(chunk, cluster_effects)
         return total + _louis(here, along, chunk.weight), None
 
     q = jax.tree.leaves(tangents)[0].shape[0]
     return jax.lax.scan(one, jnp.zeros((q, q), moments.mean.dtype), s.clusters)[0]
 
 
-def _louis(x: Inputs, d: Inputs, weight: Array) -> Array:
+def _louis(x: Effects, d: Effects, weight: Array) -> Array:
     """The formula above for the clusters of one chunk; d has a leading axis of directions."""
-    at = posterior(x)
-    p = jnp.eye(x.a.shape[-1], dtype=x.a.dtype) - at.information @ x.s
-    alpha = d.b - jnp.einsum("qluv,lv->qlu", d.a, at.mean)
-    gamma = d.c + jnp.einsum("qluv,lv->qlu", d.s, at.slope)
+    at = posterior(jnp, x.prior, x.rows)
+    d_a, d_s = d.rows.a, d.prior.cov
+    p = jnp.eye(d_a.shape[-1], dtype=d_a.dtype) - at.information @ x.prior.cov
+    alpha = d.rows.b - jnp.einsum("qluv,lv->qlu", d_a, at.mean)
+    gamma = d.prior.mean + jnp.einsum("qluv,lv->qlu", d_s, at.slope)
     w = weight[:, None, None]
 
     def flat(x):
@@ -59,6 +56,6 @@ def _louis(x: Inputs, d: Inputs, weight: Array) -> Array:
     on_alpha = jnp.einsum("luv,qlv->qlu", w * at.cov, alpha) + jnp.einsum("lvu,qlv->qlu", w * p, gamma)
     on_gamma = jnp.einsum("luv,qlv->qlu", w * p, alpha) - jnp.einsum("luv,qlv->qlu", w * at.information, gamma)
     effects = flat(alpha) @ flat(on_alpha).T + flat(gamma) @ flat(on_gamma).T
-    am, st = d.a @ at.cov, d.s @ at.information
-    crossed = traces(p @ d.a @ jnp.swapaxes(p, -1, -2), w * d.s)
+    am, st = d_a @ at.cov, d_s @ at.information
+    crossed = traces(p @ d_a @ jnp.swapaxes(p, -1, -2), w * d_s)
     return effects + 0.5 * (traces(w * am, am) + traces(w * st, st) - crossed - crossed.T)

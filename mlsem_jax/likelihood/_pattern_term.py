@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._pattern_clusters import PatternMoments, effects_at, inputs, pattern_moments, posterior
+from mlsem_jax.likelihood._effects import posterior
+from mlsem_jax.likelihood._pattern_clusters import effects_at, pattern_moments, prior_of, rows_information
 from mlsem_jax.likelihood._pattern_curvature import missing_curvature
 from mlsem_jax.likelihood._pattern_information import pattern_information
 from mlsem_jax.likelihood._patterns import (
@@ -100,23 +101,26 @@ class PatternTerm(Term):
 def _expected_sums(moments: Moments, seen: Array, s: PatternStatistics):
     """Sums (G,), (G, p), (G, p, p) of the clusters that go by pattern, chunk by chunk."""
     seen_by_pattern = pattern_moments(moments, s)
-    rows = seen_by_pattern.rows
+    rows, between = seen_by_pattern.rows, seen_by_pattern.between
+    at = effects_at(s, between.cov.shape[-1])
     groups, patterns = moments.mean.shape[0], s.rows.shape[0]
 
     def chunk_sums(carry, chunk: ClusterChunk):
         clusters, pattern_total, pattern_cross = carry
-        effect, posterior = _posterior(seen_by_pattern, s, chunk)
+        # of all between variables, less their prior mean
+        found = posterior(jnp, prior_of(between, chunk), rows_information(seen_by_pattern, s, chunk), at)
+        effect, spread = found.mean, found.cov
         by_group = [
             jax.ops.segment_sum(x, chunk.group, groups)
             for x in (
                 chunk.weight,
                 chunk.weight[:, None] * effect,
-                chunk.weight[:, None, None] * (effect[:, :, None] * effect[:, None, :] + posterior),
+                chunk.weight[:, None, None] * (effect[:, :, None] * effect[:, None, :] + spread),
             )
         ]
         count = chunk.products[:, 0, 0]
         residual = chunk.total[:, 0] - count[:, None] * rows.mean[chunk.pattern]
-        u, v = effect[chunk.cluster], posterior[chunk.cluster]
+        u, v = effect[chunk.cluster], spread[chunk.cluster]
         mixed = residual[:, :, None] * u[:, None, :]
         change = count[:, None, None] * (u[:, :, None] * u[:, None, :] + v) - mixed - jnp.swapaxes(mixed, -1, -2)
         return (
@@ -144,16 +148,6 @@ def _expected_sums(moments: Moments, seen: Array, s: PatternStatistics):
         for x in (s.rows, jnp.einsum("rij,rj->ri", regress, total) * seen, full * seen[:, None] * seen)
     )
     return by_group, clusters
-
-
-def _posterior(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> tuple[Array, Array]:
-    """Mean less the prior mean (L, p) and covariance (L, p, p) of all between variables given the cluster's data."""
-    between, which = seen.between, chunk.between_pattern
-    at, here = posterior(inputs(seen, s, chunk)), effects_at(s, between.cov.shape[-1])
-    to_all = between.cov[:, :, here][which]
-    known = jnp.einsum("lui,li->lu", between.map[which], chunk.between - between.mean[which])
-    cov = between.cov[which] - to_all @ at.information @ jnp.swapaxes(to_all, -1, -2)
-    return known + jnp.einsum("luv,lv->lu", to_all, at.slope), cov
 
 
 def _about(mean: Array, count: Array, total: Array, cross: Array) -> tuple[Array, Array, Array]:

@@ -12,17 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._effects import EffectPosterior, by_effects, posterior
 from mlsem_jax.likelihood._pairs import Pairs
 from mlsem_jax.likelihood._pattern_clusters import (
     Between,
     PatternMoments,
-    Posterior,
-    by_inputs,
+    cluster_effects,
+    effects_along,
     effects_at,
-    inputs,
-    inputs_along,
     pattern_moments,
-    posterior,
 )
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterChunk, PatternStatistics
@@ -49,7 +47,7 @@ class PatternSums(eqx.Module):
 
     By row pattern: second (R, a, a, u, u), first (R, a, u), cross (R, a, p, u), sums of t t' times -E(u u')/2, of t times E(u)
     and of t y' times E(u). By pattern of between-only variables z: cov (Rb, u, u), slope (Rb, u), mixed (Rb, u, p), sums of
-    (s s' - T) / 2, of s and of s z' in the notation of `Posterior`; count (Rb,), total (Rb, p), square (Rb, p, p) of z.
+    (s s' - T) / 2, of s and of s z' in the notation of `_effects`; count (Rb,), total (Rb, p), square (Rb, p, p) of z.
     """
 
     second: Array
@@ -63,10 +61,10 @@ class PatternSums(eqx.Module):
     square: Array
 
 
-def _chunk_sums(at: Posterior, s: PatternStatistics, chunk: ClusterChunk) -> PatternSums:
+def _chunk_sums(at: EffectPosterior, s: PatternStatistics, chunk: ClusterChunk) -> PatternSums:
     """The sums over the clusters of one chunk."""
     w, z = chunk.weight, chunk.between
-    slope = by_inputs(at)
+    slope = by_effects(at)
     slope = jax.tree.map(lambda x: w.reshape(-1, *(1,) * (x.ndim - 1)) * x, slope)
     pairs = Pairs(chunk, len(s.rows))
 
@@ -74,12 +72,12 @@ def _chunk_sums(at: Posterior, s: PatternStatistics, chunk: ClusterChunk) -> Pat
         return jax.ops.segment_sum(x, chunk.between_pattern, s.between_group.shape[0])
 
     return PatternSums(
-        second=pairs.to_patterns(chunk.products, slope.a),
-        first=pairs.to_patterns(chunk.products[:, :, 0], slope.b),
-        cross=pairs.to_patterns(chunk.total, slope.b),
-        cov=by_between(slope.s),
-        slope=by_between(slope.c),
-        mixed=by_between(slope.c[:, :, None] * z[:, None, :]),
+        second=pairs.to_patterns(chunk.products, slope.rows.a),
+        first=pairs.to_patterns(chunk.products[:, :, 0], slope.rows.b),
+        cross=pairs.to_patterns(chunk.total, slope.rows.b),
+        cov=by_between(slope.prior.cov),
+        slope=by_between(slope.prior.mean),
+        mixed=by_between(slope.prior.mean[:, :, None] * z[:, None, :]),
         count=by_between(w),
         total=by_between(w[:, None] * z),
         square=by_between(w[:, None, None] * z[:, :, None] * z[:, None, :]),
@@ -97,7 +95,8 @@ def pattern_sums(moments: Moments, s: PatternStatistics) -> tuple[Array, Pattern
     seen = pattern_moments(moments, s)
 
     def one(chunk: ClusterChunk) -> tuple[Array, PatternSums]:
-        at = posterior(inputs(seen, s, chunk))
+        x = cluster_effects(seen, s, chunk)
+        at = posterior(jnp, x.prior, x.rows)
         return jnp.sum(chunk.weight * (at.value + _outside(seen.between, chunk))), _chunk_sums(at, s, chunk)
 
     first = jax.tree.map(lambda x: x[0], s.clusters)
@@ -146,15 +145,15 @@ def pattern_cluster_scores(
     jacobian: derivatives of the moments along a new last axis (q).
     """
     tangents = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), jacobian)
-    with_derivatives = inputs_along(moments, tangents, s)
+    with_derivatives = effects_along(moments, tangents, s)
 
     def both(seen, s, chunk):
-        return inputs(seen, s, chunk), _outside_effects(seen, s, chunk)
+        return cluster_effects(seen, s, chunk), _outside_effects(seen, s, chunk)
 
     def one(chunk: ClusterChunk):
         (x, rest), (dx, d_rest) = with_derivatives(chunk, both)
-        at = posterior(x)
-        each = jax.tree.map(lambda g, d: jnp.sum((g * d).reshape(*d.shape[:2], -1), -1), by_inputs(at), dx)
+        at = posterior(jnp, x.prior, x.rows)
+        each = jax.tree.map(lambda g, d: jnp.sum((g * d).reshape(*d.shape[:2], -1), -1), by_effects(at), dx)
         score = chunk.weight * sum(jax.tree.leaves(each)) + d_rest
         return chunk.weight * at.value + rest, score.T
 
@@ -162,7 +161,7 @@ def pattern_cluster_scores(
 
 
 def _outside_effects(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Array:
-    """What is not `Posterior.value` of the log-likelihood of every cluster of the chunk (L,), from cross-products by pair."""
+    """What is not `EffectPosterior.value` of the log-likelihood of every cluster of the chunk (L,), from cross-products by pair."""
     at, count, rows = chunk.pattern, chunk.products[:, 0, 0], seen.rows
     terms = _row_terms(
         rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
