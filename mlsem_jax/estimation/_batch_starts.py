@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.estimation._factor_start import PROPER, factor_start
 from mlsem_jax.estimation._traced_state import scaled_inverse
 from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
 from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
@@ -172,22 +173,8 @@ def _factor(cov: Array, free: Array, held: Array, variance_free: Array, variance
     used = (free | (held != 0)) & (own > 0)
     fixed = used & (held != 0)
     marker = jnp.where(jnp.any(fixed), jnp.argmax(fixed), jnp.argmax(used))
-    here = jnp.arange(len(own)) == marker
     sd = jnp.sqrt(jnp.where(own > 0, own, 1.0))
-    row = jnp.where(used & ~here, cov[marker], 0.0)
-    others = cov * (1 - jnp.eye(len(own), dtype=cov.dtype))
-    top = others @ row
-    bottom = row @ row - row**2
-    unit = sd / sd[marker]
-    sign = jnp.where(cov[marker] < 0, -1.0, 1.0)
-    enough = bottom > 1e-8 * own[marker] ** 2
-    raw = jnp.where(enough, top / jnp.where(enough, bottom, 1.0), sign * unit)
-    ratio = jnp.where(raw < 0, -1.0, 1.0) * jnp.clip(jnp.abs(raw) / unit, 0.2, 3.0) * unit
-    ratio = jnp.where(here, 1.0, jnp.where(used, ratio, 0.0))
-    pairs = ratio[:, None] * ratio[None, :] * (1 - jnp.eye(len(own), dtype=cov.dtype))
-    weight = jnp.sum(pairs**2)
-    common = jnp.where(weight > 0, jnp.sum(cov * pairs) / jnp.where(weight > 0, weight, 1.0), 0.5 * own[marker])
-    common = jnp.clip(common, 0.1 * own[marker], 0.9 * own[marker])
+    ratio, common = factor_start(jnp, cov, used, marker, sd, PROPER)
     by_variance = jnp.sqrt(jnp.maximum(common, 1e-12) / jnp.where(variance_held != 0, jnp.abs(variance_held), 1.0))
     unit = jnp.where(jnp.any(fixed), held[marker], jnp.where(variance_free | (variance_held == 0), 1.0, by_variance))
     variance = jnp.where(variance_free, common / jnp.where(unit != 0, unit, 1.0) ** 2, variance_held)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlsem_jax.estimation._factor_start import StartLimits, factor_start
 from mlsem_jax.estimation._problem import Problem, Sample
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Parameter
 
 # loadings relative to the marker are kept within this many times the ratio of standard deviations
 WIDEST = 20.0
+# on the side that the covariances are on: variances of any size and either sign, loadings of zero too
+IMPROPER = StartLimits(ratio=(0.0, WIDEST), common=None, instruments=None)
 
 
 def moment_start(problem: Problem, theta: np.ndarray, sample: Sample | None = None) -> np.ndarray:
@@ -135,13 +138,5 @@ def _factor(
     unit = float(own[marker][0].value or 1.0)
     sd = sd[at]
     r = cov[np.ix_(at, at)] / np.outer(sd, sd)
-    ratio = np.ones(len(own))
-    for j in range(len(own)):
-        others = [i for i in range(len(own)) if i not in (j, marker)]
-        if j != marker:
-            bottom = float(r[marker, others] @ r[marker, others])
-            ratio[j] = np.clip(r[j, others] @ r[marker, others] / max(bottom, 1e-12), -WIDEST, WIDEST)
-    pairs = np.triu_indices(len(own), 1)
-    products = np.outer(ratio, ratio)[pairs]
-    common = float(r[pairs] @ products / max(float(products @ products), 1e-12))
-    return unit * ratio * sd / sd[marker], common * sd[marker] ** 2 / unit**2
+    ratio, common = factor_start(np, r, np.ones(len(own), bool), marker, np.ones(len(own)), IMPROPER)
+    return unit * ratio * sd / sd[marker], float(common) * sd[marker] ** 2 / unit**2

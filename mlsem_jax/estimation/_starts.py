@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mlsem_jax.estimation._factor_start import PROPER, factor_start
 from mlsem_jax.models import Build, Parameter, Specification
 from mlsem_jax.observed import make_definite
 
@@ -103,12 +104,8 @@ def _factors(rows, place, latent, cov):
         # in correlations, so that the units of the indicators have no part in it
         sd = np.sqrt(np.diag(s))
         s = s / np.outer(sd, sd)
-        ratio = _ratios(s, marker)
-        pairs = np.triu_indices(len(seen), 1)
-        products = np.outer(ratio, ratio)[pairs]
-        common = s[pairs] @ products / (products @ products) if len(products) else 0.5 * s[0, 0]
-        # a common part between a tenth and nine tenths of every indicator's variance
-        common = float(np.clip(common, 0.1, 0.9)) * sd[marker] ** 2
+        ratio, common = factor_start(np, s, np.ones(len(sd), bool), marker, np.ones(len(sd)), PROPER)
+        common = float(common) * sd[marker] ** 2
         ratio = ratio * sd / sd[marker]
         anchor = seen[marker]
         if not anchor.free and anchor.value:
@@ -122,18 +119,3 @@ def _factors(rows, place, latent, cov):
             if row.free:
                 loading[factor, row.rhs] = unit * r
     return loading, variance
-
-
-def _ratios(s: np.ndarray, marker: int) -> np.ndarray:
-    """Loadings relative to the marker's, from correlations: sum_l s_jl s_ml / sum_l s_ml^2 over the others (Haegglund 1982)."""
-    count = len(s)
-    ratio = np.ones(count)
-    for j in range(count):
-        if j == marker:
-            continue
-        others = [i for i in range(count) if i not in (j, marker)]
-        bottom = s[marker, others] @ s[marker, others]
-        top = s[j, others] @ s[marker, others]
-        raw = top / bottom if bottom > 1e-8 else np.sign(s[j, marker] or 1.0)
-        ratio[j] = np.sign(raw or 1.0) * np.clip(abs(raw), 0.2, 3.0)
-    return ratio
