@@ -16,7 +16,7 @@ from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
 from mlsem_jax.estimation._scoring import maximise
-from mlsem_jax.observed import plan_sizes
+from mlsem_jax.observed import cluster_statistics, plan_sizes, pool_sizes, reduce
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -184,3 +184,27 @@ def test_sizes_are_pooled_with_those_alike():
     assert len(many) <= 6
     assert max(p.max() / p.min() for p in many) < 400 ** (1 / 6) + 1e-9
     assert len(np.unique(np.concatenate(many))) == 400
+    # of sizes far apart those that differ least, as long as they are more than six
+    assert len(pools([1, 10, 100, 1000, 10000])) == 5
+
+
+def test_a_single_fit_keeps_up_to_six_sizes_and_pools_more_by_the_same_rule():
+    def pools(sizes):
+        clusters = cluster_statistics(
+            np.zeros((sum(sizes), 1)), np.repeat(np.arange(len(sizes)), sizes), 0 * np.array(sizes)
+        )
+        found = pool_sizes(reduce(clusters, 1))
+        used = found.count[0] > 0
+        assert found.count.sum() == len(sizes)
+        assert (found.count * found.size).sum() == pytest.approx(sum(sizes))
+        return found.size[0][used], found.count[0][used]
+
+    assert list(pools([10, 11, 12, 13, 14, 50])[0]) == [10, 11, 12, 13, 14, 50]
+    size, count = pools([10, 11, 12, 13, 14, 15, 16, 200, 200])
+    assert size[-1] == 200
+    assert count[-1] == 2
+    size, count = pools(list(range(1, 101)))
+    plan = plan_sizes(np.arange(1, 101), np.zeros(100, int), 1)
+    # a factor of 100 is more than a batch has in one pool, and less than it has in six
+    assert len(size) == 6 >= plan.pool.shape[1]
+    assert (size[1:] / size[:-1]).max() < 100 ** (2 / 6)

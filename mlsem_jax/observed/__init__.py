@@ -4,15 +4,14 @@ from mlsem_jax.observed._anova import make_definite, sample_moments
 from mlsem_jax.observed._complete import (
     ClusterStatistics,
     CompleteStatistics,
-    SizePools,
     bucket,
     cluster_statistics,
-    pool_sizes,
     reduce,
 )
 from mlsem_jax.observed._draws import draw_statistics
 from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
 from mlsem_jax.observed._patterns import ClusterChunk, PatternStatistics, pattern_statistics
+from mlsem_jax.observed._pools import SizePools, pool_sizes
 from mlsem_jax.observed._weighted import (
     Plan,
     plan_sizes,

@@ -42,20 +42,6 @@ class CompleteStatistics(eqx.Module):
     cov: Float[Array, "G S p p"]
 
 
-class SizePools(eqx.Module):
-    """How many clusters there are of which size: size (G, L) and count (G, L) by group. Counts of 0 are padding, and counts need
-    not be whole numbers.
-    """
-
-    size: Float[Array, "G L"]
-    count: Float[Array, "G L"]
-
-    @property
-    def contrasts(self) -> Float[Array, " G"]:
-        """Rows beyond the first of each cluster, N - J."""
-        return (self.count * (self.size - 1.0)).sum(-1)
-
-
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 BLOCK = 2**14  # clusters whose outer products are in memory at once
 
@@ -147,19 +133,3 @@ def _blocks(
         hot = np.zeros((length, len(some)))
         hot[at, np.arange(len(some))] = weights[some]
         yield some, at, hot
-
-
-def pool_sizes(statistics: CompleteStatistics, limit: int = 6) -> SizePools:
-    """The sizes of these clusters in at most `limit` distinct ones, each the weighted mean of its neighbours."""
-    groups, length = statistics.size.shape
-    if length <= limit:
-        return SizePools(statistics.size, statistics.count)
-    size, count = np.ones((groups, limit)), np.zeros((groups, limit))
-    for g in range(groups):
-        weight = np.asarray(statistics.count[g])
-        edges = np.cumsum(weight) - weight / 2
-        part = np.minimum((edges / max(weight.sum(), 1e-300) * limit).astype(int), limit - 1)
-        count[g] = np.bincount(part, weight, limit)
-        total = np.bincount(part, weight * np.asarray(statistics.size[g]), limit)
-        size[g] = np.where(count[g] > 0, total / np.where(count[g] > 0, count[g], 1.0), np.max(statistics.size[g]))
-    return SizePools(size, count)

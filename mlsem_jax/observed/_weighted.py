@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.observed._complete import ClusterStatistics, CompleteStatistics, SizePools, bucket
+from mlsem_jax.observed._complete import ClusterStatistics, CompleteStatistics, bucket
 from mlsem_jax.observed._patterns import PatternStatistics
+from mlsem_jax.observed._pools import SizePools, in_pools, members, pool_of
 
-# a batch pools the sizes of clusters for its scoring metric: those within this factor, into at most so many
-ALIKE, POOLS = 2.5, 6
+# sizes within this factor share a pool in a batch: a metric from sizes so near takes no more steps
+ALIKE = 2.5
 
 
 class Plan(eqx.Module):
@@ -41,20 +42,8 @@ def plan_sizes(size: np.ndarray, group: np.ndarray, groups: int) -> Plan:
         which = np.searchsorted(sizes, size[here])
         slot[here] = g * length + which
         padded[g] = np.concatenate([sizes, np.full(length - len(sizes), sizes[-1])])
-        part[g] = _alike(padded[g])
-    return Plan(padded, slot, (part[:, None] == np.arange(part.max() + 1)[None, :, None]).astype(float))
-
-
-def _alike(size: np.ndarray) -> np.ndarray:
-    """Pool (S,) of every size, in rising order: sizes within a factor ALIKE share one, or within a larger one if those were more
-    than POOLS. Every pool costs a batch as much as a size does, and a metric from sizes so near takes no more steps.
-    """
-    factor = max(ALIKE, (size[-1] / size[0]) ** (1 / POOLS) * (1 + 1e-12))
-    part, least = np.zeros(len(size), int), size[0]
-    for i in range(1, len(size)):
-        far = size[i] > factor * least
-        part[i], least = part[i - 1] + far, size[i] if far else least
-    return part
+        part[g] = pool_of(padded[g], ALIKE)
+    return Plan(padded, slot, members(part, part.max() + 1))
 
 
 def weighted_complete(clusters: ClusterStatistics, plan: Plan, weights: Float[Array, " J"]) -> CompleteStatistics:
@@ -115,10 +104,7 @@ def weighted_patterns(patterns: PatternStatistics, weights: Float[Array, " L"]) 
 
 def pooled(size: Float[Array, "G S"], count: Float[Array, "G S"], plan: Plan) -> SizePools:
     """Clusters of these sizes and numbers in the pools of the plan."""
-    pooled_count = jnp.einsum("gls,gs->gl", plan.pool, count)
-    total = jnp.einsum("gls,gs->gl", plan.pool, count * size)
-    safe = jnp.where(pooled_count > 0, pooled_count, 1.0)
-    return SizePools(jnp.where(pooled_count > 0, total / safe, jnp.max(size, -1, keepdims=True)), pooled_count)
+    return in_pools(jnp, size, count, plan.pool)
 
 
 def weighted_pools(plan: Plan, weights: Float[Array, " J"]) -> SizePools:
