@@ -153,6 +153,11 @@ class Problem:
         """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
         return self._statistics.many_sizes
 
+    @functools.cached_property
+    def _closed(self) -> likelihood.ClosedForm | None:
+        """In NumPy, where the model is small and plain and the data are complete: a first fit then waits for no compiler."""
+        return likelihood.ClosedForm.of(self.build.structure, self._statistics)
+
     def _run(self, function: Callable, theta: np.ndarray, sums_over_sizes: bool = False):
         """The function of structure, theta and statistics. One that sums over the distinct cluster sizes is given coordinates where
         there are many; None where no such coordinates exist, which is where the likelihood is zero.
@@ -172,18 +177,25 @@ class Problem:
 
     def moments(self, theta: np.ndarray) -> Moments:
         """Model-implied moments by group (NumPy)."""
+        if self._closed is not None:
+            return self._closed.moments(theta)
         return jax.tree.map(np.asarray, self._run(_moments, theta))
 
     def evaluate(self, theta: np.ndarray) -> Point:
         """The point, without its observed information; the last one asked for is remembered."""
         theta = np.asarray(theta, float)
         if self._last is None or not np.array_equal(self._last.theta, theta, equal_nan=True):
-            out, q = self._run(likelihood.evaluate, theta, sums_over_sizes=True), self.q
+            out, q = self._evaluation(theta), self.q
             if out is None:
                 self._last = Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
             else:
                 self._last = Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
         return self._last
+
+    def _evaluation(self, theta: np.ndarray) -> likelihood.Evaluation | None:
+        if self._closed is not None:
+            return self._closed.evaluate(theta)
+        return self._run(likelihood.evaluate, theta, sums_over_sizes=True)
 
     def with_hessian(self, point: Point) -> Point:
         """The point with its observed information."""
@@ -191,14 +203,20 @@ class Problem:
 
     def value(self, theta: np.ndarray) -> float:
         """Log-likelihood alone."""
+        if self._closed is not None:
+            return self._closed.value(theta)
         return float(self._run(likelihood.log_likelihood, theta))
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
         """Observed information (q, q)."""
+        if self._closed is not None:
+            return self._square(self._closed.observed_information(theta))
         return self._square(self._run(likelihood.observed_information, theta, sums_over_sizes=True))
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
         """Expected information (q, q), of every cluster size."""
+        if self._closed is not None:
+            return self._square(self._closed.expected_information(theta))
         return self._square(self._run(likelihood.expected_information, theta, sums_over_sizes=True))
 
     def of_moments(self, theta: np.ndarray) -> np.ndarray:

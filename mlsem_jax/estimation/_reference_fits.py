@@ -15,7 +15,13 @@ from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
 from mlsem_jax.observed import CompleteStatistics
 
-moment_log_likelihood = jax.jit(likelihood.complete_log_likelihood)
+
+def moment_log_likelihood(
+    moments: Moments, between_only: np.ndarray, complete: CompleteStatistics
+) -> tuple[np.ndarray, Moments]:
+    """Log-likelihood (G,) of complete data at some moments and its derivatives in them, in NumPy."""
+    complete = jax.tree.map(lambda x: np.asarray(x, float), complete)
+    return likelihood.complete_log_likelihood(moments, np.asarray(between_only, float), complete, np)
 
 
 def fit_unstructured(
@@ -122,7 +128,7 @@ def _blockwise(
 def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
     made = problem.build
-    value, slope = jax.device_get(moment_log_likelihood(moments, made.between_only, complete))
+    value, slope = moment_log_likelihood(moments, made.between_only, complete)
     natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
     maximum = Maximum(
         theta=natural[made.kept],

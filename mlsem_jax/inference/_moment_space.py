@@ -87,8 +87,7 @@ class MomentSpace:
         complete = statistics.only(CompleteTerm)
         if complete is None:
             return self.problem.evaluate(self.pick(moments)).gradient
-        # the program that gave h1 its value: nothing to compile
-        _, slope = jax.device_get(moment_log_likelihood(moments, between_only, complete))
+        _, slope = moment_log_likelihood(moments, between_only, complete)
         by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
         level_means = Moments.two_level(*by_level)
         twice = np.where((self.col >= 0) & (self.col != self.row), 2.0, 1.0)

@@ -1,5 +1,6 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
+from mlsem_jax.likelihood._closed_form import ClosedForm
 from mlsem_jax.likelihood._complete import complete_log_likelihood, information_of_sizes
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import Coordinates, coordinates
@@ -32,6 +33,7 @@ from mlsem_jax.likelihood._term import ClusterSizes, Statistics, Term
 from mlsem_jax.likelihood._weighted import WeightedClusters, weighted_statistics
 
 __all__ = [
+    "ClosedForm",
     "ClusterSizes",
     "CompleteTerm",
     "Coordinates",

@@ -6,73 +6,79 @@ are independent (McDonald & Goldstein 1989):
     v_j ~ N(D mu, Sigma_W + D Sigma_B D),  D = diag(sqrt(n) for y, 1 for z),     contrasts ~ N(0, Sigma_W)
 
 so -2 log L = (N - J) log|Sigma_W| + tr(Sigma_W^-1 W) + sum over clusters of log|Omega_n| + r' Omega_n^-1 r + constant.
+
+Value and gradient are written for NumPy and for JAX (`xp`): single fits of small models compile nothing.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._directions import traces
+from mlsem_jax.likelihood._directions import over_groups, traces
 from mlsem_jax.models import Moments
-from mlsem_jax.numerics import sweep
+from mlsem_jax.numerics import inverse_and_logdet, sweep
 from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
-def _scaling(size: Array, between_only: Array) -> Array:
+def _scaling(xp: ModuleType, size: Array, between_only: Array) -> Array:
     """D: (S, p)."""
-    return jnp.where(between_only > 0, 1.0, jnp.sqrt(size)[:, None])
+    return xp.where(between_only > 0, 1.0, xp.sqrt(size)[:, None])
 
 
-def _covariances(within_cov: Array, between_cov: Array, between_only: Array, size: Array) -> tuple[Array, Array]:
+def _covariances(
+    xp: ModuleType, within_cov: Array, between_cov: Array, between_only: Array, size: Array
+) -> tuple[Array, Array]:
     """D (S, p), and Omega of the within contrasts and of the clusters of each size (S + 1, p, p), of one group."""
-    d = _scaling(size, between_only)
+    d = _scaling(xp, size, between_only)
     omega = within_cov + d[:, :, None] * between_cov * d[:, None, :]
-    return d, jnp.concatenate([(within_cov + jnp.diag(between_only))[None], omega])
+    return d, xp.concatenate([(within_cov + xp.diag(between_only))[None], omega])
 
 
-def _weights(contrasts: Array, count: Array) -> Array:
+def _weights(xp: ModuleType, contrasts: Array, count: Array) -> Array:
     """(S + 1,): the number of contrasts, then of clusters by size."""
-    return jnp.concatenate([contrasts[None], count])
+    return xp.concatenate([contrasts[None], count])
 
 
-def _by_size(within_cov, between_cov, mean, between_only, s: CompleteStatistics) -> tuple[Array, ...]:
+def _by_size(
+    xp: ModuleType, within_cov: Array, between_cov: Array, mean: Array, between_only: Array, s: CompleteStatistics
+) -> tuple[Array, ...]:
     """D (S, p); then, for the within contrasts and for each size, counts (S + 1,), Omega and scatter (S + 1, p, p) summed over
     clusters; and the residuals r of the means by size (S, p). Of one group.
     """
-    d, stack = _covariances(within_cov, between_cov, between_only, s.size)
+    d, stack = _covariances(xp, within_cov, between_cov, between_only, s.size)
     r = d * (s.mean - mean)
     second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
-    weight = _weights(s.rows - s.clusters, s.count)
-    return d, weight, stack, jnp.concatenate([s.within[None], s.count[:, None, None] * second]), r
-
-
-def _group(within_cov, between_cov, mean, between_only, s: CompleteStatistics):
-    d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
-    precision, logdet, _ = sweep(omega)
-    positive = jnp.all(jnp.isfinite(logdet))
-    logdet = jnp.where(weight > 0, logdet, 0.0)
-    constant = jnp.log(2 * jnp.pi) * (s.rows * jnp.sum(1 - between_only) + s.clusters * jnp.sum(between_only))
-    value = -0.5 * (constant + weight @ logdet + jnp.sum(precision * scatter))
-    g = 0.5 * (precision @ scatter @ precision - weight[:, None, None] * precision)
-    between_gradient = jnp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
-    mean_gradient = jnp.einsum("s,si,sij,sj->i", s.count, d, precision[1:], r)
-    return jnp.where(positive, value, -jnp.inf), Moments.two_level(
-        g.sum(0), between_gradient, mean_gradient, mean_gradient
-    )
+    weight = _weights(xp, s.rows - s.clusters, s.count)
+    return d, weight, stack, xp.concatenate([s.within[None], s.count[:, None, None] * second]), r
 
 
 def complete_log_likelihood(
-    moments: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics
+    moments: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics, xp: ModuleType = jnp
 ) -> tuple[Float[Array, " G"], Moments]:
     """Log-likelihood by group (G,), a sum over all rows with its 2 pi constant, and its derivatives in each of the moments.
 
     -inf where Sigma_W or some Sigma_W + n Sigma_B of a size in the data is not positive definite.
     """
-    return jax.vmap(_group, in_axes=(0, 0, 0, None, 0))(
-        moments.within_cov, moments.between_cov, moments.mean, between_only, statistics
-    )
+
+    def group(within_cov, between_cov, mean, s: CompleteStatistics):
+        d, weight, omega, scatter, r = _by_size(xp, within_cov, between_cov, mean, between_only, s)
+        precision, logdet = inverse_and_logdet(xp, omega)
+        positive = xp.all(xp.isfinite(logdet))
+        logdet = xp.where(weight > 0, logdet, 0.0)
+        constant = np.log(2 * np.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
+        value = -0.5 * (constant + weight @ logdet + xp.sum(precision * scatter))
+        g = 0.5 * (precision @ scatter @ precision - weight[:, None, None] * precision)
+        between_gradient = xp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
+        mean_gradient = xp.sum(s.count[:, None] * d * (precision[1:] @ r[:, :, None])[:, :, 0], axis=0)
+        slope = Moments.two_level(g.sum(0), between_gradient, mean_gradient, mean_gradient)
+        return xp.where(positive, value, -xp.inf), slope
+
+    return over_groups(xp, group, moments.within_cov, moments.between_cov, moments.mean, statistics)
 
 
 def information_of_sizes(
@@ -89,7 +95,8 @@ def information_of_sizes(
         return weight * (0.5 * traces(x, x) + dm @ precision @ dm.T)
 
     def each(within_cov, between_cov, sizes):
-        return *_covariances(within_cov, between_cov, between_only, sizes.size), _weights(sizes.contrasts, sizes.count)
+        d, omega = _covariances(jnp, within_cov, between_cov, between_only, sizes.size)
+        return d, omega, _weights(jnp, sizes.contrasts, sizes.count)
 
     return _over_sizes(one, each, moments, jacobian, sizes)
 
@@ -113,7 +120,7 @@ def complete_curvature(
 
     def each(within_cov, between_cov, of_group):
         mean, s = of_group
-        d, weight, omega, scatter, r = _by_size(within_cov, between_cov, mean, between_only, s)
+        d, weight, omega, scatter, r = _by_size(jnp, within_cov, between_cov, mean, between_only, s)
         return d, omega, weight, scatter, jnp.concatenate([jnp.zeros_like(r[:1]), r])
 
     return _over_sizes(one, each, moments, jacobian, (moments.mean, statistics))

@@ -13,12 +13,14 @@ structure's Jacobian, plus the structure's own curvature. Like the log-likelihoo
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._directions import over_groups
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import CompleteStatistics, SizePools
 
@@ -58,43 +60,44 @@ def _vech(x: Array) -> Array:
     return x[:, rows, columns]
 
 
-def _folded(x: Array) -> Array:
+def _folded(xp: ModuleType, x: Array) -> Array:
     """The elements (q, p (p + 1) / 2) whose product with `_vech(y)` is the sum over all elements of x times symmetric y."""
     p = x.shape[-1]
-    return _vech(jnp.where(jnp.eye(p, dtype=bool), x, x + jnp.swapaxes(x, 1, 2)))
+    return _vech(xp.where(xp.eye(p, dtype=bool), x, x + xp.swapaxes(x, 1, 2)))
 
 
-def _turned(jacobian: Moments, at: Coordinates) -> tuple[Array, Array, Array]:
+def _turned(xp: ModuleType, jacobian: Moments, at: Coordinates) -> tuple[Array, Array, Array]:
     """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates."""
     t = at.transform[:, None]
-    within, between = (jnp.moveaxis(part, -1, 1) for part in (jacobian.within_cov, jacobian.between_cov))
-    mean = jnp.moveaxis(jacobian.within_mean + jacobian.between_mean, -1, 1)
-    across = jnp.swapaxes(t, -1, -2)
-    return t @ within @ across, t @ between @ across, mean @ jnp.swapaxes(at.transform, -1, -2)
+    within, between = (xp.moveaxis(part, -1, 1) for part in (jacobian.within_cov, jacobian.between_cov))
+    mean = xp.moveaxis(jacobian.within_mean + jacobian.between_mean, -1, 1)
+    across = xp.swapaxes(t, -1, -2)
+    return t @ within @ across, t @ between @ across, mean @ xp.swapaxes(at.transform, -1, -2)
 
 
-def _pairs(roots: Array, between_only: Array, s: SizePools) -> tuple[Array, Array, Array, Array]:
+def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: SizePools) -> tuple[Array, Array, Array, Array]:
     """With c = 1/n + d and counts as weights: 1/c (S, p); sum of 1/c (p,); sums of n^-m / (c_i c_j), m = 0, 1, 2, the within
     contrasts included in the last (p, p, 3); n^-m times the counts (S, 3).
     """
     y = 1.0 - between_only
-    inverse = 1.0 / jnp.where(between_only > 0, 1.0, 1.0 / s.size[:, None] + roots)
-    weight = s.count[:, None] * s.size[:, None] ** -jnp.arange(3.0)
-    pair = jnp.stack([(weight[:, m, None] * inverse).T @ inverse for m in range(3)], axis=-1)
-    return inverse, s.count @ inverse, pair.at[:, :, 2].add(s.contrasts * y[:, None] * y[None, :]), weight
+    inverse = 1.0 / xp.where(between_only > 0, 1.0, 1.0 / s.size[:, None] + roots)
+    weight = s.count[:, None] * s.size[:, None] ** -xp.arange(3.0)
+    pair = [(weight[:, m, None] * inverse).T @ inverse for m in range(3)]
+    pair[2] = pair[2] + s.contrasts * y[:, None] * y[None, :]
+    return inverse, s.count @ inverse, xp.stack(pair, axis=-1), weight
 
 
-def _expected(w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: SizePools) -> Array:
+def _expected(xp: ModuleType, w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: SizePools) -> Array:
     """Expected information (q, q) of one group along the directions w, b (q, p, p) of Sigma_W, Sigma_B and m (q, p) of the mean."""
-    _, single, pair, _ = _pairs(roots, between_only, s)
-    on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
-    on_b = _folded(w * pair[..., 1] + b * pair[..., 0])
+    _, single, pair, _ = _pairs(xp, roots, between_only, s)
+    on_w = _folded(xp, w * pair[..., 2] + b * pair[..., 1])
+    on_b = _folded(xp, w * pair[..., 1] + b * pair[..., 0])
     return 0.5 * (_vech(w) @ on_w.T + _vech(b) @ on_b.T) + (m * single) @ m.T
 
 
-def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
+def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
     """Minus the second derivative (q, q) of the log-likelihood of one group in its moments, along directions as in `_expected`."""
-    inverse, single, pair, weight = _pairs(roots, between_only, SizePools(s.size, s.count))
+    inverse, single, pair, weight = _pairs(xp, roots, between_only, SizePools(s.size, s.count))
     r = (s.mean - mean) @ transform.T
     scatter = (
         inverse[:, :, None] * (transform @ s.cov @ transform.T + r[:, :, None] * r[:, None, :]) * inverse[:, None, :]
@@ -106,31 +109,41 @@ def _observed(w, b, m, transform, roots, mean, between_only, s: CompleteStatisti
     y = 1.0 - between_only
     triple[2] = triple[2] + y[:, None, None] * (transform @ s.within @ transform.T)
 
-    by_row = jnp.moveaxis(jnp.concatenate([w, b], axis=-1), 1, 0)  # [j, q, k]: one product of matrices for each j
+    by_row = xp.moveaxis(xp.concatenate([w, b], axis=-1), 1, 0)  # [j, q, k]: one product of matrices for each j
 
     # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
     def along(upper: int, lower: int) -> Array:
-        product = by_row @ jnp.concatenate([triple[upper], triple[lower]], axis=1)
-        return _folded(jnp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
+        product = by_row @ xp.concatenate([triple[upper], triple[lower]], axis=1)
+        return _folded(xp, xp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
 
     on_w, on_b = along(2, 1), along(1, 0)
-    mixed = m @ (jnp.sum(w * cross[1], axis=-1) + jnp.sum(b * cross[0], axis=-1)).T
+    mixed = m @ (xp.sum(w * cross[1], axis=-1) + xp.sum(b * cross[0], axis=-1)).T
     return _vech(w) @ on_w.T + _vech(b) @ on_b.T + (m * single) @ m.T + mixed + mixed.T
 
 
 def information_at(
-    jacobian: Moments, between_only: Float[Array, " p"], sizes: SizePools, at: Coordinates
+    jacobian: Moments, between_only: Float[Array, " p"], sizes: SizePools, at: Coordinates, xp: ModuleType = jnp
 ) -> Float[Array, "q q"]:
     """Expected information (q, q) of clusters of these sizes: equal to `information_of_sizes`."""
-    by_group = jax.vmap(_expected, in_axes=(0, 0, 0, 0, None, 0))(*_turned(jacobian, at), at.roots, between_only, sizes)
-    return jnp.sum(by_group, axis=0)
+
+    def group(w, b, m, roots, sizes):
+        return _expected(xp, w, b, m, roots, between_only, sizes)
+
+    return xp.sum(over_groups(xp, group, *_turned(xp, jacobian, at), at.roots, sizes), axis=0)
 
 
 def curvature_at(
-    moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], s: CompleteStatistics, at: Coordinates
+    moments: Moments,
+    jacobian: Moments,
+    between_only: Float[Array, " p"],
+    s: CompleteStatistics,
+    at: Coordinates,
+    xp: ModuleType = jnp,
 ) -> Float[Array, "q q"]:
     """Second derivative (q, q) of the log-likelihood in the moments along the jacobian: equal to `complete_curvature`."""
-    by_group = jax.vmap(_observed, in_axes=(0, 0, 0, 0, 0, 0, None, 0))(
-        *_turned(jacobian, at), at.transform, at.roots, moments.mean, between_only, s
-    )
-    return -jnp.sum(by_group, axis=0)
+
+    def group(w, b, m, transform, roots, mean, s):
+        return _observed(xp, w, b, m, transform, roots, mean, between_only, s)
+
+    turned = _turned(xp, jacobian, at)
+    return -xp.sum(over_groups(xp, group, *turned, at.transform, at.roots, moments.mean, s), axis=0)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float
 
 # elements of an array that are no burden: 32 MB in double precision
 ELEMENTS = 2**22
+
+
+def over_groups(xp: ModuleType, function: Callable, *by_group: Any) -> Any:
+    """What a function makes of the parts of each group, along a leading axis (G): mapped in JAX, one after the other in NumPy."""
+    if xp is jnp:
+        return jax.vmap(function)(*by_group)
+    groups = len(jax.tree.leaves(by_group)[0])
+    found = [function(*jax.tree.map(lambda x: x[g], by_group)) for g in range(groups)]  # noqa: B023
+    return jax.tree.map(lambda *parts: np.stack(parts), *found)
 
 
 def with_tangents(function: Callable, primal: Any, tangents: Any) -> tuple[Any, Any]:

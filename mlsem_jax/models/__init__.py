@@ -28,10 +28,9 @@ from mlsem_jax.models._matrices import (
     directions,
     kinds_of,
     level_matrices,
-    moment_curvature,
-    moments_in_numpy,
     sum_by_parameter,
 )
+from mlsem_jax.models._plain_moments import PlainMoments
 from mlsem_jax.models._specification import (
     Cell,
     Constraint,
@@ -51,8 +50,7 @@ __all__ = [
     "directions",
     "kinds_of",
     "level_matrices",
-    "moment_curvature",
-    "moments_in_numpy",
+    "PlainMoments",
     "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",

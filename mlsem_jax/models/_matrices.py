@@ -1,5 +1,4 @@
-"""The model matrices of one level and group as NumPy arrays, and the closed-form derivatives of the moments in their elements:
-first ones, and second ones where covariance matrices are plain.
+"""The model matrices of one level and group as NumPy arrays, and the closed-form derivatives of the moments in their elements.
 
 Automatic differentiation gives the same numbers (a test holds them equal), but would have to be compiled anew for every
 number of parameters: with these forms indices, residuals and standardized solutions cost milliseconds from the first call.
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.models._covariance import CovarianceKind, kind_named
-from mlsem_jax.models._structure import Covariance, Filled, LevelMoments, Moments, Structure
+from mlsem_jax.models._structure import Covariance, Filled, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,71 +155,3 @@ def sum_by_parameter(index: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     else:
         np.add.at(out, index, rows)
     return out
-
-
-def moments_in_numpy(structure: Structure, natural: np.ndarray) -> tuple[Moments, Moments]:
-    """Moments of a model without random slopes at its natural parameters (k,), and their derivatives along a last axis (k)."""
-    groups, k = len(np.asarray(structure.levels[0].nu.base)), len(natural)
-    found: list[list[np.ndarray]] = []
-    for level in range(1, 1 + len(structure.levels)):
-        parts = []
-        for group in range(groups):
-            x, d = level_matrices(structure, natural, level, group), directions(structure, natural, level, group)
-            half = sum_by_parameter(d.index, d.left[:, :, None] * d.right[:, None, :], k)
-            slope = half + np.swapaxes(half, 1, 2)
-            parts.append((x.cov, x.mean, np.moveaxis(slope, 0, -1), sum_by_parameter(d.index, d.mean, k).T))
-        found.append([np.stack(part) for part in zip(*parts, strict=True)])
-    levels, slopes = (tuple(LevelMoments(part[i], part[i + 1]) for part in found) for i in (0, 2))
-    return Moments(levels), Moments(slopes)
-
-
-def moment_curvature(structure: Structure, natural: np.ndarray, weight: Moments) -> np.ndarray:
-    """Hessian (k, k) in the natural parameters of the sum over moments of weight times moment, of a model without random slopes
-    whose covariance matrices are plain. weight: symmetric in the covariances.
-    """
-    out = np.zeros((len(natural),) * 2)
-    for level, weights in enumerate(weight.levels, 1):
-        if structure.levels[level - 1].has_eta:
-            for group, (cov, mean) in enumerate(zip(weights.cov, weights.mean, strict=True)):
-                out += _level_curvature(structure, natural, level, group, cov, mean)
-    return out
-
-
-def _level_curvature(
-    structure: Structure, natural: np.ndarray, level: int, group: int, cov: np.ndarray, mean: np.ndarray
-) -> np.ndarray:
-    """One level and group of `moment_curvature`; weights cov (p, p) and mean (p,).
-
-    With A = (I - B)^-1 and P = Lambda A, an element of Lambda or B moves P by a rank-one term l r', which A's own movement by an
-    element of B follows; Psi and alpha enter linearly.
-    """
-    x, block = level_matrices(structure, natural, level, group), structure.levels[level - 1]
-    p, a = x.paths, x.total
-
-    def spots(filled: Filled) -> tuple[np.ndarray, ...]:
-        index = np.asarray(filled.index)[group]
-        at = np.nonzero(index >= 0)
-        return (index[at], *at)
-
-    (k_l, i_l, j_l), (k_b, i_b, j_b), (k_a, i_a) = spots(block.lambda_), spots(block.beta), spots(block.alpha)
-    core = np.asarray(block.psi.core.index)[group]
-    i_p, j_p = np.nonzero(np.tril(core >= 0))
-    left = np.concatenate([np.eye(len(p))[i_l], p.T[i_b]])
-    column = np.concatenate([j_l, j_b])
-    right = a[column]
-    # in pairs of elements of Lambda and B: through both sides of P Psi P', and through P itself
-    bent = 2 * (left @ cov @ left.T) * (right @ x.psi @ right.T)
-    through = a @ (2 * x.psi @ p.T @ cov + np.outer(x.alpha, mean)) @ left.T
-    after = a[np.ix_(column, i_b)] * through[j_b].T
-    bent[:, len(k_l) :] += after
-    bent[len(k_l) :] += after.T
-    # with elements of Psi, which stand in two places off the diagonal, and of alpha
-    q = left @ cov @ p
-    once = np.where(i_p == j_p, 1.0, 2.0)
-    by_psi = once * (right[:, i_p] * q[:, j_p] + right[:, j_p] * q[:, i_p])
-    by_alpha = (left @ mean)[:, None] * right[:, i_a]
-    linear = np.concatenate([by_psi, by_alpha], axis=1)
-    index = np.concatenate([k_l, k_b, core[i_p, j_p], k_a])
-    whole = np.block([[bent, linear], [linear.T, np.zeros((linear.shape[1],) * 2)]])
-    k = len(natural)
-    return sum_by_parameter(index, sum_by_parameter(index, whole, k).T, k)

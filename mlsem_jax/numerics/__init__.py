@@ -15,7 +15,7 @@ from mlsem_jax.numerics._known import derivative_where, root_where, scaled_tange
 from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
 from mlsem_jax.numerics._scaled import damped_step, decrement, positive_definite
-from mlsem_jax.numerics._sweep import inverse, solve, sweep
+from mlsem_jax.numerics._sweep import inverse, inverse_and_logdet, solve, sweep
 from mlsem_jax.numerics._tails import chi_square_limit, chi_square_tail, normal_cdf, normal_quantile, normal_tail
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "follows_precision",
     "in_type",
     "inverse",
+    "inverse_and_logdet",
     "known_option",
     "outside_level",
     "positive_definite",

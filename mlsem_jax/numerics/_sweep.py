@@ -9,8 +9,11 @@ I - B with B acyclic, all leading minors of which are 1.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array
 
@@ -67,3 +70,18 @@ def solve(a: Array, b: Array) -> Array:
     scale = 1.0 / jnp.sqrt(jnp.diagonal(a, axis1=-2, axis2=-1))
     scaled = a * scale[..., :, None] * scale[..., None, :]
     return scale * jnp.einsum("...ij,...j->...i", sweep(scaled)[0], scale * b)
+
+
+def inverse_and_logdet(xp: ModuleType, a: Array) -> tuple[Array, Array]:
+    """Inverse (..., p, p) and log-determinant (...) of symmetric matrices, +inf where one is not positive definite: by LAPACK in
+    NumPy, which nothing maps, and by sweeps in JAX.
+    """
+    if xp is jnp:
+        return sweep(a)[:2]
+    if np.all(np.isfinite(a)):
+        try:
+            root = np.linalg.cholesky(a)
+            return np.linalg.inv(a), 2 * np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+        except np.linalg.LinAlgError:  # of one of them
+            pass
+    return np.full_like(a, np.nan), np.full(a.shape[:-2], np.inf)

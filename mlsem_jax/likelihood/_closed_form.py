@@ -1,0 +1,82 @@
+"""The log-likelihood of complete data and plain covariance matrices as a function of theta, in NumPy: nothing is compiled.
+
+The formulas are those that compiled programs run (`_complete`, `_coordinates`, by their `xp`), but for the derivatives of the
+moments in theta, which here are closed forms as well (`PlainMoments`); a test holds both equal. Compiling takes a thousand times as
+long as one evaluation of a small model.
+"""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from mlsem_jax._typing import Float
+from mlsem_jax.likelihood._complete import complete_log_likelihood
+from mlsem_jax.likelihood._complete_term import CompleteTerm
+from mlsem_jax.likelihood._coordinates import coordinates, curvature_at, information_at
+from mlsem_jax.likelihood._evaluate import Evaluation
+from mlsem_jax.likelihood._term import Statistics
+from mlsem_jax.models import Moments, PlainMoments, Structure
+from mlsem_jax.observed import CompleteStatistics, SizePools
+
+# elements of the derivatives of the moments (levels, groups, p, p, q) beyond which compiled programs are faster, compiling included
+LARGEST = 2**19
+
+
+class ClosedForm:
+    """A structure (NumPy) and complete data. Log-likelihoods are sums over rows; theta (q,)."""
+
+    def __init__(self, structure: Structure, complete: CompleteStatistics):
+        self.moments = PlainMoments(structure)
+        self._z = np.asarray(structure.between_only, float)
+        self._data: CompleteStatistics = jax.tree.map(lambda x: np.asarray(x, float), complete)
+        self._sizes = SizePools(self._data.size, self._data.count)
+
+    @classmethod
+    def of(cls, structure: Structure, statistics: Statistics) -> ClosedForm | None:
+        """None where there is no such form, or the model is too large for it."""
+        complete = statistics.only(CompleteTerm)
+        groups, p = np.shape(structure.levels[0].nu.base)
+        size = len(structure.levels) * groups * p * p * structure.basis.shape[1]
+        served = complete is not None and size <= LARGEST and PlainMoments.serves(structure)
+        return cls(structure, complete) if served else None
+
+    def value(self, theta: Float[np.ndarray, " q"]) -> float:
+        """-inf outside the domain."""
+        return float(np.sum(complete_log_likelihood(self.moments(theta), self._z, self._data, np)[0]))
+
+    def evaluate(self, theta: Float[np.ndarray, " q"]) -> Evaluation | None:
+        """Value, gradient (q,) and metric (q, q), the expected information of every cluster size; None outside the domain."""
+        moments, jacobian = self.moments.with_jacobian(theta)
+        at = coordinates(moments, self._z)
+        if at is None:
+            return None
+        by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
+        metric = information_at(jacobian, self._z, self._sizes, at, np)
+        return Evaluation(float(np.sum(by_group)), _chain(slope, jacobian), metric)
+
+    def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
+        """(q, q); None outside the domain."""
+        moments, jacobian = self.moments.with_jacobian(theta)
+        at = coordinates(moments, self._z)
+        return None if at is None else information_at(jacobian, self._z, self._sizes, at, np)
+
+    def observed_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
+        """Minus the Hessian (q, q); None outside the domain."""
+        moments, jacobian = self.moments.with_jacobian(theta)
+        at = coordinates(moments, self._z)
+        if at is None:
+            return None
+        slope = complete_log_likelihood(moments, self._z, self._data, np)[1]
+        total = curvature_at(moments, jacobian, self._z, self._data, at, np) + self.moments.curvature(theta, slope)
+        return -(total + total.T) / 2
+
+
+def _chain(slope: Moments, jacobian: Moments) -> Float[np.ndarray, " q"]:
+    """Sum over levels, groups and elements of d loglik/d moments times d moments/d theta."""
+    out = 0.0
+    for by_moment, by_theta in zip(slope.levels, jacobian.levels, strict=True):
+        q = by_theta.cov.shape[-1]
+        out = out + by_moment.cov.ravel() @ by_theta.cov.reshape(-1, q)
+        out = out + by_moment.mean.ravel() @ by_theta.mean.reshape(-1, q)
+    return out

@@ -1,0 +1,177 @@
+"""Moments of models with plain covariance matrices in NumPy, with first and second derivatives in closed form.
+
+The same moments as `Structure` gives, whose derivatives are automatic, for programs that would take longer to compile than to run.
+With A = (I - B)^-1 and P = Lambda A, every element of a matrix moves the covariances by a symmetrised rank-one term.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlsem_jax._typing import Float
+from mlsem_jax.models._matrices import kinds_of
+from mlsem_jax.models._structure import Filled, LevelMoments, LevelStructure, Moments, Structure
+
+
+class PlainMoments:
+    """The moments of a structure without random slopes; what does not depend on the parameters is computed once."""
+
+    def __init__(self, structure: Structure):
+        self._natural, self._k = structure.natural, len(structure.offset)
+        self._basis = None if np.array_equal(structure.basis, np.eye(len(structure.basis))) else structure.basis
+        self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
+
+    @classmethod
+    def serves(cls, structure: Structure) -> bool:
+        """Whether all covariance matrices are plain ones, and there are no random slopes."""
+        kinds = [kind for level in range(1, 1 + len(structure.levels)) for kind in kinds_of(structure, level)]
+        return structure.slope_targets is None and all(kind.plain for kind in kinds)
+
+    def __call__(self, theta: Float[np.ndarray, " q"]) -> Moments:
+        """Moments at theta."""
+        natural = self._natural(theta)
+        return Moments(tuple(level.at(natural).moments for level in self._levels))
+
+    def with_jacobian(self, theta: Float[np.ndarray, " q"]) -> tuple[Moments, Moments]:
+        """Moments, and their derivatives in theta along a last axis (q)."""
+        natural = self._natural(theta)
+        levels = [(level, level.at(natural)) for level in self._levels]
+        slopes = [level.slopes(here) for level, here in levels]
+        if self._basis is not None:
+            slopes = [LevelMoments(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
+        return Moments(tuple(here.moments for _, here in levels)), Moments(tuple(slopes))
+
+    def curvature(self, theta: Float[np.ndarray, " q"], weight: Moments) -> Float[np.ndarray, "q q"]:
+        """Hessian (q, q) in theta of the sum over moments of weight times moment. weight: symmetric in the covariances."""
+        natural, total = self._natural(theta), np.zeros((self._k, self._k))
+        for level, weights in zip(self._levels, weight.levels, strict=True):
+            if level.has_eta:
+                level.add_curvature(total, level.at(natural), weights)
+        return total if self._basis is None else self._basis.T @ total @ self._basis
+
+
+class _Elements:
+    """The free elements of a matrix by group: natural parameter, group, row and column (of vectors: row alone)."""
+
+    def __init__(self, filled: Filled, lower: bool = False):
+        index = np.asarray(filled.index)
+        self._from, self._base = np.maximum(index, 0), np.asarray(filled.base, float)
+        self._free = index >= 0
+        at = np.nonzero(np.tril(self._free) if lower else self._free)
+        self.k, self.group, self.row, self.column = index[at], at[0], at[1], at[-1]
+
+    def __call__(self, natural: np.ndarray) -> np.ndarray:
+        return np.where(self._free, natural[self._from], self._base) if len(natural) else self._base
+
+
+class _Here:
+    """The matrices of a level at some parameters, groups in front: A (m, m), P = Lambda A (p, m), Psi, Lambda A Psi A', means."""
+
+    def __init__(self, level: _PlainLevel, natural: np.ndarray):
+        theta, nu = level.theta(natural), level.nu(natural)
+        self.moments = LevelMoments(theta, nu)
+        if level.has_eta:
+            self.psi, self.alpha, lambda_ = level.psi(natural), level.alpha(natural), level.lambda_(natural)
+            self.a = np.linalg.inv(np.eye(lambda_.shape[2]) - level.beta(natural))
+            self.paths = lambda_ @ self.a
+            across = self.psi @ np.swapaxes(self.a, 1, 2)
+            self.through = self.paths @ across
+            self.eta_mean = (self.a @ self.alpha[:, :, None])[:, :, 0]
+            cov = self.paths @ self.psi @ np.swapaxes(self.paths, 1, 2) + theta
+            self.moments = LevelMoments(cov, nu + (lambda_ @ self.eta_mean[:, :, None])[:, :, 0])
+
+
+class _PlainLevel:
+    def __init__(self, level: LevelStructure, k: int):
+        self.has_eta, self._k = level.has_eta, k
+        self.nu, self.alpha = _Elements(level.nu), _Elements(level.alpha)
+        self.lambda_, self.beta = _Elements(level.lambda_), _Elements(level.beta)
+        self.psi, self.theta = _Elements(level.psi.core, lower=True), _Elements(level.theta.core, lower=True)
+        groups, p = np.shape(level.nu.base)
+        self._eye = np.eye(p)
+        # linear in natural parameters: their derivatives never change
+        self._fixed = LevelMoments(np.zeros((k, groups, p, p)), np.zeros((k, groups, p)))
+        e = self.theta
+        np.add.at(self._fixed.cov, (e.k, e.group, e.row, e.column), 1.0)
+        off = e.row != e.column
+        np.add.at(self._fixed.cov, (e.k[off], e.group[off], e.column[off], e.row[off]), 1.0)
+        np.add.at(self._fixed.mean, (self.nu.k, self.nu.group, self.nu.row), 1.0)
+        parts = (self.lambda_, self.beta, self.psi)
+        self._k_cov, self._g_cov = (np.concatenate([getattr(e, f) for e in parts]) for f in ("k", "group"))
+        self._once = len(set(zip(self._k_cov.tolist(), self._g_cov.tolist(), strict=True))) == len(self._k_cov)
+        self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
+
+    def at(self, natural: np.ndarray) -> _Here:
+        return _Here(self, natural)
+
+    def slopes(self, here: _Here) -> LevelMoments:
+        """Derivatives of covariances (G, p, p, k) and means (G, p, k) in the natural parameters."""
+        cov, mean = self._fixed.cov, self._fixed.mean
+        if self.has_eta:
+            cov, mean = cov.copy(), mean.copy()
+            left, right = self._rank_one(here)
+            half = left[:, :, None] * right[:, None, :]
+            self._add(cov, half + np.swapaxes(half, 1, 2))
+            by_path, by_alpha = self._mean_slopes(here)
+            np.add.at(mean, (self._k_cov[: len(by_path)], self._g_cov[: len(by_path)]), by_path)
+            np.add.at(mean, (self.alpha.k, self.alpha.group), by_alpha)
+        return LevelMoments(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
+
+    def _add(self, total: np.ndarray, parts: np.ndarray) -> None:
+        if self._once:
+            total[self._k_cov, self._g_cov] += parts
+        else:
+            np.add.at(total, (self._k_cov, self._g_cov), parts)
+
+    def _rank_one(self, here: _Here) -> tuple[np.ndarray, np.ndarray]:
+        """left, right (t, p): an element of Lambda, B or Psi moves the covariances by left right' + right left'."""
+        lam, beta, psi = self.lambda_, self.beta, self.psi
+        columns = np.swapaxes(here.paths, 1, 2)
+        through = np.swapaxes(here.through, 1, 2)
+        left = [self._eye[lam.row], columns[beta.group, beta.row], self._half_psi * columns[psi.group, psi.row]]
+        right = [
+            through[lam.group, lam.column],
+            through[beta.group, beta.column],
+            columns[psi.group, psi.column],
+        ]
+        return np.concatenate(left), np.concatenate(right)
+
+    def _mean_slopes(self, here: _Here) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the means (t, p) in elements of Lambda and B, and in those of alpha."""
+        lam, beta, alpha = self.lambda_, self.beta, self.alpha
+        columns = np.swapaxes(here.paths, 1, 2)
+        by_lambda = self._eye[lam.row] * here.eta_mean[lam.group, lam.column][:, None]
+        by_beta = columns[beta.group, beta.row] * here.eta_mean[beta.group, beta.column][:, None]
+        return np.concatenate([by_lambda, by_beta]), columns[alpha.group, alpha.row]
+
+    def add_curvature(self, total: np.ndarray, here: _Here, weight: LevelMoments) -> None:
+        """Add the Hessian (k, k) of the sum of weight times moment, group by group.
+
+        An element of Lambda or B moves P by a rank-one term l r', which A's own movement by an element of B follows; Psi and
+        alpha enter linearly.
+        """
+        for g, (cov, mean) in enumerate(zip(weight.cov, weight.mean, strict=True)):
+            lam, beta, psi, alpha = ([x[e.group == g] for x in (e.k, e.row, e.column)] for e in self._curved)
+            p, a = here.paths[g], here.a[g]
+            left = np.concatenate([self._eye[lam[1]], p.T[beta[1]]])
+            column = np.concatenate([lam[2], beta[2]])
+            right = a[column]
+            # in pairs of elements of Lambda and B: through both sides of P Psi P', and through P itself
+            bent = 2 * (left @ cov @ left.T) * (right @ here.psi[g] @ right.T)
+            through = a @ (2 * here.psi[g] @ p.T @ cov + np.outer(here.alpha[g], mean)) @ left.T
+            after = a[np.ix_(column, beta[1])] * through[beta[2]].T
+            bent[:, len(lam[0]) :] += after
+            bent[len(lam[0]) :] += after.T
+            # with elements of Psi, which stand in two places off the diagonal, and of alpha
+            q = left @ cov @ p
+            times = np.where(psi[1] == psi[2], 1.0, 2.0)
+            by_psi = times * (right[:, psi[1]] * q[:, psi[2]] + right[:, psi[2]] * q[:, psi[1]])
+            linear = np.concatenate([by_psi, (left @ mean)[:, None] * right[:, alpha[1]]], axis=1)
+            rows, columns = np.concatenate([lam[0], beta[0]]), np.concatenate([psi[0], alpha[0]])
+            np.add.at(total, np.ix_(rows, rows), bent)
+            np.add.at(total, np.ix_(rows, columns), linear)
+            np.add.at(total, np.ix_(columns, rows), linear.T)
+
+    @property
+    def _curved(self) -> tuple[_Elements, ...]:
+        return self.lambda_, self.beta, self.psi, self.alpha
