@@ -105,6 +105,11 @@ def test_numpy_and_compiled_programs_agree(name, groups):
     assert relative(found.metric, likelihood.expected_information(*traced)) < 1e-12
     assert relative(closed.expected_information(theta), found.metric) < 1e-14
     assert relative(closed.observed_information(theta), likelihood.observed_information(*traced)) < 1e-12
+    clusters = estimation.clusters
+    for ours, theirs in zip(
+        closed.cluster_scores(theta, clusters), likelihood.cluster_scores(*traced[:2], clusters), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10)  # sums over the rows of a cluster
     weight = jax.tree.map(lambda x: np.random.default_rng(2).normal(size=x.shape), moments)
     weight = type(moments)(
         tuple(type(part)(part.cov + np.swapaxes(part.cov, 1, 2), part.mean) for part in weight.levels)
@@ -164,7 +169,8 @@ def test_a_first_fit_and_its_summary_compile_nothing():
         "logging.getLogger('jax').addHandler(logging.StreamHandler(stream)); jax.config.update('jax_log_compiles', True)\n"
         "d = ml.datasets.load_schools()\n"
         "m = 'level: 1\\n math =~ math1 + math2 + math3\\n math ~ ses\\nlevel: 2\\n math_b =~ math1 + math2 + math3\\n'\n"
-        "f = ml.sem(m, d, cluster='school'); f.summary(); f.modification_indices(); f.residuals(); f.standardized_solution()\n"
+        "f = ml.sem(m, d, cluster='school', estimator='MLR'); f.summary(); f.modification_indices(); f.residuals()\n"
+        "f.standardized_solution()\n"
         "print('COMPILED', stream.getvalue().count('XLA compilation'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -225,6 +225,8 @@ class Problem:
 
     def cluster_scores(self, theta: np.ndarray, clusters: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
         """Log-likelihood (J,) and score (J, q) of every cluster without missing values."""
+        if self._closed is not None:
+            return self._closed.cluster_scores(theta, clusters)
         value, score = _cluster_scores(self._padded_structure, self.build.padded(theta), clusters)
         return np.asarray(value), np.asarray(score)[:, : self.q]
 

@@ -11,16 +11,19 @@ import jax
 import numpy as np
 
 from mlsem_jax._typing import Float
-from mlsem_jax.likelihood._complete import complete_log_likelihood
+from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_covariance
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import coordinates, curvature_at, information_at
 from mlsem_jax.likelihood._evaluate import Evaluation
 from mlsem_jax.likelihood._term import Statistics
 from mlsem_jax.models import Moments, PlainMoments, Structure
-from mlsem_jax.observed import CompleteStatistics, SizePools
+from mlsem_jax.numerics import inverse_and_logdet
+from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, SizePools
 
 # elements of the derivatives of the moments (levels, groups, p, p, q) beyond which compiled programs are faster, compiling included
 LARGEST = 2**19
+# elements of the clusters' gradients in the moments that are held at a time: 32 MB
+TOGETHER = 2**22
 
 
 class ClosedForm:
@@ -70,6 +73,47 @@ class ClosedForm:
         slope = complete_log_likelihood(moments, self._z, self._data, np)[1]
         total = curvature_at(moments, jacobian, self._z, self._data, at, np) + self.moments.curvature(theta, slope)
         return -(total + total.T) / 2
+
+    def cluster_scores(
+        self, theta: Float[np.ndarray, " q"], clusters: ClusterStatistics
+    ) -> tuple[Float[np.ndarray, " J"], Float[np.ndarray, "J q"]]:
+        """Log-likelihood and score of every cluster: equal to `likelihood.cluster_scores`."""
+        moments, jacobian = self.moments.with_jacobian(theta)
+        clusters = jax.tree.map(np.asarray, clusters)
+        value, score = np.zeros(len(clusters.size)), np.zeros((len(clusters.size), len(theta)))
+        chunk = max(1, TOGETHER // moments.within_cov[0].size)
+        for group in range(len(moments.mean)):
+            own = np.flatnonzero(clusters.group == group)
+            here, slopes = jax.tree.map(lambda x: x[group], (moments, jacobian))  # noqa: B023
+            for at in np.split(own, range(chunk, len(own), chunk)):
+                value[at], score[at] = self._scores(here, slopes, jax.tree.map(lambda x: x[at], clusters))  # noqa: B023
+        return value, score
+
+    def _scores(self, moments: Moments, slopes: Moments, s: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
+        """Of some clusters of one group; moments and slopes without the group axis."""
+        (within, between), z = moments.levels, self._z
+        sizes, of_size = np.unique(s.size, return_inverse=True)
+        scale = np.where(z > 0, 1.0, np.sqrt(sizes)[:, None])
+        omega = np.concatenate(
+            [(within.cov + np.diag(z))[None], within.cov + scale[:, :, None] * between.cov * scale[:, None]]
+        )
+        precision, logdet = inverse_and_logdet(np, omega)
+        inner, outer, d = precision[0], precision[1:][of_size], scale[of_size]
+        r = d * (s.mean - within.mean - between.mean)
+        weighted = (outer @ r[:, :, None])[:, :, 0]
+        constant = np.log(2 * np.pi) * (s.size * np.sum(1 - z) + np.sum(z))
+        distance = np.einsum("ij,kij->k", inner, s.cross) + np.sum(r * weighted, axis=1)
+        value = -0.5 * (constant + (s.size - 1) * logdet[0] + logdet[1:][of_size] + distance)
+        of_mean = gradient_in_covariance(outer, np.ones(len(r)), r[:, :, None] * r[:, None, :])
+        of_rows = gradient_in_covariance(inner[None], s.size - 1.0, s.cross)
+        by_mean = d * weighted
+        score = _by_cluster(of_rows + of_mean, slopes.levels[0].cov)
+        score += _by_cluster(d[:, :, None] * of_mean * d[:, None, :], slopes.levels[1].cov)
+        return value, score + by_mean @ (slopes.levels[0].mean + slopes.levels[1].mean)
+
+
+def _by_cluster(gradient: Float[np.ndarray, "J p p"], slope: Float[np.ndarray, "p p q"]) -> Float[np.ndarray, "J q"]:
+    return gradient.reshape(len(gradient), -1) @ slope.reshape(-1, slope.shape[-1])
 
 
 def _chain(slope: Moments, jacobian: Moments) -> Float[np.ndarray, " q"]:

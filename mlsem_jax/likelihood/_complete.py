@@ -57,6 +57,11 @@ def _by_size(
     return d, weight, stack, xp.concatenate([s.within[None], s.count[:, None, None] * second]), r
 
 
+def gradient_in_covariance(precision: Array, weight: Array, scatter: Array) -> Array:
+    """d loglik / d Omega (..., p, p) of `weight` (...) normal vectors with this scatter about their mean."""
+    return 0.5 * (precision @ scatter @ precision - weight[..., None, None] * precision)
+
+
 def complete_log_likelihood(
     moments: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics, xp: ModuleType = jnp
 ) -> tuple[Float[Array, " G"], Moments]:
@@ -72,7 +77,7 @@ def complete_log_likelihood(
         logdet = xp.where(weight > 0, logdet, 0.0)
         constant = np.log(2 * np.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
         value = -0.5 * (constant + weight @ logdet + xp.sum(precision * scatter))
-        g = 0.5 * (precision @ scatter @ precision - weight[:, None, None] * precision)
+        g = gradient_in_covariance(precision, weight, scatter)
         between_gradient = xp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
         mean_gradient = xp.sum(s.count[:, None] * d * (precision[1:] @ r[:, :, None])[:, :, 0], axis=0)
         slope = Moments.two_level(g.sum(0), between_gradient, mean_gradient, mean_gradient)

@@ -159,7 +159,8 @@ def cluster_scores(
 
     def one(cluster):
         value, g = complete_log_likelihood(moments, structure.between_only, _one_cluster(cluster, groups))
-        return jnp.sum(value), chain(g, jacobian)
+        # of its own group: in another one clusters of this size may lie outside the domain
+        return value[cluster.group], chain(g, jacobian)
 
     return jax.vmap(one)(clusters)
 
