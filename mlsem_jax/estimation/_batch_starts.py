@@ -95,7 +95,7 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     p = cov.shape[-1]
     # members of eta that are observed variables themselves: a column of Lambda that selects one variable and is not free
     fixed = level.lambda_.index < 0
-    selector = jnp.where(fixed & (level.lambda_.base == 1.0), 1.0, 0.0)
+    selector = (fixed & (level.lambda_.base == 1.0)).astype(cov.dtype)
     measured = jnp.diagonal((level.theta.core.index >= 0) | (level.theta.core.base != 0)) @ selector > 0
     observed = (
         jnp.all(fixed, axis=0) & (jnp.sum(level.lambda_.base != 0, axis=0) == 1) & (selector.sum(0) == 1) & ~measured
@@ -115,7 +115,9 @@ def _level(level: LevelStructure, cov: Array, mean: Array, psi_kind, theta_kind)
     own = jnp.diagonal(cov)
     unique = jnp.maximum(own - common, 0.2 * own)
     indicator = jnp.any(loads | (held != 0), axis=1)
-    free_cov = jnp.where(indicator[:, None] | indicator[None, :], 0.0, cov) * (1 - jnp.eye(p)) + jnp.diag(unique)
+    free_cov = jnp.where(indicator[:, None] | indicator[None, :], 0.0, cov) * (
+        1 - jnp.eye(p, dtype=cov.dtype)
+    ) + jnp.diag(unique)
     # latent variables without indicators of their own start small
     latent_variance = jnp.where(observed, 0.0, jnp.where(latent, variance, 0.05))
     psi = select.T @ free_cov @ select + jnp.diag(latent_variance)

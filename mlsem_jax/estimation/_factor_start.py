@@ -49,11 +49,12 @@ def factor_start(
     row = xp.where(used & ~here, cov[marker], 0.0)
     top, bottom = (others * cov) @ row, others @ row**2
     unit, size = sd / sd[marker], sd[marker] ** 4
-    sign = xp.where(cov[marker] < 0, -1.0, 1.0)
     raw = top / xp.maximum(bottom, NOTHING * size)
     if limits.instruments is not None:
-        raw = xp.where(bottom > limits.instruments * size, raw, sign * unit)
-    ratio = xp.where(raw < 0, -1.0, 1.0) * xp.clip(xp.abs(raw) / unit, *limits.ratio) * unit
+        raw = xp.where(bottom > limits.instruments * size, raw, xp.where(cov[marker] < 0, -unit, unit))
+    # constants of two Python numbers would be of double precision
+    length = xp.clip(xp.abs(raw) / unit, *limits.ratio) * unit
+    ratio = xp.where(raw < 0, -length, length)
     ratio = xp.where(here, 1.0, xp.where(used, ratio, 0.0))
     pairs = ratio[:, None] * ratio[None, :] * others
     weight = xp.sum(pairs**2)

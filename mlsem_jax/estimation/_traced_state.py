@@ -78,7 +78,8 @@ def scaled_inverse(information: Array, damping: Array | float | None = None) -> 
     empty = diagonal <= 0
     scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
     added = 0.0 if damping is None else damping + 50 * len(information) * jnp.finfo(information.dtype).eps
-    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 1.0, added))
+    ridge = jnp.where(empty, 1.0, jnp.asarray(added, information.dtype))
+    scaled = information * scale[:, None] * scale[None, :] + jnp.diag(ridge)
     inverse, _, pivot = sweep(scaled)
     least = 1.0 / jnp.max(jnp.abs(jnp.diagonal(inverse)), initial=1e-30)
     return inverse * scale[:, None] * scale[None, :], pivot, least
@@ -127,6 +128,6 @@ def full_rank(matrix: Array, tolerance: float) -> Array:
     diagonal = jnp.diagonal(matrix)
     empty = diagonal <= 0
     scale = jnp.where(empty, 0.0, 1.0 / jnp.sqrt(jnp.where(empty, 1.0, diagonal)))
-    scaled = matrix * scale[:, None] * scale[None, :] + jnp.diag(jnp.where(empty, 2.0, 0.0) - tolerance)
+    scaled = matrix * scale[:, None] * scale[None, :] + jnp.diag(2.0 * empty.astype(matrix.dtype) - tolerance)
     # next to singular is a pivot that divides by rounding: what comes after it is not finite, and no pivot is positive then
     return sweep(scaled)[2] > 0

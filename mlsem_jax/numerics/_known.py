@@ -15,7 +15,7 @@ from mlsem_jax._typing import Array
 
 def scaled_tangent(tangent: Array, known: Array) -> Array:
     """The tangent (...) where known (...) or (), NaN elsewhere. Transposed: NaN there for cotangents other than 0."""
-    factor = jnp.broadcast_to(jnp.where(known, 1.0, jnp.nan).astype(tangent.dtype), tangent.shape)
+    factor = jnp.broadcast_to(jnp.where(known, jnp.ones((), tangent.dtype), jnp.nan), tangent.shape)
 
     def back(_, cotangent):
         return jnp.where(cotangent == 0, 0.0, factor * cotangent)
