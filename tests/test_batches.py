@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -15,6 +16,7 @@ from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
+from mlsem_jax.estimation._batch import chunk_size, memory_for_lanes, pack_width
 from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.observed import cluster_statistics, plan_sizes, pool_sizes, reduce
 
@@ -208,3 +210,22 @@ def test_a_single_fit_keeps_up_to_six_sizes_and_pools_more_by_the_same_rule():
     # a factor of 100 is more than a batch has in one pool, and less than it has in six
     assert len(size) == 6 >= plan.pool.shape[1]
     assert (size[1:] / size[:-1]).max() < 100 ** (2 / 6)
+
+
+def test_chunks_follow_the_memory_of_the_device():
+    """A device that says what it has free gives half of it; no device takes more lanes than keep it busy."""
+    structure, stats = tiny_model().structure, tiny_batch()
+
+    def device(platform, memory):
+        return SimpleNamespace(platform=platform, memory_stats=lambda: memory)
+
+    small = device("gpu", {"bytes_limit": 2**30, "bytes_in_use": 2**29})
+    assert memory_for_lanes(small) == 2**28
+    assert memory_for_lanes(device("gpu", {"bytes_limit": 2**40})) == 2**39
+    assert memory_for_lanes(device("gpu", None)) == 2**34
+    assert memory_for_lanes(jax.devices("cpu")[0]) == 2**30
+    few, many = (chunk_size(structure, stats, [d]) for d in (small, device("gpu", {"bytes_limit": 2**40})))
+    assert few == chunk_size(structure, stats, [small], 2**28) < many == 8192
+    assert chunk_size(structure, stats, [small, device("gpu", None)]) == few
+    assert pack_width(structure, stats, small) is None
+    assert pack_width(structure, stats, jax.devices("cpu")[0]) >= 4

@@ -74,9 +74,9 @@ def _lane(statistics: Statistics | WeightedClusters) -> Statistics:
     return jax.eval_shape(statistics, jax.ShapeDtypeStruct((clusters,), np.result_type(float)))
 
 
-def pack_width(structure: Structure, statistics: Any) -> int | None:
+def pack_width(structure: Structure, statistics: Any, device: jax.Device) -> int | None:
     """Lanes that a CPU works on at a time: a power of two. None on other devices, which take all."""
-    if jax.default_backend() != "cpu":
+    if device.platform != "cpu":
         return None
     q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
     sized = [term.sizes for term in _lane(statistics).terms if term.sizes is not None]
@@ -86,15 +86,28 @@ def pack_width(structure: Structure, statistics: Any) -> int | None:
     return 1 << int(np.log2(np.clip(fitting, 4, PACK)))
 
 
-def chunk_size(structure: Structure, statistics: Any, memory: float | None = None) -> int:
-    """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default 1 GiB)."""
+def memory_for_lanes(device: jax.Device) -> float:
+    """Bytes that the lanes of a call may take on a device: 1 GiB on a CPU, which has other work; half of what another device has
+    free, because arrays are alive twice where one step's results become the next one's input, or 16 GiB if it does not say.
+    """
+    if device.platform == "cpu":
+        return 2.0**30
+    known = device.memory_stats() or {}
+    if "bytes_limit" not in known:
+        return 2.0**34
+    return 0.5 * max(known["bytes_limit"] - known.get("bytes_in_use", 0), 2.0**28)
+
+
+def chunk_size(
+    structure: Structure, statistics: Any, devices: Sequence[jax.Device], memory: float | None = None
+) -> int:
+    """Lanes per device and call: what keeps a CPU's caches warm or a GPU busy, but at most `memory` bytes (default: by device)."""
     q, p = np.shape(structure.basis)[-1], np.shape(structure.between_only)[-1]
     groups = np.shape(structure.within.nu.base)[-2]
     # beside what the terms hold, the metric carries two (p, p, q) Jacobians and more of their size
     elements = 20.0 * q * groups * p * p + 5.0 * q * q + sum(t.lane_elements(q) for t in _lane(statistics).terms)
-    on_cpu = jax.default_backend() == "cpu"
-    default = 2.0**30 if on_cpu else 2.0**34
-    return int(np.clip((memory or default) // (8.0 * elements), 1, CPU_CHUNK if on_cpu else GPU_CHUNK))
+    most = CPU_CHUNK if devices[0].platform == "cpu" else GPU_CHUNK
+    return int(np.clip((memory or min(map(memory_for_lanes, devices))) // (8.0 * elements), 1, most))
 
 
 def fit_batch(
@@ -117,7 +130,8 @@ def fit_batch(
     starts every lane from its own sample moments. weights: lanes that are one data set with other weights on its clusters, the
     statistics then being a `WeightedClusters`. Computed in the precision of the arrays: float64 input stays float64 whatever
     JAX's global setting. newton=False serves where only the value matters. chunk: lanes per device and call of the compiled
-    program; memory: its budget in bytes. devices: default all local ones. progress(done, total) is called after every chunk.
+    program; memory: its budget in bytes (default: 1 GiB on a CPU, half of what a GPU has free). devices: default all local ones.
+    progress(done, total) is called after every chunk.
 
     A first pass gives every lane what nearly all need; those left over go on in smaller chunks, so that the slow ones keep nobody
     waiting. A lane's result does not depend on its neighbours, the chunk size or the number of devices, but for rounding.
@@ -126,14 +140,15 @@ def fit_batch(
     lanes, shared = split(parts, _batched(*parts))
     total = _number_of_lanes(lanes)
     wide = any(np.asarray(x).dtype == np.float64 for x in jax.tree.leaves(parts))
+    devices = tuple(devices or jax.local_devices())
     with jax.enable_x64(wide or jax.config.jax_enable_x64):
         batch = _Batch(
             lanes,
-            tuple(devices or jax.local_devices()),
+            devices,
             shared,
             newton,
-            chunk or chunk_size(structures, statistics, memory),
-            pack_width(structures, statistics),
+            chunk or chunk_size(structures, statistics, devices, memory),
+            pack_width(structures, statistics, devices[0]),
         )
         dtype = np.float64 if wide else np.float32
         early = settings(dtype, decrement, min(FIRST_ITERATIONS, iterations), FIRST_ROUNDS)
