@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._batches import estimate_batch
+from mlsem_jax._block_files import Block, BlockFolder, gaps
 from mlsem_jax._errors import DataError, ModelError, nearest
-from mlsem_jax._study import CONVERGED, MonteCarlo, Store
+from mlsem_jax._spread import check_executor, in_blocks, key_of, portable_key
+from mlsem_jax._study import CONVERGED, MonteCarlo, open_store
 from mlsem_jax.estimation import (
     Estimate,
     Model,
@@ -35,7 +38,19 @@ from mlsem_jax.report import bar
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
 _OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")
-_OWN = ("cluster_sizes", "n_datasets", "key", "chisq", "profile", "level", "path", "chunk", "progress")
+_OWN = (
+    "cluster_sizes",
+    "n_datasets",
+    "key",
+    "chisq",
+    "profile",
+    "level",
+    "path",
+    "chunk",
+    "executor",
+    "part",
+    "progress",
+)
 
 
 @float64
@@ -51,6 +66,8 @@ def montecarlo(
     level: float = 0.95,
     path: str | Path | None = None,
     chunk: int = 2000,
+    executor: Executor | None = None,
+    part: tuple[int, int] | None = None,
     progress: bool | Callable[[int, int], None] = False,
     **options: Any,
 ) -> MonteCarlo:
@@ -63,31 +80,58 @@ def montecarlo(
     - `chisq`: also fit the unrestricted model, for the rejection rate of the chi-square test at 1 - `level`.
     - `profile`: also the coverage of profile-likelihood intervals (`Fit.profile_ci`), `coverage.profile` in the table: every data
       set is fitted once more for each parameter, held at its true value. NaN for `:=` quantities.
-    - `path`: a CSV or Parquet file that is written after every `chunk` data sets. If it exists, the study goes on where it ended.
+    - `path`: a CSV or Parquet file that is written after every `chunk` data sets, or a folder (a name without ending) in which
+      every block of `chunk` data sets is a file. If it exists, the study goes on where it ended.
+    - `executor`: a `concurrent.futures.Executor` whose workers fit the blocks: processes of this machine that are spawned, not
+      forked, Dask's `client.get_executor()`, mpi4py's `MPIPoolExecutor`. A block that is lost with its worker is given out again.
+      The numbers do not depend on the executor or its workers, but for rounding on processors of another kind.
+    - `part`: (i, n) fits of all blocks the i-th of every n, from 0, for jobs that share a folder and nothing else; the study
+      returned is that of the blocks that are there. A last call without `part` fits what is missing.
 
     **Returns:** a `MonteCarlo`: `table()`, `rates()`, `draws()`, `plot()`.
     """
     what = "ml.montecarlo"
     check_model(model, what, labelled=True)
     _check_options(n_datasets, chunk, level, chisq, profile, progress, options)
+    check_executor(executor)
     theta = np.asarray(as_theta(model, theta, what, finite=True), float)
     key = as_key(key) if not isinstance(key, Integral) or isinstance(key, bool) else int(key)
     model = jax.tree.map(anew, model)
-    store = None if path is None else Store(path, model, theta, cluster_sizes, key, chisq, profile, options)
-    done = [] if store is None else store.read()
-    count = sum(len(part["status"]) for part in done)
-    while count < n_datasets:
-        now = min(chunk, n_datasets - count)
-        done.append(_run(model, theta, cluster_sizes, now, key, count, chisq, profile, options))
-        count += now
+    store = None if path is None else open_store(path, model, theta, cluster_sizes, key, chisq, profile, options)
+    _check_part(part, store)
+    done = [] if store is None else store.read(n_datasets)
+    blocks = gaps(done, n_datasets, chunk)
+    if part is not None:
+        blocks = [block for block in blocks if block[0] // chunk % part[1] == part[0]]
+    common = (model, theta, cluster_sizes, portable_key(key), chisq, profile, options)
+    count = sum(len(block["status"]) for _, block in done)
+    for first, block in in_blocks(executor, _run, common, blocks):
+        done.append((first, block))
+        count += len(block["status"])
         if store is not None:
-            store.write(done)
+            store.write(first, block)
         if progress:
             (bar if progress is True else progress)(count, n_datasets)
-    every = {name: np.concatenate([part[name] for part in done])[:n_datasets] for name in done[0]}
+    return _study(model, theta, [block for _, block in sorted(done, key=lambda one: one[0])], chisq, level)
+
+
+def _study(model: Model, theta: np.ndarray, done: list[Block], chisq: bool, level: float) -> MonteCarlo:
+    if not done:
+        raise DataError("part: the study has fewer blocks than parts, and none is this one's. Use a smaller chunk=.")
+    every = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
     names = tuple(model.parameters(theta))
     true = np.asarray(_quantities(model, jnp.asarray(theta)[None], jnp.eye(len(theta))[None])[0][0])
     return MonteCarlo(names, true, df=model.df if chisq else 0, level=level, **every)
+
+
+def _check_part(part: Any, store: Any) -> None:
+    if part is None:
+        return
+    whole = isinstance(part, tuple) and len(part) == 2 and all(isinstance(x, Integral) for x in part)
+    if not whole or not 0 <= part[0] < part[1]:
+        raise DataError(f"part={part!r}: (i, n) is part i of n, 0 <= i < n, such as (0, 10).")
+    if not isinstance(store, BlockFolder):
+        raise DataError("part= is for jobs that share a folder: pass path= with the name of one, such as 'study'.")
 
 
 def _check_options(
@@ -107,8 +151,10 @@ def _check_options(
             raise ModelError(f"ml.montecarlo has no option {name!r}.{nearest(name, (*_OPTIONS, *_OWN))}")
 
 
-def _run(model, theta, sizes, count, key, first, chisq, profile, options) -> dict[str, np.ndarray]:
+@float64
+def _run(model, theta, sizes, key, chisq, profile, options, first, count) -> Block:
     """Data sets number first, first + 1, ... simulated and fitted."""
+    key = key if isinstance(key, int) else key_of(key)
     rows = bool(options.keys() - {"group"})
     drawn = simulate(model, theta, key, sizes, count, first=first, rows=rows, **options)
     stats = _of_rows(drawn, model) if isinstance(drawn, Rows) else drawn

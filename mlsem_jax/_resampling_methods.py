@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from concurrent.futures import Executor
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, SIZES, checked, choice, optional, whole
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._spread import check_executor
 from mlsem_jax.estimation import Estimation, Model, model_of, simulate
 
 
@@ -46,6 +49,7 @@ class ResamplingMethods:
         ci=choice("perc", "basic", "bca", "student", "norm"),
         level=CONFIDENCE,
         chisq=optional(FLAG),
+        chunk=optional(whole(1)),
     )
     def bootstrap(
         self,
@@ -55,13 +59,22 @@ class ResamplingMethods:
         ci: inference.Interval = "perc",
         level: float = 0.95,
         chisq: bool | None = None,
+        executor: Executor | None = None,
+        path: str | Path | None = None,
+        chunk: int | None = None,
     ) -> report.BootstrapReport:
         """Bootstrap of clusters: n draws at once, without reading the rows again.
 
         type: "nonparametric" (clusters with replacement), "parametric" (from the model) or "bollen.stine" (test of the model).
         ci: "perc", "basic", "bca", "student" or "norm". chisq: also the chi-square of every draw. `:=` quantities are included.
+
+        executor: a `concurrent.futures.Executor` whose workers make the draws in blocks of `chunk` (default 2048), as those of
+        `mlsem_jax.montecarlo`; draw i depends on the key and i alone, whoever makes it. path: a folder that keeps the blocks, from
+        which the bootstrap goes on.
         """
-        return report.BootstrapReport(inference.bootstrap(self.estimation, n, key, type, chisq), ci, level)
+        check_executor(executor)
+        found = inference.bootstrap(self.estimation, n, key, type, chisq, executor=executor, path=path, chunk=chunk)
+        return report.BootstrapReport(found, ci, level)
 
     @checked(exact=FLAG, rows=FLAG)
     def influence(self, exact: bool = False, rows: bool = False) -> report.InfluenceReport:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from mlsem_jax._block_files import Block, BlockFolder
 from mlsem_jax._errors import DataError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model
@@ -148,35 +149,40 @@ class MonteCarlo:
     __repr__ = __str__
 
 
+def open_store(where: Any, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict) -> Any:
+    """The draws of a study on disk: a .csv or .parquet file, or a folder of blocks, with what says which study they belong to."""
+    if not isinstance(where, (str, os.PathLike)):
+        raise DataError(f"path must be the name of a .csv or .parquet file or of a folder, not {where!r}.")
+    path = Path(where)
+    if not path.parent.is_dir():
+        raise DataError(f"path: there is no folder {str(path.parent)!r}. Make it first, or give another path.")
+    if path.suffix not in ("", ".csv", ".parquet") and not path.is_dir():
+        raise DataError(f"path must end in .csv or .parquet, or name a folder, not {path.name!r}.")
+    names = tuple(model.parameters(theta))
+    arrays = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((model.structure, model.held))]
+    text = repr((arrays, theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items())))
+    study = {
+        "names": list(names),
+        "key": int(key) if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(key)).tolist(),
+        "chisq": chisq,
+        **({"profile": True} if profile else {}),
+        "design": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    if path.is_dir() or not path.suffix:
+        return BlockFolder(path, study)
+    return Store(path, names, study)
+
+
 class Store:
-    """Draws on disk, with a sidecar that says what study they belong to."""
+    """Draws in one file, written as far as they are without a gap, with a sidecar that says what study they belong to."""
 
-    def __init__(self, where: Any, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict):
-        if not isinstance(where, (str, os.PathLike)):
-            raise DataError(f"path must be the name of a .csv or .parquet file, not {where!r}.")
-        path = Path(where)
-        if not path.parent.is_dir():
-            raise DataError(f"path: there is no folder {str(path.parent)!r}. Make it first, or give another path.")
-        if path.is_dir():
-            raise DataError(f"path={str(path)!r} is a folder: give the name of a .csv or .parquet file.")
-        if path.suffix not in (".csv", ".parquet"):
-            raise DataError(f"path must end in .csv or .parquet, not {path.name!r}.")
+    def __init__(self, path: Path, names: tuple[str, ...], study: dict[str, Any]):
         self.path, self.about = path, path.with_suffix(path.suffix + ".json")
-        self.names = tuple(model.parameters(theta))
-        words = key if isinstance(key, (int, np.integer)) else np.asarray(jax.random.key_data(key)).tolist()
-        arrays = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((model.structure, model.held))]
-        text = repr(
-            (arrays, theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items()))
-        )
-        self.study = {
-            "names": list(self.names),
-            "key": words if isinstance(words, list) else int(words),
-            "chisq": chisq,
-            **({"profile": True} if profile else {}),
-            "design": hashlib.sha256(text.encode()).hexdigest(),
-        }
+        self.names, self.study = names, study
+        self.done: list[Block] = []
+        self.early: dict[int, Block] = {}
 
-    def read(self) -> list[dict[str, np.ndarray]]:
+    def read(self, total: int) -> list[tuple[int, Block]]:
         import pandas as pd
 
         if not self.path.exists():
@@ -190,10 +196,21 @@ class Store:
         values, r = table.to_numpy(float), len(self.names)
         parts = {"estimates": values[:, :r], "se": values[:, r : 2 * r], "chisq": values[:, -2]}
         ratio = {"ratio": values[:, 2 * r : 3 * r]} if "profile" in self.study else {}
-        return [parts | ratio | {"status": values[:, -1].astype(int)}]
+        self.done = [parts | ratio | {"status": values[:, -1].astype(int)}]
+        return [(0, {name: x[:total] for name, x in self.done[0].items()})]
 
-    def write(self, done: list[dict[str, np.ndarray]]) -> None:
-        every = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
+    def write(self, first: int, block: Block) -> None:
+        self.early[first] = block
+        reached, before = sum(len(part["status"]) for part in self.done), len(self.done)
+        while reached in self.early:
+            self.done.append(self.early.pop(reached))
+            reached += len(self.done[-1]["status"])
+        if len(self.done) > before:
+            self._save()
+
+    def _save(self) -> None:
+        every = {name: np.concatenate([part[name] for part in self.done]) for name in self.done[0]}
+        self.done = [every]
         estimates, se, chisq, status = (every[name] for name in ("estimates", "se", "chisq", "status"))
         true = np.zeros(len(self.names))
         table = MonteCarlo(self.names, true, estimates, se, chisq, 0, status, ratio=every.get("ratio")).draws()

@@ -13,7 +13,7 @@ ROOT = Path(mlsem_jax.__file__).parent
 
 # Reading order. Names on one line are peers: they may not import from each other.
 LAYERS = (
-    ("_arguments", "_errors", "_options", "_status", "_typing", "_version"),
+    ("_arguments", "_block_files", "_errors", "_options", "_spread", "_status", "_typing", "_version"),
     ("numerics",),
     ("data", "datasets"),
     ("files",),

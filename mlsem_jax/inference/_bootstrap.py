@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
+from mlsem_jax._block_files import Block, digest, gaps, open_folder
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._spread import in_blocks, key_of, portable_key
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import BatchMaximum, Estimation, Fitted, fit_batch
+from mlsem_jax.estimation import Estimation, fit_batch, is_maximum
 from mlsem_jax.inference._clusters import refuse_constraints
 from mlsem_jax.inference._influence import influence
 from mlsem_jax.inference._quantities import Quantity, estimated, with_errors
-from mlsem_jax.inference._resampled import ITERATIONS, resampled
+from mlsem_jax.inference._resampled import ITERATIONS, Resampler, resampler
 from mlsem_jax.inference._vcov import information, vcov_natural
+from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float64
 
 Type = Literal["nonparametric", "parametric", "bollen.stine"]
+# draws of a block that goes to another worker: whole chunks of a batch
+CHUNK = 2048
 TYPES: tuple[Type, ...] = ("nonparametric", "parametric", "bollen.stine")
 
 
@@ -66,9 +74,12 @@ def bootstrap(
     chisq: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
     quantity: Quantity | None = None,
+    executor: Executor | None = None,
+    path: str | Path | None = None,
+    chunk: int | None = None,
 ) -> Bootstrap:
     """n draws. key: of jax.random, or an integer; draw i depends on the key and i alone. quantity: what is drawn of (default:
-    natural parameters and `:=` quantities).
+    natural parameters and `:=` quantities). executor, path, chunk: blocks of draws by other workers, kept in a folder.
 
     nonparametric: clusters drawn with replacement, within groups. parametric: statistics drawn from the fitted model.
     bollen.stine: clusters drawn from data that are transformed so that the model holds exactly (in balanced data; nearly in
@@ -81,14 +92,15 @@ def bootstrap(
     if chisq and estimation.h1 is None:
         raise ModelError("Chi-squares of bootstrap draws need the unrestricted model: fit with h1=True.")
     key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
-    lanes = resampled(estimation, n, key, type)
-    model = estimation.model
-    end = fit_batch(model.build.structure, theta0=model.theta, **lanes, progress=progress, iterations=ITERATIONS)
+    model, h1 = estimation.model, estimation.h1 if chisq else None
+    saturated = None if h1 is None else (h1.build.structure, h1.theta)
+    common = (resampler(estimation, type), model.build.structure, model.theta, saturated, portable_key(key))
+    end = _all_draws(common, n, executor, path, chunk, progress)
     quantity = estimated(model.build) if quantity is None else quantity
     estimate, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
     observed = information(model, estimation, "observed")
-    draws, draws_se = _with_errors(estimation, quantity, end.theta, end.information)
-    bad = ~end.converged
+    draws, draws_se = _with_errors(estimation, quantity, end["theta"], end["information"])
+    bad = ~np.asarray(is_maximum(end["status"]))
     draws[bad], draws_se[bad] = np.nan, np.nan
     return Bootstrap(
         type=type,
@@ -98,8 +110,8 @@ def bootstrap(
         plain_se=_with_errors(estimation, quantity, model.theta[None], observed[None])[1][0],
         draws=draws,
         draws_se=draws_se,
-        chisq=_chi_squares(estimation.h1, end, lanes) if chisq and estimation.h1 is not None else None,
-        status=end.status,
+        chisq=end.get("chisq"),
+        status=end["status"],
         observed_chisq=np.nan if estimation.h1 is None else 2 * (estimation.h1.value - model.value),
         influence=influence(estimation, quantity=quantity).derivative if type == "nonparametric" else None,
     )
@@ -114,7 +126,53 @@ def _with_errors(
     return np.array(values), np.where(np.asarray(se) > 0, se, np.nan)
 
 
-def _chi_squares(h1: Fitted, end: BatchMaximum, lanes: dict[str, Any]) -> np.ndarray:
-    free = fit_batch(h1.build.structure, theta0=h1.theta, newton=False, iterations=ITERATIONS, **lanes)
+def _all_draws(
+    common: tuple[Any, ...],
+    n: int,
+    executor: Executor | None,
+    path: str | Path | None,
+    chunk: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Block:
+    """The draws: as one batch, or in blocks where an executor or a folder asks for them."""
+    if executor is None and path is None and chunk is None:
+        return next(in_blocks(None, functools.partial(_draws, progress=progress), common, [(0, n)]))[1]
+    chunk = CHUNK if chunk is None else chunk
+    # not the starting values: on another machine a fit has other last digits
+    source, structure, _, saturated, key = common
+    study = {"draws of": digest((source, structure, key)), "chisq": saturated is not None}
+    folder = None if path is None else open_folder(path, study)
+    done = [] if folder is None else folder.read(n)
+    blocks = gaps(done, n, chunk)
+    count = n - sum(length for _, length in blocks)
+    for first, block in in_blocks(executor, _draws, common, blocks):
+        done.append((first, block))
+        count += len(block["status"])
+        if folder is not None:
+            folder.write(first, block)
+        if progress is not None:
+            progress(count, n)
+    ordered = [block for _, block in sorted(done, key=lambda one: one[0])]
+    return {name: np.concatenate([block[name] for block in ordered]) for name in ordered[0]}
+
+
+@float64
+def _draws(
+    source: Resampler,
+    structure: Structure,
+    theta: np.ndarray,
+    saturated: tuple[Structure, np.ndarray] | None,
+    key: Any,
+    first: int,
+    n: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Block:
+    """Draws first, first + 1, ...: theta (n, q), information (n, q, q), status (n,) and, with a saturated model, chisq (n,)."""
+    lanes = source.lanes(key_of(key), n, first)
+    end = fit_batch(structure, theta0=theta, **lanes, progress=progress, iterations=ITERATIONS)
+    out = {"theta": end.theta, "information": end.information, "status": end.status}
+    if saturated is None:
+        return out
+    free = fit_batch(saturated[0], theta0=saturated[1], newton=False, iterations=ITERATIONS, **lanes)
     both = end.converged & free.converged
-    return np.where(both, 2 * np.maximum(free.value - end.value, 0.0), np.nan)
+    return out | {"chisq": np.where(both, 2 * np.maximum(free.value - end.value, 0.0), np.nan)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._clusters import weighted_clusters
-from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
 
@@ -20,11 +21,36 @@ from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_si
 ITERATIONS = 100
 
 
+class Resampler(eqx.Module):
+    """What data sets are drawn from, without the rows: it can be sent to other processes. source: clusters to draw among, with the
+    order (J,) in which they are drawn, the first cluster and the number of clusters of each one's group; or moments to draw
+    statistics from, with the clusters' plan and how many there are of each size.
+    """
+
+    source: WeightedClusters | None = None
+    order: np.ndarray | None = None
+    first: np.ndarray | None = None
+    count: np.ndarray | None = None
+    moments: Moments | None = None
+    plan: Plan | None = None
+
+    def lanes(self, key: Any, n: int, start: int = 0) -> dict[str, Any]:
+        """Statistics and weights of data sets start, start + 1, ... for `fit_batch`; data set i depends on the key and i alone."""
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(n))
+        if self.source is None:
+            return {"statistics": jax.tree.map(np.asarray, _draw(keys, self.moments, self.plan, self.count))}
+        return {"statistics": self.source, "weights": np.asarray(_weights(keys, self.order, self.first, self.count))}
+
+
 def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any]:
     """The statistics and weights that make n data sets, for `fit_batch`. key: of jax.random; draw i depends on it and i alone."""
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    return resampler(estimation, type).lanes(key, n)
+
+
+def resampler(estimation: Estimation, type: str) -> Resampler:
+    """What the draws of a bootstrap of this type are made of."""
     if type == "parametric":
-        return {"statistics": _parametric(estimation, keys)}
+        return _parametric(estimation)
     source = weighted_clusters(estimation)
     if type == "bollen.stine":
         if source.patterns is not None:
@@ -36,8 +62,7 @@ def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, 
     group = np.asarray(estimation.data.group)
     order = np.argsort(group, kind="stable")
     count = np.bincount(group, minlength=estimation.data.ngroups)[group[order]]
-    first = np.searchsorted(group[order], group[order])
-    return {"statistics": source, "weights": np.asarray(_weights(keys, order, first, count))}
+    return Resampler(source, order, np.searchsorted(group[order], group[order]), count)
 
 
 @jax.jit
@@ -61,14 +86,14 @@ def _draw(keys, moments: Moments, plan: Plan, count):
     return jax.vmap(one)(keys)
 
 
-def _parametric(estimation: Estimation, keys: Any) -> Statistics:
+def _parametric(estimation: Estimation) -> Resampler:
     if len(estimation.reduction.pattern_codes):
         raise ModelError("type='parametric' is for data without missing values and models without random slopes.")
     data = estimation.data
     plan = plan_sizes(np.bincount(data.cluster, minlength=data.nclusters), data.group, data.ngroups)
     shape = plan.size.shape
     count = np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
-    return jax.tree.map(np.asarray, _draw(keys, estimation.model.moments, plan, count))
+    return Resampler(count=count, moments=jax.tree.map(np.asarray, estimation.model.moments), plan=plan)
 
 
 def transformed(clusters: ClusterStatistics, h1: Moments, model: Moments) -> ClusterStatistics:
