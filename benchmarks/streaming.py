@@ -1,7 +1,8 @@
 """Ten million rows in ten files, streamed, merged and fitted: `python benchmarks/streaming.py [--check] [--rows N] [--json FILE]`.
 
 Writes the files in a temporary folder (1 GB), then fits them in a fresh process that reports its peak memory and its times.
---check also reduces all rows at once, in another process that takes several gigabytes, and compares.
+--check also reduces all rows at once, in another process that takes several gigabytes, and compares. --missing: the share of values
+that are missing, a page of the questionnaire with three variables at a time; every value by itself with --scattered.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ P, FACTORS = 12, 2
 HERE = Path(__file__).resolve().parent
 
 
-def write_files(folder: Path, files: int, rows: int, clusters: int) -> None:
-    """Rows of every cluster may lie in every file."""
+def write_files(folder: Path, files: int, rows: int, clusters: int, missing: float, page: int) -> None:
+    """Rows of every cluster may lie in every file. missing: share of values; page: how many variables are missing together."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -36,6 +37,8 @@ def write_files(folder: Path, files: int, rows: int, clusters: int) -> None:
     for i in range(files):
         g = rng.integers(0, clusters, rows)
         y = rng.normal(size=(rows, FACTORS))[:, which] + effect[g] + rng.normal(size=(rows, P))
+        if missing:
+            y[np.repeat(rng.random((rows, P // page)) < missing, page, axis=1)] = np.nan
         columns = {f"y{j + 1}": y[:, j] for j in range(P)} | {"g": g}
         pq.write_table(pa.table(columns), folder / f"part{i:02}.parquet")
 
@@ -61,7 +64,8 @@ def fit(folder: Path, out: Path, source: str) -> dict[str, float]:
     jax.config.update("jax_enable_x64", True)
     files, row = sorted(folder.glob("*.parquet")), {}
     head = next(pq.ParquetFile(files[0]).iter_batches(50_000)).to_pandas()
-    model = ml.model(factor_model(P, FACTORS), head.assign(g=head["g"] % 5_000), cluster="g")
+    treatment = "ml" if head.isna().any(axis=None) else "listwise"
+    model = ml.model(factor_model(P, FACTORS), head.assign(g=head["g"] % 5_000), cluster="g", missing=treatment)
     row["peak MB before"] = peak()
     start = time.perf_counter()
     if source == "at once":
@@ -95,9 +99,9 @@ def apart(folder: Path, out: Path, source: str) -> dict[str, float]:
 
 
 def difference(a: Path, b: Path) -> float:
-    """Largest difference of two sets of statistics, each array relative to its largest element."""
+    """Largest difference of two sets of statistics, each array relative to its largest element or, for sums about a mean, to 1."""
     pairs = zip(pickle.loads(a.read_bytes()), pickle.loads(b.read_bytes()), strict=True)
-    return max(float(np.abs(x - y).max() / np.abs(y).max()) for x, y in pairs)
+    return max(float(np.abs(x - y).max() / max(np.abs(y).max(), 1.0)) for x, y in pairs)
 
 
 def main() -> None:
@@ -106,6 +110,10 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of a file")
     parser.add_argument("--clusters", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--missing", type=float, default=0.0, help="share of values that are missing")
+    parser.add_argument(
+        "--scattered", action="store_true", help="every value is missing by itself, not by pages of three"
+    )
     parser.add_argument("--check", action="store_true", help="compare with all rows at once (several GB of memory)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--fit", nargs=3, help=argparse.SUPPRESS)
@@ -120,13 +128,15 @@ def main() -> None:
         "files": options.files,
         "rows of a file": options.rows,
         "variables": P,
+        "missing": options.missing,
+        "missing together": 1 if options.scattered else 3,
         "runs": [],
     }
     for clusters in options.clusters:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name) / "data"
             folder.mkdir()
-            write_files(folder, options.files, options.rows, clusters)
+            write_files(folder, options.files, options.rows, clusters, options.missing, 1 if options.scattered else 3)
             size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
             sources = ["frames", "dataset", *(["at once"] if options.check else [])]
             for source in sources:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from mlsem_jax._collected import Collected, Layer, collect
+from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._lavaan import specify_and_prepare, split_options
-from mlsem_jax.data import Roles, comes_in_chunks, plain_ids, prepare
+from mlsem_jax.data import comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import FitOptions, Model, Rows, Source, check_model, kind_of, make_model, make_statistics
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.observed import mergeable
@@ -79,7 +79,8 @@ def statistics(model: Model, data: Any) -> Collected:
     - `model`: from [`mlsem_jax.model`][].
     - `data`: a table with the columns that the model names. Or an iterable of tables, an Arrow dataset (`pyarrow.dataset.dataset`)
       or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which clusters may be split: memory is that
-      of a chunk and of one mean a cluster. Chunks have complete rows (`missing="listwise"` leaves out the others).
+      of a chunk and of one mean a cluster. With missing values (`missing="ml"`) it is of one sum for each pattern of them that a cluster has, with
+      random slopes of as many cross-products. A cluster's value of a level-2 variable may stand in any chunk.
 
     **Returns:** statistics that add up (`a + b`), also where a cluster has rows in both. One table is checked at once; what comes
     in chunks, such as the partitions of a distributed table (`ml.statistics(model, [partition])`), is checked as a whole when it
@@ -107,10 +108,12 @@ def statistics(model: Model, data: Any) -> Collected:
         missing=source.missing,
         group_label=source.group_label or (specification.groups or None),
     )
+    ids = plain_ids(prepared.cluster_ids)
+    if by_pattern(model):
+        layer = layer_of(model, prepared.values, prepared.cluster, prepared.group, ids)
+        return Collected(None, layer, prepared.rows_dropped, specification.variables)
     reduction = make_statistics(specification, prepared)
-    layer = None
-    if reduction.clusters is not None and not reduction.statistics.curved:
-        roles = Roles(specification.within.observed, specification.between.observed)
-        means = mergeable(reduction.clusters, specification.ngroups)
-        layer = Layer(means, plain_ids(prepared.cluster_ids), roles, source.cluster, source.group)
+    assert reduction.clusters is not None
+    none = prepared.values[:0], prepared.cluster[:0], prepared.group[:0]
+    layer = replace(layer_of(model, *none, ids), clusters=mergeable(reduction.clusters, specification.ngroups))
     return Collected(reduction.statistics, layer, prepared.rows_dropped, specification.variables)

@@ -4,6 +4,7 @@ from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._collinear import dependence
 from mlsem_jax.data._frame import column_names, read_columns
 from mlsem_jax.data._ids import factorize
+from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
 from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
@@ -12,6 +13,8 @@ from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, dra
 from mlsem_jax.data._units import group_labels
 
 __all__ = [
+    "MISSING_COVARIATE",
+    "missing_option",
     "read_columns",
     "Notation",
     "Piece",

@@ -10,6 +10,7 @@ from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._roles import Roles
 
 Missing = Literal["listwise", "ml"]
+MISSING_COVARIATE = "missing fixed covariate"
 SYNONYMS: dict[str, Missing] = {"listwise": "listwise", "ml": "ml", "fiml": "ml", "direct": "ml"}
 
 
@@ -67,7 +68,7 @@ def usable_rows(
     if missing == "listwise":
         deciding, reason = incomplete, "missing values (listwise)"
     else:
-        deciding, reason = incomplete & roles.conditioning, "missing fixed covariate"
+        deciding, reason = incomplete & roles.conditioning, MISSING_COVARIATE
     usable = keep.copy()
     for i in np.flatnonzero(deciding):
         usable &= ~np.isnan(columns[i])

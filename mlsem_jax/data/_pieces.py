@@ -13,12 +13,15 @@ from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import column_names, read_columns
 from mlsem_jax.data._ids import factorize, read_ids
 from mlsem_jax.data._magnitude import check_magnitude, rounding_error
+from mlsem_jax.data._missing import MISSING_COVARIATE, fill_between, missing_option
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import as_labels
 
 
 class Piece(NamedTuple):
-    """Complete rows: values (N, p), cluster codes (N,), ids (J,) and groups (J,) of the clusters, and the rows left out."""
+    """Rows that are used: values (N, p), NaN where missing, cluster codes (N,), ids (J,) and groups (J,) of the clusters, and how
+    many rows were left out.
+    """
 
     values: np.ndarray
     codes: np.ndarray
@@ -66,9 +69,9 @@ def _check_present(known: Sequence[str], needed: Sequence[str], subject: str) ->
 
 
 def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels: Sequence[str], missing: str) -> Piece:
-    """Rows with a missing value, without a cluster or outside the groups `labels` are left out.
+    """Rows with a missing value, without a cluster or outside the groups `labels` are left out; between-only values are filled in.
 
-    missing: 'listwise', or 'ml', which refuses rows with a missing value.
+    missing: 'listwise', or 'ml' and its synonyms, which leave out those without a fixed covariate of level 1 alone.
     """
     needed = [*roles.variables, cluster, *([group] if group else [])]
     _check_present(column_names(data), needed, "The table")
@@ -91,29 +94,24 @@ def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels:
     for sentence in told:
         warnings.warn(sentence, ModelWarning, stacklevel=4)
     inside = (codes >= 0) & (of_row >= 0)
-    keep = inside & ~np.isnan(values.sum(axis=1))
+    every = missing_option(missing) == "ml"
+    pair = np.where(inside, codes * max(len(labels), 1) + of_row, -1)
+    if every:
+        fill_between(values.T, np.asarray(np.isnan(values).any(axis=0)), pair, roles)
+    # an unknown covariate of level 2 may be known from a later chunk: what it takes along is decided at the end
+    needs = roles.conditioning & ~roles.between_only if every else np.ones(values.shape[1], bool)
+    keep = inside & ~np.isnan(values[:, needs].sum(axis=1))
     dropped = {
         "missing cluster id": int((codes < 0).sum()),
         "group missing or not among group_label": int(((of_row < 0) & (codes >= 0)).sum()),
-        "missing values (listwise)": int(inside.sum() - keep.sum()),
+        MISSING_COVARIATE if every else "missing values (listwise)": int(inside.sum() - keep.sum()),
     }
-    if dropped["missing values (listwise)"] and missing != "listwise":
-        raise DataError(_incomplete(values[inside], roles))
     if not keep.all():
-        values, codes, of_row = values[keep], codes[keep], of_row[keep]
-    code, pairs = factorize(codes * max(len(labels), 1) + of_row)
+        values, pair = values[keep], pair[keep]
+    code, pairs = factorize(pair)
     ids, of_cluster = plain_ids(ids[pairs // max(len(labels), 1)]), pairs % max(len(labels), 1)
     _make_constant(values, code, ids, roles)
     return Piece(values, code, ids, of_cluster, tuple((reason, count) for reason, count in dropped.items() if count))
-
-
-def _incomplete(values: np.ndarray, roles: Roles) -> str:
-    gaps = np.isnan(values)
-    names = [roles.variables[i] for i in np.flatnonzero(gaps.any(axis=0))]
-    return (
-        f"{int(gaps.any(axis=1).sum())} of {len(values)} rows have missing values ({listing(map(repr, names))}), and statistics "
-        "of several tables are of complete rows. Pass one table, or make the model with missing='listwise'."
-    )
 
 
 def _make_constant(values: np.ndarray, code: np.ndarray, ids: np.ndarray, roles: Roles) -> None:
@@ -136,8 +134,9 @@ def _make_constant(values: np.ndarray, code: np.ndarray, ids: np.ndarray, roles:
 
 
 def rounding(values: np.ndarray) -> float:
-    """The difference between two values of a variable that counts as rounding."""
-    return rounding_error(float(values.min()), float(values.max()))
+    """The difference between two values of a variable that counts as rounding; NaN are none."""
+    known = values[~np.isnan(values)]
+    return rounding_error(float(known.min()), float(known.max())) if len(known) else 0.0
 
 
 def plain_ids(ids: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from mlsem_jax.observed._complete import (
 )
 from mlsem_jax.observed._draws import draw_statistics
 from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
+from mlsem_jax.observed._pair_sums import PairSums, add_sums, only_clusters, pair_sums, reduce_sums
 from mlsem_jax.observed._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.observed._pools import SizePools, pool_sizes
 from mlsem_jax.observed._weighted import (
@@ -27,21 +28,26 @@ __all__ = [
     "ClusterMeans",
     "ClusterStatistics",
     "CompleteStatistics",
+    "PairSums",
     "PatternStatistics",
     "Plan",
     "SizePools",
+    "add_sums",
     "bucket",
     "cluster_statistics",
     "draw_statistics",
     "make_definite",
     "merge",
     "mergeable",
+    "only_clusters",
+    "pair_sums",
     "pattern_statistics",
     "plan_sizes",
     "pool_sizes",
     "pooled",
     "reduce",
     "reduce_merged",
+    "reduce_sums",
     "row_means",
     "sample_moments",
     "traced_clusters",

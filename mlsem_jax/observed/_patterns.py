@@ -7,12 +7,17 @@ likelihood evaluation needs memory for one chunk only.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.observed._complete import bucket
+
+if TYPE_CHECKING:
+    from mlsem_jax.observed._pair_sums import PairSums
 
 
 class ClusterChunk(eqx.Module):
@@ -89,8 +94,8 @@ def pattern_statistics(
     keep = seen[:, ~z].any(axis=1)
     values, seen, cluster = values[keep], seen[keep] & ~z, cluster[keep]
     y = np.where(seen, values - reference, 0.0)
-    row_pattern, observed, pattern_group = _patterns(seen, group[cluster])
-    between_pattern, between_observed, between_group = _patterns(between_seen, group)
+    row_pattern, observed, pattern_group = patterns_of_rows(seen, group[cluster])
+    between_pattern, between_observed, between_group = patterns_of_rows(between_seen, group)
     a = 1 + len(slopes)
     t = np.concatenate([np.ones((len(y), 1)), values[:, slopes]], axis=1)
     pair_code = cluster * len(observed) + row_pattern
@@ -111,21 +116,57 @@ def pattern_statistics(
         pattern_cross[:, i, :] = _add(y_pattern[:, [i]] * y_pattern, pattern_starts)
         if cross is not None:
             cross[:, i, :] = _add(ys[:, [i]] * ys, starts)
-    length = bucket(len(observed))
     chunks = _chunks(
         group, between_pattern, between, pairs // len(observed), pairs % len(observed), products, total, cross
     )
+    rows = np.bincount(row_pattern, minlength=len(observed)).astype(float)
+    return _padded(
+        (observed, pattern_group, rows, _add(y_pattern, pattern_starts), pattern_cross),
+        (between_observed, between_group),
+        np.asarray(reference, float),
+        np.flatnonzero(~z) if effects is None else np.asarray(effects),
+        chunks,
+    )
+
+
+def from_pairs(sums: PairSums, effects: np.ndarray) -> PatternStatistics:
+    """The same from sums about the reference, whose patterns are those of their pairs, in order."""
+    known = ~np.isnan(sums.between)
+    between_pattern, between_observed, between_group = patterns_of_rows(known, sums.group)
+    code, *_ = patterns_of_rows(sums.seen, sums.group[sums.cluster])
+    total = np.zeros((len(sums.observed), len(sums.shift)))
+    np.add.at(total, code, sums.total[:, 0])
+    chunks = _chunks(
+        sums.group,
+        between_pattern,
+        np.where(known, sums.between, 0.0),
+        sums.cluster,
+        code,
+        sums.products,
+        sums.total,
+        sums.cross if sums.slopes else None,
+    )
+    rows = np.bincount(code, sums.products[:, 0, 0], len(sums.observed))
+    of_patterns = (sums.observed, sums.of_group, rows, total, sums.pattern_cross)
+    return _padded(of_patterns, (between_observed, between_group), sums.shift, np.asarray(effects), chunks)
+
+
+def _padded(rows: tuple, between: tuple, reference: np.ndarray, effects: np.ndarray, clusters: ClusterChunk):
+    """Patterns of rows (observed, group, rows, total, cross) and of clusters (observed, group), padded to shared lengths."""
+    length, length_between = bucket(len(rows[0])), bucket(len(between[0]))
+    observed, group, count, total, cross = (_pad(x, length) for x in rows)
+    between_observed, between_group = (_pad(x, length_between) for x in between)
     return PatternStatistics(
-        observed=_pad(observed.astype(float), length),
-        group=_pad(pattern_group, length),
-        rows=_pad(np.bincount(row_pattern, minlength=len(observed)).astype(float), length),
-        total=_pad(_add(y_pattern, pattern_starts), length),
-        cross=_pad(pattern_cross, length),
-        between_observed=_pad(between_observed.astype(float), bucket(len(between_observed))),
-        between_group=_pad(between_group, bucket(len(between_observed))),
-        reference=np.asarray(reference, float),
-        effects=np.flatnonzero(~z) if effects is None else np.asarray(effects),
-        clusters=chunks,
+        observed=observed.astype(float),
+        group=group,
+        rows=count,
+        total=total,
+        cross=cross,
+        between_observed=between_observed.astype(float),
+        between_group=between_group,
+        reference=reference,
+        effects=effects,
+        clusters=clusters,
     )
 
 
@@ -147,7 +188,7 @@ def _between_values(values, seen, cluster, z, count, reference):
     return out, known
 
 
-def _patterns(seen: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def patterns_of_rows(seen: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pattern of every row (a pattern belongs to one group), the patterns (R, p) and their groups (R,)."""
     bits = np.packbits(seen, axis=1)
     # one key per row: the bits of the pattern, then the group
