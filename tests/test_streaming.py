@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import tracemalloc
 import warnings
 
@@ -312,14 +313,20 @@ def test_statistics_of_other_variables_do_not_add(model):
         ml.statistics(model, DATA) + ml.statistics(other, DATA)
 
 
-def test_memory_is_that_of_a_chunk(model):
-    """40 chunks of 20,000 rows are 26 MB of numbers; one chunk, with its table and a few copies, is about 4."""
+@pytest.mark.parametrize(("missing", "limit"), [("listwise", 8e6), ("ml", 16e6)])
+def test_memory_is_that_of_a_chunk(missing, limit):
+    """40 chunks of 20,000 rows are 26 MB of numbers; one chunk, with its table and a few copies, is about 4. With missing values
+    there are more copies of it, and eight sums a cluster.
+    """
+    model = ml.model(MODEL, DATA, cluster="g", missing=missing)
     rng = np.random.default_rng(3)
     w = rng.normal(size=500)
 
     def chunk():
         g = rng.integers(0, 500, 20_000)
         y = rng.normal(size=(20_000, 3))
+        if missing == "ml":
+            y[rng.random(y.shape) < 0.1] = np.nan
         return pd.DataFrame(y, columns=["y1", "y2", "y3"]).assign(w=w[g], g=g)
 
     ml.statistics(model, [chunk()])
@@ -327,5 +334,6 @@ def test_memory_is_that_of_a_chunk(model):
     streamed = ml.statistics(model, (chunk() for _ in range(40)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "800000 rows in 500 clusters" in repr(streamed)
-    assert peak < 8e6
+    rows = "800000" if missing == "listwise" else "799"
+    assert re.search(rf"statistics of {rows}\d* rows in 500 clusters", repr(streamed))
+    assert peak < limit
