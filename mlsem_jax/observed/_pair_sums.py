@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mlsem_jax.observed._complete import CompleteStatistics, SizePools, pool_sizes, reduce_means
+from mlsem_jax.observed._complete import CompleteStatistics, reduce_means
 from mlsem_jax.observed._patterns import PatternStatistics, from_pairs, patterns_of_rows
+from mlsem_jax.observed._pools import SizePools, pool_sizes
 
 
 @dataclass(frozen=True, eq=False)
