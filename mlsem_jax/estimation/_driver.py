@@ -104,11 +104,20 @@ class Driver:
                 return
             end = searched(proposal.problem, proposal.theta0, proposal.limits, self._report)
             self.searches += 1
-            candidate = _in_own_form(proposal, end, self._report)
-            before = self.best
-            self.best = better(before, candidate)
-            if self.best.theta is not before.theta:
-                self.found_by = proposal.name
+            self._rank(proposal, end)
+
+    def _rank(self, proposal: Proposal, end: Maximum) -> None:
+        """Keep the better of the best end so far and that of a search, in the model's own form."""
+        before, other = self.best, proposal.problem
+        if isinstance(other, RescaledProblem):
+            # an unfinished search is followed to the model's own form only where it rises above all others
+            if not end.status.converged and (self.settled or not end.value > before.value + HIGHER):
+                self.best = before.after(end)
+                return
+            end = _in_own_form(other, end, proposal.limits, self._report)
+        self.best = better(before, end)
+        if self.best.theta is not before.theta:
+            self.found_by = proposal.name
 
 
 def searched(problem: Problem, theta: np.ndarray, limits: Limits, report: Report = None) -> Maximum:
@@ -126,11 +135,8 @@ def searched(problem: Problem, theta: np.ndarray, limits: Limits, report: Report
         return Maximum.at(problem.evaluate(start), Status.STALLED)
 
 
-def _in_own_form(proposal: Proposal, end: Maximum, report: Report) -> Maximum:
-    """The end of a search in the model's own form: of a rescaled one, after a search on from there."""
-    other, limits = proposal.problem, proposal.limits
-    if not isinstance(other, RescaledProblem):
-        return end
+def _in_own_form(other: RescaledProblem, end: Maximum, limits: Limits, report: Report) -> Maximum:
+    """The end of a search of a rescaled model in the model's own form, after a search on from there."""
     theta = other.back(end.theta)
     if theta is None or not np.all(np.isfinite(theta)):
         # loadings relative to a marker that does not load at all are infinite
@@ -138,8 +144,8 @@ def _in_own_form(proposal: Proposal, end: Maximum, report: Report) -> Maximum:
             np.full_like(end.theta, np.nan), -np.inf, end.gradient, None, None, np.inf, 0, Status.NO_MAXIMUM
         )
         return nowhere.after(end)
+    onward = Limits(limits.iterations if limits.returns is None else limits.returns)
     if not end.status.converged:
         # from anywhere but a maximum the way on leads along the valley that the rescaled form avoids
-        return Maximum.at(other.original.evaluate(theta), Status.ITERATION_LIMIT).after(end)
-    onward = Limits(limits.iterations if limits.returns is None else limits.returns)
+        onward = Limits(1)
     return searched(other.original, theta, onward, report).after(end)
