@@ -302,6 +302,23 @@ def test_what_only_the_whole_can_satisfy_is_told_when_it_is_used(model, message)
         ml.estimate(model, streamed)
 
 
+GONE = {
+    "hold no row to use": lambda: [GAPS[:0]],
+    "value of all fixed covariates of level 2 \\('w'\\)": lambda: parts(GAPS.assign(w=np.nan)),
+    "'y1' at levels 1 and 2 has no observed value": lambda: parts(GAPS.assign(y1=np.nan)),
+    "'y1' at levels 1 and 2 does not vary within": lambda: parts(GAPS.assign(y1=GAPS["g"] * 1.0)),
+    "'w' at level 2 has different values in two parts": lambda: [GAPS, GAPS.assign(w=GAPS["w"] + 1)],
+    "'y1' at levels 1 and 2 holds infinite": lambda: [GAPS.assign(y1=np.inf)],
+}
+
+
+@pytest.mark.parametrize("message", GONE)
+def test_what_is_wrong_with_chunks_that_have_missing_values(message):
+    model = quiet(ml.model, MODEL, GAPS, cluster="g", missing="ml")
+    with pytest.raises(ml.DataError, match=message):
+        _ = ml.statistics(model, GONE[message]()).reduced
+
+
 def test_text_is_no_iterable_of_tables(model):
     with pytest.raises(ml.DataError, match="not text; read the file first"):
         ml.statistics(model, "data.csv")
