@@ -37,6 +37,8 @@ from mlsem_jax.observed import (
     row_means,
 )
 
+# rows of which sums by pattern are made at a time: they take a dozen copies of them
+BLOCK = 2**16
 Dropped = tuple[tuple[str, int], ...]
 
 
@@ -337,11 +339,12 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
             piece = read_piece(chunk, roles, source.cluster, source.group, labels, source.missing)
             first = piece.ids if first is None and len(piece.ids) else first
             _check_kinds(piece.ids if first is None else first, piece.ids, source.cluster)
-            layer = layer_of(model, piece.values, piece.codes, piece.group, piece.ids)
-            parts.append(Collected(None, layer, piece.dropped))
-            # parts of like size are added first: the cost per chunk does not grow with what was read before
-            while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
-                parts[-2:] = [parts[-2] + parts[-1]]
+            for block in piece.blocks(BLOCK) if by_pattern(model) else (piece,):
+                layer = layer_of(model, block.values, block.codes, block.group, block.ids)
+                parts.append(Collected(None, layer, block.dropped))
+                # parts of like size are added first: the cost per chunk does not grow with what was read before
+                while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
+                    parts[-2:] = [parts[-2] + parts[-1]]
         except DataError as error:
             raise DataError(f"Chunk {number} of the data: {error}") from None
     return sum(reversed(parts[:-1]), parts[-1])

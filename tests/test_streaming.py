@@ -216,6 +216,15 @@ def of_one_pass(model, data):
     return make_statistics(labels.specification, prepared).statistics
 
 
+def test_a_large_chunk_goes_in_blocks(monkeypatch):
+    model = quiet(ml.model, MODEL, GAPS, cluster="g", missing="ml")
+    whole = ml.statistics(model, GAPS)
+    monkeypatch.setattr("mlsem_jax._collected.BLOCK", 50)
+    streamed = ml.statistics(model, parts(GAPS, 400))
+    agree(streamed, whole, atol=1e-11)
+    assert repr(streamed) == repr(whole)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_missing_values_and_random_slopes_stream_like_complete_data(kind):
     """Chunks, sums in any order and one pass have the same arrays, and the likelihood that a fit of the table has."""

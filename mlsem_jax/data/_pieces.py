@@ -29,6 +29,13 @@ class Piece(NamedTuple):
     group: np.ndarray
     dropped: tuple[tuple[str, int], ...]
 
+    def blocks(self, rows: int) -> Iterator[Piece]:
+        """The same in pieces of so many rows."""
+        for start in range(0, max(len(self.codes), 1), rows):
+            codes, here = factorize(self.codes[start : start + rows])
+            values, dropped = self.values[start : start + rows], self.dropped if start == 0 else ()
+            yield Piece(values, codes, self.ids[here], self.group[here], dropped)
+
 
 def comes_in_chunks(data: Any) -> bool:
     """Whether the data are an iterable of tables, an Arrow dataset or an Arrow stream; a table is none of these."""
