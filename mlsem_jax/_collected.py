@@ -339,12 +339,14 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
             piece = read_piece(chunk, roles, source.cluster, source.group, labels, source.missing)
             first = piece.ids if first is None and len(piece.ids) else first
             _check_kinds(piece.ids if first is None else first, piece.ids, source.cluster)
-            for block in piece.blocks(BLOCK) if by_pattern(model) else (piece,):
-                layer = layer_of(model, block.values, block.codes, block.group, block.ids)
-                parts.append(Collected(None, layer, block.dropped))
-                # parts of like size are added first: the cost per chunk does not grow with what was read before
-                while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
-                    parts[-2:] = [parts[-2] + parts[-1]]
+            blocks = piece.blocks(BLOCK) if by_pattern(model) else iter((piece,))
+            made = [Collected(None, layer_of(model, b.values, b.codes, b.group, b.ids), b.dropped) for b in blocks]
+            while len(made) > 1:
+                made = [sum(made[i + 1 : i + 2], made[i]) for i in range(0, len(made), 2)]
+            parts += made
+            # parts of like size are added first: the cost per chunk does not grow with what was read before
+            while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
+                parts[-2:] = [parts[-2] + parts[-1]]
         except DataError as error:
             raise DataError(f"Chunk {number} of the data: {error}") from None
     return sum(reversed(parts[:-1]), parts[-1])
