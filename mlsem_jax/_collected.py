@@ -46,6 +46,7 @@ Dropped = tuple[tuple[str, int], ...]
 class Layer:
     """What adds up: one mean a cluster, or with missing values or random slopes sums by cluster and pattern; with the ids (J,) of
     the clusters and the names of variables, clusters and groups. groups: how many; effects: columns of variables of both levels.
+    With one level (roles.single) the rows of a group are one cluster, whose id is the number of the group.
     """
 
     clusters: ClusterMeans | PairSums
@@ -148,7 +149,8 @@ class Collected:
         left_out = "".join(f"; {count} rows left out: {reason}" for reason, count in self.rows_dropped)
         kept = self._layer.clusters.size[~self._layer.without_covariates()]
         rows, clusters = int(kept.sum()), int((kept > 0).sum())
-        return f"<mlsem_jax statistics of {rows} rows in {clusters} clusters{left_out}>"
+        of = "" if self._layer.roles.single else f" in {clusters} clusters"
+        return f"<mlsem_jax statistics of {rows} rows{of}{left_out}>"
 
 
 def _check_alike(mine: Layer, theirs: Layer) -> None:
@@ -212,12 +214,12 @@ def _check_between_only(a: Layer, b: Layer, places: np.ndarray) -> None:
 def _check_whole(layer: Layer) -> None:
     """What only all rows together can satisfy."""
     roles = layer.roles
-    if not len(layer.ids):
-        raise DataError(
-            "The data hold no complete row."
-            if isinstance(layer.clusters, ClusterMeans)
-            else "The data hold no row to use."
-        )
+    if not len(layer.ids) or (roles.single and len(layer.ids) < layer.groups):
+        what = "complete row" if isinstance(layer.clusters, ClusterMeans) else "row to use"
+        raise DataError(f"The data hold no {what}{' in some group' if len(layer.ids) else ''}.")
+    if roles.single:
+        _check_rows(layer)
+        return
     if layer.groups > 1:
         codes, distinct = factorize(layer.ids)
         if len(distinct) < len(layer.ids):
@@ -299,8 +301,9 @@ def _reduced(layer: Layer) -> Statistics:
 
 def roles_of(model: Model) -> Roles:
     """The parts of the observed variables, fixed covariates among them."""
-    within, between = model.labels.specification.within, model.labels.specification.between
-    return Roles(within.observed, between.observed, within.covariates, between.covariates)
+    specification = model.labels.specification
+    within, between = specification.within, specification.between
+    return Roles(within.observed, between.observed, within.covariates, between.covariates, single=specification.single)
 
 
 def by_pattern(model: Model) -> bool:
@@ -312,7 +315,7 @@ def layer_of(model: Model, values: np.ndarray, cluster: np.ndarray, group: np.nd
     """What adds up, of rows (N, p) with cluster codes (N,), and the groups and ids (J,) of the clusters."""
     specification, source, roles = model.labels.specification, model.labels.source, roles_of(model)
     clusters: ClusterMeans | PairSums
-    if by_pattern(model):
+    if by_pattern(model) and not specification.single:
         columns = slope_columns(specification)
         if np.isnan(values[:, columns]).any():
             names = listing(repr(roles.variables[i]) for i in columns)
@@ -325,12 +328,31 @@ def layer_of(model: Model, values: np.ndarray, cluster: np.ndarray, group: np.nd
     return Layer(clusters, ids, roles, source.cluster, source.group, specification.ngroups, np.flatnonzero(both))
 
 
+def _check_rows(layer: Layer) -> None:
+    """For one level: every variable varies in every group."""
+    clusters, roles = layer.clusters, layer.roles
+    assert isinstance(clusters, ClusterMeans)
+    for g, code in enumerate(clusters.group):
+        scatter = np.diagonal(clusters.within[code])
+        limit = clusters.size[g] * np.array([rounding(np.array([0.0, value])) ** 2 for value in clusters.mean[g]])
+        for i in np.flatnonzero(scatter <= limit):
+            raise DataError(f"Variable {roles.placed(roles.variables[i])} is constant; remove it from the model.")
+
+
 def collect(model: Model, data: Iterable[Any]) -> Collected:
     """Statistics of a data set that comes in chunks, of which one at a time is in memory."""
     specification, source = model.labels.specification, model.labels.source
     roles = roles_of(model)
+    if specification.single and by_pattern(model):
+        raise DataError(
+            "Statistics of one level with missing='ml' do not add up yet. Pass one table, or use missing='listwise'."
+        )
+    if not specification.means:
+        raise DataError(
+            "Statistics that add up need a model with mean structure: make it with ml.model, or pass one table."
+        )
     labels = source.group_label or specification.groups
-    needed = [*roles.variables, source.cluster, *([source.group] if source.group else [])]
+    needed = [*roles.variables, *(name for name in (source.cluster, source.group) if name)]
     none = np.empty((0, len(roles.variables))), np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.int64)
     parts = [Collected(None, layer_of(model, *none))]
     first: np.ndarray | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import check_levels, split_options
+from mlsem_jax._lavaan import split_options, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -22,11 +22,12 @@ def diagnose(
 
     **Returns:** an object that prints as a table with advice in sentences; `.advice`, `.to_dataframe()`.
 
-    Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing.
+    Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing. In a model of one level,
+    without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
     """
     syntax_options, fit_options, data_options = split_options("sem", options)
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
-    check_levels(parsed, cluster)
+    syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)
     specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
     prepared = prepare(
@@ -39,6 +40,7 @@ def diagnose(
         covariates_between=specification.between.covariates,
         missing=fit_options.missing,
         scoring=True,
+        single=specification.single,
         **data_options,
     )
     return DiagnosisReport(diagnose_data(specification, prepared))

@@ -68,7 +68,9 @@ class NotOfThisModel(ModelError, AttributeError):
 
 @dataclass(frozen=True, eq=False)
 class Fit(ResultMethods, ResamplingMethods):
-    """A fitted two-level model. Nothing in it changes after it is made; derived results are computed once, when asked for.
+    """A fitted model of two levels, or of one.
+
+    Nothing in it changes after it is made; derived results are computed once, when asked for.
 
     Fits of network models are of the class [`mlsem_jax.NetworkFit`][], which has more.
     """
@@ -117,7 +119,8 @@ class Fit(ResultMethods, ResamplingMethods):
 
     @property
     def nclusters(self) -> int:
-        return self.estimation.data.nclusters
+        """Number of clusters; 0 in a model of one level without a cluster variable."""
+        return report.number_of_clusters(self.estimation.data)
 
     @property
     def npar(self) -> int:
@@ -242,7 +245,9 @@ class Fit(ResultMethods, ResamplingMethods):
         """The model as an Mplus input file; columns: those of the data file, in order (default: the model's, then cluster)."""
         data, options = self.estimation.data, self.estimation.options
         group = data.group_name if self.specification.groups else None
-        return report.to_mplus(self.specification, data.cluster_name, group, options.estimator, str(data_file), columns)
+        return report.to_mplus(
+            self.specification, data.cluster_name or None, group, options.estimator, str(data_file), columns
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""
@@ -258,8 +263,9 @@ class Fit(ResultMethods, ResamplingMethods):
         return self._results.trace()
 
     def __repr__(self) -> str:
+        of = f" in {self.nclusters} clusters" if self.estimation.data.clustered else ""
         return (
-            f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows in {self.nclusters} clusters, "
+            f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows{of}, "
             f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"
         )
 

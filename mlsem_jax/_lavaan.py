@@ -11,7 +11,7 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._start import check_bounds, read_start
-from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
+from mlsem_jax.data import TwoLevelData, column_names, group_labels, missing_option, prepare
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
@@ -20,10 +20,10 @@ from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 
 _DATA_OPTIONS = ("group_label",)
-_WEIGHTS = "Sampling weights are not available in two-level models yet."
+_WEIGHTS = "Sampling weights are not available yet."
 # options of lavaan's that its users may type, and what to do instead
 _ELSEWHERE = {
-    "ordered": "Ordered indicators are not available in two-level models here; treat them as continuous with estimator='MLR'.",
+    "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "sampling_weights": _WEIGHTS,
     "weights": _WEIGHTS,
     "clusters": "It is called cluster here.",
@@ -31,11 +31,11 @@ _ELSEWHERE = {
     "level": "Levels are written in the model: 'level: 1' and 'level: 2'.",
     "conditional_x": "Leave it out: with fixed_x=True the covariates are conditioned on already.",
     "std_ov": "Standardise the columns of the data frame before the fit.",
-    "likelihood": "Two-level models are fitted by maximum likelihood with N as the divisor.",
+    "likelihood": "Models are fitted by maximum likelihood with N as the divisor.",
     "rstarts": "Leave it out: other starting values are tried where the first ones fail.",
-    "correlation": "Correlation structures need a single level.",
-    "sample_cov": "Two-level models need the rows: pass a data frame as data.",
-    "sample_nobs": "Two-level models need the rows: pass a data frame as data.",
+    "correlation": "Standardised estimates are those of fit.standardized_solution().",
+    "sample_cov": "Pass the rows, a data frame, as data.",
+    "sample_nobs": "Pass the rows, a data frame, as data.",
     "representation": "Leave it out.",
     "mimic": "Leave it out.",
     "parameterization": "Leave it out: it concerns ordered indicators.",
@@ -66,9 +66,13 @@ def specify_and_prepare(
     missing: str = "listwise",
     group_label: Any = None,
 ) -> tuple[Specification, TwoLevelData]:
-    """The specification that a model text and a table make together, and the table as checked arrays."""
+    """The specification that a model text and a table make together, and the table as checked arrays.
+
+    A text without level blocks is a model of one level, with or without clusters.
+    """
     parsed = read_model(model, data)
-    check_levels(parsed, cluster)
+    single = not parsed.has_levels
+    syntax_options = with_means(syntax_options, parsed, cluster, missing)
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
         labels = tuple(str(label) for label in group_label)
@@ -83,20 +87,26 @@ def specify_and_prepare(
         covariates_between=specification.between.covariates,
         missing=missing,
         group_label=group_label,
+        single=single,
     )
     return specification, prepared
 
 
-def check_levels(parsed: Syntax, cluster: str | None) -> None:
-    """Level blocks and the cluster variable belong together; `prepare` says what to do where cluster= alone is missing."""
-    if not parsed.has_levels:
-        meant = (
-            "The model has no level blocks; models of a single level are not fitted here"
-            if cluster is None
-            else "The model has no level blocks, so cluster= would mean a one-level model with cluster-robust standard errors, "
-            "which is not what this library fits"
+def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, missing: str) -> SyntaxOptions:
+    """Options of a text of one level, with a mean structure where the data ask for one: missing values, where means depend on the
+    covariances, and clusters. What else asks for it is known with the text. Raises ModelError where it was ruled out.
+    """
+    if parsed.has_levels or options.meanstructure:
+        return options
+    incomplete = missing_option(missing) == "ml"
+    if options.meanstructure is False and incomplete:
+        raise ModelError(
+            "meanstructure=False cannot be had with missing='ml': where values are missing, means and covariances are estimated "
+            "together. Leave one of the two out."
         )
-        raise ModelError(f"{meant}. Write the model as\n  level: 1\n    ...\n  level: 2\n    ...\nand give cluster=.")
+    return (
+        replace(options, meanstructure=True) if options.meanstructure is None and (cluster or incomplete) else options
+    )
 
 
 def _fit(
@@ -107,8 +117,12 @@ def _fit(
     group: str | None,
     options: dict[str, Any],
 ) -> Fit:
-    syntax_options, fit_options, data_options = split_options(function, options)
+    split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
+    if not parsed.has_levels:
+        options = FitOptions.of_one_level(options, cluster is not None)
+    syntax_options, fit_options, data_options = split_options(function, options)
+    fit_options.check_clusters(not parsed.has_levels, cluster is not None)
     for name in ("group_equal", "group_partial", "group_label"):
         if group is None and (vars(syntax_options) | data_options).get(name):
             raise ModelError(f"{name}= is about groups, and there is one group: name their column with group=.")
@@ -138,15 +152,18 @@ def _fit(
 def sem(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
-    """Fit a two-level structural equation model by exact maximum likelihood.
+    """Fit a structural equation model of two levels, or of one, by exact maximum likelihood.
 
     **Arguments:**
 
-    - `model`: lavaan model syntax with `level: 1` and `level: 2` blocks; a text, or a list of texts read as its lines.
+    - `model`: lavaan model syntax; a text, or a list of texts read as its lines. With `level: 1` and `level: 2` blocks a two-level
+      model, without them a model of one level.
     - `data`: a pandas DataFrame, or a table of polars, pyarrow or another library that offers the interchange or Arrow
       interface; one row per level-1 unit, in any order.
-    - `cluster`: name of the column that identifies clusters (values of any type).
-    - `group`: name of a column of groups, constant within clusters.
+    - `cluster`: name of the column that identifies clusters (values of any type). A two-level model needs it; a model of one level
+      has with it standard errors and a test that go by clusters, as lavaan has: A^-1 B A^-1 with B the sum over J clusters of outer
+      products of scores times J / (J - 1).
+    - `group`: name of a column of groups, in a two-level model constant within clusters.
     - `options`: lavaan's, with `_` for `.`; see `mlsem_jax.estimation.FitOptions` and `mlsem_jax.syntax.SyntaxOptions`.
       `bounds`: "none", "pos.var" (no variance below zero), "pos.ov.var", "pos.lv.var" (those of observed or latent variables), or
       limits by parameter, `{"y1~~y1.l2": (0, None)}`. `start`: "default", "simple" (loadings and variances 1, the rest 0), a fit or
@@ -163,19 +180,19 @@ def sem(
 def cfa(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
-    """Fit a two-level confirmatory factor model: `sem` with lavaan's defaults of `cfa`."""
+    """Fit a confirmatory factor model of two levels or one: `sem` with lavaan's defaults of `cfa`."""
     return _fit("cfa", model, data, cluster, group, options)
 
 
 def growth(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
-    """Fit a two-level growth curve model: `sem` with observed intercepts at 0 and latent means free."""
+    """Fit a growth curve model of two levels or one: `sem` with observed intercepts at 0 and latent means free."""
     return _fit("growth", model, data, cluster, group, options)
 
 
 def lavaan(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
-    """Fit a two-level model exactly as written: no parameter is added by default."""
+    """Fit a model of two levels or one exactly as written: no parameter is added by default."""
     return _fit("lavaan", model, data, cluster, group, options)

@@ -5,21 +5,34 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._lavaan import specify_and_prepare, split_options
-from mlsem_jax.data import comes_in_chunks, plain_ids, prepare
-from mlsem_jax.estimation import FitOptions, Model, Rows, Source, check_model, kind_of, make_model, make_statistics
-from mlsem_jax.likelihood import Statistics
+from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
+from mlsem_jax.estimation import (
+    FitOptions,
+    Model,
+    Reduction,
+    Rows,
+    Source,
+    check_model,
+    kind_of,
+    make_model,
+    make_statistics,
+)
+from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.observed import mergeable
-from mlsem_jax.syntax import Syntax
+from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model
 
 
 def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Model:
-    """A two-level model as one equinox module whose leaves are arrays.
+    """A model of two levels, or of one, as one equinox module whose leaves are arrays.
 
     **Arguments:** as [`mlsem_jax.sem`][], but for the options that say how to fit and what to report, which are refused: a model
-    is not fitted yet. The data give names, groups, moments of fixed covariates and starting values; they are not kept.
+    is not fitted yet. The data give names, groups, moments of fixed covariates and starting values; they are not kept. A model of
+    one level always has a mean structure here, for the statistics of other data have other means, and takes no cluster=.
 
     **Returns:** a `Model`: `model(theta)` gives moments, `model.names` labels theta, `model.parameters(theta)` natural values.
     """
@@ -27,8 +40,11 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
     _check_options(options)
     syntax_options, fit_options, data_options = split_options("sem", options)
+    parsed = read_model(syntax, data)
+    if not parsed.has_levels:
+        syntax_options = _of_one_level(syntax_options, cluster)
     specification, prepared = specify_and_prepare(
-        syntax,
+        parsed,
         data,
         cluster=cluster,
         group=group,
@@ -44,6 +60,22 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
         group_label=None if labels is None else tuple(str(label) for label in labels),
     )
     return make_model(specification, make_statistics(specification, prepared), source)
+
+
+def _of_one_level(options: SyntaxOptions, cluster: Any) -> SyntaxOptions:
+    """Options of a model of one level: with a mean structure. ModelError for what would have no effect."""
+    if cluster is not None:
+        raise ModelError(
+            "The model has no level blocks, so that cluster= would only change standard errors, which the JAX layer takes from "
+            "the observed information. Leave it out, use ml.sem for standard errors that go by clusters, or write 'level: 1' and "
+            "'level: 2' blocks."
+        )
+    if options.meanstructure is False:
+        raise ModelError(
+            "meanstructure=False is for ml.sem: a model of the JAX layer meets statistics of other data, with other means. Leave "
+            "it out; with free means the other parameters are the same."
+        )
+    return replace(options, meanstructure=True)
 
 
 # options of a fit that a model without one has no use for, and what takes their place
@@ -92,14 +124,14 @@ def statistics(model: Model, data: Any) -> Collected:
     if isinstance(data, Rows):
         raise DataError("ml.statistics takes one table: ml.statistics(model, rows.frame(i)) for simulated data set i.")
     labels = model.labels
-    if not labels.source.cluster:
+    if not labels.source.cluster and not labels.specification.single:
         raise DataError("This model was made without data: it does not know which column identifies clusters.")
     if comes_in_chunks(data):
         return collect(model, data)
     specification, source = labels.specification, labels.source
     prepared = prepare(
         data,
-        cluster=source.cluster,
+        cluster=source.cluster or None,
         group=source.group,
         within=specification.within.observed,
         between=specification.between.observed,
@@ -107,7 +139,10 @@ def statistics(model: Model, data: Any) -> Collected:
         covariates_between=specification.between.covariates,
         missing=source.missing,
         group_label=source.group_label or (specification.groups or None),
+        single=specification.single,
     )
+    if specification.single:
+        return _rows_collected(model, prepared, make_statistics(specification, prepared))
     ids = plain_ids(prepared.cluster_ids)
     if by_pattern(model):
         layer = layer_of(model, prepared.values, prepared.cluster, prepared.group, ids)
@@ -117,3 +152,17 @@ def statistics(model: Model, data: Any) -> Collected:
     none = prepared.values[:0], prepared.cluster[:0], prepared.group[:0]
     layer = replace(layer_of(model, *none, ids), clusters=mergeable(reduction.clusters, specification.ngroups))
     return Collected(reduction.statistics, layer, prepared.rows_dropped, specification.variables)
+
+
+def _rows_collected(model: Model, data: TwoLevelData, reduction: Reduction) -> Collected:
+    """Statistics of one level. Where a model without mean structure holds the means, those of the data are moved to them."""
+    specification, statistics = model.labels.specification, reduction.statistics
+    if not specification.means:
+        held = model(np.asarray(model.start)).mean
+        moved_to = tuple(CompleteTerm(moved(term.data, np.asarray(held))) for term in statistics.terms)
+        return Collected(Statistics(moved_to, statistics.pools), None, data.rows_dropped, specification.variables)
+    layer = None
+    if not statistics.curved:
+        groups = np.arange(data.ngroups)
+        layer = layer_of(model, data.values, data.group[data.cluster], groups, groups)
+    return Collected(statistics, layer, data.rows_dropped, specification.variables)

@@ -57,7 +57,7 @@ _OWN = (
 def montecarlo(
     model: Model,
     theta: Any,
-    cluster_sizes: Sequence[int] | np.ndarray,
+    cluster_sizes: Sequence[int] | np.ndarray | int,
     n_datasets: int = 1000,
     key: Any = 0,
     *,

@@ -150,7 +150,7 @@ OPTIONS: dict[str, Rule] = {
     "missing": choice("listwise", "ml", "fiml", "direct"),
     # of the fit
     "estimator": choice("ML", "MLR", "MLF"),
-    "se": choice("standard", "robust.huber.white", "bootstrap", "none"),
+    "se": choice("standard", "robust.huber.white", "robust.cluster", "bootstrap", "none"),
     "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "none"),
     "information": choice("observed", "expected", "first.order"),
     "optim_method": Rule(

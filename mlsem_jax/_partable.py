@@ -31,15 +31,13 @@ def read_partable(source: Any) -> str:
     **Returns:** lavaan syntax with every parameter written out, equality constraints of the table as common labels.
 
     **Raises:** DataError for a file that cannot be read, ModelError where columns are missing or a row is of a kind that
-    two-level models do not have.
+    models here do not have.
     """
     table = _table(source)
     rows = [row for row in table.to_dict("records") if row["op"] in _FORMULAS]
     unknown = sorted(set(table.op) - {*_FORMULAS, *_CONSTRAINTS, ":=", "da"})
     if unknown:
-        raise ModelError(
-            f"Operators {listing(op or repr(op) for op in unknown)} are not available in two-level models."
-        )
+        raise ModelError(f"Operators {listing(op or repr(op) for op in unknown)} are not available in models here.")
     records = table.to_dict("records")
     labels = _common_labels(records)
     lines = _blocks(rows, labels)
@@ -66,10 +64,10 @@ def _table(source: Any) -> pd.DataFrame:
     if missing:
         raise ModelError(
             f"{name} is no parameter table of lavaan: it has no column {listing(missing)}. "
-            f"It needs {', '.join(_NEEDED)} and level, as write.csv(parTable(fit), ...) in R writes them."
+            f"It needs {', '.join(_NEEDED)} and for two levels level, as write.csv(parTable(fit), ...) in R writes them."
         )
     if "level" not in table:
-        raise ModelError("The parameter table has no column 'level': it belongs to a model with one level.")
+        table = table.assign(level=1)
     twice = sorted({str(column) for column in table.columns[table.columns.duplicated()]})
     if twice:
         raise ModelError(f"{name} has several columns {listing(twice)}.")
@@ -96,7 +94,7 @@ def _row_problem(row: Mapping[str, Any]) -> str:
     if _whole(row["free"]) is None or _whole(row["free"]) < 0:  # type: ignore[operator]
         return f"free is {row['free']!r}; it is 0 for a fixed parameter and the number of a free one."
     if _whole(row["level"]) not in (1, 2):
-        return f"level is {row['level']!r}; a two-level model has levels 1 and 2."
+        return f"level is {row['level']!r}; models have levels 1 and 2, or 1 alone."
     if "group" in row and (_whole(row["group"]) or 0) < 1:
         return f"group is {row['group']!r}; groups are numbered from 1."
     if "exo" in row and _whole(row["exo"] if _text(row["exo"]) else 0) is None:
@@ -146,13 +144,13 @@ def _common_labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
 def _blocks(rows: list[dict[str, Any]], labels: Mapping[str, str]) -> list[str]:
     groups = sorted({_whole(r.get("group", 1)) for r in rows})  # type: ignore[type-var]
     levels = sorted({r["level"] for r in rows})
-    if len(levels) != 2:
-        raise ModelError(f"The parameter table has {len(levels)} level(s); a two-level model has 2.")
+    if levels == [2]:
+        raise ModelError("The parameter table has level 2 alone; a two-level model has levels 1 and 2.")
     lines: list[str] = []
     for group in groups:
         lines += [f"group: {group}"] * (len(groups) > 1)
         for level in levels:
-            lines.append(f"level: {level}")
+            lines += [f"level: {level}"] * (len(levels) > 1)
             here = [r for r in rows if _whole(r.get("group", 1)) == group and r["level"] == level and not _exogenous(r)]
             lines += [f"  {_formula(r, labels)}" for r in here]
     return lines

@@ -67,7 +67,10 @@ class ResultMethods:
 
     # -- moments
     def implied(self) -> dict[str, Any]:
-        """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups."""
+        """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups.
+
+        With one level {"cov": DataFrame, "mean": Series}, "mean" where there is a mean structure.
+        """
         return self._results.implied()
 
     def h1(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ class ResultMethods:
         return self._results.residuals(type)
 
     def rsquare(self) -> Any:
-        """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}."""
+        """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}; one level, one Series."""
         return self._results.rsquare()
 
     # -- intervals
@@ -160,15 +163,17 @@ class ResultMethods:
         return report.score_table(inference.score_test(self.estimation, release))
 
     # -- scores
-    @checked(se=FLAG, convention=choice("lavaan", "exact"))
+    @checked(se=FLAG, convention=choice("lavaan", "exact"), method=choice("regression", "Bartlett"))
     def predict(
         self,
         level: Any = 1,
         se: bool = False,
         newdata: Any = None,
         convention: inference.ScoreConvention = "lavaan",
+        method: inference.ScoreMethod = "regression",
     ) -> pd.DataFrame:
-        """Factor scores (posterior means of the latent variables): rows of the data at level 1, clusters at level 2.
+        """Factor scores (posterior means of the latent variables): rows of the data at level 1, clusters at level 2. A model of one
+        level has those of rows.
 
         **Arguments:**
 
@@ -177,12 +182,13 @@ class ResultMethods:
           rows with missing values are scored from what they have. `predict(table)` means `predict(newdata=table)`.
         - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
           other than zero.
+        - `method`: "regression", the posterior means; in a model of one level also "Bartlett", scores without shrinkage.
         """
         if newdata is None and hasattr(level, "columns"):
             level, newdata = 1, level
         level = check("level", level, LEVEL)
         data = self.estimation.data if newdata is None else self._prepared(newdata)
-        return report.scores_table(inference.predict(self.estimation, level, data, convention), data, level, se)
+        return report.scores_table(inference.predict(self.estimation, level, data, convention, method), data, level, se)
 
     def _prepared(self, newdata: Any) -> TwoLevelData:
         """New rows as arrays, groups numbered as in the fit; rows with missing values are scored from what they have."""
@@ -195,13 +201,14 @@ class ResultMethods:
             )
         data = prepare(
             newdata,
-            cluster=mine.cluster_name,
+            cluster=None if specification.single else mine.cluster_name,
             group=mine.group_name if mine.group_labels else None,
             within=specification.within.observed,
             between=specification.between.observed,
             missing="ml",
             group_label=present or None,
             scoring=True,
+            single=specification.single,
         )
         if not present:
             return data
@@ -211,10 +218,14 @@ class ResultMethods:
     def scores(self) -> pd.DataFrame:
         """Derivatives of every cluster's log-likelihood in the free parameters: one row a cluster, columns as in `coef()`.
 
+        In a model of one level without clusters every row of the data has its own.
+
         They sum to zero but along constraints that hold with equality only at the estimates.
         """
         return report.cluster_scores_table(self.estimation, inference.scores(self.estimation.model, self.estimation))
 
     def loglik_by_cluster(self) -> pd.Series:
-        """Log-likelihood of every cluster given the fixed covariates, by cluster id; they sum to `loglik`."""
+        """Log-likelihood of every cluster given the fixed covariates, by cluster id; they sum to `loglik`. In a model of one level
+        without clusters that of every row.
+        """
         return report.cluster_series(self.estimation, inference.loglik_by_cluster(self.estimation), "loglik")

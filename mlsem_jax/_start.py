@@ -115,7 +115,10 @@ def _operator(row: Mapping[str, Any]) -> tuple[str, str]:
 def _place(row: Mapping[str, Any], specification: Specification) -> tuple[int, int]:
     """Level and group, by number or label; level 1 and group 1 where the table does not say."""
     block = number_of(row.get("block"))
-    level, group = (1, 1) if block is None or not block >= 1 else (1 + int(block - 1) % 2, 1 + int(block - 1) // 2)
+    levels = len(specification.levels)
+    level, group = (1, 1)
+    if block is not None and block >= 1:
+        level, group = 1 + int(block - 1) % levels, 1 + int(block - 1) // levels
     words = {"within": 1, "between": 2, specification.within.label: 1, specification.between.label: 2, "1": 1, "2": 2}
     groups = {label: i for i, label in enumerate(specification.groups, 1)}
     given, of = _short(row.get("level")), _short(row.get("group"))

@@ -49,9 +49,9 @@ _ADVICE = {
     Status.BOUNDARY: "Standard errors treat active bounds as fixed; tests of parameters on a bound are not chi-square.",
     Status.IMPROPER: "A negative variance often means a variance near zero: fix it at 0, or use bounds='pos.var'.",
     Status.NOT_IDENTIFIED: "Fix or equate one of the parameters named, or drop the variable that has no information.",
-    Status.NO_MAXIMUM: "Simplify the level that runs off, usually the between model; keep variances at or above zero "
-    "(bounds='pos.var' of sem and its like); or collect more clusters.",
+    Status.NO_MAXIMUM: "Simplify the part that runs off, with two levels usually the between model; keep variances at or above "
+    "zero (bounds='pos.var' of sem and its like); or collect more data.",
     Status.ITERATION_LIMIT: "Give better start() values, simplify the model, or raise the iteration limit.",
     Status.NON_FINITE: "Check the scale of the variables and the start() values.",
-    Status.STALLED: "Try optim_method='em', other start() values, or a simpler between model.",
+    Status.STALLED: "Try optim_method='em', other start() values, or a simpler model (with two levels, between).",
 }

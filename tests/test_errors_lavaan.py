@@ -163,8 +163,8 @@ INPUTS: dict[str, Input] = {
     ),
     # ------------------------------------------------ clusters
     "no-cluster-argument": wrong(Data, "needs cluster=", "cluster='cluster'", cluster=None),
-    # lavaan fits another model, of one level
-    "cluster-without-levels": wrong(Model, "no level blocks", "level: 2", model="f =~ y1 + y2 + y3"),
+    # a model of one level with standard errors that go by clusters, as in lavaan
+    "cluster-without-levels": Input(model="f =~ y1 + y2 + y3"),
     "unknown-cluster": wrong(Data, "no column 'school'", cluster="school"),
     "two-cluster-variables": wrong(Data, "takes one column, not 2", cluster=["cluster", "w1"]),
     "unknown-variable": wrong(
@@ -375,7 +375,7 @@ INPUTS: dict[str, Input] = {
     "rv-multigroup": Input(
         model=f"group: 1\n{SLOPE}\ngroup: 2\n{SLOPE}", args={"group": "g2"}, data=TWO_GROUPS, status=Status.IMPROPER
     ),
-    "rv-single-level": wrong(Model, "no level blocks", "level: 1", model='y1 ~ rv("s")*x1', cluster=None),
+    "rv-single-level": wrong(Syntax, "one level", "'level: 1'", model='y1 ~ rv("s")*x1', cluster=None),
     # ------------------------------------------------ after the fit
     "predict-level3": wrong(Model, "level must be 1", then=lambda fit: fit.predict(level=3)),
     # conditional means of outcomes are no method of a Fit: Python says so

@@ -87,7 +87,6 @@ def test_covariates_are_not_in_the_block_to_paste():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("f =~ y1 + y2 + y3", "no 'level:' blocks"),
         (WITHIN + BETWEEN + "level: 3\n fc =~ y1 + y2", "three levels are not supported"),
         ("level: a\n y1~~y1\nlevel: b\n y1~~y1\nlevel: c\n y1~~y1", "third level"),
         (WITHIN + "level: 1\n fb =~ y1 + y2", "second block of level 1"),
@@ -330,7 +329,7 @@ def test_random_slopes_are_latent_variables_of_level_2():
         (WITHIN + BETWEEN + ' fb ~ rv("s")*w1', "level 1 only"),
         ('level: 1\n fw =~ y1 + rv("s")*y2\n' + BETWEEN, "cannot make a loading random"),
         (WITHIN + ' y1 ~~ rv("s")*y2\n' + BETWEEN, "before a predictor"),
-        ('y1 ~ rv("s")*x1', "no 'level:' blocks"),
+        ('y1 ~ rv("s")*x1', "a model of one level does not have"),
         (WITHIN + ' fw ~ rv("x2")*x1\n' + BETWEEN, "is a column of the data"),
         (WITHIN + ' fw ~ rv("fb")*x1\n' + BETWEEN, "is a factor"),
         (WITHIN + ' fw ~ rv("s")*x1 + rv("s")*x2\n' + BETWEEN, "another random slope"),
@@ -491,8 +490,8 @@ def test_unknown_options_and_values():
 
 def test_two_levels_have_a_mean_structure():
     with pytest.raises(ModelError, match="the means of a variable in both levels are level-2 parameters"):
-        SyntaxOptions.for_function("sem", meanstructure=False)
-    assert SyntaxOptions.for_function("sem", meanstructure="default").meanstructure
+        spec(WITHIN + BETWEEN, meanstructure=False)
+    assert spec(WITHIN + BETWEEN, meanstructure="default").means
 
 
 def test_defaults_of_the_functions():

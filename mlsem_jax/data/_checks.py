@@ -55,6 +55,30 @@ def check_structure(units: Units, cluster: str, group: str | None) -> None:
             )
 
 
+def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | None) -> None:
+    """For a model of one level: more rows in each group than fixed covariates, two at least, and at least two clusters in all."""
+    held = list(roles.covariates_within)
+    for g, text in groups(units):
+        count = int(np.sum(units.group[units.codes] == g))
+        remedy = f" Leave that group out with group_label=, or do without group={group!r}." if text else ""
+        if count == 0:
+            raise DataError(
+                f"No row is left{text} after rows with missing values were dropped; missing='ml' keeps them."
+            )
+        if count == 1:
+            raise DataError(f"There is a single row{text}: nothing varies, so that there is nothing to fit.{remedy}")
+        if held and count <= len(held):
+            raise DataError(
+                f"There are {len(held)} covariates ({listing(held)}) but only {count} rows{text}, so that the covariance matrix "
+                f"of the covariates is singular. Use fewer covariates, or more rows.{remedy}"
+            )
+    if cluster is not None and len(set(units.ids.tolist())) == 1:
+        raise DataError(
+            f"The cluster variable {cluster!r} has a single value ({units.ids[0]}): standard errors that go by clusters need at "
+            "least two of them, and many more to be sound. Leave cluster= out for standard errors that go by rows."
+        )
+
+
 def check_covariates(units: Units, roles: Roles) -> None:
     """Each group has more clusters than fixed covariates of level 2 alone: their covariance matrix is held at the sample's."""
     held = [name for name in roles.covariates_between if name not in roles.within]

@@ -147,7 +147,9 @@ def _alike_means(part: Part, means: np.ndarray, tolerance: np.ndarray, roles: Ro
 
 
 def _placed(names: list[str], roles: Roles) -> str:
-    """Names by level: "'a', 'b' at level 1 and 'c' at level 2"."""
+    """Names by level: "'a', 'b' at level 1 and 'c' at level 2"; the names alone in a model of one level."""
+    if roles.single:
+        return _shown(names)
     one, two = ([name for name in names if (name in roles.within) == here] for here in (True, False))
     shown = [f"{_shown(some)} at level {level}" for level, some in ((1, one), (2, two)) if some]
     return " and ".join(shown)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def to_float(series: pd.Series, name: str, level: str) -> np.ndarray:
+def to_float(series: pd.Series, name: str, placed: str) -> np.ndarray:
     """The values of a model variable as float64; may share memory with the series.
 
     Numbers and truth values of any width, pandas' nullable and Arrow types, and object columns that hold only numbers are
-    converted; text, categories, dates and complex numbers are not guessed at. `level` ('level 1') is for the message.
+    converted; text, categories, dates and complex numbers are not guessed at. `placed` ("'y1' at level 1") is for the message.
     """
     dtype = series.dtype
     with np.errstate(over="ignore"):  # of wider types: infinite values are refused by name
@@ -28,10 +28,10 @@ def to_float(series: pd.Series, name: str, level: str) -> np.ndarray:
             if dtype.kind in "fiub":
                 return series.to_numpy(dtype=np.float64)
             if dtype.kind == "O":
-                return _from_objects(series, name, level)
+                return _from_objects(series, name, placed)
         elif _is_numeric_extension(dtype):
             return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    raise DataError(_complaint(series, name, level))
+    raise DataError(_complaint(series, name, placed))
 
 
 def _is_numeric_extension(dtype: Any) -> bool:
@@ -42,22 +42,22 @@ def _is_numeric_extension(dtype: Any) -> bool:
     return pd.api.types.is_numeric_dtype(dtype)
 
 
-def _from_objects(series: pd.Series, name: str, level: str) -> np.ndarray:
+def _from_objects(series: pd.Series, name: str, placed: str) -> np.ndarray:
     try:
         known = series.dropna()
     except InvalidOperation:  # pandas compares values, which a decimal.Decimal("sNaN") refuses
         raise DataError(
-            f"Variable {name!r} at {level} holds a signalling NaN of the module decimal. Mark the value as missing."
+            f"Variable {placed} holds a signalling NaN of the module decimal. Mark the value as missing."
         ) from None
     kinds = set(map(type, known))
     if not all(issubclass(kind, (numbers.Real, Decimal, np.bool_)) for kind in kinds):
-        raise DataError(_complaint(series, name, level))
+        raise DataError(_complaint(series, name, placed))
     out = np.full(len(series), np.nan)
-    out[series.notna().to_numpy()] = [_float(value, name, level) for value in known]
+    out[series.notna().to_numpy()] = [_float(value, name, placed) for value in known]
     return out
 
 
-def _float(value: Any, name: str, level: str) -> float:
+def _float(value: Any, name: str, placed: str) -> float:
     try:
         return float(value)
     except (ArithmeticError, ValueError):  # an integer of hundreds of digits, for example
@@ -65,16 +65,16 @@ def _float(value: Any, name: str, level: str) -> float:
             f"an integer of about {value.bit_length() * 0.301:.0f} digits" if isinstance(value, int) else "too large"
         )
         raise DataError(
-            f"Variable {name!r} at {level} holds a value that floating point cannot hold ({digits}). Correct it, or mark it as "
+            f"Variable {placed} holds a value that floating point cannot hold ({digits}). Correct it, or mark it as "
             "missing."
         ) from None
 
 
-def _complaint(series: pd.Series, name: str, level: str) -> str:
+def _complaint(series: pd.Series, name: str, placed: str) -> str:
     """What is wrong with a column that does not hold numbers, and what to do."""
     import pandas as pd
 
-    subject = f"Variable {name!r} at {level}"
+    subject = f"Variable {placed}"
     if isinstance(series.dtype, pd.CategoricalDtype):
         categories = series.cat.categories
         numeric = pd.api.types.is_numeric_dtype(categories.dtype)

@@ -21,7 +21,7 @@ def check_magnitude(columns: np.ndarray, roles: Roles, labels: np.ndarray) -> No
         if largest <= LARGEST:
             continue
         name, large = roles.variables[i], np.flatnonzero(np.abs(column) > LARGEST)
-        subject = f"Variable {name!r} at {roles.level(name)}"
+        subject = f"Variable {roles.placed(name)}"
         if 2 * len(large) < np.count_nonzero(~np.isnan(column)):
             rows = "row" if len(large) == 1 else "rows"
             raise DataError(
@@ -48,7 +48,7 @@ def check_spread(columns: np.ndarray, roles: Roles, text: str) -> tuple[str, ...
             high - low > SMALLEST and abs(high) + abs(low) < FAR * (high - low) / np.sqrt(2 * len(known))
         ):
             continue
-        subject = f"Variable {name!r} at {roles.level(name)}"
+        subject = f"Variable {roles.placed(name)}"
         if high - low <= SMALLEST:
             raise DataError(
                 f"{subject} varies by no more than {high - low:.3g}{text}, too little to compute with. Change its unit: "

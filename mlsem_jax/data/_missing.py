@@ -43,7 +43,7 @@ def check_finite(columns: np.ndarray, roles: Roles, labels: np.ndarray) -> np.nd
             name = roles.variables[i]
             rows = "row" if len(infinite) == 1 else "rows"
             raise DataError(
-                f"Variable {name!r} at {roles.level(name)} is infinite in {len(infinite)} {rows} ({listing(labels[infinite])}). "
+                f"Variable {roles.placed(name)} is infinite in {len(infinite)} {rows} ({listing(labels[infinite])}). "
                 f"Correct the values, or mark them as missing: data[{name!r}].replace([inf, -inf], nan)."
             )
         incomplete[i] = np.isnan(columns[i]).any()
@@ -84,7 +84,7 @@ def _nothing_left(columns: np.ndarray, deciding: np.ndarray, keep: np.ndarray, r
     empty = [name for name in worst if share[name] == 1]
     if empty:
         return (
-            f"Variable {empty[0]!r} at {roles.level(empty[0])} has no observed value, so that no row is left"
+            f"Variable {roles.placed(empty[0])} has no observed value, so that no row is left"
             + (f" (nor have {listing(map(repr, empty[1:]))})" if empty[1:] else "")
             + ". Check how it was read or merged, or leave it out of the model."
         )

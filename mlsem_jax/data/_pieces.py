@@ -11,7 +11,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import column_names, read_columns
-from mlsem_jax.data._ids import factorize, read_ids
+from mlsem_jax.data._ids import Ids, factorize, read_ids
 from mlsem_jax.data._magnitude import check_magnitude, rounding_error
 from mlsem_jax.data._missing import MISSING_COVARIATE, fill_between, missing_option
 from mlsem_jax.data._roles import Roles
@@ -78,20 +78,22 @@ def _check_present(known: Sequence[str], needed: Sequence[str], subject: str) ->
 def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels: Sequence[str], missing: str) -> Piece:
     """Rows with a missing value, without a cluster or outside the groups `labels` are left out; between-only values are filled in.
 
-    missing: 'listwise', or 'ml' and its synonyms, which leave out those without a fixed covariate of level 1 alone.
+    missing: 'listwise', or 'ml' and its synonyms, which leave out those without a fixed covariate of level 1 alone. With one level
+    the rows of a group are one cluster, whose id is the number of the group.
     """
-    needed = [*roles.variables, cluster, *([group] if group else [])]
+    needed = [*roles.variables, *(name for name in (cluster, group) if name)]
     _check_present(column_names(data), needed, "The table")
     table = read_columns(data, needed)
     values = np.empty((len(table.index), len(roles.variables)), order="F")
     for i, name in enumerate(roles.variables):
-        values[:, i] = to_float(table.columns[name], name, roles.level(name))
+        values[:, i] = to_float(table.columns[name], name, roles.placed(name))
         if np.isinf(values[:, i]).any():
             raise DataError(
-                f"Variable {name!r} at {roles.level(name)} holds infinite values. Correct them, or mark them as missing."
+                f"Variable {roles.placed(name)} holds infinite values. Correct them, or mark them as missing."
             )
     check_magnitude(values.T, roles, np.asarray(table.index))
-    codes, ids, told = read_ids(table.columns[cluster], "cluster")
+    one = Ids(np.zeros(len(values), np.intp), np.zeros(1, np.int64))
+    codes, ids, told = one if roles.single else read_ids(table.columns[cluster], "cluster")
     of_row = np.zeros(len(values), dtype=np.intp)
     if group and labels:
         by_row, names, more = read_ids(table.columns[group], "grouping")
@@ -117,6 +119,7 @@ def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels:
         values, pair = values[keep], pair[keep]
     code, pairs = factorize(pair)
     ids, of_cluster = plain_ids(ids[pairs // max(len(labels), 1)]), pairs % max(len(labels), 1)
+    ids = of_cluster.astype(np.int64) if roles.single else ids
     _make_constant(values, code, ids, roles)
     return Piece(values, code, ids, of_cluster, tuple((reason, count) for reason, count in dropped.items() if count))
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax.data._checks import check_constant, check_covariates, check_structure, check_variation
+from mlsem_jax.data._checks import check_constant, check_covariates, check_rows, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
+from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
-from mlsem_jax.data._units import find_units, one_column
+from mlsem_jax.data._units import as_one_cluster, find_units, one_column, rows_as_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,9 @@ class TwoLevelData:
     appearance, over all groups; cluster_ids (J,): the user's ids; group (J,): codes 0..G-1, and group_labels their names
     (empty for one group). row_index: labels of the rows kept. rows_dropped: reasons and counts; clusters_dropped: clusters
     of which no row is left. warnings: sentences for the user, not yet issued.
+
+    single: the data are of a model of one level. Its clusters are the units that scores are summed over, and resampled: those of
+    cluster_name, where an id that occurs in two groups stands once for each; the rows where cluster_name is "".
     """
 
     values: np.ndarray
@@ -46,6 +50,17 @@ class TwoLevelData:
     cluster_name: str
     group_name: str | None
     warnings: tuple[str, ...]
+    single: bool = False
+
+    @property
+    def clustered(self) -> bool:
+        """Whether there is a cluster variable."""
+        return bool(self.cluster_name)
+
+    @property
+    def independent(self) -> np.ndarray:
+        """(J,) codes of the independent units: the clusters, joined over groups where an id lies in several."""
+        return factorize(self.cluster_ids)[0] if self.single and self.clustered else np.arange(len(self.cluster_ids))
 
     @property
     def nrows(self) -> int:
@@ -81,30 +96,34 @@ def prepare(
     group_label: Sequence[object] | None = None,
     group_splits_clusters: bool = False,
     scoring: bool = False,
+    single: bool = False,
 ) -> TwoLevelData:
-    """Read, convert and check what a two-level model needs of a table.
+    """Read, convert and check what a model needs of a table.
 
     within, between: the observed variables of level 1 and of level 2, in the model's order; a name in both is a variable of
     both levels. covariates_*: those among them whose moments are held at the data's. missing: "listwise" drops rows with any
     missing value; "ml" ("fiml", "direct") keeps them, but for missing fixed covariates, and completes between-only variables
     from other rows of the cluster. group_label: the groups to use, and their order. group_splits_clusters: whether an id
     that occurs in two groups stands for two clusters; if not, it is an error. scoring: rows that only get scores from a fitted
-    model, so that neither one cluster nor a variable that does not vary is an obstacle.
+    model, so that neither one cluster nor a variable that does not vary is an obstacle. single: for a model of one level, whose
+    variables are all in within; cluster may be None there.
 
     Raises DataError, naming variable, level and remedy.
     """
-    roles = Roles(tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between))
+    roles = Roles(tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between), single)
     treatment = missing_option(missing)
-    _reject_moments(data)
+    _reject_moments(data, single)
     cluster, group = _columns_of_units(data, cluster, group, roles)
-    table = read_columns(data, [*roles.variables, cluster, *([group] if group else [])])
+    table = read_columns(data, [*roles.variables, *(name for name in (cluster, group) if name)])
     if not len(table.index):
         raise DataError("The data hold no rows.")
 
     columns = _read_values(table, roles)
-    units = find_units(
-        table.columns[cluster], table.columns[group] if group else None, group_label, group_splits_clusters
-    )
+    by_group = table.columns[group] if group else None
+    if cluster:
+        units = find_units(table.columns[cluster], by_group, group_label, group_splits_clusters or single)
+    else:
+        units = rows_as_clusters(len(table.index), by_group, group_label)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
     if treatment == "ml":
@@ -112,14 +131,17 @@ def prepare(
     keep = units.codes >= 0
     if not keep.any():
         told = " ".join(("", *units.warnings))
-        raise DataError(f"No row belongs to a cluster: {_counted(units.dropped)} (cluster variable {cluster!r}).{told}")
+        of = f"cluster: {_counted(units.dropped)} (cluster variable {cluster!r})" if cluster else "group: all miss it"
+        raise DataError(f"No row belongs to a {of}.{told}")
     keep, dropped = usable_rows(columns, incomplete, keep, roles, treatment)
     used, index = units, table.index
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
 
-    if not scoring:
-        check_structure(used, cluster, group)
+    if not scoring and single:
+        check_rows(used, roles, cluster, group)
+    elif not scoring:
+        check_structure(used, str(cluster), group)
         check_covariates(used, roles)
     warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if group and not used.labels and not scoring:
@@ -130,49 +152,55 @@ def prepare(
     else:
         codes = code_warnings(columns, roles)
         try:
-            warnings += codes + check_variation(columns, still, used, roles)
+            whole = as_one_cluster(used) if single else used
+            warnings += codes + check_variation(columns, still, whole, roles)
         except DataError as error:  # codes shared by two variables make them collinear, for example
             raise DataError(" ".join((*codes, str(error)))) from None
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,
         cluster=used.codes,
-        cluster_ids=used.ids,
+        cluster_ids=used.ids if cluster else np.asarray(index),
         group=used.group,
         group_labels=used.labels,
         between_only=roles.between_only,
         row_index=index,
         rows_dropped=units.dropped + dropped,
-        clusters_dropped=len(units.ids) - len(used.ids),
-        cluster_name=cluster,
+        clusters_dropped=len(units.ids) - len(used.ids) if cluster else 0,
+        cluster_name=cluster or "",
         group_name=group,
         warnings=warnings,
+        single=single,
     )
 
 
-def _reject_moments(data: Any) -> None:
-    """A covariance matrix is no data: the two levels cannot be told apart in it."""
+def _reject_moments(data: Any, single: bool) -> None:
+    """A covariance matrix is no data: the two levels cannot be told apart in it, nor can rows be counted or weighted."""
     index = getattr(data, "index", None)
     columns = (
         None if index is None else getattr(data, "columns", None)
     )  # polars warns of the cost where it is asked for these
     if index is not None and columns is not None and len(index) == len(columns) > 1 and list(index) == list(columns):
+        needs = (
+            "Pass the rows themselves."
+            if single
+            else "Two-level models need the rows themselves, one for each level-1 unit, with the column of cluster ids."
+        )
         raise DataError(
-            "The data have the same names for rows and columns, as a covariance or correlation matrix has. Two-level models "
-            "need the rows themselves, one for each level-1 unit, with the column of cluster ids."
+            f"The data have the same names for rows and columns, as a covariance or correlation matrix has. {needs}"
         )
 
 
-def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tuple[str, str | None]:
+def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tuple[str | None, str | None]:
     known = column_names(data)
-    if cluster is None:
+    if cluster is None and not roles.single:
         ids = [
             name for name in known if name.lower().startswith(("cluster", "school", "class", "group")) or name == "id"
         ]
         ids = [name for name in ids if name not in roles.variables]
         hint = f" Perhaps cluster={ids[0]!r}?" if ids else ""
         raise DataError(f"A two-level model needs cluster=, the column that says which cluster each row is in.{hint}")
-    cluster = one_column(cluster, "cluster", known)
+    cluster = None if cluster is None else one_column(cluster, "cluster", known)
     group = None if group is None else one_column(group, "group", known)
     check_names(roles, known, cluster, group)
     return cluster, group
@@ -182,7 +210,7 @@ def _read_values(table: Table, roles: Roles) -> np.ndarray:
     """(p, N) float64, one contiguous row a variable."""
     columns = np.empty((len(roles.variables), len(table.index)))
     for i, name in enumerate(roles.variables):
-        columns[i] = to_float(table.columns[name], name, roles.level(name))
+        columns[i] = to_float(table.columns[name], name, roles.placed(name))
     return columns
 
 
@@ -191,7 +219,7 @@ def _counted(dropped: tuple[tuple[str, int], ...]) -> str:
 
 
 def _drop_warnings(
-    dropped: tuple[tuple[str, int], ...], cluster: str, group: str | None, incomplete: np.ndarray, roles: Roles
+    dropped: tuple[tuple[str, int], ...], cluster: str | None, group: str | None, incomplete: np.ndarray, roles: Roles
 ) -> tuple[str, ...]:
     """Sentences about rows that the user may not expect to lose; listwise deletion and group_label were asked for."""
     count = dict(dropped)

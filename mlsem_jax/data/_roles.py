@@ -12,12 +12,15 @@ from mlsem_jax._errors import DataError, listing, nearest
 
 @dataclass(frozen=True)
 class Roles:
-    """Observed variables by level, and those among them whose moments are held at the data's (fixed covariates)."""
+    """Observed variables by level, and those among them whose moments are held at the data's (fixed covariates). single: the
+    model has one level, and messages do not speak of levels.
+    """
 
     within: tuple[str, ...]
     between: tuple[str, ...]
     covariates_within: tuple[str, ...] = ()
     covariates_between: tuple[str, ...] = ()
+    single: bool = False
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -46,17 +49,25 @@ class Roles:
             return "level 2"
         return "levels 1 and 2" if name in self.between else "level 1"
 
+    def at(self, name: str) -> str:
+        """Where the variable stands, as it follows upon its name in a message: " at level 1"; "" in a model of one level."""
+        return "" if self.single else f" at {self.level(name)}"
 
-def check_names(roles: Roles, known: Sequence[str], cluster: str, group: str | None) -> None:
+    def placed(self, name: str) -> str:
+        """The variable in a message: "'y1' at level 1"; "'y1'" in a model of one level."""
+        return f"{name!r}{self.at(name)}"
+
+
+def check_names(roles: Roles, known: Sequence[str], cluster: str | None, group: str | None) -> None:
     """Every variable is a column, and none is the cluster or the group."""
     if not roles.variables:
         raise DataError("The model has no observed variable.")
     unknown = [name for name in roles.variables if name not in known]
     if len(unknown) == 1:
         hint = nearest(unknown[0], known) or f" The columns are {listing(known, 12)}."
-        raise DataError(f"Variable {unknown[0]!r} at {roles.level(unknown[0])} is not in the data.{hint}")
+        raise DataError(f"Variable {roles.placed(unknown[0])} is not in the data.{hint}")
     if unknown:
-        shown = listing((f"{name!r} at {roles.level(name)}{nearest(name, known, 1)}" for name in unknown), 5)
+        shown = listing((f"{roles.placed(name)}{nearest(name, known, 1)}" for name in unknown), 5)
         raise DataError(
             f"{len(unknown)} variables of the model are not in the data: {shown.rstrip('.')}. "
             f"The columns are {listing(known, 12)}."
@@ -64,12 +75,12 @@ def check_names(roles: Roles, known: Sequence[str], cluster: str, group: str | N
     for name, part in ((cluster, "cluster"), (group, "grouping")):
         if name in roles.variables:
             raise DataError(
-                f"{name!r} is the {part} variable and cannot also be a model variable at {roles.level(str(name))}. "
+                f"{name!r} is the {part} variable and cannot also be a model variable{roles.at(str(name))}. "
                 + (
                     "Its values are ids, not measurements."
                     if part == "cluster"
                     else "It is constant within each group."
                 )
             )
-    if cluster == group:
+    if cluster == group and cluster is not None:
         raise DataError(f"{cluster!r} is both cluster= and group=; a group holds several clusters.")

@@ -25,28 +25,30 @@ SHAPES: tuple[Shape, ...] = ("normal", "t", "chisq", "laplace")
 @dataclass(frozen=True)
 class Rows:
     """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
-    of the clusters' groups; `frame(i)` is data set i as a table.
+    of the clusters' groups; names: of the columns of clusters and groups, None where there is none; `frame(i)` is data set i as a
+    table.
     """
 
     values: np.ndarray
     variables: tuple[str, ...]
     cluster: np.ndarray
     group: np.ndarray
-    names: tuple[str, str | None]
+    names: tuple[str | None, str | None]
     group_labels: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.values)
 
     def frame(self, i: int = 0) -> pd.DataFrame:
-        """Data set i as a DataFrame with the model's cluster (and group) column."""
+        """Data set i as a DataFrame with the model's cluster and group columns, where it has them."""
         import pandas as pd
 
         out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
         cluster, group = self.names
-        out.insert(0, cluster or "cluster", self.cluster)
+        if cluster:
+            out.insert(0, cluster, self.cluster)
         if group:
-            out.insert(1, group, np.array(self.group_labels)[self.group[self.cluster]])
+            out.insert(int(bool(cluster)), group, np.array(self.group_labels)[self.group[self.cluster]])
         return out
 
 

@@ -91,6 +91,20 @@ def find_units(
     return Units(codes, ids[id_of], group_of, labels if len(labels) > 1 else (), dropped, told)
 
 
+def rows_as_clusters(count: int, group: pd.Series | None, group_label: Sequence[object] | None) -> Units:
+    """Every row a cluster of its own, for models of one level without a cluster variable."""
+    import pandas as pd
+
+    return find_units(pd.Series(np.arange(count), name="row"), group, group_label, splits=True)
+
+
+def as_one_cluster(units: Units) -> Units:
+    """The same rows, those of a group one cluster: for checks of variables that have no between part."""
+    count = max(len(units.labels), 1)
+    codes = np.where(units.codes >= 0, units.group[units.codes], -1)
+    return Units(codes, np.arange(count), np.arange(count), units.labels)
+
+
 def _without_missing(codes: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Factorized codes in which the value -1 has become the code -1."""
     hole = np.flatnonzero(pairs == -1)

@@ -17,13 +17,13 @@ def tolerances(columns: np.ndarray, incomplete: np.ndarray, roles: Roles, text: 
         column = columns[i][~np.isnan(columns[i])] if incomplete[i] else columns[i]
         if not len(column):
             raise DataError(
-                f"Variable {name!r} at {roles.level(name)} has no observed value{text}. Check how it was read or merged, or leave "
+                f"Variable {roles.placed(name)} has no observed value{text}. Check how it was read or merged, or leave "
                 "it out of the model."
             )
         low, high = column.min(), column.max()
         if low == high:
             raise DataError(
-                f"Variable {name!r} at {roles.level(name)} is constant{text} (always {low + 0.0:g}); a variable without "
+                f"Variable {roles.placed(name)} is constant{text} (always {low + 0.0:g}); a variable without "
                 "variance cannot be in the model. Remove it."
             )
         out[i] = rounding_error(low, high)
@@ -39,7 +39,7 @@ def check_within_variance(part: Part, means: np.ndarray, tolerance: np.ndarray, 
     others = f" The same holds for {listing(map(repr, flat[1:]))}." if len(flat) > 1 else ""
     remedy = "Remove it from level: 1 and keep it at level: 2" if name in roles.between else "Move it to level: 2"
     raise DataError(
-        f"Variable {name!r} at {roles.level(name)} does not vary within any cluster{part.text}: it is a property of clusters. "
+        f"Variable {roles.placed(name)} does not vary within any cluster{part.text}: it is a property of clusters. "
         f"{remedy}.{others}"
     )
 

@@ -25,7 +25,7 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
     within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
         statistics.only(CompleteTerm),
         structure.between_only,
-        _absent(structure.between),
+        _absent(structure.between) if len(structure.levels) > 1 else jnp.ones_like(_absent(structure.within)),
     )
     shares = jnp.asarray(SHARES, mean.dtype)
 
@@ -76,7 +76,7 @@ def _natural(structure: Structure, within: Array, between: Array, mean: Array, s
     total, count = jnp.zeros_like(structure.offset), jnp.zeros_like(structure.offset)
     variance = jnp.diagonal(within, axis1=1, axis2=2)
     floor = 0.05 * variance
-    for level, cov, low in zip(structure.levels, (within, between), (0.0 * floor, floor), strict=True):
+    for level, cov, low in zip(structure.levels, (within, between), (0.0 * floor, floor), strict=False):
         p = cov.shape[-1]
         own = jnp.maximum(jnp.diagonal(cov, axis1=1, axis2=2), low)
         eye = jnp.eye(p, dtype=cov.dtype)

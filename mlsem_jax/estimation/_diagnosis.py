@@ -118,7 +118,7 @@ def singular_edge(problem: Problem, theta: np.ndarray) -> str | None:
         within, between = moments.within_cov[g], moments.between_cov[g][:p, :p]
         size = np.diag(within) + d**2 * np.abs(np.diag(between))
         for words, matrix, at in (
-            ("within covariance matrix", within, np.flatnonzero(~z)),
+            ("covariance matrix" if specification.single else "within covariance matrix", within, np.flatnonzero(~z)),
             ("covariance matrix of the cluster means", within + d[:, None] * between * d, at_means),
         ):
             if not np.all(np.isfinite(matrix)):
@@ -195,7 +195,7 @@ def improper_parameters(model: Fitted, found: Improper) -> list[str]:
         if found.negative[place, row.group - 1, cell.row]:
             what = "residual variance" if row.lhs in specification.variables else "variance"
             out.append(
-                f"Improper solution: the {what} of {row.lhs} at the {LEVELS[row.level]} level{_of_group(model, row.group)} is "
+                f"Improper solution: the {what} of {row.lhs}{_at(model, row.level, row.group)} is "
                 f"estimated at {natural[index]:.4g}. If this is a variance near zero, fix it ({row.lhs} ~~ 0*{row.lhs}) or use "
                 f"bounds='pos.var'; a likelihood-ratio test of a variance at zero has a mixture of chi-squares as its reference."
             )
@@ -210,15 +210,20 @@ def _place(row: Parameter) -> int | None:
     return MATRICES.index(place) if place in MATRICES else None
 
 
-def _of_group(model: Fitted, group: int) -> str:
-    groups = model.build.specification.groups
-    return f", group {groups[group - 1]}" if groups else ""
+def _at(model: Fitted, level: int, group: int) -> str:
+    """ " at the within level, group a"; what there is one of is not named."""
+    specification = model.build.specification
+    groups = specification.groups
+    if specification.single:
+        return f" in group {groups[group - 1]}" if groups else ""
+    return f" at the {LEVELS[level]} level" + (f", group {groups[group - 1]}" if groups else "")
 
 
 def _impossible(model: Fitted, place: int, group: int, correlation: np.ndarray) -> list[str]:
     """Sentences about a matrix of correlations that no variables can have."""
     level, matrix = MATRICES[place]
-    where = f"{level} level{_of_group(model, group + 1)}"
+    single = model.build.specification.single
+    where, here = _at(model, 1 + ("within", "between").index(level), group + 1), "" if single else " at this level"
     rows = [row for row in model.build.specification.parameters if _place(row) == place and row.group == group + 1]
     names = {row.cell.row: row.lhs for row in rows if row.cell is not None and row.lhs == row.rhs}
     free = np.asarray(getattr(getattr(model.build.structure, level), matrix).core.index)[group] >= 0
@@ -227,14 +232,15 @@ def _impossible(model: Fitted, place: int, group: int, correlation: np.ndarray) 
     for i, j in np.argwhere(beyond).tolist():
         if free[i, j]:
             out.append(
-                f"Improper solution: the correlation of {names[j]} and {names[i]} at the {where} is estimated at "
-                f"{correlation[i, j]:.4g}. They may be one variable at this level: merge them, or leave one out."
+                f"Improper solution: the correlation of {names[j]} and {names[i]}{where} is estimated at "
+                f"{correlation[i, j]:.4g}. They may be one variable{here}: merge them, or leave one out."
             )
     if not out:
         values, vectors = np.linalg.eigh(correlation)
         involved = [names[i] for i in np.flatnonzero(np.abs(vectors[:, 0]) > 0.2).tolist()]
         out.append(
-            f"Improper solution: the covariance matrix of {listing(involved)} at the {where} is not positive semidefinite "
-            f"(smallest eigenvalue of the correlations {values[0]:.3g}). Simplify this level, or collect more clusters."
+            f"Improper solution: the covariance matrix of {listing(involved)}{where} is not positive semidefinite "
+            f"(smallest eigenvalue of the correlations {values[0]:.3g}). Simplify {'the model' if single else 'this level'}, or "
+            f"collect more {'data' if single else 'clusters'}."
         )
     return out

@@ -16,7 +16,7 @@ from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted, given_covariates
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
 from mlsem_jax.estimation._reference_fits import as_natural, fit_unstructured
-from mlsem_jax.estimation._references import held, independence, saturated
+from mlsem_jax.estimation._references import held, independence, rows_suffice, saturated
 from mlsem_jax.estimation._verify import with_status
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments, Specification, build
@@ -141,7 +141,8 @@ def _sample_moments(specification: Specification, sample: tuple[np.ndarray, np.n
     """Sample moments as those of the covariates: means at the within level of variables that exist only there."""
     within_only = np.array([v in specification.within_only for v in specification.variables])
     within, between, mean = sample
-    return Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    both = Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    return Moments(both.levels[: len(specification.levels)])
 
 
 def _unrestricted(moments: Moments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,6 +167,8 @@ def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[
     """
     if specification.slopes:
         return False, ()
+    if specification.single:
+        return rows_suffice(specification, data)
     p, count = len(specification.between.observed), np.bincount(data.group, minlength=data.ngroups)
     within = np.bincount(data.group[data.cluster], minlength=data.ngroups) - count
     if count.min() <= p:

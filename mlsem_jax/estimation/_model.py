@@ -164,7 +164,8 @@ def make_model(specification: Specification, reduction: Reduction, source: Sourc
     """The Model of a specification, exogenous moments and starting values taken from a data set's statistics."""
     within_only = np.array([v in specification.within_only for v in specification.variables])
     within, between, mean = reduction.sample
-    exogenous = Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    both = Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    exogenous = Moments(both.levels[: len(specification.levels)])
     h1 = None if specification.slopes else saturated(specification)
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     if split and h1 is not None:

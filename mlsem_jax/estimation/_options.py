@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax._options import read_options, unknown_option
 
 
@@ -51,6 +52,34 @@ class FitOptions:
             "MLF": {"information": "first.order"},
         }[estimator]
         return cls(**(implied | given))
+
+    @staticmethod
+    def of_one_level(given: dict[str, Any], clustered: bool) -> dict[str, Any]:
+        """A user's keywords with lavaan's defaults for models of one level: standard errors by the expected information where the
+        data are complete and nothing is robust; with clusters robust ones that go by clusters, and the scaled test.
+        """
+        asked = read_options(
+            {k: v for k, v in given.items() if k in ("estimator", "se", "test", "information", "missing")}
+        )
+        out = dict(given)
+        if clustered and not {"estimator", "se", "test", "information"} & set(asked):
+            asked["estimator"] = out["estimator"] = "MLR"
+        if clustered and (
+            asked.get("se") == "robust.huber.white" or (asked.get("estimator") == "MLR" and "se" not in asked)
+        ):
+            asked["se"] = out["se"] = "robust.cluster"
+        robust = asked.get("se", "standard").startswith("robust") or asked.get("test", "").startswith("yuan")
+        if asked.get("estimator", "ML") == "ML" and not robust and asked.get("missing", "listwise") == "listwise":
+            out["information"] = asked.get("information", "expected")
+        return out
+
+    def check_clusters(self, single: bool, clustered: bool) -> None:
+        """ModelError for standard errors by clusters where the model, or the data, do not have them in this sense."""
+        if self.se == "robust.cluster" and not (single and clustered):
+            raise ModelError(
+                "se='robust.cluster' is for models of one level (without 'level:' blocks) with cluster=. In a two-level model "
+                "se='robust.huber.white' goes by clusters; in one level without clusters it goes by rows."
+            )
 
     @property
     def robust(self) -> bool:

@@ -16,6 +16,8 @@ from mlsem_jax.observed import (
     pattern_statistics,
     pool_sizes,
     reduce,
+    reduce_rows,
+    row_statistics,
     sample_moments,
 )
 
@@ -28,6 +30,9 @@ class Reduction:
     of the others, in order. rows, counts (G,): rows with a level-1 value and clusters, by group. sample: within covariance,
     between covariance (G, p, p) and mean (G, p) by analysis of variance, missing values set to means: for starting values, and
     exact for covariates held at sample moments, which have no missing values.
+
+    With one level the statistics know rows alone; the clusters, or where there are none the rows, are the layer for scores and
+    weights. A fit read from a file has no layer of rows.
     """
 
     clusters: ClusterStatistics | None
@@ -59,34 +64,51 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
     seen = ~missing[:, ~z].all(axis=1)
     rows = np.bincount(data.group[data.cluster[seen]], minlength=groups).astype(float)
     counts = np.bincount(data.group, minlength=groups).astype(float)
+    layer, reduced = (_units, reduce_rows) if data.single else (_clusters, reduce)
     if not incomplete.any():
-        clusters = cluster_statistics(data.values, data.cluster, data.group)
-        complete = reduce(clusters, groups)
+        clusters = layer(data)
+        complete = reduced(clusters, groups)
         statistics = Statistics((CompleteTerm(complete),), pool_sizes(complete))
         sample = sample_moments(complete, z, _within_only(specification))
         return Reduction(clusters, statistics, np.arange(count), np.zeros(0, int), rows, counts, sample)
     filled = _filled(data, missing, seen)
-    every = reduce(cluster_statistics(filled.values, filled.cluster, filled.group), groups)
+    every = reduced(layer(filled), groups)
     sample = sample_moments(every, z, _within_only(specification))
     some: ClusterStatistics | None = None
     terms: list[Term] = []
     if not incomplete.all():
         part = _only(data, ~incomplete)
-        some = cluster_statistics(part.values, part.cluster, part.group)
-        terms.append(CompleteTerm(reduce(some, groups)))
+        some = layer(part)
+        terms.append(CompleteTerm(reduced(some, groups)))
     terms.append(PatternTerm(patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)))))
     statistics = Statistics(tuple(terms), None if len(slopes) else pool_sizes(every))
     return Reduction(some, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample)
 
 
+def _clusters(data: TwoLevelData) -> ClusterStatistics:
+    return cluster_statistics(data.values, data.cluster, data.group)
+
+
+def _units(data: TwoLevelData) -> ClusterStatistics:
+    """The layer of a model of one level: its clusters, or its rows."""
+    return _clusters(data) if data.clustered else row_statistics(data.values, data.group[data.cluster])
+
+
 def patterns_of(
     specification: Specification, data: TwoLevelData, which: np.ndarray, by_pair: bool
 ) -> PatternStatistics:
-    """Pattern statistics of the clusters marked in which (J,)."""
+    """Pattern statistics of the clusters marked in which (J,).
+
+    by_pair: with what scores and weights of clusters need; without it the rows of a group are one cluster if nothing has a
+    between part.
+    """
     part = _only(data, which)
+    if data.single and not by_pair:
+        part = replace(part, cluster=part.group[part.cluster], group=np.arange(data.ngroups))
     with np.errstate(invalid="ignore"):
         known = ~np.isnan(data.values)
         reference = np.where(known, data.values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    effects = np.flatnonzero(~np.asarray(data.between_only, bool) & ~_within_only(specification))
     return pattern_statistics(
         part.values,
         part.cluster,
@@ -94,7 +116,8 @@ def patterns_of(
         data.between_only,
         reference=reference,
         slope_columns=slope_columns(specification),
-        effects=np.flatnonzero(~np.asarray(data.between_only, bool) & ~_within_only(specification)),
+        # arrays without elements have no shape to work with: where no variable has a between part, one with a variance of 0
+        effects=effects if len(effects) else np.zeros(1, int),
         by_pair=by_pair,
     )
 

@@ -64,7 +64,7 @@ def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
             edges[row.level].add((i, j))
             given[row.level, i, j] = not row.free
     component = list(range(len(place)))
-    for level in (1, 2):
+    for level in specification.numbers:
         for i, j in edges[level]:
             a, b = component[i], component[j]
             component = [a if c == b else c for c in component]
@@ -72,7 +72,7 @@ def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
     for root in dict.fromkeys(component):
         block = [i for i, c in enumerate(component) if c == root]
         pairs = {}
-        for level in (1, 2):
+        for level in specification.numbers:
             here = [i for i in block if specification.variables[i] in specification.level(level).observed]
             for n, i in enumerate(here):
                 for j in here[n:]:
@@ -122,7 +122,7 @@ def _blockwise(
                 within[g][at], between[g][at] = exogenous.within_cov[g][at], exogenous.between_cov[g][at]
                 mean[g, block] = exogenous.mean[g, block]
     x_mean = np.where([i in x for i in range(mean.shape[1])], mean, 0.0)
-    return Moments.two_level(within, between, x_mean, mean - x_mean), iterations, status
+    return exogenous.with_parts(within, between, x_mean, mean - x_mean), iterations, status
 
 
 def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
@@ -163,4 +163,6 @@ def _natural_gradient(made: Build, slope: Moments) -> np.ndarray:
         return cov + np.swapaxes(cov, 1, 2) * (1 - np.eye(cov.shape[1]))
 
     means = (np.zeros_like(slope.within_mean), slope.between_mean)
-    return as_natural(made, Moments.two_level(both(slope.within_cov), both(slope.between_cov), *means))
+    if len(slope.levels) == 1:
+        means = (slope.within_mean, slope.between_mean)
+    return as_natural(made, slope.with_parts(both(slope.within_cov), both(slope.between_cov), *means))

@@ -7,8 +7,14 @@ programs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mlsem_jax.models import Cell, Kind, Level, Parameter, Specification
+
+if TYPE_CHECKING:
+    from mlsem_jax.data import TwoLevelData
 
 
 def exogenous(specification: Specification, level: int) -> tuple[str, ...]:
@@ -52,7 +58,7 @@ def unstructured(
     variables = specification.variables
     parameters = []
     for group in range(1, specification.ngroups + 1):
-        for level in (1, 2):
+        for level in specification.numbers:
             names, keep = specification.level(level).observed, fixed(level)
             for i, a in enumerate(names):
                 for b in names[i:]:
@@ -61,7 +67,7 @@ def unstructured(
                         row, col = sorted((variables.index(a), variables.index(b)), reverse=True)
                         cell = Cell("theta", row, col)
                         parameters.append(Parameter(a, "~~", b, level, group, free=not exo, exo=exo, cell=cell))
-            for name in names:
+            for name in names if specification.means else ():
                 if level == 1 and name not in specification.within_only:
                     continue
                 exo = name in keep
@@ -69,12 +75,11 @@ def unstructured(
                 parameters.append(Parameter(name, "~1", "", level, group, free=not exo, exo=exo, cell=cell))
     # where the model has the switch between kinds, so does this: models of the same dimensions then share programs
     kind: Kind | None = None if specification.within.theta_kind is None else "cov"
-    return Specification(
-        within=Level(specification.within.observed, structural=(), psi_kind=kind, theta_kind=kind),
-        between=Level(specification.between.observed, structural=(), psi_kind=kind, theta_kind=kind),
-        parameters=tuple(parameters),
-        groups=specification.groups,
+    within, between = (
+        Level(level.observed, structural=(), psi_kind=kind, theta_kind=kind) if level.present else level
+        for level in (specification.within, specification.between)
     )
+    return Specification(within, between, tuple(parameters), groups=specification.groups, means=specification.means)
 
 
 def saturated(specification: Specification) -> Specification:
@@ -86,7 +91,7 @@ def independence(specification: Specification) -> Specification:
     """The baseline: no covariances at either level but among covariates whose moments the text leaves alone; those are fixed
     where the model fixes them.
     """
-    kept = {level: covariates_of_baseline(specification, level) for level in (1, 2)}
+    kept = {level: covariates_of_baseline(specification, level) for level in specification.numbers}
 
     def covaries(level: int, a: str, b: str) -> bool:
         return a in kept[level] and b in kept[level]
@@ -97,10 +102,24 @@ def independence(specification: Specification) -> Specification:
 def moments_of_data(specification: Specification) -> int:
     """Number of moments of the unrestricted model that are not moments of fixed covariates: df is this less npar."""
     total = 0
-    for level in (1, 2):
+    for level in specification.numbers:
         block = specification.level(level)
         p, c = len(block.observed), len(block.covariates)
         total += p * (p + 1) // 2 - c * (c + 1) // 2
         means = block.observed if level == 2 else specification.within_only
-        total += sum(v not in block.covariates for v in means)
+        total += sum(v not in block.covariates for v in means) if specification.means else 0
     return total * specification.ngroups
+
+
+def rows_suffice(specification: Specification, data: TwoLevelData) -> tuple[bool, tuple[str, ...]]:
+    """Whether the unrestricted likelihood of one level has a maximum: each group needs more rows than variables. Where not, a
+    sentence for the user.
+    """
+    p, count = len(specification.variables), np.bincount(data.group[data.cluster], minlength=data.ngroups)
+    if count.min() > p:
+        return True, ()
+    where = f" in group {data.group_labels[int(count.argmin())]}" if data.group_labels else ""
+    return False, (
+        f"There are {count.min()} rows{where} but {p} variables: the unrestricted model has no maximum likelihood, so chi-square "
+        "and fit indices do not exist. Take variables out of the model or collect more rows.",
+    )

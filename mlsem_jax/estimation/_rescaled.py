@@ -37,7 +37,7 @@ def factors_of(made: Build) -> list[Factor]:
     uses = np.bincount(index[index >= 0], minlength=len(made.names))
     out = []
     for group in range(1, made.specification.ngroups + 1):
-        for level in (1, 2):
+        for level in made.specification.numbers:
             block = made.specification.level(level)
             if not kind_named(block.psi_kind).plain:
                 continue

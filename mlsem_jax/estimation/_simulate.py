@@ -16,7 +16,7 @@ from mlsem_jax.data import RowMoments, Rows, Shape, check_shape, column_names, d
 from mlsem_jax.estimation._given import as_key, as_theta, check_flag, check_model, check_whole
 from mlsem_jax.estimation._model import Model
 from mlsem_jax.estimation._reduction import slope_columns
-from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import anew, follows_precision, warn_single_precision
 from mlsem_jax.observed import Plan, draw_statistics, plan_sizes, pooled
@@ -27,7 +27,7 @@ def simulate(
     model: Model,
     theta: Any,
     key: Any,
-    cluster_sizes: Sequence[int] | np.ndarray,
+    cluster_sizes: Sequence[int] | np.ndarray | int,
     n_datasets: int = 1,
     *,
     rows: bool = False,
@@ -45,7 +45,8 @@ def simulate(
     - `model`, `theta`: from [`mlsem_jax.model`][], and values (q,) of its free parameters, in the order of `model.names` or by
       name.
     - `key`: of `jax.random`, or an integer. Data set i depends on the key and i alone, not on `n_datasets`.
-    - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups.
+    - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups. For a model of one
+      level the number of rows, or a list of those of each group.
     - `first`: number of the first data set: `first=1000` goes on where 1000 data sets ended.
     - `rows`: draw rows. Otherwise sufficient statistics are drawn, at a cost that does not depend on cluster sizes.
     - `covariates`: rows to take the fixed covariates from (a table with one row per simulated row, in order of clusters);
@@ -78,15 +79,17 @@ def simulate(
     _check_definite(moments, sizes)
     shape = plan.size.shape
     count = jnp.asarray(np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape), moments.mean.dtype)
-    return _draw(keys, moments, plan, count)
+    mean = None if model.labels.specification.means else moments.mean
+    return _draw(keys, moments, plan, count, mean)
 
 
 @jax.jit
-def _draw(keys, moments: Moments, plan: Plan, count) -> Statistics:
+def _draw(keys, moments: Moments, plan: Plan, count, mean) -> Statistics:
     size = jnp.asarray(plan.size, count.dtype)
 
     def one(key):
         complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, size, count)
+        complete = complete if mean is None else moved(complete, mean)
         return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
 
     return jax.vmap(one)(keys)
@@ -98,12 +101,22 @@ def _moments_of(structure, theta) -> Moments:
 
 
 def _design(model: Model, cluster_sizes: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
+    single, count = model.labels.specification.single, model.labels.specification.ngroups
+    if single and np.ndim(cluster_sizes) == 0 and not isinstance(cluster_sizes, jax.core.Tracer):
+        if count > 1:
+            raise DataError(
+                f"The model has {count} groups: cluster_sizes must list the rows of each, such as [200] * {count}."
+            )
+        cluster_sizes = [cluster_sizes]
+    if single and group is None and count > 1 and np.shape(cluster_sizes) == (count,):
+        group = np.arange(count)
     sizes = _whole_numbers(cluster_sizes)
     if sizes is None or not len(sizes) or sizes.min() < 1:
         raise DataError(
-            "cluster_sizes must list the rows of each cluster: whole numbers of at least 1, such as [10] * 50."
+            "cluster_sizes must be the number of rows, a whole number such as 500."
+            if single
+            else "cluster_sizes must list the rows of each cluster: whole numbers of at least 1, such as [10] * 50."
         )
-    count = model.labels.specification.ngroups
     groups = np.zeros(len(sizes), int) if group is None else _whole_numbers(group)
     if groups is None or groups.shape != sizes.shape or (count > 1 and set(groups) != set(range(count))):
         raise DataError(
@@ -187,7 +200,7 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
     if missing:
         plan = _holes(missing, specification.variables, values.dtype)
         values = jax.vmap(lambda key, rows: punch_holes(jax.random.fold_in(key, 10**6), rows, *plan))(keys, values)
-    names = (source.cluster or "cluster", source.group)
+    names = (None if specification.single else source.cluster or "cluster", source.group)
     return Rows(np.asarray(values), specification.variables, cluster, groups, names, specification.groups)
 
 

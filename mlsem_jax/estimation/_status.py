@@ -24,7 +24,8 @@ MATRICES = (("within", "psi"), ("within", "theta"), ("between", "psi"), ("betwee
 
 
 class Improper(NamedTuple):
-    """What no variables can have, in each of MATRICES (first axis, 4) and each group; d is the longest side of the four.
+    """What no variables can have, in each of MATRICES (first axis, 4) and each group; d is the longest side of the four. With one
+    level the first two of them.
 
     negative: variances below zero. indefinite: whether the block of the variables with positive variances is not positive
     semidefinite, be it by one correlation beyond 1 or by all together. correlation: of that block, the identity elsewhere.
@@ -68,8 +69,7 @@ def improper(xp: ModuleType, structure: Structure, natural: Float[Array, " k"], 
     A block counts where the model estimates a covariance in it. Variables whose row is fixed, and those not tied to any that is
     not, do not count: what exogenous covariates have is the data's.
     """
-    levels = {"within": structure.within, "between": structure.between}
-    cores = [getattr(levels[level], matrix).core for level, matrix in MATRICES]
+    cores = [getattr(level, matrix).core for level in structure.levels for matrix in ("psi", "theta")]
     side = max(core.base.shape[-1] for core in cores)
     index = xp.stack([_padded(xp, core.index, side, -1) for core in cores])
     base = xp.stack([_padded(xp, core.base, side, 0.0) for core in cores])
@@ -101,7 +101,7 @@ def _inside(
     xp: ModuleType, values: Array, structure: Structure, lengths: list[int]
 ) -> tuple[Float[Array, "4 G d d"], Array | bool]:
     """The matrices that are positive definite where the covariance matrices are, and whether their diagonals are variances."""
-    kinds = [getattr(getattr(structure, level), matrix).kind for level, matrix in MATRICES]
+    kinds = [getattr(level, matrix).kind for level in structure.levels for matrix in ("psi", "theta")]
     if kinds[0] is None:  # then all are plain
         return values, True
     inner, plain = [], []
@@ -135,7 +135,7 @@ def _sizes(xp: ModuleType, structure: Structure, moments: Moments, side: int) ->
     size = xp.maximum(within, between[:, :p])
     with_slopes = xp.concatenate([size, xp.ones_like(between[:, p:])], axis=1)
     found = []
-    for arrays, of_variables in ((structure.within, size), (structure.between, with_slopes)):
+    for arrays, of_variables in zip(structure.levels, (size, with_slopes), strict=False):
         selects = (arrays.lambda_.index < 0) & (arrays.lambda_.base == 1.0)
         largest = xp.max(xp.where(selects, of_variables[:, :, None], 0.0), axis=1, initial=0.0)
         found += [xp.where(selects.any(axis=1), largest, 1.0), of_variables]

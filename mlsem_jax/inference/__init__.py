@@ -3,18 +3,21 @@
 from mlsem_jax.inference._bootstrap import Bootstrap, bootstrap
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
+from mlsem_jax.inference._chi_square import ChiSquare, RobustTests
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates, row_values
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
+from mlsem_jax.inference._incomplete import TESTS, robust_by_name
 from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
-from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, predict
+from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, ScoreMethod, predict
 from mlsem_jax.inference._profile import Profile, profile
 from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_defined, with_errors
 from mlsem_jax.inference._residuals import ResidualType, residuals
+from mlsem_jax.inference._scaling import Scaling
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
 from mlsem_jax.inference._vcov import (
@@ -33,6 +36,11 @@ from mlsem_jax.inference._wald import WaldTest, wald
 __all__ = [
     "difference_factor",
     "LEVELS",
+    "TESTS",
+    "ChiSquare",
+    "RobustTests",
+    "Scaling",
+    "robust_by_name",
     "Bootstrap",
     "Comparison",
     "Convention",
@@ -49,6 +57,7 @@ __all__ = [
     "Quantity",
     "ResidualType",
     "ScoreConvention",
+    "ScoreMethod",
     "ScoreTest",
     "Standardization",
     "Standardized",

@@ -1,4 +1,4 @@
-"""The cluster bootstrap: all draws in one batch, from weights on clusters or from drawn statistics; rows are never read again."""
+"""The bootstrap of clusters, or with one level of rows: all draws in one batch, from weights or from drawn statistics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlsem_jax._spread import in_blocks, key_of, portable_key
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, fit_batch, is_maximum
 from mlsem_jax.inference._clusters import refuse_constraints
-from mlsem_jax.inference._influence import influence
+from mlsem_jax.inference._influence import derivatives, unit_of
 from mlsem_jax.inference._quantities import Quantity, estimated, with_errors
 from mlsem_jax.inference._resampled import ITERATIONS, Resampler, resampler
 from mlsem_jax.inference._vcov import information, vcov_natural
@@ -50,6 +50,7 @@ class Bootstrap:
     status: np.ndarray
     observed_chisq: float
     influence: np.ndarray | None
+    units: str = "clusters"
 
     @property
     def usable(self) -> np.ndarray:
@@ -81,9 +82,9 @@ def bootstrap(
     """n draws. key: of jax.random, or an integer; draw i depends on the key and i alone. quantity: what is drawn of (default:
     natural parameters and `:=` quantities). executor, path, chunk: blocks of draws by other workers, kept in a folder.
 
-    nonparametric: clusters drawn with replacement, within groups. parametric: statistics drawn from the fitted model.
-    bollen.stine: clusters drawn from data that are transformed so that the model holds exactly (in balanced data; nearly in
-    unbalanced data), for the test of the model.
+    nonparametric: clusters, or rows where there are none, drawn with replacement, within groups. parametric: statistics drawn
+    from the fitted model. bollen.stine: clusters drawn from data that are transformed so that the model holds exactly (in balanced
+    data and with one level; nearly in unbalanced data), for the test of the model.
     """
     if type not in TYPES:
         raise ModelError(f"type={type!r} is not available: {', '.join(map(repr, TYPES))}.{nearest(type, TYPES)}")
@@ -113,7 +114,8 @@ def bootstrap(
         chisq=end.get("chisq"),
         status=end["status"],
         observed_chisq=np.nan if estimation.h1 is None else 2 * (estimation.h1.value - model.value),
-        influence=influence(estimation, quantity=quantity).derivative if type == "nonparametric" else None,
+        influence=derivatives(estimation, quantity) if type == "nonparametric" else None,
+        units=f"{unit_of(estimation)}s",
     )
 
 

@@ -35,8 +35,15 @@ def fit_measures_by_level(estimation: Estimation) -> dict[str, Measures]:
 
     Raises ModelError for models with equality constraints across levels, which have no fit of one level alone.
     """
+    check_one_level(estimation.model.build.specification)
     check_converged(estimation)
     return {name: lavaan_measures(level_estimation(estimation, level)) for name, level in LEVELS.items()}
+
+
+def check_one_level(specification: Specification) -> None:
+    """ModelError for a model of one level, which has no fit by level."""
+    if specification.single:
+        raise ModelError("A model of one level has no fit by level: fit_measures() is its fit.")
 
 
 @float64

@@ -18,7 +18,7 @@ def candidates(specification: Specification) -> tuple[Parameter, ...]:
     """
     out = [row for row in specification.parameters if not row.free and not row.exo]
     for group in range(1, specification.ngroups + 1):
-        for level in (1, 2):
+        for level in specification.numbers:
             out.extend(_absent(specification, level, group))
     return tuple(out)
 
@@ -47,7 +47,8 @@ def _possible(specification: Specification, level: int, rows: list[Parameter]) -
             # a loading written backwards, or a factor explained by its own indicator, is no regression
             if effect != cause and effect not in block.covariates and not loads & {(cause, effect), (effect, cause)}:
                 yield effect, "~", cause
-    yield from ((v, "~1", "") for v in (*moving, *block.latent))
+    if specification.means:
+        yield from ((v, "~1", "") for v in (*moving, *block.latent))
 
 
 def _key(lhs: str, op: str, rhs: str) -> tuple[str, str, str]:

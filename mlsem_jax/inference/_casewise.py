@@ -25,7 +25,7 @@ def _covariates(estimation: Estimation) -> np.ndarray:
     specification, data, moments = estimation.model.build.specification, estimation.data, estimation.exogenous
     out = np.zeros(data.nclusters)
     place = {name: i for i, name in enumerate(specification.variables)}
-    for level in (1, 2):
+    for level in specification.numbers:
         at = [place[v] for v in held(specification, level)]
         if not at:
             continue

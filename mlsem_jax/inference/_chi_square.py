@@ -71,18 +71,25 @@ def baseline_chi_square(estimation: Estimation) -> ChiSquare | None:
 
 
 def robust_tests(estimation: Estimation) -> RobustTests:
-    """Yuan-Bentler tests of the model and the baseline by the fit's `test` option.
+    """Yuan-Bentler tests of the model and the baseline by the fit's `test` option, computed once and kept with the estimation.
 
     Warns where the scaling factor of the model is not positive, which happens in small samples: there is no scaled test then.
     """
+    if "robust_tests" not in estimation.derived:
+        estimation.derived["robust_tests"] = _robust_tests(estimation)
+    return estimation.derived["robust_tests"]
+
+
+def _robust_tests(estimation: Estimation) -> RobustTests:
     h1 = unrestricted_scores(estimation)
     plain, factor = chi_square(estimation), test_scaling(estimation.model, estimation, h1)
+    rows = estimation.data.single and not estimation.data.clustered
     if plain.df and not factor > 0:
         warnings.warn(
             f"The scaling factor of the robust chi-square is {factor:.3g}, not positive, so there is no scaled test: too few "
-            "clusters for the degrees of freedom. Use the plain chi-square or a bootstrap.",
+            f"{'rows' if rows else 'clusters'} for the degrees of freedom. Use the plain chi-square or a bootstrap.",
             ModelWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     baseline = baseline_chi_square(estimation)
     if baseline is not None and estimation.baseline is not None:

@@ -13,6 +13,8 @@ from mlsem_jax.observed import plan_sizes
 def weighted_clusters(estimation: Estimation) -> WeightedClusters:
     """Every cluster's statistics, numbered as in the data; weights (J,) make statistics of them without the rows."""
     reduction, data = estimation.reduction, estimation.data
+    if data.single and not data.has_rows and reduction.clusters is None:
+        raise DataError("Weights on rows need the rows, which a fit read from a file does not hold: fit again.")
     specification, groups = estimation.model.build.specification, data.ngroups
     plan = patterns = None
     if reduction.clusters is not None:
@@ -33,7 +35,14 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
         patterns=patterns,
         pattern_codes=np.asarray(reduction.pattern_codes),
         sizes=None if estimation.statistics.pools is None else plan_sizes(sizes, data.group, groups),
+        single=data.single,
+        mean=held_means(estimation),
     )
+
+
+def held_means(estimation: Estimation) -> np.ndarray | None:
+    """Means (G, p) that a model without mean structure holds; None where they are parameters."""
+    return None if estimation.model.build.specification.means else np.asarray(estimation.exogenous.mean)
 
 
 def beyond_linear(estimation: Estimation) -> list[str]:

@@ -34,17 +34,22 @@ def difference_between(one: Estimation, other: Estimation) -> str:
             f"the likelihood of one is also of {listing(odd)}. Keep the variables in both models and fix their paths at 0 "
             "(y ~ 0*x)."
         )
-    for level in (1, 2):
+    if a.single != b.single:
+        return (
+            "one is a model of one level and the other of two: clusters are part of the likelihood of the latter only."
+        )
+    if a.means != b.means:
+        return "one has a mean structure and the other has not. Fit both with meanstructure=True."
+    for level in a.numbers:
         if odd := sorted(set(a.level(level).covariates) ^ set(b.level(level).covariates)):
+            of = "" if a.single and b.single else f" of level {level}"
             return (
-                f"{listing(odd)} is a fixed covariate of level {level} in one of them only. Keep it in both (y ~ 0*x), or fit "
+                f"{listing(odd)} is a fixed covariate{of} in one of them only. Keep it in both (y ~ 0*x), or fit "
                 "both with fixed_x=False."
             )
-    if one.data.nrows != other.data.nrows or one.data.nclusters != other.data.nclusters:
-        return (
-            f"they are of different rows ({one.data.nrows} in {one.data.nclusters} clusters, {other.data.nrows} in "
-            f"{other.data.nclusters})."
-        )
+    if one.data.nrows != other.data.nrows or (not a.single and one.data.nclusters != other.data.nclusters):
+        clusters = ("", "") if a.single else (f" in {one.data.nclusters} clusters", f" in {other.data.nclusters}")
+        return f"they are of different rows ({one.data.nrows}{clusters[0]}, {other.data.nrows}{clusters[1]})."
     if one.data.group_labels != other.data.group_labels:
         return "they are of different groups."
     if not same_values(one, other):
@@ -72,7 +77,10 @@ def same_values(one: Estimation, other: Estimation) -> bool:
 
 
 def _sums(complete: CompleteStatistics) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over rows (G, p) and pooled within-cluster sums of squares (G, p)."""
+    """Sums over rows (G, p) and pooled within-cluster sums of squares (G, p), with one level those of the rows."""
     weight = np.asarray(complete.count) * np.asarray(complete.size)
     total = np.einsum("gs,gsp->gp", weight, np.asarray(complete.mean))
-    return total, np.diagonal(np.asarray(complete.within), axis1=1, axis2=2)
+    within = np.diagonal(np.asarray(complete.within), axis1=1, axis2=2)
+    if np.max(np.asarray(complete.size)) == 1:  # rows, of one level: what varies is between them
+        within = np.einsum("gs,gspp->gp", weight, np.asarray(complete.cov))
+    return total, within

@@ -1,4 +1,4 @@
-"""What the data say about a two-level model before it is fitted: variation at each level, numbers, near-dependence, advice."""
+"""What the data say about a model before it is fitted: variation at each level, numbers, near-dependence, advice."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ CONSTANT = 1e-12
 
 @dataclass(frozen=True)
 class VariableFacts:
-    """One variable in one group. levels: where the model has it ("within", "between", "both").
+    """One variable in one group. levels: where the model has it ("within", "between", "both"; "one" in a model of one level).
 
-    within, between: variances by analysis of variance; between may be negative. icc: between / (between + within), NaN where
-    the variable has one level. pvalue: of no variance between clusters (F test). missing: share of its rows.
+    within, between: variances by analysis of variance; between may be negative. icc: between / (between + within), NaN where the
+    variable has one of two levels, or where there are no clusters. pvalue: of no variance between clusters (F test). missing:
+    share of its rows.
     """
 
     name: str
@@ -69,6 +70,8 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
         advice += _numbers(specification, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
         advice += _variation(here, where)
         advice += _dependence(specification, data.variables, values, code, where)
+    if specification.single and not data.clustered:
+        size = np.zeros(1, int)
     order = sorted(dict.fromkeys(advice), key=lambda text: "no maximum" not in text and "constant" not in text)
     sizes = (float(size.min()), float(np.median(size)), float(size.mean()), float(size.max()))
     singles = int(np.sum(size == 1))
@@ -76,17 +79,20 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
         order.append(
             f"{singles} of {data.nclusters} clusters have a single row: they say nothing about variation within clusters."
         )
-    return Diagnosis(data.nrows, data.nclusters, sizes, singles, tuple(facts), (*order, *_units(facts)))
+    clusters = int(data.independent.max(initial=-1)) + 1 if size.any() else 0
+    return Diagnosis(data.nrows, clusters, sizes, singles, tuple(facts), (*order, *_units(facts)))
 
 
 def _variable(specification: Specification, name: str, group: str, y: np.ndarray, code: np.ndarray) -> VariableFacts:
     known = ~np.isnan(y)
     within_only, between_only = name in specification.within_only, name in specification.between_only
-    levels = "within" if within_only else "between" if between_only else "both"
+    levels = "one" if specification.single else "within" if within_only else "between" if between_only else "both"
     missing = 1 - known.mean() if len(y) else 1.0
     y, code = y[known], np.unique(code[known], return_inverse=True)[1]
     clusters, rows = (int(code.max()) + 1 if len(code) else 0), len(y)
     nothing = VariableFacts(name, group, levels, np.nan, np.nan, np.nan, np.nan, np.nan, float(missing))
+    if specification.single and rows and clusters in (1, rows):
+        return VariableFacts(name, group, levels, float(y.mean()), float(y.var()), 0.0, np.nan, np.nan, float(missing))
     if clusters < 2:
         return nothing
     count = np.bincount(code)
@@ -103,13 +109,18 @@ def _variable(specification: Specification, name: str, group: str, y: np.ndarray
     between = float((msb - msw) / n0)
     total = between + msw
     pvalue = float(fdtrc(clusters - 1, rows - clusters, msb / msw)) if msw > 0 else 0.0
-    icc = between / total if not within_only and total > 0 else np.nan
+    icc = between / total if levels != "within" and total > 0 else np.nan
     return VariableFacts(name, group, levels, mean, msw, between, float(icc), pvalue, float(missing))
 
 
 def _numbers(specification: Specification, rows: int, clusters: int, where: str, group: int) -> list[str]:
     """Numbers of clusters and rows against what the model wants."""
     p_within, p_between = len(specification.within.observed), len(specification.between.observed)
+    if specification.single:
+        if p_within < rows:
+            return []
+        few = f"{rows} rows{where} but {p_within} variables: the unrestricted model has no maximum, so that there is no chi-square."
+        return [f"There are {few} Use fewer variables, or more rows."]
     out = [f"{text[:-1]}{where}." if where else text for text in check_clusters(rows, clusters, p_within, p_between)]
     free = sum(row.free for row in specification.parameters if row.level == 2 and row.group == group)
     if free >= clusters:

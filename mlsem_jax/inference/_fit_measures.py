@@ -22,8 +22,9 @@ from mlsem_jax.inference._chi_square import (
     robust_tests,
     unrestricted,
 )
+from mlsem_jax.inference._incomplete import applies, completed_tests
 from mlsem_jax.inference._scaling import model_scaling
-from mlsem_jax.inference._srmr import srmr
+from mlsem_jax.inference._srmr import srmr, srmr_of_one_level
 
 Measures = dict[str, float]
 
@@ -40,12 +41,14 @@ def lavaan_measures(estimation: Estimation) -> Measures:
         return {"npar": estimation.npar, **criteria, **loglik_scaling(estimation)}
     variables = len(estimation.model.build.specification.within.observed)
     robust = robust_tests(estimation) if estimation.options.robust else None
+    # what estimates the population's index: with missing values at one level another test, also where nothing is scaled
+    population = completed_tests(estimation) if applies(estimation) else robust
     test, baseline = chi_square(estimation), baseline_chi_square(estimation)
     out: Measures = {"npar": estimation.npar, "fmin": objective(estimation) / (2 * n), **test_measures(test)}
     if robust is not None:
         out |= scaled_test_measures(robust.model)
     if baseline is not None:
-        out |= baseline_measures(test, baseline, robust)
+        out |= baseline_measures(test, baseline, robust, population)
     out |= {
         "logl": criteria["logl"],
         "unrestricted.logl": unrestricted(estimation).value - estimation.covariates_loglik,
@@ -56,7 +59,8 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     out |= rmsea_measures(test, n, estimation.data.ngroups)
     if robust is not None:
         out |= _short(scaled_rmsea_measures(robust.model, n, estimation.data.ngroups), ".scaled")
-        out |= _short(rmsea_measures(robust.model, n, estimation.data.ngroups), ".robust")
+    if population is not None:
+        out |= _short(rmsea_measures(population.model, n, estimation.data.ngroups), ".robust")
     out |= srmr_measures(estimation)
     out |= gfi_measures(test, n, variables)
     if robust is not None:
@@ -106,8 +110,12 @@ def scaled_test_measures(test: ChiSquare) -> Measures:
     return scaled | {"chisq.scaling.factor": test.factor}
 
 
-def baseline_measures(test: ChiSquare, baseline: ChiSquare, robust: RobustTests | None) -> Measures:
-    """The test of the baseline and the indices relative to it, each followed by its scaled and robust variants."""
+def baseline_measures(
+    test: ChiSquare, baseline: ChiSquare, robust: RobustTests | None, corrected: RobustTests | None
+) -> Measures:
+    """The test of the baseline and the indices relative to it, each followed by its scaled and robust variants. corrected: what the
+    robust ones are made of.
+    """
     plain = relative_indices(test, baseline)
     first = ("cfi", "tli")
     out = _prefixed(test_measures(baseline), "baseline.")
@@ -115,7 +123,8 @@ def baseline_measures(test: ChiSquare, baseline: ChiSquare, robust: RobustTests 
     if robust is not None and robust.baseline is not None:
         out |= _prefixed(scaled_test_measures(robust.baseline), "baseline.")
         scaled = _short(relative_indices(robust.model.scaled, robust.baseline.scaled), ".scaled")
-        population = _short(population_indices(robust.model, robust.baseline), ".robust")
+    if corrected is not None and corrected.baseline is not None:
+        population = _short(population_indices(corrected.model, corrected.baseline), ".robust")
     for part, of_first in (
         (plain, True),
         (scaled, True),
@@ -179,7 +188,9 @@ def scaled_rmsea_measures(test: ChiSquare, n: float, groups: int) -> Measures:
 
 
 def srmr_measures(estimation: Estimation) -> Measures:
-    """SRMR of both levels, and their sum."""
+    """SRMR of both levels, and their sum; with one level its own."""
+    if estimation.model.build.specification.single:
+        return {"srmr": srmr_of_one_level(estimation)}
     within, between = srmr(estimation, 1), srmr(estimation, 2)
     return {"srmr": within + between, "srmr_within": within, "srmr_between": between}
 

@@ -35,7 +35,7 @@ class Influence:
     one_step (J, r): change of the estimates after one Newton step without the cluster. deleted (J, r): exact change, NaN where the
     model could not be fitted without it, or None. cook (J,): s_j' I^-1 s_j / q, a Cook-like distance. se (r,): of the
     infinitesimal jackknife, equal to cluster-robust ones. rows (N, r): derivative in the weight of each row, or None; row_index:
-    the data's labels of the rows.
+    the data's labels of the rows. unit: "row" where, at one level without clusters, each row is what is here called a cluster.
     """
 
     names: tuple[str, ...]
@@ -47,6 +47,7 @@ class Influence:
     se: np.ndarray
     rows: np.ndarray | None
     row_index: Any
+    unit: str = "cluster"
 
 
 def _values(estimation: Estimation, quantity: Quantity, theta: np.ndarray) -> np.ndarray:
@@ -65,10 +66,9 @@ def influence(
     """
     model = estimation.model
     quantity = estimated(model.build) if quantity is None else quantity
-    jacobian = quantity.jacobian(model.natural) @ model.build.basis
-    bread_of = model.maximum.jacobian
+    jacobian = _in_theta(estimation, quantity)
     total = information(model, estimation, "observed")
-    bread, s = invert(total, bread_of), scores(model, estimation)
+    bread, s = invert(total, model.maximum.jacobian), scores(model, estimation)
     by_theta = s @ bread
     derivative = by_theta @ jacobian.T
     return Influence(
@@ -81,7 +81,27 @@ def influence(
         se=np.sqrt(np.sum(derivative**2, axis=0)),
         rows=_by_row(estimation, bread) @ jacobian.T if rows else None,
         row_index=estimation.data.row_index,
+        unit=unit_of(estimation),
     )
+
+
+def unit_of(estimation: Estimation) -> str:
+    """What scores are of and what is drawn: "cluster", or "row" in models of one level without clusters."""
+    return "cluster" if estimation.data.clustered else "row"
+
+
+def _in_theta(estimation: Estimation, quantity: Quantity) -> np.ndarray:
+    """Derivatives (r, q) of a quantity in theta at the estimates."""
+    model = estimation.model
+    return quantity.jacobian(model.natural) @ model.build.basis
+
+
+@float64
+def derivatives(estimation: Estimation, quantity: Quantity) -> np.ndarray:
+    """`Influence.derivative` (J, r) alone."""
+    model = estimation.model
+    bread = invert(information(model, estimation, "observed"), model.maximum.jacobian)
+    return scores(model, estimation) @ bread @ _in_theta(estimation, quantity).T
 
 
 @jax.jit

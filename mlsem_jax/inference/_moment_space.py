@@ -88,10 +88,11 @@ class MomentSpace:
         if complete is None:
             return self.problem.evaluate(self.pick(moments)).gradient
         _, slope = moment_log_likelihood(moments, between_only, complete)
-        by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
-        level_means = Moments.two_level(*by_level)
         twice = np.where((self.col >= 0) & (self.col != self.row), 2.0, 1.0)
-        return twice * self.pick(level_means)
+        if len(slope.levels) == 1:
+            return twice * self.pick(slope)
+        by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
+        return twice * self.pick(Moments.two_level(*by_level))
 
     def curvature(self, made: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
         """Sum over moments of `gradient` (f,) times the moment's Hessian in the natural parameters (k, k) of a build.
@@ -102,7 +103,7 @@ class MomentSpace:
         mean = by_level.within_mean + by_level.between_mean  # of y: either level's part of it counts alike
         # a covariance stands in two elements of a symmetric matrix, each of which moves by the whole
         half = 0.5 + 0.5 * np.eye(mean.shape[1])
-        weight = Moments.two_level(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
+        weight = by_level.with_parts(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
         k = len(natural)
         return np.asarray(_curvature_of_moments(made.padded_structure, made.padded(natural), weight))[:k, :k]
 

@@ -20,8 +20,8 @@ class LevelMoments:
     mean: np.ndarray
 
 
-ByGroup = list[tuple[LevelMoments, LevelMoments]]
-"""One (within, between) pair per group."""
+ByGroup = list[tuple[LevelMoments, ...]]
+"""By group, the moments of each level, the lowest first."""
 
 
 def by_level(specification: Specification, moments: Moments) -> ByGroup:
@@ -29,15 +29,12 @@ def by_level(specification: Specification, moments: Moments) -> ByGroup:
     place = {name: i for i, name in enumerate(specification.variables)}
     out = []
     for g in range(specification.ngroups):
-        pair = []
-        for level, cov, mean in (
-            (1, moments.within_cov, moments.within_mean),
-            (2, moments.between_cov, moments.between_mean),
-        ):
-            names = specification.level(level).observed
-            at = [place[name] for name in names]
-            pair.append(LevelMoments(names, np.asarray(cov[g])[np.ix_(at, at)], np.asarray(mean[g])[at]))
-        out.append((pair[0], pair[1]))
+        levels = []
+        for block, own in zip(specification.levels, moments.levels, strict=True):
+            at = [place[name] for name in block.observed]
+            cov, mean = np.asarray(own.cov[g])[np.ix_(at, at)], np.asarray(own.mean[g])[at]
+            levels.append(LevelMoments(block.observed, cov, mean))
+        out.append(tuple(levels))
     return out
 
 
@@ -51,13 +48,13 @@ def latent_covariances(estimation: Estimation) -> ByGroup:
     build, natural = estimation.model.build, estimation.model.natural
     out = []
     for g in range(build.specification.ngroups):
-        pair = []
-        for level in (1, 2):
+        levels = []
+        for level in build.specification.numbers:
             names, latent = members(build.specification, level), build.specification.level(level).latent
             at = [names.index(v) for v in latent]
             x = level_matrices(build.structure, natural, level, g)
-            pair.append(LevelMoments(latent, x.eta_cov[np.ix_(at, at)], x.eta_mean[at]))
-        out.append((pair[0], pair[1]))
+            levels.append(LevelMoments(latent, x.eta_cov[np.ix_(at, at)], x.eta_mean[at]))
+        out.append(tuple(levels))
     return out
 
 
@@ -67,10 +64,11 @@ def unrestricted(estimation: Estimation, purpose: str = "The unrestricted moment
         raise ModelError(
             f"{purpose} need the saturated model. With random slopes there is none: the covariance matrix differs from row to row."
         )
+    single = estimation.model.build.specification.single
     if estimation.h1 is None:
         raise ModelError(
             f"{purpose} need the saturated model, which this fit does not have: it was left out by h1=False (fit again with "
-            "h1=True), or there are too few clusters for it (see fit.warnings)."
+            f"h1=True), or there are too few {'rows' if single else 'clusters'} for it (see fit.warnings)."
         )
     return estimation.h1
 
@@ -85,6 +83,17 @@ def icc(estimation: Estimation) -> list[dict[str, float]]:
     within-only variables.
     """
     specification = estimation.model.build.specification
+    if specification.single:
+        data = estimation.data
+        how = (
+            f"ml.diagnose(data, model, cluster={data.cluster_name!r}) gives them"
+            if data.clustered
+            else "Name the clusters with cluster= in ml.diagnose(data, model, cluster=...), which gives them"
+        )
+        raise ModelError(
+            f"There are no intraclass correlations in a model of one level: it does not divide variances. {how}, and so does a "
+            "two-level model."
+        )
     moments = unrestricted(estimation, "Intraclass correlations").moments
     out = []
     for g in range(specification.ngroups):

@@ -17,12 +17,14 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._one_level_scores import scores_of_one_level
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
 from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, level_matrices, members
 
 ScoreConvention = Literal["lavaan", "exact"]
+ScoreMethod = Literal["regression", "Bartlett"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +40,22 @@ class FactorScores:
 
 
 def predict(
-    estimation: Estimation, level: int, data: TwoLevelData | None = None, convention: ScoreConvention = "lavaan"
+    estimation: Estimation,
+    level: int,
+    data: TwoLevelData | None = None,
+    convention: ScoreConvention = "lavaan",
+    method: ScoreMethod = "regression",
 ) -> FactorScores:
     """Scores of the latent variables of a level for the fit's own data, or other data with the same variables and groups.
+
+    method: posterior means, or in models of one level those that Bartlett (1937) has, which maximise the density of the row given
+    the latent variables.
 
     The conventions differ by a constant for each latent variable and group, where within covariates with means other than
     zero give the outcomes means at level 1. lavaan counts those means to the between parts, but not to the means that these are
     compared with, so that its scores move with the origin of the covariates; exact scores are the posterior means.
     """
-    _check(estimation, level, convention)
+    _check(estimation, level, convention, method)
     specification, natural = estimation.model.build.specification, estimation.model.natural
     data = estimation.data if data is None else data
     if data.values.shape[1] != len(specification.variables):
@@ -55,6 +64,8 @@ def predict(
     at = [names.index(v) for v in latent]
     if specification.slopes:
         return FactorScores(*slope_scores(estimation, level, data))
+    if specification.single:
+        return FactorScores(latent, *scores_of_one_level(estimation, data, at, method))
     count = len(data.values) if level == 1 else data.nclusters
     values, se = np.empty((count, len(latent))), np.empty((count, len(latent)))
     z = np.asarray(data.between_only, bool)
@@ -78,7 +89,14 @@ def predict(
     return FactorScores(latent, values, se)
 
 
-def _check(estimation: Estimation, level: int, convention: str) -> None:
+def _check(estimation: Estimation, level: int, convention: str, method: str) -> None:
+    single = estimation.model.build.specification.single
+    if single and level == 2:
+        raise ModelError("A model of one level has factor scores of rows only: predict().")
+    if not single and method != "regression":
+        raise ModelError(
+            f"method={method!r} is for models of one level; scores of two levels are posterior means, method='regression'."
+        )
     if level not in (1, 2):
         raise ModelError(f"level must be 1 (scores of rows) or 2 (scores of clusters), not {level!r}.")
     known = get_args(ScoreConvention)
@@ -88,7 +106,8 @@ def _check(estimation: Estimation, level: int, convention: str) -> None:
         )
     specification = estimation.model.build.specification
     if not (scored(specification, level) if specification.slopes else specification.level(level).latent):
-        raise ModelError(f"Level {level} of the model has no latent variables, so there are no factor scores at it.")
+        what = "The model" if single else f"Level {level} of the model"
+        raise ModelError(f"{what} has no latent variables, so there are no factor scores{'' if single else ' at it'}.")
 
 
 def _between_posterior(

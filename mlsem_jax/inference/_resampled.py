@@ -12,8 +12,8 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference._clusters import weighted_clusters
-from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters
+from mlsem_jax.inference._clusters import held_means, weighted_clusters
+from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
 
@@ -24,7 +24,8 @@ ITERATIONS = 100
 class Resampler(eqx.Module):
     """What data sets are drawn from, without the rows: it can be sent to other processes. source: clusters to draw among, with the
     order (J,) in which they are drawn, the first cluster and the number of clusters of each one's group; or moments to draw
-    statistics from, with the clusters' plan and how many there are of each size.
+    statistics from, with the clusters' plan and how many there are of each size. unit (C,): what is drawn for each cluster of the
+    source, where several are drawn together; mean (G, p): what drawn data are moved to, where the model holds the means.
     """
 
     source: WeightedClusters | None = None
@@ -33,13 +34,16 @@ class Resampler(eqx.Module):
     count: np.ndarray | None = None
     moments: Moments | None = None
     plan: Plan | None = None
+    unit: np.ndarray | None = None
+    mean: np.ndarray | None = None
 
     def lanes(self, key: Any, n: int, start: int = 0) -> dict[str, Any]:
         """Statistics and weights of data sets start, start + 1, ... for `fit_batch`; data set i depends on the key and i alone."""
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(n))
         if self.source is None:
-            return {"statistics": jax.tree.map(np.asarray, _draw(keys, self.moments, self.plan, self.count))}
-        return {"statistics": self.source, "weights": np.asarray(_weights(keys, self.order, self.first, self.count))}
+            return {"statistics": jax.tree.map(np.asarray, _draw(keys, self.moments, self.plan, self.count, self.mean))}
+        weights = np.asarray(_weights(keys, self.order, self.first, self.count))
+        return {"statistics": self.source, "weights": weights if self.unit is None else weights[:, self.unit]}
 
 
 def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any]:
@@ -59,10 +63,14 @@ def resampler(estimation: Estimation, type: str) -> Resampler:
             raise ModelError("type='bollen.stine' needs the unrestricted model: fit with h1=True.")
         moments = estimation.h1.moments, estimation.model.moments
         source = replace(source, clusters=transformed(estimation.clusters, *moments))
-    group = np.asarray(estimation.data.group)
+    data = estimation.data
+    unit, group = data.independent, np.asarray(data.group)
+    if unit.max() + 1 < len(unit):  # clusters that lie in several groups are drawn whole
+        group = np.zeros(unit.max() + 1, int)
     order = np.argsort(group, kind="stable")
-    count = np.bincount(group, minlength=estimation.data.ngroups)[group[order]]
-    return Resampler(source, order, np.searchsorted(group[order], group[order]), count)
+    count = np.bincount(group)[group[order]]
+    whole = None if len(unit) == len(group) else unit
+    return Resampler(source, order, np.searchsorted(group[order], group[order]), count, unit=whole)
 
 
 @jax.jit
@@ -78,9 +86,10 @@ def _weights(keys, order, first, count):
 
 
 @jax.jit
-def _draw(keys, moments: Moments, plan: Plan, count):
+def _draw(keys, moments: Moments, plan: Plan, count, mean):
     def one(key):
         complete = draw_statistics(key, moments.within_cov, moments.between_cov, moments.mean, plan.size, count)
+        complete = complete if mean is None else moved(complete, mean)
         return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
 
     return jax.vmap(one)(keys)
@@ -90,10 +99,15 @@ def _parametric(estimation: Estimation) -> Resampler:
     if len(estimation.reduction.pattern_codes):
         raise ModelError("type='parametric' is for data without missing values and models without random slopes.")
     data = estimation.data
-    plan = plan_sizes(np.bincount(data.cluster, minlength=data.nclusters), data.group, data.ngroups)
+    if data.single:  # what lies in a cluster is independent in the model, so that rows are drawn
+        plan = plan_sizes(np.ones(len(data.cluster)), data.group[data.cluster], data.ngroups)
+    else:
+        plan = plan_sizes(np.bincount(data.cluster, minlength=data.nclusters), data.group, data.ngroups)
     shape = plan.size.shape
     count = np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
-    return Resampler(count=count, moments=jax.tree.map(np.asarray, estimation.model.moments), plan=plan)
+    mean = held_means(estimation)
+    moments = jax.tree.map(np.asarray, estimation.model.moments)
+    return Resampler(count=count, moments=moments, plan=plan, mean=None if mean is None else np.asarray(mean))
 
 
 def transformed(clusters: ClusterStatistics, h1: Moments, model: Moments) -> ClusterStatistics:

@@ -74,7 +74,7 @@ def _means_placed(estimation: Estimation, moments: Moments) -> Moments:
     specification = estimation.model.build.specification
     within_only = np.array([v in specification.within_only for v in specification.variables])
     mean = np.asarray(moments.mean)
-    return Moments.two_level(
+    return moments.with_parts(
         np.asarray(moments.within_cov),
         np.asarray(moments.between_cov),
         np.where(within_only, mean, 0.0),

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Fitted
-from mlsem_jax.inference._vcov import information, invert, scores
+from mlsem_jax.inference._vcov import information, invert, meat
 from mlsem_jax.likelihood import moments_and_jacobian
 from mlsem_jax.models import Specification
 from mlsem_jax.numerics import float64, positive_definite
@@ -59,7 +59,7 @@ def unrestricted_scores(estimation: Estimation) -> Unrestricted:
     h1 = _h1(estimation)
     keep = free_of_covariates(h1, estimation.model.build.specification)
     a = information(h1, estimation, _kind(estimation))[np.ix_(keep, keep)]
-    return Unrestricted(keep, a, scores(h1, estimation)[:, keep])
+    return Unrestricted(keep, a, meat(h1, estimation)[:, keep])
 
 
 def by_moments(estimation: Estimation) -> bool:
@@ -89,7 +89,7 @@ def model_scaling(fitted: Fitted, estimation: Estimation) -> Scaling:
         a = d.T @ a @ d
     else:
         a = information(fitted, estimation, _kind(estimation))
-    return Scaling(_trace(invert(a, fitted.maximum.jacobian), scores(fitted, estimation)) / q, q)
+    return Scaling(_trace(invert(a, fitted.maximum.jacobian), meat(fitted, estimation)) / q, q)
 
 
 @float64

@@ -29,6 +29,23 @@ def srmr(estimation: Estimation, level: int) -> float:
     return float(total)
 
 
+def srmr_of_one_level(estimation: Estimation) -> float:
+    """Root mean square of the residual covariances, divided by the standard deviations of h1, and with a mean structure of the
+    residual means in standard deviations (Bentler 1995): all variables, groups weighted by their rows.
+    """
+    model, h1 = estimation.model, unrestricted(estimation)
+    rows = np.bincount(estimation.data.group[estimation.data.cluster], minlength=estimation.data.ngroups)
+    total = 0.0
+    for g, weight in enumerate(rows / rows.sum()):
+        sample = h1.moments.within_cov[g]
+        sd = np.sqrt(np.diag(sample))
+        residual = ((sample - model.moments.within_cov[g]) / np.outer(sd, sd))[np.tril_indices(len(sd))]
+        means = (h1.moments.mean[g] - model.moments.mean[g]) / sd if model.build.specification.means else np.zeros(0)
+        both = np.concatenate([residual, means])
+        total += weight * float(np.sqrt(np.mean(both**2))) if both.size else 0.0
+    return total
+
+
 def level_covariance(fitted: Fitted, level: int, group: int) -> np.ndarray:
     """Model-implied covariance (p, p) of one level and group."""
     return fitted.moments.levels[level - 1].cov[group]

@@ -98,6 +98,7 @@ def standardized_quantity(estimation: Estimation, kind: Standardization = "std.a
 
 def _tell_of_zero_variances(rows: Sequence[Parameter], values: np.ndarray, raw: np.ndarray) -> None:
     """ModelWarning where standardized values are NaN because a variance in the table is 0."""
+    at = {level: f" at level {level}" if any(r.level > 1 for r in rows) else "" for level in (1, 2)}
     zero = {
         (r.lhs, r.level, r.group)
         for r, value in zip(rows, raw, strict=True)
@@ -109,7 +110,7 @@ def _tell_of_zero_variances(rows: Sequence[Parameter], values: np.ndarray, raw: 
         if np.isnan(value)
         for name in dict.fromkeys((r.lhs, r.rhs))
     ]
-    names = [f"{name!r} at level {r.level}" for r, name in lost if (name, r.level, r.group) in zero]
+    names = [f"{name!r}{at[r.level]}" for r, name in lost if (name, r.level, r.group) in zero]
     if names:
         warnings.warn(
             f"Standardized values that would be divided by the variance of {listing(dict.fromkeys(names))} are NaN: it is 0.",
@@ -235,14 +236,15 @@ def _defined(estimation: Estimation, values: np.ndarray, jacobian: np.ndarray) -
 
 
 @float64
-def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], dict[str, float]]]:
-    """Share of explained variance of every endogenous variable, by group: one dictionary for within and one for between.
+def rsquare(estimation: Estimation) -> list[tuple[dict[str, float], ...]]:
+    """Share of explained variance of every endogenous variable, by group: one dictionary for each level.
 
     1 - residual / total variance; NaN where the residual variance is negative, for which no share exists.
     Outcomes of random slopes are left out at level 1: the share of a slope differs from row to row.
     """
-    out: list[tuple[dict[str, float], dict[str, float]]]
-    out = [({}, {}) for _ in range(estimation.model.build.specification.ngroups)]
+    specification = estimation.model.build.specification
+    out: list[tuple[dict[str, float], ...]]
+    out = [tuple({} for _ in specification.levels) for _ in range(specification.ngroups)]
     values = rsquare_quantity(estimation).value(estimation.model.natural)
     for (group, level, name), value in zip(_explained(estimation), values.tolist(), strict=True):
         out[group - 1][level - 1][name] = value
@@ -277,7 +279,7 @@ def _explained(estimation: Estimation) -> list[tuple[int, int, str]]:
     specification = estimation.model.build.specification
     out = []
     for group in range(1, specification.ngroups + 1):
-        for level in (1, 2):
+        for level in specification.numbers:
             rows = [r for r in specification.parameters if r.level == level and r.group == group]
             explained = {r.rhs for r in rows if r.op == "=~"} | {r.lhs for r in rows if r.op == "~"}
             explained -= {slope.target for slope in specification.slopes} if level == 1 else set()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
@@ -28,6 +28,11 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     if reduction.clusters is not None:
         at = reduction.complete_codes
         value[at], score[at] = problem.cluster_scores(theta, reduction.clusters)
+    if not data.has_rows and (len(reduction.pattern_codes) or reduction.clusters is None):
+        raise DataError(
+            "Scores of rows, and of clusters with missing values or random slopes, need the rows, which a fit read from a file "
+            "does not hold: fit again."
+        )
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
@@ -41,6 +46,25 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
 def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
     """Score (J, q) of every cluster at the maximum of `fitted`: derivatives of its log-likelihood in theta."""
     return cluster_log_likelihoods(fitted, estimation)[1]
+
+
+def meat(fitted: Fitted, estimation: Estimation) -> np.ndarray:
+    """Scores (U, q) of the independent units, whose outer products sum to the variance B of the score in a sandwich.
+
+    With two levels those are the clusters'. With one level they are the rows', or with clusters the clusters' times the root of
+    J / (J - 1), in each group for itself unless clusters lie in several groups: then a cluster's scores sum over all of them.
+    """
+    data, s = estimation.data, scores(fitted, estimation)
+    if not (data.single and data.clustered):
+        return s
+    unit = data.independent
+    if unit.max() + 1 < len(unit):
+        count = float(unit.max() + 1)
+        out = np.zeros((int(count), s.shape[1]))
+        np.add.at(out, unit, s)
+        return out * np.sqrt(count / (count - 1))
+    clusters = np.bincount(data.group, minlength=data.ngroups).astype(float)[data.group]
+    return s * np.sqrt(clusters / np.maximum(clusters - 1, 1.0))[:, None]
 
 
 @float64
@@ -99,10 +123,12 @@ def standard(estimation: Estimation) -> Vcov:
 
 
 def sandwich(estimation: Estimation) -> Vcov:
-    """A^-1 B A^-1 with A the information and B the sum over clusters of outer products of scores (Huber 1967; White 1982)."""
+    """A^-1 B A^-1 with A the information and B the sum of outer products of scores over clusters, or with one level over rows
+    (Huber 1967; White 1982).
+    """
     model, kind = estimation.model, estimation.options.information
     kind = "observed" if kind == "first.order" else kind
-    bread, s = invert(information(model, estimation, kind), model.maximum.jacobian), scores(model, estimation)
+    bread, s = invert(information(model, estimation, kind), model.maximum.jacobian), meat(model, estimation)
     return Vcov(bread @ (s.T @ s) @ bread)
 
 
@@ -120,6 +146,7 @@ def nowhere(estimation: Estimation) -> Vcov:
 ESTIMATORS: dict[str, Estimator] = {
     "standard": standard,
     "robust.huber.white": sandwich,
+    "robust.cluster": sandwich,
     "bootstrap": bootstrapped,
     "none": nowhere,
 }

@@ -91,15 +91,15 @@ class ClosedForm:
 
     def _scores(self, moments: Moments, slopes: Moments, s: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
         """Of some clusters of one group; moments and slopes without the group axis."""
-        (within, between), z = moments.levels, self._z
+        (within, between), z = (moments.within_cov, moments.between_cov), self._z
         sizes, of_size = np.unique(s.size, return_inverse=True)
         scale = np.where(z > 0, 1.0, np.sqrt(sizes)[:, None])
         omega = np.concatenate(
-            [(within.cov + np.diag(z))[None], within.cov + scale[:, :, None] * between.cov * scale[:, None]]
+            [(within + np.diag(z))[None], within + scale[:, :, None] * between * scale[:, None]]
         )
         precision, logdet = inverse_and_logdet(np, omega)
         inner, outer, d = precision[0], precision[1:][of_size], scale[of_size]
-        r = d * (s.mean - within.mean - between.mean)
+        r = d * (s.mean - moments.within_mean - moments.between_mean)
         weighted = (outer @ r[:, :, None])[:, :, 0]
         constant = np.log(2 * np.pi) * (s.size * np.sum(1 - z) + np.sum(z))
         distance = np.einsum("ij,kij->k", inner, s.cross) + np.sum(r * weighted, axis=1)
@@ -107,9 +107,9 @@ class ClosedForm:
         of_mean = gradient_in_covariance(outer, np.ones(len(r)), r[:, :, None] * r[:, None, :])
         of_rows = gradient_in_covariance(inner[None], s.size - 1.0, s.cross)
         by_mean = d * weighted
-        score = _by_cluster(of_rows + of_mean, slopes.levels[0].cov)
-        score += _by_cluster(d[:, :, None] * of_mean * d[:, None, :], slopes.levels[1].cov)
-        return value, score + by_mean @ (slopes.levels[0].mean + slopes.levels[1].mean)
+        score = _by_cluster(of_rows + of_mean, slopes.within_cov)
+        score += _by_cluster(d[:, :, None] * of_mean * d[:, None, :], slopes.between_cov)
+        return value, score + by_mean @ (slopes.within_mean + slopes.between_mean)
 
 
 def _by_cluster(gradient: Float[np.ndarray, "J p p"], slope: Float[np.ndarray, "p p q"]) -> Float[np.ndarray, "J q"]:

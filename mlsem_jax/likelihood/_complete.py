@@ -80,10 +80,10 @@ def complete_log_likelihood(
         g = gradient_in_covariance(precision, weight, scatter)
         between_gradient = xp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
         mean_gradient = xp.sum(s.count[:, None] * d * (precision[1:] @ r[:, :, None])[:, :, 0], axis=0)
-        slope = Moments.two_level(g.sum(0), between_gradient, mean_gradient, mean_gradient)
-        return xp.where(positive, value, -xp.inf), slope
+        return xp.where(positive, value, -xp.inf), (g.sum(0), between_gradient, mean_gradient, mean_gradient)
 
-    return over_groups(xp, group, moments.within_cov, moments.between_cov, moments.mean, statistics)
+    found = over_groups(xp, group, moments.within_cov, moments.between_cov, moments.mean, statistics)
+    return found[0], moments.with_parts(*found[1])
 
 
 def information_of_sizes(

@@ -109,7 +109,7 @@ def evaluate_expected(structure: Structure, theta: Float[Array, " q"], expected:
     means = level_means(moments, structure.between_only)
     value_w, cov_w, mean_w, precision_w = jax.vmap(_normal)(moments.within_cov, means[0], gone[0], expected.within)
     value_b, cov_b, mean_b, precision_b = jax.vmap(_normal)(moments.between_cov, means[1], gone[1], expected.between)
-    gradient = Moments.two_level(
+    gradient = moments.with_parts(
         cov_w,
         cov_b,
         mean_w * (1 - no_within) + mean_b * no_within,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood._complete_term import CompleteTerm
@@ -10,12 +11,14 @@ from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._term import Statistics, Term
 from mlsem_jax.observed import (
     ClusterStatistics,
+    CompleteStatistics,
     PatternStatistics,
     Plan,
     pooled,
     weighted_complete,
     weighted_patterns,
     weighted_pools,
+    weighted_rows,
 )
 
 
@@ -30,6 +33,8 @@ class WeightedClusters(eqx.Module):
 
     clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
     pattern_codes. sizes: plan of all clusters, for the scoring metric; None with random slopes.
+    single: there is one level, and the rows of the clusters are what counts; mean (G, p): what a model without mean structure
+    holds.
     """
 
     clusters: ClusterStatistics | None
@@ -38,12 +43,31 @@ class WeightedClusters(eqx.Module):
     patterns: PatternStatistics | None
     pattern_codes: Int[Array, " Jp"]
     sizes: Plan | None
+    single: bool = eqx.field(static=True, default=False)
+    mean: Float[Array, "G p"] | None = None
 
     def __call__(self, weights: Float[Array, " J"]) -> Statistics:
         """Statistics in which cluster j counts weights[j] times."""
         terms: list[Term] = []
         if self.clusters is not None and self.plan is not None:
-            terms.append(CompleteTerm(weighted_complete(self.clusters, self.plan, weights[self.complete_codes])))
+            terms.append(CompleteTerm(self._complete(weights[self.complete_codes])))
         if self.patterns is not None:
             terms.append(PatternTerm(weighted_patterns(self.patterns, weights[self.pattern_codes])))
         return Statistics(tuple(terms), None if self.sizes is None else weighted_pools(self.sizes, weights))
+
+    def _complete(self, weights: Float[Array, " Jc"]) -> CompleteStatistics:
+        assert self.clusters is not None
+        assert self.plan is not None
+        if not self.single:
+            return weighted_complete(self.clusters, self.plan, weights)
+        found = weighted_rows(self.clusters, self.plan.size.shape[0], weights)
+        return found if self.mean is None else moved(found, self.mean)
+
+
+def moved(statistics: CompleteStatistics, mean: Float[Array, "G p"]) -> CompleteStatistics:
+    """Statistics of one level as if the data were moved to this mean: what a model without mean structure, which holds the means,
+    needs of other data than those that it was made with.
+    """
+    rows = statistics.count * statistics.size
+    own = jnp.einsum("gs,gsp->gp", rows, statistics.mean) / jnp.sum(rows, axis=1)[:, None]
+    return eqx.tree_at(lambda s: s.mean, statistics, statistics.mean + (mean - own)[:, None])

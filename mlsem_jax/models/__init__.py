@@ -32,6 +32,7 @@ from mlsem_jax.models._matrices import (
 )
 from mlsem_jax.models._plain_moments import PlainMoments
 from mlsem_jax.models._specification import (
+    NO_LEVEL,
     Cell,
     Constraint,
     Definition,
@@ -54,6 +55,7 @@ __all__ = [
     "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",
+    "NO_LEVEL",
     "Binary",
     "Build",
     "Call",

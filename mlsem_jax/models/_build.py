@@ -22,7 +22,8 @@ class Build:
     index (rows of the table,): the natural parameter of each row, -1 where fixed. names (k,) of the natural parameters in
     lavaan's order; labels: every name and label with its natural parameter. values (rows,): what fixed rows hold. kept (q,):
     the natural parameters that theta consists of. nonlinear: the constraints that the basis does not already satisfy. offset
-    (k,), basis (k, q): natural = offset + basis theta. width: columns that compiled programs have for theta, at least q.
+    (k,), basis (k, q): natural = offset + basis theta. width: columns that compiled programs have for theta, at least q. means
+    (G, p): what a model without mean structure holds for them.
 
     The arrays of the structure are made when they are first asked for: the unrestricted model of complete data never needs them.
     """
@@ -37,6 +38,7 @@ class Build:
     kept: np.ndarray
     nonlinear: tuple[Constraint, ...] = ()
     width: int = 0
+    means: np.ndarray | None = None
 
     @property
     def free(self) -> int:
@@ -70,7 +72,8 @@ class Build:
         plain = all(kind is None for block in blocks for kind in (block.psi_kind, block.theta_kind))
         return Structure(
             levels=tuple(
-                _level(specification, level, self.index, self.values, not plain) for level in range(1, 1 + len(blocks))
+                _level(specification, level, self.index, self.values, not plain, self.means)
+                for level in specification.numbers
             ),
             offset=self.offset,
             basis=self.basis,
@@ -96,7 +99,7 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
 
     pad_to: the width of the build, where that is more than the length of theta.
     """
-    for level in (specification.within, specification.between):  # unknown kinds are errors here, not at the first array
+    for level in specification.levels:  # unknown kinds are errors here, not at the first array
         for kind in (level.psi_kind, level.theta_kind):
             kind_named(kind)
     specification = place(specification)
@@ -118,7 +121,8 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
     else:
         offset, basis, kept = np.zeros(k), np.eye(k), np.arange(k)
     width = max(len(kept), pad_to or 0)
-    return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear, width)
+    means = None if specification.means or exogenous is None else np.asarray(exogenous.mean)
+    return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear, width, means)
 
 
 def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:
@@ -162,9 +166,16 @@ def fixed_values(specification: Specification, exogenous: Moments | None) -> np.
 
 
 def _level(
-    specification: Specification, level: int, index: np.ndarray, values: np.ndarray, chosen: bool
+    specification: Specification,
+    level: int,
+    index: np.ndarray,
+    values: np.ndarray,
+    chosen: bool,
+    means: np.ndarray | None,
 ) -> LevelStructure:
-    """The matrices of a level. chosen: whether its covariance matrices say in which kind they are written."""
+    """The matrices of a level. chosen: whether its covariance matrices say in which kind they are written. means (G, p): what the
+    model holds for the means, None where they are parameters.
+    """
     block, variables, groups = specification.level(level), specification.variables, specification.ngroups
     names = members(specification, level)
     slopes = [slope.name for slope in specification.slopes] if level == 2 else []
@@ -174,6 +185,8 @@ def _level(
     shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
     where = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
     base = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
+    if means is not None and level == 1:
+        base["nu"][:] = means
     for column, name in enumerate(names):
         if name in block.observed or name in slopes:
             base["lambda"][:, variables.index(name), column] = 1.0

@@ -72,15 +72,15 @@ def cells(specification: Specification, level: int) -> Callable[[Parameter], Cel
             at = place if row.lhs in place else row_of
             one, other = at[row.lhs], at[row.rhs]
             return Cell("psi" if at is place else "theta", max(one, other), min(one, other))
-        raise ModelError(f"{row.lhs} {row.op} {row.rhs}: no such operator in a two-level model.")
+        raise ModelError(f"{row.lhs} {row.op} {row.rhs}: no such operator in a model.")
 
     return cell
 
 
 def place(specification: Specification) -> Specification:
     """The same specification with a cell in every row. At a level that says what its members are, rows that have one keep it."""
-    cell = {level: cells(specification, level) for level in (1, 2)}
-    given = {level: specification.level(level).structural is not None for level in (1, 2)}
+    cell = {level: cells(specification, level) for level in specification.numbers}
+    given = {level: specification.level(level).structural is not None for level in specification.numbers}
     rows = tuple(
         row if row.cell is not None and given[row.level] else row.but(cell=cell[row.level](row))
         for row in specification.parameters

@@ -107,6 +107,7 @@ class Level:
     `members`, as in lavaan-style tables. psi_kind, theta_kind: how the covariance matrix of eta's and of y's residuals is
     parametrised; where
     all of a model are None, they are plain covariances and the structure has no switch between kinds.
+    present: False for the second level of a model that has one.
     """
 
     observed: tuple[str, ...]
@@ -116,6 +117,11 @@ class Level:
     structural: tuple[str, ...] | None = None
     psi_kind: Kind | None = None
     theta_kind: Kind | None = None
+    present: bool = True
+
+
+# the second level of a model of one level
+NO_LEVEL = Level((), structural=(), present=False)
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,11 @@ class Slope:
 
 @dataclass(frozen=True)
 class Specification:
-    """A complete two-level model: variables by level, parameter table, constraints, definitions.
+    """A complete model: variables by level, parameter table, constraints, definitions.
 
     Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
-    strings, empty for one group.
+    strings, empty for one group. A model of one level has NO_LEVEL as its second. means: whether there is a mean structure; without
+    one, at one level, the means are the sample's, no parameters and no moments that a test counts.
     """
 
     within: Level
@@ -142,6 +149,7 @@ class Specification:
     definitions: tuple[Definition, ...] = ()
     groups: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    means: bool = True
 
     @property
     def ngroups(self) -> int:
@@ -168,12 +176,22 @@ class Specification:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The levels, the lowest first."""
-        return self.within, self.between
+        """The levels that there are, the lowest first."""
+        return (self.within, self.between) if self.between.present else (self.within,)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the levels: (1, 2), or (1,)."""
+        return tuple(range(1, 1 + len(self.levels)))
+
+    @property
+    def single(self) -> bool:
+        """Whether the model has one level."""
+        return not self.between.present
 
     def level(self, level: int) -> Level:
-        """A level by its number, from 1."""
-        return self.levels[level - 1]
+        """A level by its number, 1 or 2; an empty one where the model has no second."""
+        return (self.within, self.between)[level - 1]
 
     def but(self, **changes) -> Specification:
         """A copy with some fields changed."""

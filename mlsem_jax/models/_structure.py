@@ -19,6 +19,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._kinds import Choice
@@ -54,6 +55,11 @@ class Covariance(eqx.Module):
         """The covariance matrix of one group (no group axis), written in this kind."""
         core = self.core(natural)
         return core if kind is None or self.scale is None else kind.sigma(core, self.scale(natural))
+
+
+def _zeros(x: Any) -> Any:
+    """Zeros of the shape of an array of NumPy or JAX."""
+    return jnp.zeros_like(x) if isinstance(x, jax.Array) else np.zeros_like(x)
 
 
 class LevelMoments(eqx.Module):
@@ -104,8 +110,9 @@ class LevelStructure(eqx.Module):
 class Moments(eqx.Module):
     """Model-implied moments by level, the lowest first, and group; the mean of y is the sum of the levels' means.
 
-    Variables that a level does not have are zero rows there. With r random slopes the moments of the second level have p + r rows,
-    the slopes last, and directions (G, r, p) holds what one unit of slope times covariate adds to y.
+    Variables that a level does not have are zero rows there, and a model of one level has a tuple of length one. With r random
+    slopes the moments of the second level have p + r rows, the slopes last, and directions (G, r, p) holds what one unit of slope
+    times covariate adds to y.
     """
 
     levels: tuple[LevelMoments, ...]
@@ -118,13 +125,18 @@ class Moments(eqx.Module):
         """Of a within and a between level: covariances (G, p, p) and means (G, p)."""
         return cls((LevelMoments(within_cov, within_mean), LevelMoments(between_cov, between_mean)), directions)
 
+    def with_parts(self, within_cov: Array, between_cov: Array, within_mean: Array, between_mean: Array) -> Moments:
+        """Other arrays, such as derivatives, at the levels of these moments; with one level what is of the second has no place."""
+        return Moments(Moments.two_level(within_cov, between_cov, within_mean, between_mean).levels[: len(self.levels)])
+
     @property
     def within_cov(self) -> Float[Array, "G p p"]:
         return self.levels[0].cov
 
     @property
     def between_cov(self) -> Float[Array, "G p p"]:
-        return self.levels[1].cov
+        """Of the second level; zeros where there is one level."""
+        return self.levels[1].cov if len(self.levels) > 1 else _zeros(self.levels[0].cov)
 
     @property
     def within_mean(self) -> Float[Array, "G p"]:
@@ -132,7 +144,8 @@ class Moments(eqx.Module):
 
     @property
     def between_mean(self) -> Float[Array, "G p"]:
-        return self.levels[1].mean
+        """Of the second level; zeros where there is one level."""
+        return self.levels[1].mean if len(self.levels) > 1 else _zeros(self.levels[0].mean)
 
     @property
     def mean(self) -> Float[Array, "G p"]:

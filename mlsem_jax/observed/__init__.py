@@ -7,6 +7,8 @@ from mlsem_jax.observed._complete import (
     bucket,
     cluster_statistics,
     reduce,
+    reduce_rows,
+    row_statistics,
 )
 from mlsem_jax.observed._draws import draw_statistics
 from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
@@ -21,6 +23,7 @@ from mlsem_jax.observed._weighted import (
     weighted_complete,
     weighted_patterns,
     weighted_pools,
+    weighted_rows,
 )
 
 __all__ = [
@@ -47,11 +50,14 @@ __all__ = [
     "pooled",
     "reduce",
     "reduce_merged",
+    "reduce_rows",
     "reduce_sums",
     "row_means",
+    "row_statistics",
     "sample_moments",
     "traced_clusters",
     "weighted_complete",
     "weighted_patterns",
     "weighted_pools",
+    "weighted_rows",
 ]

@@ -73,6 +73,41 @@ def cluster_statistics(values: np.ndarray, cluster: np.ndarray, group: np.ndarra
     return ClusterStatistics(group=np.asarray(group), size=size.astype(float), mean=mean, cross=cross)
 
 
+def row_statistics(values: np.ndarray, group: np.ndarray) -> ClusterStatistics:
+    """Every row a cluster of its own: values (N, p) without NaN, group (N,) codes. The cross-products take no memory."""
+    rows, p = values.shape
+    nothing = np.broadcast_to(0.0, (rows, p, p))
+    return ClusterStatistics(np.asarray(group), np.ones(rows), np.ascontiguousarray(values), nothing)
+
+
+def reduce_rows(clusters: ClusterStatistics, groups: int) -> CompleteStatistics:
+    """The rows of clusters whose variables have no between part, by group: number, mean and covariance, as clusters of size 1."""
+    p = clusters.mean.shape[1]
+    group, size, mean = (np.asarray(x) for x in (clusters.group, clusters.size, clusters.mean))
+    rows, by_group, cov = np.zeros(groups), np.zeros((groups, p)), np.zeros((groups, p, p))
+    for g in range(groups):
+        here = np.flatnonzero(group == g)
+        rows[g] = size[here].sum()
+        if not len(here):
+            continue
+        by_group[g] = size[here] @ mean[here] / rows[g]
+        # once more about the rounded mean: exact to the last digits for variables whose mean is far from zero
+        by_group[g] += size[here] @ (mean[here] - by_group[g]) / rows[g]
+        deviation = mean[here] - by_group[g]
+        cov[g] = (size[here, None] * deviation).T @ deviation / rows[g]
+        if size[here].max() > 1:
+            cov[g] += np.asarray(clusters.cross)[here].sum(axis=0) / rows[g]
+    return CompleteStatistics(
+        rows=rows,
+        clusters=rows,
+        within=np.zeros((groups, p, p)),
+        size=np.ones((groups, 1)),
+        count=rows[:, None],
+        mean=by_group[:, None],
+        cov=cov[:, None],
+    )
+
+
 def reduce(clusters: ClusterStatistics, groups: int, weights: np.ndarray | None = None) -> CompleteStatistics:
     """Sum the cluster layer by group and distinct size; weights (J,) count a cluster more than once or not at all."""
     group, cross = np.asarray(clusters.group), np.asarray(clusters.cross)

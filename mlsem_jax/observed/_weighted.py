@@ -83,6 +83,33 @@ def weighted_complete(clusters: ClusterStatistics, plan: Plan, weights: Float[Ar
     )
 
 
+def weighted_rows(clusters: ClusterStatistics, groups: int, weights: Float[Array, " J"]) -> CompleteStatistics:
+    """The rows of clusters whose variables have no between part, cluster j counting weights[j] times: see `reduce_rows`."""
+    p = clusters.mean.shape[-1]
+    inside = (jnp.asarray(clusters.group) == jnp.arange(groups)[:, None]).astype(clusters.mean.dtype)
+    size = clusters.size[:, None]
+    # deviations from the unweighted mean: sums of squares about a distant point would lose digits
+    plain = inside @ (size * clusters.mean) / jnp.maximum(inside @ size, 1.0)
+    centre = jax.lax.stop_gradient(plain)
+    deviation = clusters.mean - centre[jnp.asarray(clusters.group)]
+    products = size[:, :, None] * deviation[:, :, None] * deviation[:, None, :] + clusters.cross
+    features = jnp.concatenate([size, size * deviation, products.reshape(-1, p * p)], axis=1)
+    rows, first, second = jnp.split((inside * weights) @ features, [1, 1 + p], axis=-1)
+    rows = rows[:, 0]
+    safe = jnp.where(rows > 0, rows, 1.0)
+    shift = first / safe[:, None]
+    cov = second.reshape(groups, p, p) / safe[:, None, None] - shift[:, :, None] * shift[:, None, :]
+    return CompleteStatistics(
+        rows=rows,
+        clusters=rows,
+        within=jnp.zeros_like(cov),
+        size=jnp.ones_like(rows)[:, None],
+        count=rows[:, None],
+        mean=(centre + shift)[:, None],
+        cov=jnp.where(rows[:, None, None] > 0, cov, 0.0)[:, None],
+    )
+
+
 def weighted_patterns(patterns: PatternStatistics, weights: Float[Array, " L"]) -> PatternStatistics:
     """The route of the other clusters, in order; needs statistics by pair."""
     chunk = patterns.clusters

@@ -3,6 +3,7 @@
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
+from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
@@ -38,6 +39,7 @@ __all__ = [
     "load",
     "modification_table",
     "moments_frames",
+    "number_of_clusters",
     "parameter_table",
     "plot",
     "profile_table",

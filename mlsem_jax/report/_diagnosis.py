@@ -35,9 +35,12 @@ class DiagnosisReport:
     def __str__(self) -> str:
         d = self.diagnosis
         low, median, mean, high = d.sizes
-        lines = [
+        clusters = [
             f"{d.rows} rows in {d.clusters} clusters",
             f"cluster sizes: {low:.0f} to {high:.0f}, median {median:g}, mean {mean:.1f}; clusters of one row: {d.singles}",
+        ]
+        lines = [
+            *(clusters if d.clusters else [f"{d.rows} rows, no clusters"]),
             "",
             self._table(),
             "",
@@ -51,5 +54,8 @@ class DiagnosisReport:
     __repr__ = __str__
 
     def _table(self) -> str:
-        table = self.to_dataframe().rename(columns={"name": "variable", "pvalue": "p(ICC=0)"})
+        table = self.to_dataframe()
+        if not self.diagnosis.clusters:
+            table = table.drop(columns=["levels", "between", "icc", "pvalue"])
+        table = table.rename(columns={"name": "variable", "pvalue": "p(ICC=0)"})
         return table.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsem_jax._errors import DataError
+from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.report._moments import by_group
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
     pass
 
 
+def number_of_clusters(data: TwoLevelData) -> int:
+    """Distinct clusters, 0 without a cluster variable."""
+    return int(data.independent.max(initial=-1)) + 1 if data.clustered else 0
+
+
 def group_counts(estimation: Estimation, which: str) -> Any:
     """Rows ("nobs") or clusters ("nclusters"): a number, or {group label: number}."""
     data = estimation.data
+    if which == "nclusters" and not data.clustered:
+        return by_group(estimation, [0] * data.ngroups)
     of = data.group[data.cluster] if which == "nobs" else data.group
     return by_group(estimation, [int(np.sum(of == g)) for g in range(data.ngroups)])
 
 
 def cluster_ids(estimation: Estimation) -> Any:
     """The user's cluster ids in the order of the library's codes (first appearance), by group."""
-    data = estimation.data
+    data = _with_clusters(estimation)
     return by_group(estimation, [data.cluster_ids[data.group == g] for g in range(data.ngroups)])
 
 
@@ -32,7 +39,7 @@ def cluster_sizes(estimation: Estimation) -> Any:
     """Series of the number of rows of every cluster, indexed by its id."""
     import pandas as pd
 
-    data = estimation.data
+    data = _with_clusters(estimation)
     size = np.bincount(data.cluster, minlength=data.nclusters)
     pick = [data.group == g for g in range(data.ngroups)]
     return by_group(estimation, [pd.Series(size[p], data.cluster_ids[p], name="cluster.size") for p in pick])
@@ -73,6 +80,12 @@ def patterns(estimation: Estimation) -> Any:
         index = pd.Index(count[order], name="rows")
         out.append(pd.DataFrame(distinct[order].astype(int), index=index, columns=list(data.variables)))
     return by_group(estimation, out)
+
+
+def _with_clusters(estimation: Estimation) -> TwoLevelData:
+    if not estimation.data.clustered:
+        raise ModelError("This model of one level was fitted without cluster=: there are no clusters.")
+    return estimation.data
 
 
 def _with_rows(estimation: Estimation) -> TwoLevelData:

@@ -8,14 +8,15 @@ import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import implied, latent_covariances
-from mlsem_jax.report._moments import by_group
+from mlsem_jax.report._moments import by_level
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def matrices(estimation: Estimation, values: np.ndarray) -> Any:
-    """{"within": {"lambda", "beta", "theta", "psi", "nu", "alpha"}, "between": {...}} filled with one value per table row.
+    """{"within": {"lambda", "beta", "theta", "psi", "nu", "alpha"}, "between": {...}} filled with one value per table row; with one
+    level its matrices alone.
 
     lambda: observed by latent variables; beta: explained by explaining variables of the regressions; theta and psi:
     (residual) covariances of the observed and of the latent variables; nu and alpha: their intercepts. Covariances between an
@@ -24,16 +25,16 @@ def matrices(estimation: Estimation, values: np.ndarray) -> Any:
     specification = estimation.model.build.specification
     out = []
     for group in range(1, specification.ngroups + 1):
-        both = {}
-        for level, word in ((1, "within"), (2, "between")):
+        levels = []
+        for level in specification.numbers:
             rows = [
                 (row, value)
                 for row, value in zip(specification.parameters, values, strict=False)
                 if (row.level, row.group) == (level, group)
             ]
-            both[word] = _level_matrices(rows, specification.level(level))
-        out.append(both)
-    return by_group(estimation, out)
+            levels.append(_level_matrices(rows, specification.level(level)))
+        out.append(levels)
+    return by_level(estimation, out, lambda matrices: matrices)
 
 
 def _level_matrices(rows: list, block: Any) -> dict[str, pd.DataFrame | pd.Series]:
@@ -78,7 +79,7 @@ def latent_moments(estimation: Estimation, part: str) -> Any:
 
 
 def _parts(estimation: Estimation, values: list, part: str) -> Any:
-    return by_group(estimation, [{"within": _part(pair[0], part), "between": _part(pair[1], part)} for pair in values])
+    return by_level(estimation, values, lambda moments: _part(moments, part))
 
 
 def _part(moments: Any, part: str) -> pd.DataFrame | pd.Series:

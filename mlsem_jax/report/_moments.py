@@ -22,13 +22,30 @@ def by_group(estimation: Estimation, values: Sequence[T], convert: Callable[[T],
     return {label: convert(value) for label, value in zip(labels, values, strict=True)}
 
 
-def moments_frames(estimation: Estimation, values: Sequence[tuple[LevelMoments, LevelMoments]]) -> dict[str, Any]:
-    """{"within": {"cov": DataFrame, "mean": Series}, "between": {...}}, by group label where there are several groups."""
+def by_level(estimation: Estimation, values: Sequence[Sequence[T]], convert: Callable[[T], Any]) -> Any:
+    """{"within": ..., "between": ...} of the parts of each level, by group label where there are several groups; with one level its
+    part alone.
+    """
 
-    def both(pair: tuple[LevelMoments, LevelMoments]) -> dict[str, dict[str, Any]]:
-        return {"within": _one(pair[0]), "between": _one(pair[1])}
+    def one(parts: Sequence[T]) -> Any:
+        if estimation.model.build.specification.single:
+            return convert(parts[0])
+        return {word: convert(part) for word, part in zip(("within", "between"), parts, strict=True)}
 
-    return by_group(estimation, values, both)
+    return by_group(estimation, values, one)
+
+
+def moments_frames(estimation: Estimation, values: Sequence[tuple[LevelMoments, ...]]) -> dict[str, Any]:
+    """{"within": {"cov": DataFrame, "mean": Series}, "between": {...}}, by group label where there are several groups; with one
+    level {"cov": DataFrame, "mean": Series}, the mean where the model has a mean structure.
+    """
+    means = estimation.model.build.specification.means
+
+    def frames(level: LevelMoments) -> dict[str, Any]:
+        found = _one(level)
+        return found if means else {"cov": found["cov"]}
+
+    return by_level(estimation, values, frames)
 
 
 def _one(moments: LevelMoments) -> dict[str, pd.DataFrame | pd.Series]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._version import __version__
+from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._page_style import PAGE_STYLE
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.exchange import write
@@ -49,7 +50,9 @@ def write_page(results: Results, path: str | Path, title: str | None = None) -> 
 def page(results: Results, title: str | None = None) -> str:
     """The whole HTML document."""
     data = results.estimation.data
-    title = title or f"Two-level model of {data.nrows} rows in {data.nclusters} clusters"
+    clusters = f" in {number_of_clusters(data)} clusters" if data.clustered else ""
+    levels = "Model of one level," if results.specification.single else "Two-level model of"
+    title = title or f"{levels} {data.nrows} rows{clusters}"
     sections = [section for make in _SECTIONS for section in make(results) if section[1]]
     anchors = [(re.sub(r"\W+", "-", name.lower()), name, body) for name, body in sections]
     nav = "".join(f"<a href='#{key}'>{escape(name)}</a>" for key, name, _ in anchors)
@@ -74,13 +77,18 @@ def _status(results: Results) -> str:
 def _key_numbers(results: Results) -> str:
     """The numbers that a reader looks for first."""
     estimation = results.estimation
-    counts = {"rows": estimation.data.nrows, "clusters": estimation.data.nclusters, "parameters": estimation.npar}
-    cells = [(name, str(count)) for name, count in counts.items()]
+    counts = {
+        "rows": estimation.data.nrows,
+        "clusters": number_of_clusters(estimation.data),
+        "parameters": estimation.npar,
+    }
+    cells = [(name, str(count)) for name, count in counts.items() if count or name != "clusters"]
     if results.converged:
         measures = results.measures()
         robust = "chisq.scaled" in measures.index
         names = (("chisq", "chi-square"), ("df", "df"), ("pvalue", "p-value"), ("cfi", "CFI"), ("rmsea", "RMSEA"))
-        for name, label in (*names, ("srmr_within", "SRMR within"), ("srmr_between", "SRMR between")):
+        srmr = (("srmr_within", "SRMR within"), ("srmr_between", "SRMR between"))
+        for name, label in (*names, *((("srmr", "SRMR"),) if results.specification.single else srmr)):
             key = f"{name}.scaled" if robust and f"{name}.scaled" in measures.index else name
             if key in measures.index:
                 value = float(measures[key])
@@ -101,7 +109,7 @@ def _model(results: Results) -> list[Section]:
     pictures = [
         _figure(partial(plot, results, "path", level=lv, group=g, standardized=results.converged), f"path{g}{lv}")
         for g in groups
-        for lv in (1, 2)
+        for lv in results.specification.numbers
     ]
     caption = (
         "<p class='quiet'>Ellipses are latent, boxes observed. Blue is positive, orange negative, dashed grey fixed; grey "
@@ -122,7 +130,7 @@ def _fit(results: Results) -> list[Section]:
     measures = results.measures()
     blocks = [*model_test(measures, results.estimation.options.test), *fit_blocks(measures)]
     tables = "".join(f"<div>{html([block], style=False)}</div>" for block in blocks)
-    by_level = _optional(partial(_by_level, results))
+    by_level = "" if results.specification.single else _optional(partial(_by_level, results))
     return [("Model fit", f"<div class='side'>{tables}</div>"), ("Fit by level", by_level)]
 
 
@@ -165,7 +173,9 @@ def _estimates(results: Results) -> list[Section]:
 
 
 def _clusters(results: Results) -> list[Section]:
-    groups = results.specification.groups or (1,)
+    if not results.estimation.data.clustered:
+        return []
+    groups = () if results.specification.single else results.specification.groups or (1,)
     icc = "".join(_figure(partial(plot, results, "icc", group=g), f"icc{g}") for g in groups)
     sizes = _figure(partial(plot, results, "cluster_sizes"), "sizes")
     return [("Clusters", f"<div class='side'>{icc}{sizes}</div>")]
@@ -176,7 +186,7 @@ def _residuals(results: Results) -> list[Section]:
     maps = [
         _figure(partial(plot, results, "residuals", level=lv, group=g), f"residuals{g}{lv}")
         for g in groups
-        for lv in (1, 2)
+        for lv in results.specification.numbers
     ]
     return [("Residual correlations", f"<div class='side'>{''.join(maps)}</div>" if results.converged else "")]
 

@@ -81,7 +81,7 @@ class BootstrapReport:
 
     def __str__(self) -> str:
         b = self.bootstrap
-        head = f"{b.type} bootstrap of clusters, {len(b.status)} draws, {int(b.usable.sum())} of them used"
+        head = f"{b.type} bootstrap of {b.units}, {len(b.status)} draws, {int(b.usable.sum())} of them used"
         test = f"\nchi-square {b.observed_chisq:.3f}, bootstrap p-value {b.pvalue:.3f}" if b.chisq is not None else ""
         return f"{head}{test}\n{self.level:.0%} intervals: {self.ci}\n{self.table().round(3).to_string()}"
 
@@ -99,7 +99,8 @@ class InfluenceReport:
 
         if values is None:
             raise ModelError(f"fit.influence() did not compute this: pass {what}.")
-        return pd.DataFrame(values, pd.Index(self.influence.ids, name="cluster"), list(self.influence.names))
+        index = pd.Index(self.influence.ids, name=self.influence.unit)
+        return pd.DataFrame(values, index, list(self.influence.names))
 
     @cached_property
     def derivative(self) -> pd.DataFrame:
@@ -130,7 +131,7 @@ class InfluenceReport:
         """A Cook-like distance of every cluster: how far the estimates move, in units of their sampling covariance."""
         import pandas as pd
 
-        return pd.Series(self.influence.cook, pd.Index(self.influence.ids, name="cluster"), name="cook")
+        return pd.Series(self.influence.cook, pd.Index(self.influence.ids, name=self.influence.unit), name="cook")
 
     @cached_property
     def se(self) -> pd.Series:
@@ -145,6 +146,7 @@ class InfluenceReport:
 
     def __str__(self) -> str:
         worst = self.cook.sort_values(ascending=False).head(5)
-        return f"Influence of {len(self.influence.ids)} clusters; the largest Cook-like distances:\n{worst.to_string()}"
+        count = f"{len(self.influence.ids)} {self.influence.unit}s"
+        return f"Influence of {count}; the largest Cook-like distances:\n{worst.to_string()}"
 
     __repr__ = __str__

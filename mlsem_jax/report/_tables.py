@@ -28,7 +28,7 @@ def parameter_table(estimation: Estimation, estimates: Estimates, level: float =
             "lhs": row.lhs,
             "op": row.op,
             "rhs": row.rhs,
-            "block": 2 * (row.group - 1) + row.level,
+            "block": len(specification.levels) * (row.group - 1) + row.level,
             "level": row.level,
             "group": row.group,
             "label": row.shown_label,

@@ -19,12 +19,15 @@ def advice(
 ) -> list[str]:
     """Warnings on a completed table."""
     parameters = [r.parameter for r in rows]
+    single = (1, 2) not in names
     sentences = _started_markers(rows, options)
     sentences += _touched(names, options)
-    sentences += _means_at_both_levels(parameters, names)
+    if not single:
+        sentences += _means_at_both_levels(parameters, names)
     if len(groups) > 1:
-        sentences += _between_means(parameters, names, blocks, groups, options)
-        sentences += _latent_variances(parameters, names, options)
+        # with one level the means and variances of factors are freed where these equalities set their scale
+        sentences += [] if single else _between_means(parameters, names, blocks, groups, options)
+        sentences += [] if single else _latent_variances(parameters, names, options)
         sentences += _single_labels(rows, groups)
     return list(dict.fromkeys(sentences))
 
@@ -42,7 +45,8 @@ def _started_markers(rows: list[Row], options: SyntaxOptions) -> list[str]:
 
 def _touched(names: dict[Where, BlockNames], options: SyntaxOptions) -> list[str]:
     return [
-        f"The covariate{'s' if len(block.touched) > 1 else ''} {listing(block.touched)} of level {level} "
+        f"The covariate{'s' if len(block.touched) > 1 else ''} {listing(block.touched)}"
+        f"{f' of level {level}' if (1, 2) in names else ''} "
         f"{'have' if len(block.touched) > 1 else 'has'} a variance, covariance or mean in the model text, so"
         " it is estimated with the model, not held at the data's; leave these lines out to keep it fixed."
         for (_, level), block in names.items()

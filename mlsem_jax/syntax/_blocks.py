@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlsem_jax._errors import ModelSyntaxError, listing, nearest
-from mlsem_jax.syntax._tree import EXAMPLE, Formula, Header, Syntax
+from mlsem_jax.syntax._tree import Formula, Header, Syntax
 
 _MEANING = {"1": 1, "2": 2, "within": 1, "between": 2}
 LEVEL_NAMES = {1: "level 1 (within)", 2: "level 2 (between)"}
@@ -23,7 +23,9 @@ class Placed:
 
 @dataclass(frozen=True)
 class Blocks:
-    """formulas by (group, level), groups and levels counted from 1. headers: where each block begins."""
+    """formulas by (group, level), groups and levels counted from 1. headers: where each block begins. A model without level blocks
+    is of one level, and everything in it of level 1.
+    """
 
     formulas: dict[tuple[int, int], list[Placed]]
     level_labels: tuple[str, str]
@@ -32,24 +34,29 @@ class Blocks:
 
 
 def place(syntax: Syntax, group_labels: Sequence[str], level_label: tuple[str, str] | None = None) -> Blocks:
-    """The formulas of every group and level. Level blocks without a `group:` around or in them hold for all groups.
+    """The formulas of every group and level. Level blocks without a `group:` around or in them hold for all groups; text without
+    level blocks is of one level.
 
     **Raises:** ModelSyntaxError for unknown, repeated or missing groups and repeated levels.
     """
-    meaning = _levels(syntax, level_label)
+    single = not syntax.has_levels
+    meaning = {} if single else _levels(syntax, level_label)
     groups = {h.label: _group(h, group_labels, syntax) for h in syntax.headers("group")}
     ngroups = max(len(group_labels), 1)
-    blocks: dict[tuple[int, int], list[Placed]] = {(g, lv): [] for g in range(1, ngroups + 1) for lv in (1, 2)}
+    blocks: dict[tuple[int, int], list[Placed]] = {
+        (g, lv): [] for g in range(1, ngroups + 1) for lv in ((1,) if single else (1, 2))
+    }
     headers: dict[tuple[int, int], Header] = {}
     seen: set[tuple[int | None, int | None]] = set()
-    outer, group, level = "", None, None
+    only = 1 if single else None
+    outer, group, level = "", None, only
     for statement in syntax.statements:
         if isinstance(statement, Header):
             outer = outer or statement.kind
             if statement.kind == "level":
                 level, group = meaning[statement.label.lower()], None if outer == "level" else group
             else:
-                group, level = groups[statement.label], None if outer == "group" else level
+                group, level = groups[statement.label], only if outer == "group" else level
             if (group, level) in seen:
                 raise _repeated(statement, group, level, syntax, group_labels)
             seen.add((group, level))
@@ -57,23 +64,18 @@ def place(syntax: Syntax, group_labels: Sequence[str], level_label: tuple[str, s
                 for g in [group] if group else range(1, ngroups + 1):
                     headers.setdefault((g, level), statement)
         elif isinstance(statement, Formula):
-            if level is None:
-                raise _outside(statement, syntax)
+            if level is None or (single and groups and group is None):
+                raise _outside(statement, syntax, single)
             for g in [group] if group else range(1, ngroups + 1):
                 blocks[g, level].append(Placed(statement, 0 if group else g - 1, 1 if group else ngroups))
-    _all_groups(syntax, groups, group_labels)
-    return Blocks(blocks, _labels(meaning), bool(groups), headers)
+    _all_groups(syntax, groups, group_labels, single)
+    return Blocks(blocks, ("", "") if single else _labels(meaning), bool(groups), headers)
 
 
 def _levels(syntax: Syntax, level_label: tuple[str, str] | None) -> dict[str, int]:
     """Level labels in lower case -> 1 or 2. Known words mean what they say, others count in order of appearance."""
-    headers = syntax.headers("level")
-    if not headers:
-        message = f"The model has no 'level:' blocks. A two-level model has two, for example:\n{EXAMPLE}"
-        first_line = next((s for s in syntax.statements if isinstance(s, Formula)), syntax.statements[0])
-        raise ModelSyntaxError(message, syntax.text, first_line.line, first_line.column)
     first: dict[str, Header] = {}
-    for header in headers:
+    for header in syntax.headers("level"):
         first.setdefault(header.label.lower(), header)
     known = {word.lower(): i + 1 for i, word in enumerate(level_label)} if level_label else _MEANING
     for label, header in first.items():
@@ -128,13 +130,14 @@ def _group(header: Header, group_labels: Sequence[str], syntax: Syntax) -> int:
     raise ModelSyntaxError(message, syntax.text, header.line, header.column)
 
 
-def _all_groups(syntax: Syntax, groups: dict[str, int], group_labels: Sequence[str]) -> None:
+def _all_groups(syntax: Syntax, groups: dict[str, int], group_labels: Sequence[str], single: bool) -> None:
     missing = [label for i, label in enumerate(group_labels) if i + 1 not in groups.values()]
     if groups and missing:
         last = syntax.headers("group")[-1]
+        alone = "lines without 'group:' blocks" if single else "level: blocks alone"
         message = (
-            f"There is no 'group:' block for {listing(missing)}, which the data have. Add one, or write level: blocks"
-            " alone, which hold for every group."
+            f"There is no 'group:' block for {listing(missing)}, which the data have. Add one, or write {alone}, which hold for"
+            " every group."
         )
         raise ModelSyntaxError(message, syntax.text, last.line, last.column)
 
@@ -146,14 +149,19 @@ def _repeated(
     if group and group_labels and header.kind == "group" and header.label != group_labels[group - 1]:
         who = f"group '{header.label}' (which is '{group_labels[group - 1]}' in the data)"
     what = who
-    if level:
+    if level and syntax.has_levels:
         what = f"{LEVEL_NAMES[level]} of {who}" if group else LEVEL_NAMES[level]
     other = f" Is one of them {LEVEL_NAMES[3 - level]}?" if level and header.kind == "level" else ""
     message = f"There is a second block of {what}: put its lines into the first one.{other}"
     return ModelSyntaxError(message, syntax.text, header.line, header.column)
 
 
-def _outside(formula: Formula, syntax: Syntax) -> ModelSyntaxError:
+def _outside(formula: Formula, syntax: Syntax, single: bool) -> ModelSyntaxError:
+    if single:
+        message = (
+            "This line stands in no group: put it after a 'group:' line (only constraints and ':=' may stand outside)."
+        )
+        return ModelSyntaxError(message, syntax.text, formula.line, formula.column)
     return ModelSyntaxError(
         "This line stands in no level: put it after 'level: 1' or 'level: 2' (only constraints and ':=' may stand"
         " outside).",

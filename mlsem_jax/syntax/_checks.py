@@ -19,6 +19,8 @@ def check_levels_present(rows: dict[Where, list[Row]], blocks: Blocks, groups: S
     for (group, level), block in rows.items():
         if block:
             continue
+        if not syntax.has_levels:
+            raise _without_formulas(group, blocks, groups, syntax)
         other = BlockNames(tuple(r.parameter for r in rows[group, 3 - level]))
         header = blocks.headers.get((group, level))
         where = f" of group '{groups[group - 1]}'" if blocks.own_groups and groups else ""
@@ -30,6 +32,16 @@ def check_levels_present(rows: dict[Where, list[Row]], blocks: Blocks, groups: S
             message += f" For a level without structure, all variances and covariances free, paste:\n{pasted}"
         shown = header or blocks.headers.get((group, 3 - level)) or syntax.statements[0]
         raise ModelSyntaxError(message, syntax.text, shown.line, shown.column)
+
+
+def _without_formulas(group: int, blocks: Blocks, groups: Sequence[str], syntax: Syntax) -> ModelSyntaxError:
+    """A model of one level that says nothing, or nothing of a group."""
+    where = f"The block of group '{groups[group - 1]}'" if blocks.own_groups and groups else "The model"
+    shown = blocks.headers.get((group, 1)) or syntax.statements[0]
+    message = (
+        f"{where} has no formula: write factors (f =~ y1 + y2 + y3), regressions (y ~ x) or covariances (y1 ~~ y2)."
+    )
+    return ModelSyntaxError(message, syntax.text, shown.line, shown.column)
 
 
 def saturated(variables: Sequence[str]) -> list[str]:
@@ -46,18 +58,17 @@ def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | Non
     known = None if columns is None else set(columns)
     warnings: list[str] = []
     for (group, level), block in names.items():
-        slopes = set(names[group, 2].slopes) if level == 1 else set()
+        slopes = set(names[group, 2].slopes) if level == 1 and syntax.has_levels else set()
         for name in block.observed:
-            other = 3 - level if name in factors[group, 3 - level] else None
+            other = 3 - level if name in factors.get((group, 3 - level), ()) else None
             slope = name in slopes
             unknown = known is not None and name not in known
             if unknown or slope or other is not None:
                 raise _unknown(name, block, level, other, slope, columns, syntax)
         for name in block.factors:
             if known is not None and name in known:
-                warnings.append(
-                    f"'{name}' is a factor of level {level} and also a column of the data; the column is not used."
-                )
+                of = f" of level {level}" if syntax.has_levels else ""
+                warnings.append(f"'{name}' is a factor{of} and also a column of the data; the column is not used.")
     return list(dict.fromkeys(warnings))
 
 
@@ -81,8 +92,9 @@ def _unknown(
         )
     else:
         known = (*(columns or ()), *block.latent)
+        used, of = (f", used at {where},", " of that level") if syntax.has_levels else ("", "")
         message = (
-            f"'{name}', used at {where}, is neither a column of the data nor a factor of that level"
+            f"'{name}'{used} is neither a column of the data nor a factor{of}"
             f" (a line '{name} =~ ...' would define one).{nearest(name, known)}"
             f" The data have {listing(columns or (), 12)}."
         )
@@ -104,9 +116,15 @@ def check_slopes(rows: dict[Where, list[Row]], columns: Sequence[str] | None, sy
     """**Raises:** ModelSyntaxError where a random slope has the name of something else."""
     for (group, _), block in rows.items():
         named: set[str] = set()
-        factors = {r.parameter.lhs for lv in (1, 2) for r in rows[group, lv] if r.parameter.op == "=~"}
+        factors = {r.parameter.lhs for lv in (1, 2) for r in rows.get((group, lv), ()) if r.parameter.op == "=~"}
         for p in (r.parameter for r in block if r.parameter.random):
             problem = ""
+            if not syntax.has_levels:
+                message = (
+                    "rv() makes a slope that varies between clusters, which a model of one level does not have: write"
+                    " 'level: 1' and 'level: 2' blocks, or leave rv() out."
+                )
+                raise ModelSyntaxError(message, syntax.text, p.line, p.column)
             if columns is not None and p.random in columns:
                 problem = "is a column of the data"
             elif p.random in factors:
@@ -122,7 +140,8 @@ def check_slopes(rows: dict[Where, list[Row]], columns: Sequence[str] | None, sy
 def check_slope_predictors(rows: dict[Where, list[Row]], names: dict[Where, BlockNames], syntax: Syntax) -> None:
     """**Raises:** ModelSyntaxError where the predictor of a random slope is a factor, which has no values to multiply by."""
     for (group, level), block in rows.items():
-        factors = {*names[group, 1].factors, *names[group, 2].latent}
+        above = names[group, 2].latent if syntax.has_levels else ()
+        factors = {*names[group, 1].factors, *above}
         for p in (r.parameter for r in block if r.parameter.random and level == 1):
             if p.rhs in factors:
                 message = (
@@ -165,8 +184,9 @@ def check_groups_alike(names: dict[Where, BlockNames], groups: Sequence[str], fi
             if odd:
                 name = sorted(odd)[0]
                 has, lacks = (group, 1) if name in mine else (1, group)
+                at = f"At {LEVEL_NAMES[level]}, '{name}'" if (1, 2) in names else f"'{name}'"
                 raise ModelError(
-                    f"At {LEVEL_NAMES[level]}, '{name}' is {'an' if what[0] == 'o' else 'a'} {what} in group"
+                    f"{at} is {'an' if what[0] == 'o' else 'a'} {what} in group"
                     f" '{groups[has - 1]}' but not in group '{groups[lacks - 1]}'. All groups need the same ones:"
                     f" add the line '{name} ~~ {name}' or a path fixed at 0 (as in y ~ 0*{name}) where it is missing."
                 )

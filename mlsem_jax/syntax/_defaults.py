@@ -36,7 +36,7 @@ def complete_block(
         *missing(_variances(names, options)),
         *missing(_covariances(names, options)),
         *missing(_covariate_moments(names, options)),
-        *missing(_intercepts(names, both, level, options)),
+        *missing(_intercepts(names, both, level, options) if options.meanstructure else []),
     ]
 
 

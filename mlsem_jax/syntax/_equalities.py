@@ -105,8 +105,9 @@ def apply_group_equal(
             (value,) = values
             for j in free:
                 rows[j] = rows[j].but(free=False, value=value)
+            at = f" at level {p.level}" if (1, 2) in names else ""
             warnings.append(
-                f"{p.lhs}{p.op}{p.rhs} at level {p.level} is fixed at {value:g} in one group and equal over groups by"
+                f"{p.lhs}{p.op}{p.rhs}{at} is fixed at {value:g} in one group and equal over groups by"
                 " group_equal, so it is fixed in all; name it in group_partial to leave it free."
             )
     return rows, warnings
@@ -145,6 +146,25 @@ def _check_partial(rows: list[Row], partial: Sequence[str]) -> None:
     for name in partial:
         if name not in known:
             raise ModelError(f"group_partial: the model has no parameter '{name}'.{nearest(name, known)}")
+
+
+def free_by_equality(completed: dict[tuple[int, int], list[Row]], names: BlocksOfNames, options: SyntaxOptions) -> None:
+    """In place, for one level: with equal intercepts the factors' means of all groups but the first are free, and with equal
+    loadings the variances that std_lv would fix, as in lavaan: the equalities set origin and unit there. What the text says stays.
+    """
+    equal = options.group_equal
+    for (group, level), block in completed.items():
+        latent = names[group, level].latent
+        for i, row in enumerate(block if group > 1 else ()):
+            p = row.parameter
+            mean = p.op == "~1" and "intercepts" in equal and "means" not in equal and not options.int_lv_free
+            variance = p.op == "~~" and p.lhs == p.rhs and options.std_lv
+            if (
+                p.lhs in latent
+                and not p.user
+                and (mean or (variance and "loadings" in equal and "lv.variances" not in equal))
+            ):
+                block[i] = row.but(free=True, value=None)
 
 
 def spread_fixed_labels(rows: list[Row], text: str) -> tuple[list[Row], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError
@@ -18,7 +18,8 @@ class SyntaxOptions:
     effect_coding: which of loadings and intercepts (both where True was given). group_equal: classes of parameters that
     are equal over groups; group_partial: names of parameters exempt from that, such as 'fw=~y2'. level_label: the words
     that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of
-    appearance.
+    appearance. meanstructure: None leaves it to the model: with two levels there always is one; with one level there is where the
+    text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=.
     """
 
     std_lv: bool = False
@@ -32,7 +33,7 @@ class SyntaxOptions:
     auto_cov_y: bool = False
     int_ov_free: bool = False
     int_lv_free: bool = False
-    meanstructure: bool = True
+    meanstructure: bool | None = None
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
     level_label: tuple[str, str] | None = None
@@ -48,12 +49,26 @@ class SyntaxOptions:
             if name not in known:
                 raise unknown_option(name, known, {})
         given = read_options(overrides)
-        if not given.get("meanstructure", True):
+        return cls(**(_defaults(function, given) | given))
+
+    def for_model(self, two_levels: bool, with_means: bool, with_groups: bool) -> SyntaxOptions:
+        """The options with `meanstructure` decided. with_means: the text speaks of means.
+
+        **Raises:** ModelError where means were ruled out that the model needs.
+        """
+        refused = self.meanstructure is False
+        if two_levels and refused:
             raise ModelError(
                 "meanstructure=False cannot be had with two levels: the means of a variable in both levels are level-2"
                 " parameters, estimated with the clusters' deviations from them. Leave the option out."
             )
-        return cls(**(_defaults(function, given) | given))
+        if refused and with_means:
+            raise ModelError(
+                "meanstructure=False contradicts the model text, which speaks of means or intercepts ('~ 1'). Leave out one of"
+                " the two."
+            )
+        needed = two_levels or with_means or with_groups or "intercepts" in self.effect_coding
+        return replace(self, meanstructure=not refused if self.meanstructure is not None else needed)
 
 
 def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +79,7 @@ def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:
     if function in ("sem", "cfa"):
         return automatic | {"int_ov_free": True}
     if function == "growth":
-        return automatic | {"int_lv_free": True}
+        return automatic | {"int_lv_free": True, "meanstructure": True}
     if function == "lavaan":
         return {}
     raise ModelError(f"There is no function '{function}'; there are sem, cfa, growth and lavaan.")

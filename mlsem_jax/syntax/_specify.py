@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from mlsem_jax.models import Level, Parameter, Specification
+from mlsem_jax.models import NO_LEVEL, Level, Parameter, Specification
 from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
 from mlsem_jax.syntax._checks import (
@@ -22,6 +22,7 @@ from mlsem_jax.syntax._equalities import (
     apply_equal,
     apply_group_equal,
     effect_coding,
+    free_by_equality,
     is_private,
     spread_fixed_labels,
 )
@@ -58,12 +59,19 @@ def specify(
     warnings += label_warnings(list(chain.from_iterable(written.values())), names, columns)
     if len(group_labels) > 1:
         check_groups_alike(names, group_labels, options.fixed_x)
-    both = frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
+    single, options = (
+        not syntax.has_levels,
+        options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1),
+    )
+    both = frozenset() if single else frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
     completed = {
         (group, level): complete_block(written[group, level], names[group, level], both, level, group, options)
         for group, level in sorted(written)
     }
-    warnings += _center_level_1(completed, both)
+    if single:
+        free_by_equality(completed, names, options)
+    else:
+        warnings += _center_level_1(completed, both)
     rows = list(chain.from_iterable(completed.values()))
     rows = apply_equal(rows, syntax.text)
     more: list[str] = []
@@ -78,12 +86,13 @@ def specify(
     definitions = checked_definitions(syntax, labels, fixed)
     return Specification(
         _level(names, 1, blocks, options),
-        _level(names, 2, blocks, options),
+        NO_LEVEL if single else _level(names, 2, blocks, options),
         parameters,
         checked_constraints(syntax, labels, definitions, fixed) + generated,
         definitions,
         group_labels if len(group_labels) > 1 else (),
         tuple(dict.fromkeys(warnings)),
+        means=bool(options.meanstructure),
     )
 
 

@@ -80,6 +80,11 @@ class Syntax:
         return tuple(s for s in self.statements if isinstance(s, Header) and s.kind == kind)
 
     @property
+    def has_means(self) -> bool:
+        """Whether a formula speaks of a mean or an intercept."""
+        return any(term.name is None for formula in self.formulas for term in formula.terms)
+
+    @property
     def has_levels(self) -> bool:
         """Whether the model has `level:` blocks."""
         return bool(self.headers("level"))

@@ -1,4 +1,7 @@
-"""A fit as a JSON file, and back: model, options, estimates, statistics, versions. Rows of the data are not in it."""
+"""A fit as a JSON file, and back: model, options, estimates, statistics, versions. Rows of the data are not in it.
+
+What only the rows give is stored as it came out of them: sampling covariance and tests of robust fits whose scores are of rows.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from mlsem_jax._arguments import shown
 from mlsem_jax._version import __version__
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Problem, Reduction
-from mlsem_jax.inference import row_values
+from mlsem_jax.inference import TESTS, ChiSquare, RobustTests, Scaling, Vcov, robust_by_name, row_values, vcov
 from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.report.exchange._codec import decode, encode
@@ -73,9 +76,70 @@ def to_record(estimation: Estimation, fields: Mapping[str, Any]) -> dict[str, An
         ],
         "options": _options(estimation.options),
         "data": _data_record(estimation.data),
-        "estimation": {name: encode(getattr(estimation, name)) for name in kept}
+        "estimation": {name: encode(_without_rows(estimation, getattr(estimation, name))) for name in kept}
         | {name: _fitted_record(getattr(estimation, name)) for name in _FITTED},
+        "derived": _derived(estimation),
     }
+
+
+def _of_rows(estimation: Estimation) -> bool:
+    """Whether the units of the scores are rows."""
+    return estimation.data.single and not estimation.data.clustered
+
+
+def _without_rows(estimation: Estimation, value: Any) -> Any:
+    """A part of the estimation without the layer of rows that models of one level have in place of clusters."""
+    rows = isinstance(value, Reduction) and _of_rows(estimation)
+    return dataclasses.replace(value, clusters=None) if rows else value
+
+
+def _derived(estimation: Estimation) -> dict[str, Any]:
+    """What a fit read from the file could not compute, because it takes scores of rows or of clusters with missing values."""
+    options = estimation.options
+    missing = bool(len(estimation.reduction.pattern_codes))
+    if not (_of_rows(estimation) or missing) or not estimation.model.maximum.status.converged:
+        return {}
+    out: dict[str, Any] = {}
+    if options.se.startswith("robust") or options.information == "first.order":
+        out["vcov"] = encode(np.asarray(vcov(estimation).matrix))
+    if options.robust and estimation.h1 is not None:
+        out |= {name: _tests_record(value) for name, value in robust_by_name(estimation).items()}
+    return out
+
+
+def _tests_record(tests: RobustTests) -> Any:
+    """Statistics, degrees of freedom and factors of the model and the baseline, and the scaling factors of h1 and the model."""
+    pairs = [None if t is None else (t.statistic, t.df, t.factor) for t in (tests.model, tests.baseline)]
+    return encode([*pairs, *((s.factor, s.q) for s in (tests.h1, tests.h0))])
+
+
+def _tests(value: Any, where: str) -> RobustTests:
+    parts = decode(value, where)
+    require(isinstance(parts, list) and len(parts) == 4, where, "four parts were expected")
+    for part, size in zip(parts, (3, 3, 2, 2), strict=True):
+        numbers = part is None or (isinstance(part, tuple) and len(part) == size)
+        require(numbers and all(isinstance(x, int | float) for x in part or ()), where, "numbers were expected")
+    model, baseline, h1, h0 = parts
+    require(None not in (model, h1, h0), where, "a test is missing")
+    return RobustTests(
+        ChiSquare(*model), None if baseline is None else ChiSquare(*baseline), Scaling(*h1), Scaling(*h0)
+    )
+
+
+def _read_derived(record: Any, estimation: Estimation) -> None:
+    """Put what the file says in the place of what would be computed."""
+    require(isinstance(record, dict), "derived", "names and values were expected")
+    q = estimation.model.problem.q
+    for name, value in record.items():
+        if name == "vcov":
+            matrix = decode(value, "derived.vcov")
+            require(
+                isinstance(matrix, np.ndarray) and matrix.shape == (q, q), "derived.vcov", f"{q} x {q} were expected"
+            )
+            estimation.derived["vcov"] = Vcov(matrix)
+        else:
+            require(name in TESTS, f"derived.{name}", "there is no such result")
+            estimation.derived[name] = _tests(value, f"derived.{name}")
 
 
 def _network(model: Any) -> Any:
@@ -104,6 +168,8 @@ def _options(options: FitOptions) -> dict[str, Any]:
 
 def _data_record(data: TwoLevelData) -> dict[str, Any]:
     record = {f.name: encode(getattr(data, f.name)) for f in dataclasses.fields(data) if f.name not in _ROWS}
+    if data.single and not data.clustered:
+        record["cluster_ids"] = encode(np.arange(len(data.cluster_ids)))
     seen = ~np.isnan(data.values[:, ~data.between_only]).all(axis=1) if data.has_rows else slice(None)
     sizes = np.bincount(data.cluster[seen], minlength=data.nclusters)
     return record | {"cluster_sizes": encode(sizes)}
@@ -133,6 +199,7 @@ def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
         extra = {name: _own(decode(value, f"fit.{name}"), estimation) for name, value in record["fit"].items()}
         check_fields(extra, {"text": str, "function": str, "warnings": tuple[str, ...], "network": Any})
         check_estimation(estimation)
+        _read_derived(record.get("derived", {}), estimation)
         _check_network(extra["network"], estimation)
         _compare(record["estimates"], estimation)
     except StorageError as problem:

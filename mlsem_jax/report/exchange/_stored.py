@@ -79,7 +79,7 @@ def check_specification(specification: Specification, where: str) -> None:
     """Rows of the parameter table name variables of their level, and expressions known functions."""
     for i, row in enumerate(specification.parameters):
         at = f"{where}.parameters[{i}]"
-        require(row.level in (1, 2), at, f"there is no level {row.level}")
+        require(row.level in specification.numbers, at, f"there is no level {row.level}")
         require(1 <= row.group <= specification.ngroups, at, f"there is no group {row.group}")
         require(row.cell is None or min(row.cell.row, row.cell.col) >= 0, at, "a cell counts from 0")
         require(row.cell is not None or row.op in _OPERATORS, at, f"there is no operator {row.op!r}")

@@ -27,8 +27,8 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
     for group in range(1, specification.ngroups + 1):
         if specification.groups:
             lines.append(f"group: {_group(specification.groups, group)}")
-        for level in (1, 2):
-            lines.append(f"level: {level}")
+        for level in specification.numbers:
+            lines += [] if specification.single else [f"level: {level}"]
             rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo]
             lines += [f"  {_formula(r, (starts or {}).get(i), variables, labels)}" for i, r in rows]
     same = all(name == new for name, new in labels.items())
@@ -58,8 +58,7 @@ def _group(groups: Sequence[str], number: int) -> str:
 
 def refuse_networks(specification: Specification, program: str) -> None:
     """ModelError for models with a covariance matrix that the program has no way to write."""
-    levels = (specification.within, specification.between)
-    plain = all(kind_named(kind).plain for level in levels for kind in (level.psi_kind, level.theta_kind))
+    plain = all(kind_named(kind).plain for level in specification.levels for kind in (level.psi_kind, level.theta_kind))
     if not plain or specification.within.structural is not None:
         raise ModelError(
             f"{program} has no syntax for the matrices of a network model; save the fit with fit.save() instead."

@@ -1,4 +1,6 @@
-"""A model as an Mplus input file: TYPE = TWOLEVEL, every parameter written out, names cut to the eight characters allowed."""
+"""A model as an Mplus input file: TYPE = TWOLEVEL (GENERAL or COMPLEX for one level), every parameter written out, names cut to
+the eight characters allowed.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +40,14 @@ _FUNCTIONS["pnorm"] = "PHI"
 
 def to_mplus(
     specification: Specification,
-    cluster: str,
+    cluster: str | None,
     group: str | None = None,
     estimator: str = "ML",
     data_file: str = "data.dat",
     columns: Sequence[str] | None = None,
 ) -> str:
-    """The input file. columns: of the data file in order (default: the model's variables, then cluster and group).
+    """The input file. columns: of the data file in order (default: the model's variables, then cluster and group). cluster: None
+    in a model of one level that does not have it.
 
     Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
     """
@@ -53,7 +56,7 @@ def to_mplus(
         raise ModelError(
             f"data_file={data_file!r}: an Mplus input cannot hold line ends, ';' or quotation marks there."
         )
-    everything = [*specification.variables, cluster, *([group] if group else [])]
+    everything = [*specification.variables, *(name for name in (cluster, group) if name)]
     columns = list(columns or everything)
     if missing := [name for name in everything if name not in columns]:
         raise ModelError(
@@ -61,10 +64,10 @@ def to_mplus(
         )
     short = _shortened(specification, columns)
     parts = [
-        "TITLE: Two-level model written by mlsem_jax;",
+        f"TITLE: {'Model of one level' if specification.single else 'Two-level model'} written by mlsem_jax;",
         _statement("DATA", [f"FILE = {data_file}"]),
         _variables(specification, cluster, group, columns, short),
-        _statement("ANALYSIS", [_type(specification), f"ESTIMATOR = {estimator}", "MODEL = NOCOVARIANCES"]),
+        _statement("ANALYSIS", [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]),
         *_models(specification, short),
         *_constraints(specification, short),
         "OUTPUT: STANDARDIZED;",
@@ -75,7 +78,13 @@ def to_mplus(
     return "\n".join([*dict.fromkeys(cut), *parts]) + "\n"
 
 
-def _type(specification: Specification) -> str:
+def _model(specification: Specification) -> str:
+    return f"MODEL = NOCOVARIANCES{'' if specification.means else ' NOMEANSTRUCTURE'}"
+
+
+def _type(specification: Specification, cluster: str | None) -> str:
+    if specification.single:
+        return "TYPE = COMPLEX" if cluster else "TYPE = GENERAL"
     return "TYPE = TWOLEVEL RANDOM" if any(r.random for r in specification.parameters) else "TYPE = TWOLEVEL"
 
 
@@ -88,7 +97,7 @@ def _shortened(specification: Specification, columns: Iterable[str]) -> Names:
     A latent variable of each level has a name of its own, as Mplus counts a name once.
     """
     wanted = [(name, 0) for name in columns]
-    for level in (1, 2):
+    for level in specification.numbers:
         wanted += [(name, level) for name in specification.level(level).latent if name not in specification.variables]
     labels = [label_of(r) for r in specification.parameters if r.label] + [d.name for d in specification.definitions]
     wanted += [(label, 0) for label in labels] + [(r.random, 2) for r in specification.parameters if r.random]
@@ -125,17 +134,19 @@ def _statement(command: str, statements: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _variables(specification: Specification, cluster: str, group: str | None, columns: list[str], short: Names) -> str:
+def _variables(
+    specification: Specification, cluster: str | None, group: str | None, columns: list[str], short: Names
+) -> str:
     def listed(names: Iterable[str]) -> str:
         return " ".join(_name(short, n, 0) for n in names)
 
     statements = [
         f"NAMES = {listed(columns)}",
         f"USEVARIABLES = {listed(specification.variables)}",
-        f"CLUSTER = {listed([cluster])}",
+        *([f"CLUSTER = {listed([cluster])}"] if cluster else []),
         "MISSING = ALL (-9999)",
     ]
-    if specification.within_only:
+    if specification.within_only and not specification.single:
         statements.append(f"WITHIN = {listed(specification.within_only)}")
     if specification.between_only:
         statements.append(f"BETWEEN = {listed(specification.between_only)}")
@@ -149,9 +160,10 @@ def _models(specification: Specification, short: Names) -> list[str]:
     parts = []
     for group in range(1, specification.ngroups + 1):
         lines = ["MODEL:"] if group == 1 else [f"MODEL g{group}:"]
-        for level, head in ((1, "%WITHIN%"), (2, "%BETWEEN%")):
+        for level, head in zip(specification.numbers, ("%WITHIN%", "%BETWEEN%"), strict=False):
             rows = [r for r in specification.parameters if (r.group, r.level) == (group, level) and not r.exo]
-            lines += [f"  {head}", *(f"    {line}" for r in rows if (line := _line(specification, r, short)))]
+            lines += [] if specification.single else [f"  {head}"]
+            lines += [*(f"    {line}" for r in rows if (line := _line(specification, r, short)))]
         parts.append("\n".join(lines))
         if group == 1 and specification.ngroups > 1:
             parts.append(parts[0].replace("MODEL:", "MODEL g1:", 1))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlsem_jax._arguments import Refused, Rule
+from mlsem_jax._errors import ModelError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from mlsem_jax.models import Specification
 
 
 def _axes(value: Any) -> Any:
@@ -20,6 +23,12 @@ AXES = Rule("Axes of matplotlib, as from plt.subplots()", _axes)
 # Okabe & Ito's palette
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#1a1a1a"
 DIVERGING = "PuOr_r"
+
+
+def check_level(specification: Specification, level: int) -> None:
+    """ModelError for a level that a model of one level does not have."""
+    if specification.single and level != 1:
+        raise ModelError(f"The model has one level: there is no picture of level {level}. Leave level= out.")
 
 
 def new_axes(ax: Axes | None, width: float, height: float) -> Axes:

@@ -66,7 +66,7 @@ def estimates_plot(
     )
     quiet(ax)
     ax.tick_params(axis="y", length=0)
-    _level_key(ax, table)
+    _level_key(ax, table, results.specification.single)
     return ax
 
 
@@ -80,11 +80,12 @@ def _names(results: Results, table: pd.DataFrame) -> list[str]:
     return names
 
 
-def _level_key(ax: Axes, table: pd.DataFrame) -> None:
+def _level_key(ax: Axes, table: pd.DataFrame, single: bool) -> None:
     """Say which colour is which level, above the axes, where no point can lie."""
+    first = "parameters" if single else "within"
     shown = [
         (lv, c, n)
-        for lv, c, n in ((1, BLUE, "within"), (2, ORANGE, "between"), (0, INK, "defined"))
+        for lv, c, n in ((1, BLUE, first), (2, ORANGE, "between"), (0, INK, "defined"))
         if (table.level == lv).any()
     ]
     if len(shown) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 from mlsem_jax._arguments import checked, number, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._results import Results
-from mlsem_jax.report.plots._base import AXES, BLUE, DIVERGING, GREY, INK, new_axes, quiet
+from mlsem_jax.report.plots._base import AXES, BLUE, DIVERGING, GREY, INK, check_level, new_axes, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,10 @@ def residual_map(
     """
     if level not in (1, 2):
         raise ModelError(f"level must be 1 or 2, not {level!r}.")
+    check_level(results.specification, level)
     name = {1: "within", 2: "between"}[level]
-    frame = of_group(results, results.residuals(type="cor"), group)[name]["cov"]
+    found = of_group(results, results.residuals(type="cor"), group)
+    frame = (found if results.specification.single else found[name])["cov"]
     values, names = frame.to_numpy(float), list(frame)
     count = len(names)
     shown = np.where(np.tri(count, k=-1, dtype=bool), values, np.nan)[1:, :-1]
@@ -67,7 +69,8 @@ def residual_map(
     quiet(ax, ())
     ax.tick_params(length=0, labelsize=small)
     ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02).ax.tick_params(labelsize=7)
-    ax.set_title(f"Residual correlations, {name}{_group_name(results, group)}", fontsize=10)
+    where = "" if results.specification.single else f", {name}"
+    ax.set_title(f"Residual correlations{where}{_group_name(results, group)}", fontsize=10)
     return ax
 
 
@@ -94,6 +97,8 @@ def icc_plot(results: Results, group: int | str = 1, ax: Axes | None = None) -> 
 def cluster_sizes_plot(results: Results, ax: Axes | None = None) -> Axes:
     """How many clusters have how many rows."""
     data = results.estimation.data
+    if not data.clustered:
+        raise ModelError("This model of one level was fitted without cluster=: there are no cluster sizes to show.")
     sizes = np.bincount(data.cluster, minlength=data.nclusters)
     ax = new_axes(ax, 5.5, 3.0)
     low, high = int(sizes.min()), int(sizes.max())

@@ -9,7 +9,7 @@ from mlsem_jax._arguments import FLAG, TEXT, checked, whole
 from mlsem_jax._errors import ModelError
 from mlsem_jax.models import Specification
 from mlsem_jax.report._results import Results
-from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, require_pyplot
+from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, check_level, require_pyplot
 from mlsem_jax.report.plots._path_geometry import along, arc_ends, border, covered, extent, route
 from mlsem_jax.report.plots._path_layout import FEW, LABEL, LINE, Edge, Layout, Node, arrange, bulge
 
@@ -36,6 +36,7 @@ def path_diagram(
     standardized=True the width of a line follows its estimate. The grey number in or beside a node is its (residual) variance.
     A random slope is a black arrow with its name, which is a node of level 2.
     """
+    check_level(results.specification, level)
     if level not in (1, 2) or not 1 <= group <= results.specification.ngroups:
         raise ModelError(
             f"level must be 1 or 2 and group 1 to {results.specification.ngroups}, not {level} and {group}."
@@ -65,11 +66,10 @@ def draw_paths(
     ax.set_aspect("equal")
     ax.axis("off")
     _Drawing(ax, layout, values, standardized).draw()
-    name = {1: "Within", 2: "Between"}[level]
-    where = f", {specification.groups[group - 1]}" if specification.groups else ""
-    ax.set_title(
-        title if title is not None else f"{name}{where}" + (" (standardized)" if standardized else ""), fontsize=10
-    )
+    name = "" if specification.single else {1: "Within", 2: "Between"}[level]
+    where = [specification.groups[group - 1]] if specification.groups else []
+    words = ", ".join([name, *where] if name else where)
+    ax.set_title(title if title is not None else f"{words}{' (standardized)' * standardized}".strip(), fontsize=10)
     return ax
 
 

@@ -27,6 +27,8 @@ def caterpillar(results: Results, factor: str | None = None, confidence: float =
     factor: its name (default: the first of level 2). The interval is the posterior's, at the estimates.
     """
     latent = results.specification.between.latent
+    if results.specification.single:
+        raise ModelError("This picture is of clusters' factor scores, which a model of one level does not have.")
     if not latent:
         raise ModelError("The model has no latent variable at level 2, so clusters have no factor scores.")
     factor = latent[0] if factor is None else factor

@@ -55,11 +55,12 @@ def estimate_blocks(results: Results, table: pd.DataFrame, columns: list[str], r
     for g in range(1, specification.ngroups + 1):
         if specification.groups:
             blocks.append(Heading(f"Group {g} [{specification.groups[g - 1]}]"))
-        for level in (1, 2):
+        for level in specification.numbers:
             rows = [(i, row) for i, row in numbered if (row.group, row.level) == (g, level)]
             sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], values, heads)
             if sections:
-                blocks += [Heading(f"Level {level} [{_level_name(results, level)}]"), *sections]
+                named = [] if specification.single else [Heading(f"Level {level} [{_level_name(results, level)}]")]
+                blocks += [*named, *sections]
                 blocks += _rsquare(explained[g - 1][level - 1]) if rsquare else []
     return [*blocks, *_defined(specification, values, heads), *_constraints(results)]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax.likelihood import PatternTerm
+from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Facts, Heading, Prose, number
 
@@ -17,7 +18,14 @@ _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
 }
-_ERRORS = {"standard": "Standard", "robust.huber.white": "Sandwich", "bootstrap": "Bootstrap", "none": "None"}
+_SRMR = "Standardized Root Mean Square Residual"
+_ERRORS = {
+    "standard": "Standard",
+    "robust.huber.white": "Sandwich",
+    "robust.cluster": "Robust.cluster",
+    "bootstrap": "Bootstrap",
+    "none": "None",
+}
 
 
 def header(results: Results, version: str) -> list[Block]:
@@ -55,15 +63,15 @@ def _counts(results: Results) -> Facts:
     def line(label: str, used: int, total: int | None = None) -> tuple[str, ...]:
         return (label, str(used), str(total) if total is not None else "") if dropped else (label, str(used))
 
-    rows = [
-        line("Number of observations", data.nrows, data.nrows + dropped),
-        line(f"Number of clusters [{data.cluster_name}]", data.nclusters, data.nclusters + data.clusters_dropped),
-    ]
+    rows = [line("Number of observations", data.nrows, data.nrows + dropped)]
+    if data.clustered:
+        clusters = number_of_clusters(data)
+        rows.append(line(f"Number of clusters [{data.cluster_name}]", clusters, clusters + data.clusters_dropped))
+    by_row, by_cluster = (np.bincount(x, minlength=data.ngroups) for x in (data.group[data.cluster], data.group))
     if data.group_labels:
-        of_row = data.group[data.cluster]
-        by_row, by_cluster = (np.bincount(codes, minlength=data.ngroups) for codes in (of_row, data.group))
         rows.insert(1, ("Number of observations per group:",))
         rows[2:2] = [line(f"  {name}", int(by_row[g])) for g, name in enumerate(data.group_labels)]
+    if data.group_labels and data.clustered:
         rows.append(("Number of clusters per group:",))
         rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
     if results.estimation.options.missing != "listwise":
@@ -101,7 +109,9 @@ class _Measures:
             return []
         second = scaled or f"{name}.scaled"
         first = self.text(name) if standard else ""
-        return [(label, first, self.text(second))] if self.robust else [(label, first)]
+        return (
+            [(label, first, self.text(second))] if self.robust else [(label, first if standard else self.text(second))]
+        )
 
     def text(self, name: str) -> str:
         if name not in self.measures.index:
@@ -147,7 +157,7 @@ def fit_blocks(measures: pd.Series) -> list[Block]:
         Facts("User Model versus Baseline Model", tuple(comparative), m.columns),
         Facts("Loglikelihood and Information Criteria", tuple(_loglikelihood(m)), m.columns),
         Facts("Root Mean Square Error of Approximation", tuple(_rmsea(m)), m.columns),
-        Facts("Standardized Root Mean Square Residual (corr metric)", tuple(_srmr(m)), m.columns),
+        Facts(_SRMR + " (corr metric)" * ("srmr_within" in measures.index), tuple(_srmr(m)), m.columns),
     ]
     return [block for block in made if block.rows]
 
@@ -190,6 +200,8 @@ def _rmsea(m: _Measures) -> list[tuple[str, ...]]:
 
 
 def _srmr(m: _Measures) -> list[tuple[str, ...]]:
+    if "srmr_within" not in m.measures.index:
+        return m.line("SRMR", "srmr", "srmr")
     return m.line("SRMR (within covariance matrix)", "srmr_within", "srmr_within") + m.line(
         "SRMR (between covariance matrix)", "srmr_between", "srmr_between"
     )
@@ -201,10 +213,13 @@ def standard_errors_used(results: Results) -> Facts:
     kind = {"first.order": "First-order"}.get(options.information, options.information.capitalize())
     rows: list[tuple[str, ...]] = [("Standard errors", _ERRORS.get(options.se, options.se))]
     if options.se == "bootstrap":
-        rows.append(("Bootstrap draws of clusters", str(options.bootstrap)))
+        of = "clusters" if results.estimation.data.clustered else "rows"
+        rows.append((f"Bootstrap draws of {of}", str(options.bootstrap)))
         return Facts("Parameter Estimates", tuple(rows))
     if options.se != "none":
-        rows.append(("Information bread" if options.se == "robust.huber.white" else "Information", kind))
+        rows.append(("Information bread" if options.se.startswith("robust") else "Information", kind))
+    if options.se == "robust.cluster":
+        rows.append(("Clusters' scores times", "J / (J - 1)"))
     if options.information == "observed" and options.se != "none":
         rows.append(("Observed information based on", "Hessian"))
     return Facts("Parameter Estimates", tuple(rows))

@@ -28,10 +28,11 @@ def provenance(results: Results) -> list[tuple[str, str]]:
         ("Smallest eigenvalue: information, scaled", small(smallest_information(results))),
     ]
     many = results.specification.ngroups > 1
-    for level, name in ((1, "within"), (2, "between")):
+    for level, name in zip(results.specification.numbers, ("within", "between"), strict=False):
+        name = "" if results.specification.single else f" {name}"
         for g, value in enumerate(smallest_eigenvalues(results, level)):
             where = f" [{results.specification.groups[g]}]" if many else ""
-            rows.append((f"Smallest eigenvalue: Sigma {name}{where}", small(value)))
+            rows.append((f"Smallest eigenvalue: Sigma{name}{where}", small(value)))
     if estimation.h1 is not None:
         rows.append(("logl(H1) - logl(H0)", small(estimation.h1.value - estimation.model.value)))
     rows += [(f"Rows dropped: {reason}", str(count)) for reason, count in estimation.data.rows_dropped]
@@ -39,7 +40,8 @@ def provenance(results: Results) -> list[tuple[str, str]]:
         rows.append(("Rows dropped", "0"))
     if estimation.options.missing != "listwise":
         rows.append(("Rows with missing values, kept", str(incomplete_rows(results)[0])))
-    rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
+    if estimation.data.clustered:
+        rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
     return rows
 
 
