@@ -31,7 +31,7 @@ from mlsem_jax.estimation import (
     simulate,
 )
 from mlsem_jax.inference import parameters_and_defined, with_errors
-from mlsem_jax.likelihood import Statistics, weighted_statistics
+from mlsem_jax.likelihood import Statistics, moved, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar
@@ -203,14 +203,17 @@ def _of_rows(rows: Rows, model: Model) -> Statistics:
         )
     size = np.bincount(rows.cluster)
     plan = plan_sizes(size, rows.group, model.labels.specification.ngroups)
+    # what a model without mean structure holds
+    mean = None if model.labels.specification.means else np.asarray(model(np.asarray(model.start)).mean)
     return jax.tree.map(
-        np.asarray, _reduce(jnp.asarray(rows.values), jnp.asarray(rows.cluster), size, rows.group, plan)
+        np.asarray, _reduce(jnp.asarray(rows.values), jnp.asarray(rows.cluster), size, rows.group, plan, mean)
     )
 
 
 @jax.jit
-def _reduce(values, cluster, size, group, plan):
+def _reduce(values, cluster, size, group, plan, mean):
     def one(rows):
-        return weighted_statistics(traced_clusters(rows, cluster, group, size), plan, jnp.ones(len(size)))
+        found = weighted_statistics(traced_clusters(rows, cluster, group, size), plan, jnp.ones(len(size)))
+        return found if mean is None else eqx.tree_at(lambda s: s.terms[0].data, found, moved(found.complete, mean))
 
     return jax.lax.map(one, values, batch_size=64)

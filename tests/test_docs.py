@@ -65,7 +65,7 @@ def test_page(page, tmp_path, monkeypatch):
         jax.config.update("jax_enable_x64", precision)
         for name in KINDS[5:]:  # a page that failed has not taken its own off the list
             unregister(name)
-        for name in list(ESTIMATORS)[4:]:
+        for name in list(ESTIMATORS)[5:]:
             unregister_vcov(name)
         pyplot.close("all")
 

@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import mlsem_jax as ml
+from mlsem_jax.cli import main
 from mlsem_jax.estimation import fit_batch
 from mlsem_jax.inference import information
 from mlsem_jax.inference._clusters import weighted_clusters
@@ -378,6 +379,26 @@ def test_simulation(plain, pieces):
 
 def data_of(fit):
     return pd.DataFrame(fit.estimation.data.values, columns=list(fit.estimation.data.variables))
+
+
+def test_command_line(data, tmp_path, capsys):
+    data.to_csv(tmp_path / "d.csv", index=False)
+    (tmp_path / "m.txt").write_text("y1 ~ x")
+    files = [str(tmp_path / name) for name in ("m.txt", "d.csv")]
+    assert main(["fit", *files, "-q", "--json", str(tmp_path / "f.json")]) == 0
+    plain = capsys.readouterr().out
+    assert main(["fit", *files, "-q", "--cluster", "school"]) == 0
+    robust = capsys.readouterr().out
+    assert "Standard errors                             Standard" in plain
+    assert "Number of clusters [school]" in robust
+    assert "Robust.cluster" in robust
+    assert main(["simulate", str(tmp_path / "f.json"), "--out", str(tmp_path / "s.csv")]) == 0
+    assert list(pd.read_csv(tmp_path / "s.csv")) == ["y1", "x"]
+
+
+def test_networks_say_what_to_call(data):
+    with pytest.raises(ml.DataError, match=r"ml\.cfa, ml\.sem and ml\.lavaan"):
+        ml.ml_ggm(data[["y1", "y2", "y3"]])
 
 
 # ---------------------------------------------------------------- awkward data

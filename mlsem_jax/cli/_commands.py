@@ -74,7 +74,9 @@ def _shown(p: argparse.ArgumentParser) -> None:
 def _fit_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("model", type=Path, help="model in lavaan syntax (text file), or a lavaan parameter table (.csv)")
     p.add_argument("data", type=Path, help="table: CSV, Parquet, Feather, Stata, SPSS, SAS or R file")
-    p.add_argument("--cluster", required=True, metavar="COLUMN", help="column that says which cluster a row is in")
+    p.add_argument(
+        "--cluster", metavar="COLUMN", help="column that says which cluster a row is in (two levels need it)"
+    )
     p.add_argument("--group", metavar="COLUMN", help="column of groups")
     p.add_argument(
         "--group-equal",
@@ -85,7 +87,9 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
         help="loadings, intercepts, residuals, ...",
     )
     p.add_argument("--function", choices=("sem", "cfa", "growth", "lavaan"), default=None, help="whose defaults (sem)")
-    p.add_argument("--estimator", default="ML", help="ML, MLR or MLF (ML)")
+    p.add_argument(
+        "--estimator", default=None, help="ML, MLR or MLF (ML; MLR for a model without 'level:' blocks with --cluster)"
+    )
     p.add_argument("--missing", default="listwise", help="listwise or ml (listwise)")
     p.add_argument(
         "--na",
@@ -250,6 +254,12 @@ def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], lis
     )
 
 
+def _design(model: Any, sizes: list[int]) -> str:
+    """The size of a data set in words."""
+    single = model.labels.specification.single
+    return f"{sum(sizes)} rows" + ("" if single else f" in {len(sizes)} clusters")
+
+
 def _simulate_arguments(p: argparse.ArgumentParser) -> None:
     _design_arguments(p)
     p.add_argument(
@@ -277,7 +287,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     for i in range(arguments.datasets):
         path = out if arguments.datasets == 1 else out.with_name(f"{out.stem}_{i + 1}{out.suffix}")
         write_csv(rows.frame(i), path)
-        say(arguments, f"{sum(sizes)} rows in {len(sizes)} clusters written to {path}")
+        say(arguments, f"{_design(model, sizes)} written to {path}")
     return True
 
 
@@ -302,7 +312,7 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
     _writable(arguments.csv, read=(arguments.fit,))
     with jax.enable_x64(True):
         model, theta, sizes, group = _population(arguments)
-        say(arguments, f"fitting {arguments.datasets} data sets of {sum(sizes)} rows in {len(sizes)} clusters ...")
+        say(arguments, f"fitting {arguments.datasets} data sets of {_design(model, sizes)} ...")
         options: dict[str, Any] = {"group": group} if len(set(group)) > 1 else {}
 
         def told(done: int, total: int) -> None:
@@ -330,7 +340,7 @@ def _montecarlo(arguments: argparse.Namespace) -> bool:
 
 
 COMMANDS = (
-    Command("fit", "Fit a two-level model to a file of data.", _fit_arguments, _fit),
+    Command("fit", "Fit a model of two levels, or of one, to a file of data.", _fit_arguments, _fit),
     Command("simulate", "Draw data from a fitted model.", _simulate_arguments, _simulate),
     Command(
         "montecarlo", "Simulate from a fitted model and fit again, many times.", _montecarlo_arguments, _montecarlo

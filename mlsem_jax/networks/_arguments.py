@@ -39,8 +39,8 @@ ELSEWHERE = {
     "group": "It is called groups.",
     "cluster": "It is called clusters.",
     "cluster_": "It is called clusters.",
-    "sampling_weights": "Sampling weights are not available in two-level models yet.",
-    "weights": "Sampling weights are not available in two-level models yet.",
+    "sampling_weights": "Sampling weights are not available yet.",
+    "weights": "Sampling weights are not available yet.",
     "start": "Give the starting value of an element by freepar(matrix, row, col, start=value).",
     "bounds": "Network models are parametrised so that no bounds are needed.",
 }
@@ -97,7 +97,11 @@ def read_data(
     known = column_names(data)
     if clusters is None:
         near = "".join(f" Perhaps clusters={name!r}?" for name in known if name in _LIKELY)
-        raise DataError(f"A two-level model needs clusters=, the column that says which cluster each row is in.{near}")
+        raise DataError(
+            f"A two-level model needs clusters=, the column that says which cluster each row is in.{near} Networks of one level "
+            "are not fitted here (psychonetrics' ggm() and lvm() fit them); factor and path models of one level are: ml.cfa, "
+            "ml.sem and ml.lavaan(model, data)."
+        )
     if vars is None:
         vars = [name for name in known if name not in (clusters, groups)]
     names = tuple(map(str, vars)) if isinstance(vars, list) else check("vars", vars, OPTIONS["vars"])
