@@ -18,7 +18,7 @@ def without_path_through_means(scores: np.ndarray, fitted: Fitted) -> np.ndarray
     """
     build = fitted.build
     specification = build.specification
-    jacobian = np.asarray(moments_and_jacobian(build.structure, fitted.fitted.theta)[1].within_mean)
+    jacobian = np.asarray(moments_and_jacobian(build.structure, fitted.theta)[1].within_mean)
     out = scores.copy()
     for place, name in enumerate(specification.variables):
         if name not in specification.between.observed or name in specification.between_only:

@@ -461,7 +461,11 @@ def test_covariates_alone_and_missing_rows(data, holes):
     assert fit.npar == 3
     empty = holes.assign(y1=holes.y1.mask(np.arange(300) < 10))
     empty.loc[:9, ["y2"]] = np.nan
-    assert ml.sem("y1 ~~ y2", empty, missing="ml").nobs == 290
+    known = ml.sem("y1 ~~ y2", empty, missing="ml", cluster="school")
+    assert (known.nobs, dict(known.estimation.data.rows_dropped)) == (290, {"no value of any variable": 10})
+    rest = ml.sem("y1 ~~ y2", empty[10:], missing="ml", cluster="school")
+    assert known.vcov().to_numpy() == pytest.approx(rest.vcov().to_numpy(), rel=1e-9)
+    assert "No row has a value" in refused("y1 ~~ y2", empty[:5], missing="ml")
 
 
 def test_polars_ids_and_rows_in_any_order(data):

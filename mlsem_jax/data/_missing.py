@@ -78,6 +78,15 @@ def usable_rows(
     return usable, ((reason, dropped),) if dropped else ()
 
 
+def without_empty_rows(columns: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, tuple[tuple[str, int], ...]]:
+    """The mask `keep` (N,) without the rows that have no value at all, and how many those are."""
+    empty = keep & np.isnan(columns).all(axis=0)
+    count = int(empty.sum())
+    if count == keep.sum():
+        raise DataError("No row has a value of any variable of the model. Check how the data were read or merged.")
+    return keep & ~empty, (("no value of any variable", count),) if count else ()
+
+
 def _nothing_left(columns: np.ndarray, deciding: np.ndarray, keep: np.ndarray, roles: Roles, missing: Missing) -> str:
     share = {roles.variables[i]: np.isnan(columns[i][keep]).mean() for i in np.flatnonzero(deciding)}
     worst = sorted(share, key=lambda name: -share[name])

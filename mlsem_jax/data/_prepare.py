@@ -14,7 +14,7 @@ from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
-from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows
+from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
 from mlsem_jax.data._units import as_one_cluster, find_units, one_column, rows_as_clusters
@@ -134,6 +134,9 @@ def prepare(
         of = f"cluster: {_counted(units.dropped)} (cluster variable {cluster!r})" if cluster else "group: all miss it"
         raise DataError(f"No row belongs to a {of}.{told}")
     keep, dropped = usable_rows(columns, incomplete, keep, roles, treatment)
+    if single and not scoring:  # with two levels a cluster may be known by them
+        keep, empty = without_empty_rows(columns, keep)
+        dropped += empty
     used, index = units, table.index
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]

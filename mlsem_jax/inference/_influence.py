@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._errors import DataError
+from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
@@ -24,6 +24,9 @@ from mlsem_jax.likelihood import cluster_scores
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import ClusterStatistics
+
+# units that are left out one by one with a fit each, at most: their weights are a matrix
+MOST = 20_000
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,11 @@ def _deleted(estimation: Estimation, quantity: Quantity) -> np.ndarray:
     refuse_constraints(estimation, "Leaving clusters out")
     model = estimation.model
     count = estimation.data.nclusters
+    if count > MOST:
+        raise ModelError(
+            f"exact=True would refit the model {count} times, once without each {unit_of(estimation)}; at most {MOST} times are "
+            "done. `one_step` is close to it, at no cost."
+        )
     end = fit_batch(
         model.build.structure,
         weighted_clusters(estimation),
