@@ -17,7 +17,7 @@ from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
-from mlsem_jax.data._units import as_one_cluster, find_units, one_column, rows_as_clusters
+from mlsem_jax.data._units import Units, as_one_cluster, find_units, one_column, rows_as_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,21 +119,12 @@ def prepare(
         raise DataError("The data hold no rows.")
 
     columns = _read_values(table, roles)
-    by_group = table.columns[group] if group else None
-    if cluster:
-        units = find_units(table.columns[cluster], by_group, group_label, group_splits_clusters or single)
-    else:
-        units = rows_as_clusters(len(table.index), by_group, group_label)
+    units = _units(table, cluster, group, group_label, group_splits_clusters or single)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
     if treatment == "ml":
         fill_between(columns, incomplete, units.codes, roles)
-    keep = units.codes >= 0
-    if not keep.any():
-        told = " ".join(("", *units.warnings))
-        of = f"cluster: {_counted(units.dropped)} (cluster variable {cluster!r})" if cluster else "group: all miss it"
-        raise DataError(f"No row belongs to a {of}.{told}")
-    keep, dropped = usable_rows(columns, incomplete, keep, roles, treatment)
+    keep, dropped = usable_rows(columns, incomplete, units.codes >= 0, roles, treatment)
     if single and not scoring:  # with two levels a cluster may be known by them
         keep, empty = without_empty_rows(columns, keep)
         dropped += empty
@@ -141,24 +132,12 @@ def prepare(
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
 
-    if not scoring and single:
-        check_rows(used, roles, cluster, group)
-    elif not scoring:
-        check_structure(used, str(cluster), group)
-        check_covariates(used, roles)
     warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
-    if group and not used.labels and not scoring:
-        warnings += (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
     still = incomplete & np.isnan(columns.sum(axis=1))
     if scoring:
         check_constant(columns, still, used, roles)
     else:
-        codes = code_warnings(columns, roles)
-        try:
-            whole = as_one_cluster(used) if single else used
-            warnings += codes + check_variation(columns, still, whole, roles)
-        except DataError as error:  # codes shared by two variables make them collinear, for example
-            raise DataError(" ".join((*codes, str(error)))) from None
+        warnings += _checked(columns, still, used, roles, cluster, group)
     return TwoLevelData(
         values=columns.T,
         variables=roles.variables,
@@ -175,6 +154,43 @@ def prepare(
         warnings=warnings,
         single=single,
     )
+
+
+def _units(
+    table: Table, cluster: str | None, group: str | None, group_label: Sequence[object] | None, splits: bool
+) -> Units:
+    """Clusters and groups of the rows, each row a cluster of its own without a cluster variable; DataError where no row has any."""
+    by_group = table.columns[group] if group else None
+    if cluster:
+        units = find_units(table.columns[cluster], by_group, group_label, splits)
+    else:
+        units = rows_as_clusters(len(table.index), by_group, group_label)
+    if not (units.codes >= 0).any():
+        told = " ".join(("", *units.warnings))
+        of = f"cluster: {_counted(units.dropped)} (cluster variable {cluster!r})" if cluster else "group: all miss it"
+        raise DataError(f"No row belongs to a {of}.{told}")
+    return units
+
+
+def _checked(
+    columns: np.ndarray, incomplete: np.ndarray, units: Units, roles: Roles, cluster: str | None, group: str | None
+) -> tuple[str, ...]:
+    """Sentences about data that a model is to be fitted to; DataError where none can be."""
+    if roles.single:
+        check_rows(units, roles, cluster, group)
+    else:
+        check_structure(units, str(cluster), group)
+        check_covariates(units, roles)
+    told: tuple[str, ...] = ()
+    if group and not units.labels:
+        told = (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
+    codes = code_warnings(columns, roles)
+    try:
+        return (
+            told + codes + check_variation(columns, incomplete, as_one_cluster(units) if roles.single else units, roles)
+        )
+    except DataError as error:  # codes shared by two variables make them collinear, for example
+        raise DataError(" ".join((*codes, str(error)))) from None
 
 
 def _reject_moments(data: Any, single: bool) -> None:
