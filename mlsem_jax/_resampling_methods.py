@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, SIZES, checked, choice, optional, whole
 from mlsem_jax._errors import ModelError, nearest
@@ -29,7 +27,9 @@ class ResamplingMethods:
 
     @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
     def simulate(self, key: Any, n_datasets: int = 1, cluster_sizes: Any = None, **options: Any) -> Any:
-        """Data sets of the fitted model, by default of the fit's own cluster sizes; options as for `mlsem_jax.simulate`."""
+        """Data sets of the fitted model, by default of the fit's own cluster sizes, with one level of its rows; options as for
+        `mlsem_jax.simulate`.
+        """
         known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
         for name in options:
             if name not in known:
@@ -38,8 +38,8 @@ class ResamplingMethods:
                 )
         data = self.estimation.data
         if cluster_sizes is None:
-            cluster_sizes = np.bincount(data.cluster, minlength=data.nclusters)
-            options = {"group": data.group if data.group_labels else None} | options
+            cluster_sizes, group = data.design
+            options = {"group": group if data.group_labels else None} | options
         return simulate(self.model, self.estimation.model.theta, key, cluster_sizes, n_datasets, **options)
 
     @checked(

@@ -221,8 +221,6 @@ def _design_arguments(p: argparse.ArgumentParser) -> None:
 
 def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], list[int]]:
     """The model and values of a saved fit, and the design: cluster sizes and their groups (from 0)."""
-    import numpy as np
-
     import mlsem_jax as ml
     from mlsem_jax.estimation import Source, make_model
 
@@ -237,8 +235,8 @@ def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], lis
     if (arguments.clusters is None) != (arguments.size is None):
         raise CommandError("--clusters and --size belong together; without both, the design is that of the fit's data.")
     if arguments.clusters is None:
-        sizes = np.bincount(data.cluster, minlength=data.nclusters).tolist()
-        return model, fit.estimation.model.theta, sizes, data.group.tolist()
+        own, group = data.design
+        return model, fit.estimation.model.theta, own.tolist(), group.tolist()
     if arguments.clusters * arguments.size > _MOST_ROWS:
         raise CommandError(
             f"{arguments.clusters} clusters of {arguments.size} are more than {_MOST_ROWS:,} rows; ask for fewer --clusters, or a "

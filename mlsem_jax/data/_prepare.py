@@ -63,6 +63,13 @@ class TwoLevelData:
         return factorize(self.cluster_ids)[0] if self.single and self.clustered else np.arange(len(self.cluster_ids))
 
     @property
+    def design(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of each cluster and the group of each, which is what simulated data need; with one level, of each group."""
+        if self.single:
+            return np.bincount(self.group[self.cluster], minlength=self.ngroups), np.arange(self.ngroups)
+        return np.bincount(self.cluster, minlength=self.nclusters), self.group
+
+    @property
     def nrows(self) -> int:
         """Rows with at least one level-1 value: the others carry no information and are not counted."""
         if not self.has_rows:

@@ -30,7 +30,7 @@ def fit_measures(estimation: Estimation, convention: Convention = "lavaan") -> M
 
 
 def psychonetrics_measures(estimation: Estimation) -> Measures:
-    """All measures of a fit; n is the number of clusters.
+    """All measures of a fit; n is the number of clusters, with one level of rows.
 
     nvar is the number of variables and nobs the number of moments of the unrestricted model, whatever the estimator; srmr is
     the one by level (see `srmr`), not that of the wide data; cfi, tli and nnfi are the usual ones where df = 0. Without
@@ -38,7 +38,8 @@ def psychonetrics_measures(estimation: Estimation) -> Measures:
     """
     check_converged(estimation)
     specification, q = estimation.model.build.specification, estimation.npar
-    n, covariates = estimation.data.nclusters, estimation.covariates_loglik
+    data, covariates = estimation.data, estimation.covariates_loglik
+    n = data.nrows if data.single else data.nclusters
     out: Measures = {"logl": estimation.loglik}
     if estimation.h1 is not None:
         out["unrestricted.logl"] = estimation.h1.value - covariates
