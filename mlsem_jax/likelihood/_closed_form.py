@@ -94,9 +94,7 @@ class ClosedForm:
         (within, between), z = (moments.within_cov, moments.between_cov), self._z
         sizes, of_size = np.unique(s.size, return_inverse=True)
         scale = np.where(z > 0, 1.0, np.sqrt(sizes)[:, None])
-        omega = np.concatenate(
-            [(within + np.diag(z))[None], within + scale[:, :, None] * between * scale[:, None]]
-        )
+        omega = np.concatenate([(within + np.diag(z))[None], within + scale[:, :, None] * between * scale[:, None]])
         precision, logdet = inverse_and_logdet(np, omega)
         inner, outer, d = precision[0], precision[1:][of_size], scale[of_size]
         r = d * (s.mean - moments.within_mean - moments.between_mean)
