@@ -11,6 +11,9 @@ from mlsem_jax.estimation import Estimation, Fitted, moments_of_data
 from mlsem_jax.inference import _fit_indices as index
 from mlsem_jax.inference._scaling import Scaling, model_scaling, test_scaling, unrestricted_scores
 
+# of a log-likelihood, relative: sums over rows and clusters in another order
+ROUNDING = 1e-13
+
 
 @dataclass(frozen=True)
 class ChiSquare:
@@ -57,9 +60,10 @@ def unrestricted(estimation: Estimation) -> Fitted:
 
 
 def chi_square(estimation: Estimation) -> ChiSquare:
-    """Likelihood ratio of the model against the unrestricted model, not below 0."""
-    h1 = unrestricted(estimation)
-    return ChiSquare(max(0.0, 2 * (h1.value - estimation.model.value)), estimation.degrees_of_freedom)
+    """Likelihood ratio of the model against the unrestricted model; 0 where the two differ by rounding."""
+    h1, model = unrestricted(estimation), estimation.model
+    gain = h1.value - model.value
+    return ChiSquare(2 * gain if gain > ROUNDING * abs(h1.value) else 0.0, estimation.degrees_of_freedom)
 
 
 def baseline_chi_square(estimation: Estimation) -> ChiSquare | None:

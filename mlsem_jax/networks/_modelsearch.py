@@ -121,14 +121,14 @@ def _try_all(fit: NetworkFit, tried: Sequence[Element], criterion: str) -> np.nd
     places = {e.place: i for i, e in enumerate(wider.table)}
     own = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
     now = np.setdiff1d(np.arange(made.free), [k for e, k in zip(tried, own, strict=True) if not e.free])
-    natural = natural_values(wider, made, estimates(fit))
+    natural = made.padded(natural_values(wider, made, estimates(fit)))
     basis = np.zeros((len(tried), len(natural), padded(len(now) + 1)))
     theta = np.zeros((len(tried), basis.shape[2]))
     for lane, (e, k) in enumerate(zip(tried, own, strict=True)):
         chosen = now[now != k] if e.free else np.append(now, k)
         basis[lane, chosen, np.arange(len(chosen))] = 1.0
         theta[lane, : len(chosen)] = natural[chosen]
-    structures = _lanes(made.structure, basis)
+    structures = _lanes(made.padded_structure, basis)
     out = fit_batch(
         structures,
         fit.estimation.statistics,
