@@ -282,7 +282,7 @@ def test_weights_are_rows_drawn_again(small, data):
     end = fit_batch(
         model.build.structure,
         weighted_clusters(small.estimation),
-        theta0=model.problem.full(model.theta),
+        theta0=model.theta,
         weights=weights[None],
     )
     again = ml.cfa(FOUR, data.iloc[chosen])

@@ -103,7 +103,6 @@ ERRORS = json.loads((ROOT / "lavaan" / "errors.json").read_text()) if (ROOT / "l
 def test_what_lavaan_accepts_is_read_or_refused_with_a_position(item):
     groups = ("1", "2") if "group" in item["call"]["args"] else ()
     refused = {
-        "cluster-without-levels": "level:",
         "duplicated-element": "already in line 3",
         "duplicated-indicator": "already on this right-hand side",
     }
