@@ -30,7 +30,7 @@ def test_derivatives_in_the_weights_of_clusters(influence):
     theta = fit_batch(
         model.build.structure,
         weighted_clusters(tiny_fit().estimation),
-        model.model.theta,
+        model.theta,
         weights=weights,
         decrement=1e-16,
     ).theta

@@ -47,8 +47,8 @@ def labelled_scores(estimation: Estimation) -> pd.DataFrame:
 
 @float64
 def dense_log_likelihoods(estimation: Estimation, theta: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    data, build = estimation.data, estimation.model.build
-    populations = dense.populations(build.structure(theta))
+    data = estimation.data
+    populations = dense.populations(estimation.model.problem.moments(theta))
     out = []
     for j in chosen:
         rows = data.values[data.cluster == j]

@@ -109,7 +109,7 @@ def test_the_rule_traced_in_numpy_and_by_elements(two_groups):
 
     lanes, said = jax.tree.map(np.asarray, traced(thetas)), Counter()
     for i, theta in enumerate(thetas):
-        moments = jax.tree.map(np.asarray, structure(theta))
+        moments = two_groups.problem.moments(theta)
         there = replace(two_groups, maximum=replace(two_groups.maximum, theta=theta), moments=moments)
         found = improper(np, structure, there.natural, moments)
         np.testing.assert_array_equal(found.negative, lanes.negative[i])
@@ -141,9 +141,7 @@ def test_kinds_that_are_always_proper_stay_so(kind):
     result = ml.ml_varcov(data, within=kind, between=kind, clusters="g", vars=["y1", "y2", "y3"]).fit()
     model = result.estimation.model
     structure = model.build.structure
-    found = jax.jit(lambda theta: improper(jnp, structure, structure.natural(theta), structure(theta)))(
-        model.model.theta
-    )
+    found = jax.jit(lambda theta: improper(jnp, structure, structure.natural(theta), structure(theta)))(model.theta)
     assert result.status is ml.Status.CONVERGED
     assert not found.any()
     assert found.indefinite.shape == (len(MATRICES), 1)
