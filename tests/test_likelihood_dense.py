@@ -18,6 +18,8 @@ from mlsem_jax.numerics import float64
 from mlsem_jax.observed import cluster_statistics, merge, mergeable, pool_sizes, reduce, row_means
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
+implied_moments = jax.jit(lambda structure, theta: structure(theta))
+
 evaluate = jax.jit(likelihood.evaluate)
 observed_information = jax.jit(likelihood.observed_information)
 expected_information = jax.jit(likelihood.expected_information)
@@ -143,7 +145,7 @@ def problem():
 
 def dense_clusters(problem, theta):
     made, _, values, cluster, group, between_only, *_ = problem
-    moments = jax.jit(lambda s, t: s(t))(made.structure, jnp.asarray(theta))
+    moments = implied_moments(made.structure, jnp.asarray(theta))
     return dense.cluster_log_likelihoods(dense.populations(moments), values, cluster, group, between_only)
 
 
@@ -181,7 +183,7 @@ def test_expected_information_is_the_sum_over_clusters_of_its_definition(problem
         rows = values[cluster == j]
 
         def normal(t, g=g, rows=rows):
-            moments = jax.jit(lambda s, t: s(t))(made.structure, jnp.asarray(t))
+            moments = implied_moments(made.structure, jnp.asarray(t))
             _, mean, cov = dense.cluster_normal(dense.populations(moments)[g], rows, between_only)
             return np.concatenate([mean, cov.ravel()])
 

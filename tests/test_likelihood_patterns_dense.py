@@ -21,6 +21,8 @@ from mlsem_jax.numerics import float64
 from mlsem_jax.observed import _patterns, cluster_statistics, pattern_statistics, reduce
 from mlsem_jax.syntax import SyntaxOptions, parse, specify
 
+implied_moments = jax.jit(lambda structure, theta: structure(theta))
+
 evaluate = jax.jit(likelihood.evaluate)
 observed_information = jax.jit(likelihood.observed_information)
 pattern_log_likelihood = jax.jit(by_pattern.pattern_log_likelihood)
@@ -289,7 +291,7 @@ def test_gradient_scores_and_hessian_with_random_slopes_and_missing_values(slope
     made, theta, values, cluster, group, between_only, statistics = slopes_problem
 
     def each(t):
-        moments = jax.jit(lambda s, t: s(t))(made.structure, jnp.asarray(t))
+        moments = implied_moments(made.structure, jnp.asarray(t))
         return dense.cluster_log_likelihoods(
             dense.populations(moments), values, cluster, group, between_only, np.array([2])
         )

@@ -30,7 +30,8 @@ SECANT_LEAST = 1e-8
 
 def rounding(xp: ModuleType, value: Array | float) -> Array | float:
     """Rounding of the log-likelihood itself, which bounds what a comparison of values can show."""
-    return 500 * np.finfo(np.result_type(value)).eps * xp.abs(value)
+    # a Python number: it has no precision of its own
+    return float(500 * np.finfo(getattr(value, "dtype", float)).eps) * xp.abs(value)
 
 
 def gains_enough(xp: ModuleType, gained: Array, promise: Array, value: Array) -> Array:

@@ -12,11 +12,11 @@ Value and gradient are written for NumPy and for JAX (`xp`): single fits of smal
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import over_groups, traces
@@ -75,7 +75,7 @@ def complete_log_likelihood(
         precision, logdet = inverse_and_logdet(xp, omega)
         positive = xp.all(xp.isfinite(logdet))
         logdet = xp.where(weight > 0, logdet, 0.0)
-        constant = np.log(2 * np.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
+        constant = math.log(2 * math.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
         value = -0.5 * (constant + weight @ logdet + xp.sum(precision * scatter))
         g = gradient_in_covariance(precision, weight, scatter)
         between_gradient = xp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
