@@ -57,7 +57,8 @@ class PairSums:
     @property
     def square(self) -> np.ndarray:
         """(p,) sum of squares about the shift."""
-        return sum(np.diagonal(x, axis1=1, axis2=2).sum(axis=0) for x in (self.cross, self.pattern_cross))
+        of_rows, of_patterns = (np.diagonal(x, axis1=1, axis2=2).sum(axis=0) for x in (self.cross, self.pattern_cross))
+        return of_rows + of_patterns
 
     @property
     def size(self) -> np.ndarray:
