@@ -91,7 +91,7 @@ def test_numpy_and_compiled_programs_agree(name, groups):
     theta = model.theta + 0.02 * np.random.default_rng(1).normal(size=len(model.theta))
     closed = likelihood.ClosedForm.of(model.build.structure, statistics)
     traced = jax.tree.map(jnp.asarray, (model.build.structure, jnp.asarray(theta), statistics))
-    moments, jacobian = closed.moments.with_jacobian(theta)
+    moments, jacobian = closed.plain.with_jacobian(theta)
     for ours, theirs in zip(
         jax.tree.leaves((moments, jacobian)),
         jax.tree.leaves(likelihood.moments_and_jacobian(*traced[:2])),
@@ -110,12 +110,12 @@ def test_numpy_and_compiled_programs_agree(name, groups):
         closed.cluster_scores(theta, clusters), likelihood.cluster_scores(*traced[:2], clusters), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-10)  # sums over the rows of a cluster
-    weight = jax.tree.map(lambda x: np.random.default_rng(2).normal(size=x.shape), moments)
-    weight = type(moments)(
+    weight = jax.tree.map(lambda x: np.random.default_rng(2).normal(size=x.shape), moments.as_moments())
+    weight = type(weight)(
         tuple(type(part)(part.cov + np.swapaxes(part.cov, 1, 2), part.mean) for part in weight.levels)
     )
     bend = likelihood.curvature_of_moments(*traced[:2], weight)
-    np.testing.assert_allclose(closed.moments.curvature(theta, weight), bend, atol=1e-11)
+    np.testing.assert_allclose(closed.plain.curvature(theta, weight), bend, atol=1e-11)
 
 
 @pytest.mark.filterwarnings("ignore::mlsem_jax.ImproperSolutionWarning")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 
 from mlsem_jax import likelihood
@@ -20,8 +19,8 @@ def moment_log_likelihood(
     moments: Moments, between_only: np.ndarray, complete: CompleteStatistics
 ) -> tuple[np.ndarray, Moments]:
     """Log-likelihood (G,) of complete data at some moments and its derivatives in them, in NumPy."""
-    complete = jax.tree.map(lambda x: np.asarray(x, float), complete)
-    return likelihood.complete_log_likelihood(moments, np.asarray(between_only, float), complete, np)
+    groups = likelihood.groups_of(complete)
+    return likelihood.complete_log_likelihood(moments, np.asarray(between_only, float), groups, np)
 
 
 def fit_unstructured(

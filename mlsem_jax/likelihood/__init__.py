@@ -1,7 +1,7 @@
 """The two-level Gaussian log-likelihood, written once: moments and statistics to value, gradient, information and scores."""
 
 from mlsem_jax.likelihood._closed_form import ClosedForm
-from mlsem_jax.likelihood._complete import complete_log_likelihood, information_of_sizes
+from mlsem_jax.likelihood._complete import complete_log_likelihood, groups_of, information_of_sizes
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import Coordinates, coordinates
 from mlsem_jax.likelihood._covariates import covariates_log_likelihood
@@ -57,6 +57,7 @@ __all__ = [
     "expected_information",
     "expected_statistics",
     "gradient",
+    "groups_of",
     "information_of_sizes",
     "inverse_of_observed",
     "log_likelihood",

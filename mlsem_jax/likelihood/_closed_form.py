@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from mlsem_jax._typing import Float
-from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_covariance
+from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_covariance, groups_of
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import coordinates, curvature_at, information_at
 from mlsem_jax.likelihood._evaluate import Evaluation
 from mlsem_jax.likelihood._term import Statistics
-from mlsem_jax.models import Moments, PlainMoments, Structure
+from mlsem_jax.models import Moments, PlainMoments, PlainParts, Structure
 from mlsem_jax.numerics import inverse_and_logdet
 from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, SizePools
 
@@ -30,10 +30,9 @@ class ClosedForm:
     """A structure (NumPy) and complete data. Log-likelihoods are sums over rows; theta (q,)."""
 
     def __init__(self, structure: Structure, complete: CompleteStatistics):
-        self.moments = PlainMoments(structure)
+        self.plain = PlainMoments(structure)
         self._z = np.asarray(structure.between_only, float)
-        self._data: CompleteStatistics = jax.tree.map(lambda x: np.asarray(x, float), complete)
-        self._sizes = SizePools(self._data.size, self._data.count)
+        self._data, self._sizes = groups_of(complete), groups_of(SizePools(complete.size, complete.count))
 
     @classmethod
     def of(cls, structure: Structure, statistics: Statistics) -> ClosedForm | None:
@@ -44,13 +43,16 @@ class ClosedForm:
         served = complete is not None and size <= LARGEST and PlainMoments.serves(structure)
         return cls(structure, complete) if served else None
 
+    def moments(self, theta: Float[np.ndarray, " q"]) -> Moments:
+        return self.plain(theta).as_moments()
+
     def value(self, theta: Float[np.ndarray, " q"]) -> float:
         """-inf outside the domain."""
-        return float(np.sum(complete_log_likelihood(self.moments(theta), self._z, self._data, np)[0]))
+        return float(np.sum(complete_log_likelihood(self.plain(theta), self._z, self._data, np)[0]))
 
     def evaluate(self, theta: Float[np.ndarray, " q"]) -> Evaluation | None:
         """Value, gradient (q,) and metric (q, q), the expected information of every cluster size; None outside the domain."""
-        moments, jacobian = self.moments.with_jacobian(theta)
+        moments, jacobian = self.plain.with_jacobian(theta)
         at = coordinates(moments, self._z)
         if at is None:
             return None
@@ -60,36 +62,36 @@ class ClosedForm:
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""
-        moments, jacobian = self.moments.with_jacobian(theta)
+        moments, jacobian = self.plain.with_jacobian(theta)
         at = coordinates(moments, self._z)
         return None if at is None else information_at(jacobian, self._z, self._sizes, at, np)
 
     def observed_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """Minus the Hessian (q, q); None outside the domain."""
-        moments, jacobian = self.moments.with_jacobian(theta)
+        moments, jacobian = self.plain.with_jacobian(theta)
         at = coordinates(moments, self._z)
         if at is None:
             return None
         slope = complete_log_likelihood(moments, self._z, self._data, np)[1]
-        total = curvature_at(moments, jacobian, self._z, self._data, at, np) + self.moments.curvature(theta, slope)
+        total = curvature_at(moments, jacobian, self._z, self._data, at, np) + self.plain.curvature(theta, slope)
         return -(total + total.T) / 2
 
     def cluster_scores(
         self, theta: Float[np.ndarray, " q"], clusters: ClusterStatistics
     ) -> tuple[Float[np.ndarray, " J"], Float[np.ndarray, "J q"]]:
         """Log-likelihood and score of every cluster: equal to `likelihood.cluster_scores`."""
-        moments, jacobian = self.moments.with_jacobian(theta)
+        moments, jacobian = self.plain.with_jacobian(theta)
         clusters = jax.tree.map(np.asarray, clusters)
         value, score = np.zeros(len(clusters.size)), np.zeros((len(clusters.size), len(theta)))
         chunk = max(1, TOGETHER // moments.within_cov[0].size)
         for group in range(len(moments.mean)):
             own = np.flatnonzero(clusters.group == group)
-            here, slopes = jax.tree.map(lambda x: x[group], (moments, jacobian))  # noqa: B023
+            here, slopes = moments.of_group(group), jacobian.of_group(group)
             for at in np.split(own, range(chunk, len(own), chunk)):
                 value[at], score[at] = self._scores(here, slopes, jax.tree.map(lambda x: x[at], clusters))  # noqa: B023
         return value, score
 
-    def _scores(self, moments: Moments, slopes: Moments, s: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
+    def _scores(self, moments: PlainParts, slopes: PlainParts, s: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
         """Of some clusters of one group; moments and slopes without the group axis."""
         (within, between), z = (moments.within_cov, moments.between_cov), self._z
         sizes, of_size = np.unique(s.size, return_inverse=True)
@@ -114,7 +116,7 @@ def _by_cluster(gradient: Float[np.ndarray, "J p p"], slope: Float[np.ndarray, "
     return gradient.reshape(len(gradient), -1) @ slope.reshape(-1, slope.shape[-1])
 
 
-def _chain(slope: Moments, jacobian: Moments) -> Float[np.ndarray, " q"]:
+def _chain(slope: PlainParts, jacobian: PlainParts) -> Float[np.ndarray, " q"]:
     """Sum over levels, groups and elements of d loglik/d moments times d moments/d theta."""
     out = 0.0
     for by_moment, by_theta in zip(slope.levels, jacobian.levels, strict=True):

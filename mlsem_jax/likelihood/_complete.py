@@ -13,14 +13,16 @@ Value and gradient are written for NumPy and for JAX (`xp`): single fits of smal
 from __future__ import annotations
 
 import math
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import over_groups, traces
-from mlsem_jax.models import Moments
+from mlsem_jax.models import Moments, PlainParts
 from mlsem_jax.numerics import inverse_and_logdet, sweep
 from mlsem_jax.observed import CompleteStatistics, SizePools
 
@@ -57,17 +59,33 @@ def _by_size(
     return d, weight, stack, xp.concatenate([s.within[None], s.count[:, None, None] * second]), r
 
 
+def groups_of(statistics: CompleteStatistics | SizePools) -> list[Any]:
+    """The statistics of each group with NumPy arrays, as plain records: fields of a pytree cost as much to read as arithmetic."""
+    fields = {name: np.asarray(value, float) for name, value in vars(statistics).items()}
+    records = [
+        SimpleNamespace(**{name: value[g] for name, value in fields.items()}) for g in range(len(fields["size"]))
+    ]
+    if isinstance(statistics, SizePools):
+        for record in records:
+            record.contrasts = np.sum(record.count * (record.size - 1))
+    return records
+
+
 def gradient_in_covariance(precision: Array, weight: Array, scatter: Array) -> Array:
     """d loglik / d Omega (..., p, p) of `weight` (...) normal vectors with this scatter about their mean."""
     return 0.5 * (precision @ scatter @ precision - weight[..., None, None] * precision)
 
 
 def complete_log_likelihood(
-    moments: Moments, between_only: Float[Array, " p"], statistics: CompleteStatistics, xp: ModuleType = jnp
-) -> tuple[Float[Array, " G"], Moments]:
+    moments: Moments | PlainParts,
+    between_only: Float[Array, " p"],
+    statistics: CompleteStatistics | list[Any],
+    xp: ModuleType = jnp,
+) -> tuple[Float[Array, " G"], Any]:
     """Log-likelihood by group (G,), a sum over all rows with its 2 pi constant, and its derivatives in each of the moments.
 
-    -inf where Sigma_W or some Sigma_W + n Sigma_B of a size in the data is not positive definite.
+    -inf where Sigma_W or some Sigma_W + n Sigma_B of a size in the data is not positive definite. In NumPy the statistics are a
+    list by group (`groups_of`).
     """
 
     def group(within_cov, between_cov, mean, s: CompleteStatistics):

@@ -14,6 +14,7 @@ structure's Jacobian, plus the structure's own curvature. Like the log-likelihoo
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._directions import over_groups
-from mlsem_jax.models import Moments
+from mlsem_jax.models import Moments, PlainParts
 from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
@@ -32,13 +33,19 @@ class Coordinates(eqx.Module):
     roots: Float[Array, "G p"]
 
 
-def coordinates(moments: Moments, between_only: np.ndarray) -> Coordinates | None:
+def coordinates(moments: Moments | PlainParts, between_only: np.ndarray) -> Coordinates | None:
     """The coordinates of moments (NumPy arrays); None where Sigma_W or the block of between-only variables is not positive
     definite, or where they are not finite.
     """
     z = np.asarray(between_only) > 0
     transform, roots = np.zeros_like(moments.within_cov), np.zeros_like(moments.mean)
     try:
+        if not z.any():
+            root = np.linalg.inv(np.linalg.cholesky(moments.within_cov))
+            pencil = root @ moments.between_cov @ np.swapaxes(root, 1, 2)
+            roots, vectors = np.linalg.eigh((pencil + np.swapaxes(pencil, 1, 2)) / 2)
+            transform = np.swapaxes(vectors, 1, 2) @ root
+            return _checked(transform, roots)
         for g, (within, between) in enumerate(zip(moments.within_cov, moments.between_cov, strict=True)):
             root = np.linalg.inv(np.linalg.cholesky(within[np.ix_(~z, ~z)]))
             root_z = np.linalg.inv(np.linalg.cholesky(between[np.ix_(z, z)]))
@@ -51,6 +58,10 @@ def coordinates(moments: Moments, between_only: np.ndarray) -> Coordinates | Non
             transform[g][np.ix_(~z, z)] = -t_y @ k @ root_z
     except np.linalg.LinAlgError:
         return None
+    return _checked(transform, roots)
+
+
+def _checked(transform: np.ndarray, roots: np.ndarray) -> Coordinates | None:
     return Coordinates(transform, roots) if np.all(np.isfinite(transform)) and np.all(np.isfinite(roots)) else None
 
 
@@ -66,7 +77,7 @@ def _folded(xp: ModuleType, x: Array) -> Array:
     return _vech(xp.where(xp.eye(p, dtype=bool), x, x + xp.swapaxes(x, 1, 2)))
 
 
-def _turned(xp: ModuleType, jacobian: Moments, at: Coordinates) -> tuple[Array, Array, Array]:
+def _turned(xp: ModuleType, jacobian: Moments | PlainParts, at: Coordinates) -> tuple[Array, Array, Array]:
     """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates."""
     t = at.transform[:, None]
     within, between = (xp.moveaxis(part, -1, 1) for part in (jacobian.within_cov, jacobian.between_cov))
@@ -122,7 +133,11 @@ def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: 
 
 
 def information_at(
-    jacobian: Moments, between_only: Float[Array, " p"], sizes: SizePools, at: Coordinates, xp: ModuleType = jnp
+    jacobian: Moments | PlainParts,
+    between_only: Float[Array, " p"],
+    sizes: SizePools | list[Any],
+    at: Coordinates,
+    xp: ModuleType = jnp,
 ) -> Float[Array, "q q"]:
     """Expected information (q, q) of clusters of these sizes: equal to `information_of_sizes`."""
 
@@ -133,10 +148,10 @@ def information_at(
 
 
 def curvature_at(
-    moments: Moments,
-    jacobian: Moments,
+    moments: Moments | PlainParts,
+    jacobian: Moments | PlainParts,
     between_only: Float[Array, " p"],
-    s: CompleteStatistics,
+    s: CompleteStatistics | list[Any],
     at: Coordinates,
     xp: ModuleType = jnp,
 ) -> Float[Array, "q q"]:

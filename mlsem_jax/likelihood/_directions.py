@@ -17,12 +17,20 @@ ELEMENTS = 2**22
 
 
 def over_groups(xp: ModuleType, function: Callable, *by_group: Any) -> Any:
-    """What a function makes of the parts of each group, along a leading axis (G): mapped in JAX, one after the other in NumPy."""
+    """What a function makes of the parts of each group, along a leading axis (G): mapped in JAX; in NumPy one after the other, the
+    parts being arrays or lists by group, and what it makes arrays or tuples of such.
+    """
     if xp is jnp:
         return jax.vmap(function)(*by_group)
-    groups = len(jax.tree.leaves(by_group)[0])
-    found = [function(*jax.tree.map(lambda x: x[g], by_group)) for g in range(groups)]  # noqa: B023
-    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+    return _stacked([function(*parts) for parts in zip(*by_group, strict=True)])
+
+
+def _stacked(parts: list[Any]) -> Any:
+    return (
+        tuple(_stacked(list(some)) for some in zip(*parts, strict=True))
+        if isinstance(parts[0], tuple)
+        else np.stack(parts)
+    )
 
 
 def with_tangents(function: Callable, primal: Any, tangents: Any) -> tuple[Any, Any]:

@@ -30,7 +30,7 @@ from mlsem_jax.models._matrices import (
     level_matrices,
     sum_by_parameter,
 )
-from mlsem_jax.models._plain_moments import PlainMoments
+from mlsem_jax.models._plain_moments import PlainMoments, PlainParts
 from mlsem_jax.models._specification import (
     NO_LEVEL,
     Cell,
@@ -52,6 +52,7 @@ __all__ = [
     "kinds_of",
     "level_matrices",
     "PlainMoments",
+    "PlainParts",
     "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",

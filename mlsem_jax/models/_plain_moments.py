@@ -6,6 +6,8 @@ With A = (I - B)^-1 and P = Lambda A, every element of a matrix moves the covari
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from mlsem_jax._typing import Float
@@ -13,13 +15,61 @@ from mlsem_jax.models._matrices import kinds_of
 from mlsem_jax.models._structure import Filled, LevelMoments, LevelStructure, Moments, Structure
 
 
+class PlainPart(NamedTuple):
+    """`LevelMoments` without a pytree."""
+
+    cov: np.ndarray
+    mean: np.ndarray
+
+
+class PlainParts(NamedTuple):
+    """`Moments` without a pytree, whose making costs as much as the arithmetic of a small model."""
+
+    levels: tuple[PlainPart, ...]
+
+    @property
+    def within_cov(self) -> np.ndarray:
+        return self.levels[0].cov
+
+    @property
+    def between_cov(self) -> np.ndarray:
+        return self.levels[1].cov if len(self.levels) > 1 else np.zeros_like(self.levels[0].cov)
+
+    @property
+    def within_mean(self) -> np.ndarray:
+        return self.levels[0].mean
+
+    @property
+    def between_mean(self) -> np.ndarray:
+        return self.levels[1].mean if len(self.levels) > 1 else np.zeros_like(self.levels[0].mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        return self.levels[0].mean + self.levels[1].mean if len(self.levels) > 1 else self.levels[0].mean
+
+    def with_parts(self, within_cov, between_cov, within_mean, between_mean) -> PlainParts:
+        both = (PlainPart(within_cov, within_mean), PlainPart(between_cov, between_mean))
+        return PlainParts(both[: len(self.levels)])
+
+    def of_group(self, group: int) -> PlainParts:
+        """Without the group axis."""
+        return PlainParts(tuple(PlainPart(part.cov[group], part.mean[group]) for part in self.levels))
+
+    def as_moments(self) -> Moments:
+        return Moments(tuple(LevelMoments(part.cov, part.mean) for part in self.levels))
+
+
 class PlainMoments:
     """The moments of a structure without random slopes; what does not depend on the parameters is computed once."""
 
     def __init__(self, structure: Structure):
-        self._natural, self._k = structure.natural, len(structure.offset)
+        self._offset, self._k = np.asarray(structure.offset, float), len(structure.offset)
+        self._matrix = np.asarray(structure.basis, float)
         self._basis = None if np.array_equal(structure.basis, np.eye(len(structure.basis))) else structure.basis
         self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
+
+    def _natural(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, " k"]:
+        return self._offset + self._matrix @ theta
 
     @classmethod
     def serves(cls, structure: Structure) -> bool:
@@ -27,24 +77,25 @@ class PlainMoments:
         kinds = [kind for level in range(1, 1 + len(structure.levels)) for kind in kinds_of(structure, level)]
         return structure.slope_targets is None and all(kind.plain for kind in kinds)
 
-    def __call__(self, theta: Float[np.ndarray, " q"]) -> Moments:
+    def __call__(self, theta: Float[np.ndarray, " q"]) -> PlainParts:
         """Moments at theta."""
         natural = self._natural(theta)
-        return Moments(tuple(level.at(natural).moments for level in self._levels))
+        return PlainParts(tuple(level.at(natural).moments for level in self._levels))
 
-    def with_jacobian(self, theta: Float[np.ndarray, " q"]) -> tuple[Moments, Moments]:
+    def with_jacobian(self, theta: Float[np.ndarray, " q"]) -> tuple[PlainParts, PlainParts]:
         """Moments, and their derivatives in theta along a last axis (q)."""
         natural = self._natural(theta)
         levels = [(level, level.at(natural)) for level in self._levels]
         slopes = [level.slopes(here) for level, here in levels]
         if self._basis is not None:
-            slopes = [LevelMoments(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
-        return Moments(tuple(here.moments for _, here in levels)), Moments(tuple(slopes))
+            slopes = [PlainPart(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
+        return PlainParts(tuple(here.moments for _, here in levels)), PlainParts(tuple(slopes))
 
-    def curvature(self, theta: Float[np.ndarray, " q"], weight: Moments) -> Float[np.ndarray, "q q"]:
+    def curvature(self, theta: Float[np.ndarray, " q"], weight: Moments | PlainParts) -> Float[np.ndarray, "q q"]:
         """Hessian (q, q) in theta of the sum over moments of weight times moment. weight: symmetric in the covariances."""
         natural, total = self._natural(theta), np.zeros((self._k, self._k))
-        for level, weights in zip(self._levels, weight.levels, strict=True):
+        parts: tuple[Any, ...] = weight.levels
+        for level, weights in zip(self._levels, parts, strict=True):
             if level.has_eta:
                 level.add_curvature(total, level.at(natural), weights)
         return total if self._basis is None else self._basis.T @ total @ self._basis
@@ -69,7 +120,7 @@ class _Here:
 
     def __init__(self, level: _PlainLevel, natural: np.ndarray):
         theta, nu = level.theta(natural), level.nu(natural)
-        self.moments = LevelMoments(theta, nu)
+        self.moments = PlainPart(theta, nu)
         if level.has_eta:
             self.psi, self.alpha, lambda_ = level.psi(natural), level.alpha(natural), level.lambda_(natural)
             self.a = np.linalg.inv(np.eye(lambda_.shape[2]) - level.beta(natural))
@@ -78,7 +129,7 @@ class _Here:
             self.through = self.paths @ across
             self.eta_mean = (self.a @ self.alpha[:, :, None])[:, :, 0]
             cov = self.paths @ self.psi @ np.swapaxes(self.paths, 1, 2) + theta
-            self.moments = LevelMoments(cov, nu + (lambda_ @ self.eta_mean[:, :, None])[:, :, 0])
+            self.moments = PlainPart(cov, nu + (lambda_ @ self.eta_mean[:, :, None])[:, :, 0])
 
 
 class _PlainLevel:
@@ -90,7 +141,7 @@ class _PlainLevel:
         groups, p = np.shape(level.nu.base)
         self._eye = np.eye(p)
         # linear in natural parameters: their derivatives never change
-        self._fixed = LevelMoments(np.zeros((k, groups, p, p)), np.zeros((k, groups, p)))
+        self._fixed = PlainPart(np.zeros((k, groups, p, p)), np.zeros((k, groups, p)))
         e = self.theta
         np.add.at(self._fixed.cov, (e.k, e.group, e.row, e.column), 1.0)
         off = e.row != e.column
@@ -104,7 +155,7 @@ class _PlainLevel:
     def at(self, natural: np.ndarray) -> _Here:
         return _Here(self, natural)
 
-    def slopes(self, here: _Here) -> LevelMoments:
+    def slopes(self, here: _Here) -> PlainPart:
         """Derivatives of covariances (G, p, p, k) and means (G, p, k) in the natural parameters."""
         cov, mean = self._fixed.cov, self._fixed.mean
         if self.has_eta:
@@ -115,7 +166,7 @@ class _PlainLevel:
             by_path, by_alpha = self._mean_slopes(here)
             np.add.at(mean, (self._k_cov[: len(by_path)], self._g_cov[: len(by_path)]), by_path)
             np.add.at(mean, (self.alpha.k, self.alpha.group), by_alpha)
-        return LevelMoments(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
+        return PlainPart(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
 
     def _add(self, total: np.ndarray, parts: np.ndarray) -> None:
         if self._once:
@@ -144,7 +195,7 @@ class _PlainLevel:
         by_beta = columns[beta.group, beta.row] * here.eta_mean[beta.group, beta.column][:, None]
         return np.concatenate([by_lambda, by_beta]), columns[alpha.group, alpha.row]
 
-    def add_curvature(self, total: np.ndarray, here: _Here, weight: LevelMoments) -> None:
+    def add_curvature(self, total: np.ndarray, here: _Here, weight: LevelMoments | PlainPart) -> None:
         """Add the Hessian (k, k) of the sum of weight times moment, group by group.
 
         An element of Lambda or B moves P by a rank-one term l r', which A's own movement by an element of B follows; Psi and
