@@ -13,6 +13,7 @@ from mlsem_jax.estimation import FitOptions, Problem
 from mlsem_jax.estimation import _fallbacks as fallbacks
 from mlsem_jax.estimation._driver import Driver, Limits, Proposal, better, searched, settled
 from mlsem_jax.estimation._fallbacks_within import SIDES, from_all_sides
+from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._problem import Maximum
 from mlsem_jax.estimation._rescaled import RescaledProblem
@@ -42,6 +43,9 @@ def failed(hard) -> Maximum:
     assert not settled(end)
     assert end.value < maximum.value - 1e-4
     return end
+
+
+by_moments_of = float64(moment_start)
 
 
 @float64
@@ -96,20 +100,20 @@ def test_moments_of_the_unrestricted_model_are_the_maximum_of_a_model_that_fits_
 
 def test_the_rescaled_form_reaches_the_maximum_from_the_sample_moments(hard, failed):
     problem, start, maximum = hard
-    driver = run(fallbacks.rescaled_form(problem, start, 50), failed)
+    driver = run(fallbacks.rescaled_form(problem, start, by_moments_of(problem, start), 50), failed)
     assert driver.best.value == pytest.approx(maximum.value, abs=1e-8)
 
 
 def test_other_starts_stop_at_the_first_maximum(hard, failed):
     problem, start, maximum = hard
-    simple = simple_start(problem, start)
-    names = [p.name for p in answer(fallbacks.other_starts(problem, start, simple, 50), failed, failed, failed)]
+    moments, simple = by_moments_of(problem, start), simple_start(problem, start)
+    names = [p.name for p in answer(fallbacks.other_starts(problem, moments, simple, 50), failed, failed, failed)]
     assert names == [
         "starting values on the side of the sample moments",
         "simpler starting values",
         "strongly damped steps",
     ]
-    assert len(answer(fallbacks.other_starts(problem, start, simple, 50), failed, maximum, failed)) == 2
+    assert len(answer(fallbacks.other_starts(problem, moments, simple, 50), failed, maximum, failed)) == 2
 
 
 def test_a_search_is_carried_on_where_it_was_unfinished_only(hard, failed):

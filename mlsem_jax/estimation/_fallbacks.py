@@ -55,8 +55,9 @@ def strategies(
     simple = simple_start(problem, theta)
     yield variance_signs(problem, theta, driver.known)
     yield unrestricted_moments(problem, theta, saturated, limit)
-    yield rescaled_form(problem, theta, limit)
-    yield other_starts(problem, theta, simple, limit)
+    moments = moment_start(problem, theta)
+    yield rescaled_form(problem, theta, moments, limit)
+    yield other_starts(problem, moments, simple, limit)
     yield further(problem, driver.best)
     # a run to nowhere says nothing of the other starts; only the costly searches are left out for it
     if _hopeless(problem, driver.best):
@@ -105,9 +106,9 @@ def unrestricted_moments(problem: Problem, theta: np.ndarray, saturated: Saturat
         yield Proposal(name, problem, moment_start(problem, theta, exact), Limits(limit))
 
 
-def rescaled_form(problem: Problem, theta: np.ndarray, limit: int) -> Strategy:
-    """Searches with factors scaled by their variances in place of markers."""
-    for words, start in (("sample moments", moment_start(problem, theta)), ("first starting values", theta)):
+def rescaled_form(problem: Problem, theta: np.ndarray, moments: np.ndarray, limit: int) -> Strategy:
+    """Searches with factors scaled by their variances in place of markers, from the values (q,) by the sample moments and theta."""
+    for words, start in (("sample moments", moments), ("first starting values", theta)):
         other = rescale(problem, signs_at(problem.build, start))
         if other is not None:
             name = f"a search with factors scaled by their variances, from the {words}"
@@ -115,10 +116,10 @@ def rescaled_form(problem: Problem, theta: np.ndarray, limit: int) -> Strategy:
                 return
 
 
-def other_starts(problem: Problem, theta: np.ndarray, simple: np.ndarray, limit: int) -> Strategy:
+def other_starts(problem: Problem, moments: np.ndarray, simple: np.ndarray, limit: int) -> Strategy:
     """Searches from the side of zero that the sample moments are on, from simpler values, and with strong damping."""
     name = "starting values on the side of the sample moments"
-    if settled((yield Proposal(name, problem, moment_start(problem, theta), Limits(limit)))):
+    if settled((yield Proposal(name, problem, moments, Limits(limit)))):
         return
     if settled((yield Proposal("simpler starting values", problem, simple, Limits(limit)))):
         return

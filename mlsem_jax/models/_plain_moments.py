@@ -64,12 +64,12 @@ class PlainMoments:
 
     def __init__(self, structure: Structure):
         self._offset, self._k = np.asarray(structure.offset, float), len(structure.offset)
-        self._matrix = np.asarray(structure.basis, float)
-        self._basis = None if np.array_equal(structure.basis, np.eye(len(structure.basis))) else structure.basis
+        self._basis = np.asarray(structure.basis, float)
+        self._unconstrained = np.array_equal(self._basis, np.eye(len(self._basis)))
         self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
 
     def _natural(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, " k"]:
-        return self._offset + self._matrix @ theta
+        return self._offset + self._basis @ theta
 
     @classmethod
     def serves(cls, structure: Structure) -> bool:
@@ -80,14 +80,14 @@ class PlainMoments:
     def __call__(self, theta: Float[np.ndarray, " q"]) -> PlainParts:
         """Moments at theta."""
         natural = self._natural(theta)
-        return PlainParts(tuple(level.at(natural).moments for level in self._levels))
+        return PlainParts(tuple(_Here(level, natural).moments for level in self._levels))
 
     def with_jacobian(self, theta: Float[np.ndarray, " q"]) -> tuple[PlainParts, PlainParts]:
         """Moments, and their derivatives in theta along a last axis (q)."""
         natural = self._natural(theta)
-        levels = [(level, level.at(natural)) for level in self._levels]
+        levels = [(level, _Here(level, natural)) for level in self._levels]
         slopes = [level.slopes(here) for level, here in levels]
-        if self._basis is not None:
+        if not self._unconstrained:
             slopes = [PlainPart(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
         return PlainParts(tuple(here.moments for _, here in levels)), PlainParts(tuple(slopes))
 
@@ -97,8 +97,8 @@ class PlainMoments:
         parts: tuple[Any, ...] = weight.levels
         for level, weights in zip(self._levels, parts, strict=True):
             if level.has_eta:
-                level.add_curvature(total, level.at(natural), weights)
-        return total if self._basis is None else self._basis.T @ total @ self._basis
+                level.add_curvature(total, _Here(level, natural), weights)
+        return total if self._unconstrained else self._basis.T @ total @ self._basis
 
 
 class _Elements:
@@ -133,6 +133,8 @@ class _Here:
 
 
 class _PlainLevel:
+    """The free elements of one level, and the derivatives of its moments that never change."""
+
     def __init__(self, level: LevelStructure, k: int):
         self.has_eta, self._k = level.has_eta, k
         self.nu, self.alpha = _Elements(level.nu), _Elements(level.alpha)
@@ -151,9 +153,6 @@ class _PlainLevel:
         self._k_cov, self._g_cov = (np.concatenate([getattr(e, f) for e in parts]) for f in ("k", "group"))
         self._once = len(set(zip(self._k_cov.tolist(), self._g_cov.tolist(), strict=True))) == len(self._k_cov)
         self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
-
-    def at(self, natural: np.ndarray) -> _Here:
-        return _Here(self, natural)
 
     def slopes(self, here: _Here) -> PlainPart:
         """Derivatives of covariances (G, p, p, k) and means (G, p, k) in the natural parameters."""
@@ -201,8 +200,9 @@ class _PlainLevel:
         An element of Lambda or B moves P by a rank-one term l r', which A's own movement by an element of B follows; Psi and
         alpha enter linearly.
         """
+        curved = (self.lambda_, self.beta, self.psi, self.alpha)
         for g, (cov, mean) in enumerate(zip(weight.cov, weight.mean, strict=True)):
-            lam, beta, psi, alpha = ([x[e.group == g] for x in (e.k, e.row, e.column)] for e in self._curved)
+            lam, beta, psi, alpha = ([x[e.group == g] for x in (e.k, e.row, e.column)] for e in curved)
             p, a = here.paths[g], here.a[g]
             left = np.concatenate([self._eye[lam[1]], p.T[beta[1]]])
             column = np.concatenate([lam[2], beta[2]])
@@ -222,7 +222,3 @@ class _PlainLevel:
             np.add.at(total, np.ix_(rows, rows), bent)
             np.add.at(total, np.ix_(rows, columns), linear)
             np.add.at(total, np.ix_(columns, rows), linear.T)
-
-    @property
-    def _curved(self) -> tuple[_Elements, ...]:
-        return self.lambda_, self.beta, self.psi, self.alpha
