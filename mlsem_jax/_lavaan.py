@@ -11,7 +11,7 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._start import check_bounds, read_start
-from mlsem_jax.data import TwoLevelData, column_names, group_labels, missing_option, prepare
+from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
@@ -19,13 +19,12 @@ from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 
-_DATA_OPTIONS = ("group_label",)
-_WEIGHTS = "Sampling weights are not available yet."
+_SURVEY = tuple(f.name for f in fields(SurveyColumns))
+_DATA_OPTIONS = ("group_label", *_SURVEY)
 # options of lavaan's that its users may type, and what to do instead
 _ELSEWHERE = {
     "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
-    "sampling_weights": _WEIGHTS,
-    "weights": _WEIGHTS,
+    "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "clusters": "It is called cluster here.",
     "groups": "It is called group here.",
     "level": "Levels are written in the model: 'level: 1' and 'level: 2'.",
@@ -65,6 +64,7 @@ def specify_and_prepare(
     syntax_options: SyntaxOptions,
     missing: str = "listwise",
     group_label: Any = None,
+    survey: SurveyColumns | None = None,
 ) -> tuple[Specification, TwoLevelData]:
     """The specification that a model text and a table make together, and the table as checked arrays.
 
@@ -88,6 +88,7 @@ def specify_and_prepare(
         missing=missing,
         group_label=group_label,
         single=single,
+        survey=survey,
     )
     return specification, prepared
 
@@ -119,6 +120,10 @@ def _fit(
 ) -> Fit:
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
+    survey = SurveyColumns.of(split_options(function, options)[2])
+    survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
+    if survey.given:
+        options = FitOptions.of_survey(options, bool(survey.replicate_weights))
     if not parsed.has_levels:
         options = FitOptions.of_one_level(options, cluster is not None)
     syntax_options, fit_options, data_options = split_options(function, options)
@@ -133,11 +138,13 @@ def _fit(
         group=group,
         syntax_options=syntax_options,
         missing=fit_options.missing,
-        **data_options,
+        group_label=data_options.get("group_label"),
+        survey=survey,
     )
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
-    for sentence in (*specification.warnings, *prepared.warnings):
+    told = (*specification.warnings, *prepared.warnings, *fit_options.survey_warnings(prepared.weighted))
+    for sentence in told:
         warnings.warn(sentence, ModelWarning, stacklevel=3)
     estimation = estimate_model(
         specification, prepared, fit_options, report=progress() if fit_options.verbose else None
@@ -145,7 +152,7 @@ def _fit(
     raised = fit_warnings(estimation)
     for warning in raised:
         warnings.warn(warning, stacklevel=3)
-    sentences = (*specification.warnings, *prepared.warnings, *(str(w) for w in raised))
+    sentences = (*told, *(str(w) for w in raised))
     return Fit(estimation, text=parsed.text, function=function, warnings=sentences)
 
 

@@ -123,6 +123,23 @@ def _start(value: Any) -> Any:
     return value
 
 
+def _column(value: Any) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    several = isinstance(value, list | tuple)
+    raise Refused("Level-2 weights are given as sampling_weights_between=." if several and len(value) == 2 else "")
+
+
+COLUMN = Rule("the name of one column", _column)
+
+
+def _fay(value: Any) -> float:
+    found = number(0, 1).read(value)
+    if found == 1:
+        raise Refused()
+    return found
+
+
 OPTIONS: dict[str, Rule] = {
     # what is added to a model text
     **dict.fromkeys(
@@ -148,9 +165,18 @@ OPTIONS: dict[str, Rule] = {
     # of the data
     "group_label": Rule("a list of the groups' labels in the wanted order", _labels),
     "missing": choice("listwise", "ml", "fiml", "direct"),
+    "sampling_weights": COLUMN,
+    "sampling_weights_between": COLUMN,
+    "sampling_weights_scaling": choice("cluster", "effective", "none"),
+    "sampling_weights_normalization": choice("total", "group", "none"),
+    "strata": COLUMN,
+    "lonely": choice("error", "adjust"),
+    "replicate_weights": names("a column"),
+    "replicate_type": choice("BRR", "Fay", "JK1", "JK2", "bootstrap"),
+    "fay": Rule("a number of at least 0 and below 1, such as 0.5 in PISA", _fay),
     # of the fit
     "estimator": choice("ML", "MLR", "MLF"),
-    "se": choice("standard", "robust.huber.white", "robust.cluster", "bootstrap", "none"),
+    "se": choice("standard", "robust.huber.white", "robust.cluster", "replicates", "bootstrap", "none"),
     "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "none"),
     "information": choice("observed", "expected", "first.order"),
     "optim_method": Rule(
@@ -200,7 +226,7 @@ _LAVAAN = (
     "loglik model_type nacov ncpus observed_information optim_attempts optim_bounds optim_dx_tol "
     "optim_force_converged optim_gradient optim_init_nelder_mead optim_parscale optim_partrace optim_var_transform "
     "ov_order parallel parser rotation rotation_args rotation_se sample_icov sample_mean sample_th samplestats "
-    "sampling_weights_normalization store_vcov warn wls_v zero_add zero_cell_warn zero_keep_margins "
+    "store_vcov warn wls_v zero_add zero_cell_warn zero_keep_margins "
 )
 
 

@@ -10,6 +10,7 @@ from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, 
 from mlsem_jax.data._prepare import TwoLevelData, prepare
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._simulation import RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.data._survey import Survey, SurveyColumns
 from mlsem_jax.data._units import group_labels
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "RowMoments",
     "Rows",
     "Shape",
+    "Survey",
+    "SurveyColumns",
     "check_shape",
     "draw_rows",
     "punch_holes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._roles import Roles, check_names
+from mlsem_jax.data._survey import Survey, SurveyColumns
+from mlsem_jax.data._survey_columns import check_survey_names, read_survey
+from mlsem_jax.data._survey_scaling import made_survey, survey_notes, with_weight
 from mlsem_jax.data._units import Units, as_one_cluster, find_units, one_column, rows_as_clusters
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ class TwoLevelData:
 
     single: the data are of a model of one level. Its clusters are the units that scores are summed over, and resampled: those of
     cluster_name, where an id that occurs in two groups stands once for each; the rows where cluster_name is "".
+    survey: weights, strata and replicate weights, None where there are none.
     """
 
     values: np.ndarray
@@ -51,6 +55,32 @@ class TwoLevelData:
     group_name: str | None
     warnings: tuple[str, ...]
     single: bool = False
+    survey: Survey | None = None
+
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """(N,) weights of the rows, scaled; None where all are 1."""
+        return None if self.survey is None else self.survey.rows
+
+    @property
+    def cluster_weights(self) -> np.ndarray:
+        """(J,) weights of the clusters, scaled; 1 where none are given."""
+        known = None if self.survey is None else self.survey.clusters
+        return np.ones(self.nclusters) if known is None else known
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows or clusters have weights."""
+        return self.survey is not None and self.survey.columns.weighted
+
+    def some_rows(self, keep: np.ndarray, survey: Survey | None) -> TwoLevelData:
+        """The rows in the mask keep (N,), clusters numbered anew; survey: the design of all rows."""
+        codes, old = factorize(self.cluster[keep])
+        part = None if survey is None else survey.only(keep, old)
+        ids, index = self.cluster_ids[old], self.row_index[keep]
+        return replace(
+            self, values=self.values[keep], cluster=codes, group=self.group[old], cluster_ids=ids, row_index=index, survey=part
+        )
 
     @property
     def clustered(self) -> bool:
@@ -104,6 +134,7 @@ def prepare(
     group_splits_clusters: bool = False,
     scoring: bool = False,
     single: bool = False,
+    survey: SurveyColumns | None = None,
 ) -> TwoLevelData:
     """Read, convert and check what a model needs of a table.
 
@@ -113,7 +144,8 @@ def prepare(
     from other rows of the cluster. group_label: the groups to use, and their order. group_splits_clusters: whether an id
     that occurs in two groups stands for two clusters; if not, it is an error. scoring: rows that only get scores from a fitted
     model, so that neither one cluster nor a variable that does not vary is an obstacle. single: for a model of one level, whose
-    variables are all in within; cluster may be None there.
+    variables are all in within; cluster may be None there. survey: columns of weights, strata and replicate weights; rows of
+    weight 0 are dropped, but stay part of the design.
 
     Raises DataError, naming variable, level and remedy.
     """
@@ -121,7 +153,9 @@ def prepare(
     treatment = missing_option(missing)
     _reject_moments(data, single)
     cluster, group = _columns_of_units(data, cluster, group, roles)
-    table = read_columns(data, [*roles.variables, *(name for name in (cluster, group) if name)])
+    design = survey or SurveyColumns()
+    check_survey_names(design, column_names(data), roles.variables)
+    table = read_columns(data, [*roles.variables, *(name for name in (cluster, group) if name), *design.columns])
     if not len(table.index):
         raise DataError("The data hold no rows.")
 
@@ -131,7 +165,11 @@ def prepare(
     check_magnitude(columns, roles, table.index)
     if treatment == "ml":
         fill_between(columns, incomplete, units.codes, roles)
+    raw = read_survey(table, design, units, cluster) if design.given else None
     keep, dropped = usable_rows(columns, incomplete, units.codes >= 0, roles, treatment)
+    if raw is not None:
+        keep, weightless = with_weight(raw, keep)
+        dropped += weightless
     if single and not scoring:  # with two levels a cluster may be known by them
         keep, empty = without_empty_rows(columns, keep)
         dropped += empty
@@ -140,6 +178,8 @@ def prepare(
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
 
     warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
+    if raw is not None:
+        warnings += survey_notes(raw, keep, units, dict(dropped), single, cluster)
     still = incomplete & np.isnan(columns.sum(axis=1))
     if scoring:
         check_constant(columns, still, used, roles)
@@ -160,7 +200,15 @@ def prepare(
         group_name=group,
         warnings=warnings,
         single=single,
+        survey=None
+        if raw is None
+        else made_survey(raw, keep, units, used, _with_values(columns, roles), single, bool(cluster)),
     )
+
+
+def _with_values(columns: np.ndarray, roles: Roles) -> np.ndarray:
+    """(N,) rows with a value at level 1: the others carry no information."""
+    return ~np.isnan(columns[~roles.between_only]).all(axis=0)
 
 
 def _units(

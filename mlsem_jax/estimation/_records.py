@@ -86,6 +86,11 @@ class Estimation:
         return self.reduction.clusters
 
     @property
+    def ntotal(self) -> float:
+        """N of RMSEA, BIC and their like: rows with a level-1 value, with weights the sum of these."""
+        return float(self.reduction.rows.sum()) if self.data.weighted else self.data.nrows
+
+    @property
     def npar(self) -> int:
         """Free parameters after equality constraints; inequalities do not count."""
         return self.model.build.free - sum(c.op == "==" for c in self.model.build.nonlinear)

@@ -11,6 +11,7 @@ from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics, Term
 from mlsem_jax.models import Specification
 from mlsem_jax.observed import (
     ClusterStatistics,
+    CompleteStatistics,
     PatternStatistics,
     cluster_statistics,
     pattern_statistics,
@@ -27,7 +28,8 @@ class Reduction:
     """Statistics of a data set for a model.
 
     clusters: the cluster layer of the complete clusters, whose codes in the data are complete_codes; pattern_codes: the codes
-    of the others, in order. rows, counts (G,): rows with a level-1 value and clusters, by group. sample: within covariance,
+    of the others, in order. rows, counts (G,): rows with a level-1 value and clusters, by group, each as often as its weight says.
+    sample: within covariance,
     between covariance (G, p, p) and mean (G, p) by analysis of variance, missing values set to means: for starting values, and
     exact for covariates held at sample moments, which have no missing values.
 
@@ -62,45 +64,55 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
     elif missing.any():
         incomplete[data.cluster[missing.any(axis=1)]] = True
     seen = ~missing[:, ~z].all(axis=1)
-    rows = np.bincount(data.group[data.cluster[seen]], minlength=groups).astype(float)
-    counts = np.bincount(data.group, minlength=groups).astype(float)
-    layer, reduced = (_units, reduce_rows) if data.single else (_clusters, reduce)
+    often = data.cluster_weights
+    each = often[data.cluster] if data.row_weights is None else often[data.cluster] * data.row_weights
+    rows = np.bincount(data.group[data.cluster[seen]], each[seen], groups)
+    counts = np.bincount(data.group, often, groups)
+    layer = _units if data.single else _clusters
     if not incomplete.any():
         clusters = layer(data)
-        complete = reduced(clusters, groups)
+        complete = _reduced(clusters, data)
         statistics = Statistics((CompleteTerm(complete),), pool_sizes(complete))
         sample = sample_moments(complete, z, _within_only(specification))
         return Reduction(clusters, statistics, np.arange(count), np.zeros(0, int), rows, counts, sample)
     filled = _filled(data, missing, seen)
-    every = reduced(layer(filled), groups)
+    every = _reduced(layer(filled), filled)
     sample = sample_moments(every, z, _within_only(specification))
     some: ClusterStatistics | None = None
     terms: list[Term] = []
     if not incomplete.all():
         part = _only(data, ~incomplete)
         some = layer(part)
-        terms.append(CompleteTerm(reduced(some, groups)))
-    terms.append(PatternTerm(patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)))))
+        terms.append(CompleteTerm(_reduced(some, part)))
+    terms.append(PatternTerm(patterns_of(specification, data, incomplete, by_pair=bool(len(slopes)), weighted=True)))
     statistics = Statistics(tuple(terms), None if len(slopes) else pool_sizes(every))
     return Reduction(some, statistics, np.flatnonzero(~incomplete), np.flatnonzero(incomplete), rows, counts, sample)
 
 
+def _reduced(clusters: ClusterStatistics, data: TwoLevelData) -> CompleteStatistics:
+    if data.single:
+        return reduce_rows(clusters, data.ngroups)
+    return reduce(clusters, data.ngroups, data.cluster_weights)
+
+
 def _clusters(data: TwoLevelData) -> ClusterStatistics:
-    return cluster_statistics(data.values, data.cluster, data.group)
+    return cluster_statistics(data.values, data.cluster, data.group, data.row_weights)
 
 
 def _units(data: TwoLevelData) -> ClusterStatistics:
     """The layer of a model of one level: its clusters, or its rows."""
-    return _clusters(data) if data.clustered else row_statistics(data.values, data.group[data.cluster])
+    if data.clustered:
+        return _clusters(data)
+    return row_statistics(data.values, data.group[data.cluster], data.row_weights)
 
 
 def patterns_of(
-    specification: Specification, data: TwoLevelData, which: np.ndarray, by_pair: bool
+    specification: Specification, data: TwoLevelData, which: np.ndarray, by_pair: bool, weighted: bool = False
 ) -> PatternStatistics:
     """Pattern statistics of the clusters marked in which (J,).
 
     by_pair: with what scores and weights of clusters need; without it the rows of a group are one cluster if nothing has a
-    between part.
+    between part. weighted: clusters count as often as their weights say; without it once, as where weights come later.
     """
     part = _only(data, which)
     if data.single and not by_pair:
@@ -119,6 +131,8 @@ def patterns_of(
         # arrays without elements have no shape to work with: where no variable has a between part, one with a variance of 0
         effects=effects if len(effects) else np.zeros(1, int),
         by_pair=by_pair,
+        weights=part.row_weights,
+        cluster_weights=part.cluster_weights if weighted and part.weighted and not part.single else None,
     )
 
 
@@ -127,12 +141,16 @@ def _within_only(specification: Specification) -> np.ndarray:
 
 
 def _only(data: TwoLevelData, which: np.ndarray) -> TwoLevelData:
-    """The rows of the marked clusters, with codes 0..; ids and labels of rows are left as they are."""
+    """The rows of the marked clusters, with codes 0..; labels of rows are left as they are."""
     if which.all():
         return data
     keep = which[data.cluster]
     code = np.cumsum(which) - 1
-    return replace(data, values=data.values[keep], cluster=code[data.cluster[keep]], group=data.group[which])
+    survey = None if data.survey is None else data.survey.only(keep, which)
+    ids = data.cluster_ids[which]
+    return replace(
+        data, values=data.values[keep], cluster=code[data.cluster[keep]], group=data.group[which], survey=survey, cluster_ids=ids
+    )
 
 
 def _filled(data: TwoLevelData, missing: np.ndarray, seen: np.ndarray) -> TwoLevelData:
@@ -148,5 +166,6 @@ def _filled(data: TwoLevelData, missing: np.ndarray, seen: np.ndarray) -> TwoLev
         columns.append(np.where(known[:, v], data.values[:, v], mean[data.cluster]))
     present = np.zeros(data.nclusters, bool)
     present[data.cluster[seen]] = True
-    filled = replace(data, values=np.stack(columns, axis=1)[seen], cluster=data.cluster[seen])
+    survey = None if data.survey is None else data.survey.only(seen, np.ones(data.nclusters, bool))
+    filled = replace(data, values=np.stack(columns, axis=1)[seen], cluster=data.cluster[seen], survey=survey)
     return _only(filled, present) if not present.all() else filled

@@ -32,15 +32,17 @@ def _covariates(estimation: Estimation) -> np.ndarray:
         if data.values.shape[1] != len(specification.variables):
             raise DataError("The rows are not kept in a saved fit, and the part of the fixed covariates needs them.")
         cov = moments.levels[level - 1].cov
-        x, unit = data.values[:, at], data.cluster
+        x, unit, often = data.values[:, at], data.cluster, data.cluster_weights[data.cluster]
         if level == 2:  # one value per cluster, from any row that has it
             _, first = np.unique(unit, return_index=True)
-            x, unit = x[first], unit[first]
+            x, unit, often = x[first], unit[first], often[first]
+        elif data.row_weights is not None:
+            often = often * data.row_weights
         for g in range(specification.ngroups):
             here = data.group[unit] == g
             inner = cov[g][np.ix_(at, at)]
             deviation = x[here] - np.asarray(moments.mean)[g][at]
             constant = len(at) * np.log(2 * np.pi) + np.linalg.slogdet(inner)[1]
             distance = np.sum(deviation @ np.linalg.inv(inner) * deviation, axis=1)
-            out += np.bincount(unit[here], -0.5 * (constant + distance), data.nclusters)
+            out += np.bincount(unit[here], -0.5 * often[here] * (constant + distance), data.nclusters)
     return out

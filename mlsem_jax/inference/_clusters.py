@@ -27,7 +27,7 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
             )
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
         patterns = patterns_of(specification, data, which, by_pair=True)
-    sizes = np.bincount(data.cluster, minlength=data.nclusters)
+    sizes = np.bincount(data.cluster, data.row_weights, data.nclusters)
     return WeightedClusters(
         clusters=reduction.clusters,
         plan=plan,
@@ -37,6 +37,7 @@ def weighted_clusters(estimation: Estimation) -> WeightedClusters:
         sizes=None if estimation.statistics.pools is None else plan_sizes(sizes, data.group, groups),
         single=data.single,
         mean=held_means(estimation),
+        base=data.cluster_weights if data.weighted and not data.single else None,
     )
 
 

@@ -36,7 +36,7 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     are NaN: they do not exist. Raises ModelError for a fit that did not converge.
     """
     check_converged(estimation)
-    n, criteria = estimation.data.nrows, information_criteria(estimation)
+    n, criteria = estimation.ntotal, information_criteria(estimation)
     if estimation.h1 is None or estimation.options.test == "none":
         return {"npar": estimation.npar, **criteria, **loglik_scaling(estimation)}
     variables = len(estimation.model.build.specification.within.observed)
@@ -89,7 +89,7 @@ def observed_values(estimation: Estimation) -> float:
 
 def information_criteria(estimation: Estimation) -> Measures:
     """What the log-likelihood alone gives, n the number of rows."""
-    logl, q, n = estimation.loglik, estimation.npar, estimation.data.nrows
+    logl, q, n = estimation.loglik, estimation.npar, estimation.ntotal
     return {
         "logl": logl,
         "aic": index.aic(logl, q),

@@ -101,9 +101,8 @@ def _derivatives(h1: Fitted, fitted: Fitted) -> np.ndarray:
 
 def _discrepancy(h1: Fitted, fitted: Fitted, estimation: Estimation) -> float:
     """Sum over groups of N (log|S| - log|S1| + tr(S^-1 (S1 + d d')) - p), d the difference of the means."""
-    data, total = estimation.data, 0.0
-    rows = np.bincount(data.group[data.cluster], minlength=data.ngroups)
-    for g, count in enumerate(rows):
+    total = 0.0
+    for g, count in enumerate(estimation.reduction.rows):
         model, free = fitted.moments.within_cov[g], h1.moments.within_cov[g]
         d = h1.moments.mean[g] - fitted.moments.mean[g]
         fit = np.linalg.slogdet(model)[1] - np.linalg.slogdet(free)[1] - len(d)

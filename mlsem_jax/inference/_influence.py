@@ -127,7 +127,8 @@ def _one_step(estimation: Estimation, total: np.ndarray, s: np.ndarray) -> np.nd
     inside = s[:, :, None] * s[:, None, :]
     if reduction.clusters is not None:
         own = _cluster_informations(model.problem.structure, model.theta, reduction.clusters)
-        inside[reduction.complete_codes] = np.asarray(own)
+        often = estimation.data.cluster_weights[reduction.complete_codes]
+        inside[reduction.complete_codes] = often[:, None, None] * np.asarray(own)
     jacobian = model.maximum.jacobian
     return -np.stack([invert(total - part, jacobian) @ score for part, score in zip(inside, s, strict=True)])
 

@@ -74,7 +74,7 @@ def likelihood_ratio(
 def _alone(name: str, estimation: Estimation) -> Comparison:
     logl, q = estimation.loglik, estimation.npar
     chisq = math.nan if estimation.h1 is None else 2 * (estimation.h1.value - estimation.model.value)
-    bic = index.bic(logl, q, estimation.data.nrows)
+    bic = index.bic(logl, q, estimation.ntotal)
     # degrees of freedom count moments, and random slopes leave no moments to count
     df = math.nan if estimation.model.build.specification.slopes else estimation.degrees_of_freedom
     return Comparison(name, df, index.aic(logl, q), bic, chisq)
@@ -102,7 +102,7 @@ def _against(row: Comparison, small: Estimation, large: Estimation, large_name: 
     return replace(
         row,
         difference=scaled,
-        rmsea=index.rmsea(scaled, df, small.data.nrows, groups),
+        rmsea=index.rmsea(scaled, df, small.ntotal, groups),
         df_difference=df,
         pvalue=index.pvalue(max(scaled, 0.0), df),
         factor=factor,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._clusters import held_means, weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
@@ -25,7 +26,8 @@ class Resampler(eqx.Module):
     """What data sets are drawn from, without the rows: it can be sent to other processes. source: clusters to draw among, with the
     order (J,) in which they are drawn, the first cluster and the number of clusters of each one's group; or moments to draw
     statistics from, with the clusters' plan and how many there are of each size. unit (C,): what is drawn for each cluster of the
-    source, where several are drawn together; mean (G, p): what drawn data are moved to, where the model holds the means.
+    source, where several are drawn together; mean (G, p): what drawn data are moved to, where the model holds the means. often (C,): how often
+    each drawn unit counts (default: once).
     """
 
     source: WeightedClusters | None = None
@@ -36,13 +38,14 @@ class Resampler(eqx.Module):
     plan: Plan | None = None
     unit: np.ndarray | None = None
     mean: np.ndarray | None = None
+    often: np.ndarray | None = None
 
     def lanes(self, key: Any, n: int, start: int = 0) -> dict[str, Any]:
         """Statistics and weights of data sets start, start + 1, ... for `fit_batch`; data set i depends on the key and i alone."""
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(n))
         if self.source is None:
             return {"statistics": jax.tree.map(np.asarray, _draw(keys, self.moments, self.plan, self.count, self.mean))}
-        weights = np.asarray(_weights(keys, self.order, self.first, self.count))
+        weights = np.asarray(_weights(keys, self.order, self.first, self.count, self.often))
         return {"statistics": self.source, "weights": weights if self.unit is None else weights[:, self.unit]}
 
 
@@ -52,7 +55,13 @@ def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, 
 
 
 def resampler(estimation: Estimation, type: str) -> Resampler:
-    """What the draws of a bootstrap of this type are made of."""
+    """What the draws of a bootstrap of this type are made of. Clusters are drawn within groups; with strata n_h - 1 of the n_h of
+    each, which then count n_h / (n_h - 1) times (Rao & Wu 1988).
+    """
+    if type != "nonparametric" and estimation.data.survey is not None:
+        raise ModelError(
+            f"type={type!r} draws from the model, which knows nothing of weights and strata. Use type='nonparametric'."
+        )
     if type == "parametric":
         return _parametric(estimation)
     source = weighted_clusters(estimation)
@@ -67,20 +76,35 @@ def resampler(estimation: Estimation, type: str) -> Resampler:
     unit, group = data.independent, np.asarray(data.group)
     if unit.max() + 1 < len(unit):  # clusters that lie in several groups are drawn whole
         group = np.zeros(unit.max() + 1, int)
+    if data.survey is not None and data.survey.strata is not None:
+        strata = np.zeros(len(group), int)
+        strata[unit] = data.survey.strata
+        group = np.unique(np.stack([group, strata]), axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(group, kind="stable")
     count = np.bincount(group)[group[order]]
     whole = None if len(unit) == len(group) else unit
-    return Resampler(source, order, np.searchsorted(group[order], group[order]), count, unit=whole)
+    first = np.searchsorted(group[order], group[order])
+    return Resampler(source, order, first, count, unit=whole, often=_often(data, order, first, count))
+
+
+def _often(data: TwoLevelData, order: np.ndarray, first: np.ndarray, count: np.ndarray) -> np.ndarray | None:
+    """How often (U,) each drawn unit counts, in the order of drawing; None: once."""
+    if data.survey is None or data.survey.strata is None:
+        return None
+    # the first of each stratum is not drawn; a stratum of one unit is
+    last = (np.arange(len(order)) == first) & (count > 1)
+    return np.where(last, 0.0, count / np.maximum(count - 1, 1))
 
 
 @jax.jit
-def _weights(keys, order, first, count):
+def _weights(keys, order, first, count, often=None):
     """How often each cluster is drawn (B, J), as many per group as it has. Clusters are drawn in the order of their groups."""
     clusters = len(order)
+    often = jnp.ones(clusters) if often is None else often
 
     def one(key):
         chosen = first + jnp.floor(jax.random.uniform(key, (clusters,)) * count).astype(int)
-        return jax.ops.segment_sum(jnp.ones(clusters), order[chosen], clusters)
+        return jax.ops.segment_sum(often, order[chosen], clusters)
 
     return jax.vmap(one)(keys)
 

@@ -12,6 +12,7 @@ from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, Fitted, patterns_of
 from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
+from mlsem_jax.inference._design import by_design, replicate_covariance
 from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.numerics import float64
 
@@ -20,7 +21,8 @@ from mlsem_jax.numerics import float64
 def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood (J,) and score (J, q) of every cluster at the maximum of `fitted`, in the order of the data's clusters.
 
-    Joint log-likelihoods, covariates included; they sum to the log-likelihood and to its gradient in theta.
+    Joint log-likelihoods, covariates included; they sum to the log-likelihood and to its gradient in theta. With weights of
+    clusters each is the product with its weight.
     """
     problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
@@ -40,7 +42,8 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
         count = len(reduction.pattern_codes)
         value[reduction.pattern_codes] = some[:count]
         score[reduction.pattern_codes] = their[:count]
-    return value, score
+    often = data.cluster_weights
+    return often * value, often[:, None] * score
 
 
 def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
@@ -49,22 +52,10 @@ def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
 
 
 def meat(fitted: Fitted, estimation: Estimation) -> np.ndarray:
-    """Scores (U, q) of the independent units, whose outer products sum to the variance B of the score in a sandwich.
-
-    With two levels those are the clusters'. With one level they are the rows', or with clusters the clusters' times the root of
-    J / (J - 1), in each group for itself unless clusters lie in several groups: then a cluster's scores sum over all of them.
+    """Scores (U, q) of the independent units of the design, whose outer products sum to the variance B of the score in a sandwich:
+    see `by_design`.
     """
-    data, s = estimation.data, scores(fitted, estimation)
-    if not (data.single and data.clustered):
-        return s
-    unit = data.independent
-    if unit.max() + 1 < len(unit):
-        count = float(unit.max() + 1)
-        out = np.zeros((int(count), s.shape[1]))
-        np.add.at(out, unit, s)
-        return out * np.sqrt(count / (count - 1))
-    clusters = np.bincount(data.group, minlength=data.ngroups).astype(float)[data.group]
-    return s * np.sqrt(clusters / np.maximum(clusters - 1, 1.0))[:, None]
+    return by_design(scores(fitted, estimation), estimation.data)
 
 
 @float64
@@ -137,6 +128,11 @@ def bootstrapped(estimation: Estimation) -> Vcov:
     return Vcov(bootstrap_covariance(estimation))
 
 
+def by_replicates(estimation: Estimation) -> Vcov:
+    """Covariance of the estimates by replicate weights."""
+    return Vcov(replicate_covariance(estimation))
+
+
 def nowhere(estimation: Estimation) -> Vcov:
     """No standard errors: NaN."""
     return Vcov(np.full((estimation.model.problem.q,) * 2, np.nan))
@@ -147,6 +143,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "standard": standard,
     "robust.huber.white": sandwich,
     "robust.cluster": sandwich,
+    "replicates": by_replicates,
     "bootstrap": bootstrapped,
     "none": nowhere,
 }

@@ -94,11 +94,12 @@ class ClosedForm:
     def _scores(self, moments: PlainParts, slopes: PlainParts, s: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
         """Of some clusters of one group; moments and slopes without the group axis."""
         (within, between), z = (moments.within_cov, moments.between_cov), self._z
-        sizes, of_size = np.unique(s.size, return_inverse=True)
+        # without a between part the clusters' sizes do not matter
+        sizes, of_size = np.unique(s.size if between.any() else np.ones(len(s.size)), return_inverse=True)
         scale = np.where(z > 0, 1.0, np.sqrt(sizes)[:, None])
         omega = np.concatenate([(within + np.diag(z))[None], within + scale[:, :, None] * between * scale[:, None]])
         precision, logdet = inverse_and_logdet(np, omega)
-        inner, outer, d = precision[0], precision[1:][of_size], scale[of_size]
+        inner, outer, d = precision[0], precision[1:][of_size], np.where(z > 0, 1.0, np.sqrt(s.size)[:, None])
         r = d * (s.mean - moments.within_mean - moments.between_mean)
         weighted = (outer @ r[:, :, None])[:, :, 0]
         constant = np.log(2 * np.pi) * (s.size * np.sum(1 - z) + np.sum(z))

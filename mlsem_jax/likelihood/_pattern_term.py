@@ -118,8 +118,9 @@ def _expected_sums(moments: Moments, seen: Array, s: PatternStatistics):
                 chunk.weight[:, None, None] * (effect[:, :, None] * effect[:, None, :] + spread),
             )
         ]
-        count = chunk.products[:, 0, 0]
-        residual = chunk.total[:, 0] - count[:, None] * rows.mean[chunk.pattern]
+        often = chunk.weight[chunk.cluster]
+        count = often * chunk.products[:, 0, 0]
+        residual = often[:, None] * chunk.total[:, 0] - count[:, None] * rows.mean[chunk.pattern]
         u, v = effect[chunk.cluster], spread[chunk.cluster]
         mixed = residual[:, :, None] * u[:, None, :]
         change = count[:, None, None] * (u[:, :, None] * u[:, None, :] + v) - mixed - jnp.swapaxes(mixed, -1, -2)

@@ -34,7 +34,7 @@ class WeightedClusters(eqx.Module):
     clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
     pattern_codes. sizes: plan of all clusters, for the scoring metric; None with random slopes.
     single: there is one level, and the rows of the clusters are what counts; mean (G, p): what a model without mean structure
-    holds.
+    holds. base (J,): weights that the clusters have by design, which other weights multiply.
     """
 
     clusters: ClusterStatistics | None
@@ -45,9 +45,11 @@ class WeightedClusters(eqx.Module):
     sizes: Plan | None
     single: bool = eqx.field(static=True, default=False)
     mean: Float[Array, "G p"] | None = None
+    base: Float[Array, " J"] | None = None
 
     def __call__(self, weights: Float[Array, " J"]) -> Statistics:
         """Statistics in which cluster j counts weights[j] times."""
+        weights = weights if self.base is None else weights * self.base
         terms: list[Term] = []
         if self.clusters is not None and self.plan is not None:
             terms.append(CompleteTerm(self._complete(weights[self.complete_codes])))

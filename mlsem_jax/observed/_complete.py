@@ -15,7 +15,8 @@ from mlsem_jax._typing import Array, Float, Int
 
 
 class ClusterStatistics(eqx.Module):
-    """Per cluster: group (J,) code, size n_j (J,), mean (J, p) and centred cross-products (J, p, p) of its rows.
+    """Per cluster: group (J,) code, size n_j (J,), mean (J, p) and centred cross-products (J, p, p) of its rows. Weights of rows
+    make them sums of weights, weighted means and weighted cross-products about them.
 
     Between-only variables have their value as mean and zero cross-products.
     """
@@ -43,6 +44,7 @@ class CompleteStatistics(eqx.Module):
 
 
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+WHOLE = 1e-9  # a sum of weights this near to a whole number, relative, is one
 BLOCK = 2**14  # clusters whose outer products are in memory at once
 
 
@@ -51,33 +53,52 @@ def bucket(count: int) -> int:
     return next((b for b in BUCKETS if b >= count), -(-count // 128) * 128)
 
 
-def cluster_statistics(values: np.ndarray, cluster: np.ndarray, group: np.ndarray) -> ClusterStatistics:
-    """One pass over complete rows. values (N, p) without NaN; cluster (N,) codes 0..J-1, each present; group (J,) codes."""
+def cluster_statistics(
+    values: np.ndarray, cluster: np.ndarray, group: np.ndarray, weights: np.ndarray | None = None
+) -> ClusterStatistics:
+    """One pass over complete rows. values (N, p) without NaN; cluster (N,) codes 0..J-1, each present; group (J,) codes; weights
+    (N,): how often a row counts, positive.
+    """
     rows, p = values.shape
     count = len(group)
     if rows and np.any(cluster[1:] < cluster[:-1]):
         order = np.argsort(cluster, kind="stable")
         values, cluster = values[order], cluster[order]
-    size = np.bincount(cluster, minlength=count)
-    starts = np.concatenate([[0], np.cumsum(size)[:-1]])
-    mean = np.add.reduceat(values, starts, axis=0) / size[:, None]
-    centred = values - np.repeat(mean, size, axis=0)
+        weights = None if weights is None else weights[order]
+    number = np.bincount(cluster, minlength=count)
+    size = number.astype(float) if weights is None else whole(np.bincount(cluster, weights, count))
+    starts = np.concatenate([[0], np.cumsum(number)[:-1]])
+
+    def added(x: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(x if weights is None else weights[:, None] * x, starts, axis=0)
+
+    mean = added(values) / size[:, None]
+    centred = values - np.repeat(mean, number, axis=0)
     # once more about the rounded mean: exact to the last digits for variables whose mean is far from zero
-    mean = mean + np.add.reduceat(centred, starts, axis=0) / size[:, None]
-    centred = values - np.repeat(mean, size, axis=0)
+    mean = mean + added(centred) / size[:, None]
+    centred = values - np.repeat(mean, number, axis=0)
     cross = np.empty((count, p, p))
     for i in range(p):
-        products = np.add.reduceat(centred[:, i : i + 1] * centred[:, i:], starts, axis=0)
+        products = added(centred[:, i : i + 1] * centred[:, i:])
         cross[:, i, i:] = products
         cross[:, i:, i] = products
-    return ClusterStatistics(group=np.asarray(group), size=size.astype(float), mean=mean, cross=cross)
+    return ClusterStatistics(group=np.asarray(group), size=size, mean=mean, cross=cross)
 
 
-def row_statistics(values: np.ndarray, group: np.ndarray) -> ClusterStatistics:
-    """Every row a cluster of its own: values (N, p) without NaN, group (N,) codes. The cross-products take no memory."""
+def whole(size: np.ndarray) -> np.ndarray:
+    """Sums of weights, whole where they are so but for rounding: else every cluster had a size of its own."""
+    near = np.rint(size)
+    return np.where(np.abs(size - near) <= WHOLE * size, near, size)
+
+
+def row_statistics(values: np.ndarray, group: np.ndarray, weights: np.ndarray | None = None) -> ClusterStatistics:
+    """Every row a cluster of its own: values (N, p) without NaN, group (N,) codes, weights (N,) of the rows. The cross-products
+    take no memory.
+    """
     rows, p = values.shape
     nothing = np.broadcast_to(0.0, (rows, p, p))
-    return ClusterStatistics(np.asarray(group), np.ones(rows), np.ascontiguousarray(values), nothing)
+    size = np.ones(rows) if weights is None else np.asarray(weights, float)
+    return ClusterStatistics(np.asarray(group), size, np.ascontiguousarray(values), nothing)
 
 
 def reduce_rows(clusters: ClusterStatistics, groups: int) -> CompleteStatistics:
@@ -95,7 +116,7 @@ def reduce_rows(clusters: ClusterStatistics, groups: int) -> CompleteStatistics:
         by_group[g] += size[here] @ (mean[here] - by_group[g]) / rows[g]
         deviation = mean[here] - by_group[g]
         cov[g] = (size[here, None] * deviation).T @ deviation / rows[g]
-        if size[here].max() > 1:
+        if np.asarray(clusters.cross).strides[0]:  # rows have none: a zero that is broadcast
             cov[g] += np.asarray(clusters.cross)[here].sum(axis=0) / rows[g]
     return CompleteStatistics(
         rows=rows,

@@ -24,7 +24,7 @@ class ClusterChunk(eqx.Module):
     """Clusters of one chunk (axis C of chunks in front): L clusters and their pairs, padded to length K.
 
     group, between_pattern (C, L): group and pattern of the between-only variables of a cluster; between (C, L, p): those
-    variables, less the reference, 0 where missing; weight (C, L): 1, or 0 for padding. cluster, pattern (C, K): the pair's
+    variables, less the reference, 0 where missing; weight (C, L): how often a cluster counts, 0 for padding. cluster, pattern (C, K): the pair's
     cluster within the chunk and its row pattern; products (C, K, a, a): sum over its rows of t t' with t = (1, x), x the
     covariates with random slopes; total (C, K, a, p): sum of t y' (y less the reference, 0 where missing); cross (C, K, p, p):
     sum of y y', or None where only the reduced statistics are needed.
@@ -77,22 +77,26 @@ def pattern_statistics(
     slope_columns: np.ndarray | None = None,
     effects: np.ndarray | None = None,
     by_pair: bool = False,
+    weights: np.ndarray | None = None,
+    cluster_weights: np.ndarray | None = None,
 ) -> PatternStatistics:
     """One pass over the rows. values (N, p) with NaN; cluster (N,) codes 0..J-1; group (J,); between_only (p,) bool.
 
     slope_columns: columns of the covariates that have random slopes (no missing values there). effects: columns of the
     variables of both levels (default: all that are not between-only). by_pair keeps the
-    cross-products of every pair, which cluster scores need. Rows without any observed level-1 value have no effect.
+    cross-products of every pair, which cluster scores need. weights (N,), cluster_weights (J,): how often a row counts within its
+    cluster, and a cluster among all. Rows without any observed level-1 value have no effect.
     """
     z = np.asarray(between_only, bool)
     count, p = len(group), values.shape[1]
     slopes = np.zeros(0, int) if slope_columns is None else slope_columns
     order = np.argsort(cluster, kind="stable") if np.any(cluster[1:] < cluster[:-1]) else slice(None)
     values, cluster = values[order], cluster[order]
+    counted = np.ones(len(values)) if weights is None else weights[order]
     seen = ~np.isnan(values)
     between, between_seen = _between_values(values, seen, cluster, z, count, reference)
     keep = seen[:, ~z].any(axis=1)
-    values, seen, cluster = values[keep], seen[keep] & ~z, cluster[keep]
+    values, seen, cluster, counted = values[keep], seen[keep] & ~z, cluster[keep], counted[keep]
     y = np.where(seen, values - reference, 0.0)
     row_pattern, observed, pattern_group = patterns_of_rows(seen, group[cluster])
     between_pattern, between_observed, between_group = patterns_of_rows(between_seen, group)
@@ -102,26 +106,29 @@ def pattern_statistics(
     pairs, pair = np.unique(pair_code, return_inverse=True)
     sorter = np.argsort(pair, kind="stable")
     starts = np.searchsorted(pair[sorter], np.arange(len(pairs)))
-    ys, ts = y[sorter], t[sorter]
-    total = np.stack([_add(ts[:, [i]] * ys, starts) for i in range(a)], axis=1)
+    ys, ts, ws = y[sorter], t[sorter], (counted[:, None] * t)[sorter]
+    total = np.stack([_add(ws[:, [i]] * ys, starts) for i in range(a)], axis=1)
     products = np.empty((len(pairs), a, a))
     for i in range(a):
-        products[:, i, :] = _add(ts[:, [i]] * ts, starts)
+        products[:, i, :] = _add(ws[:, [i]] * ts, starts)
     cross = np.empty((len(pairs), p, p)) if by_pair else None
     pattern_cross = np.empty((len(observed), p, p))
     by_pattern = np.argsort(row_pattern, kind="stable")
     pattern_starts = np.searchsorted(row_pattern[by_pattern], np.arange(len(observed)))
     y_pattern = y[by_pattern]
+    often = counted if cluster_weights is None else counted * cluster_weights[cluster]
+    weighted = often[by_pattern, None] * y_pattern
     for i in range(p):
-        pattern_cross[:, i, :] = _add(y_pattern[:, [i]] * y_pattern, pattern_starts)
+        pattern_cross[:, i, :] = _add(weighted[:, [i]] * y_pattern, pattern_starts)
         if cross is not None:
-            cross[:, i, :] = _add(ys[:, [i]] * ys, starts)
+            cross[:, i, :] = _add(ws[:, [0]] * ys[:, [i]] * ys, starts)
     chunks = _chunks(
-        group, between_pattern, between, pairs // len(observed), pairs % len(observed), products, total, cross
+        group, between_pattern, between, pairs // len(observed), pairs % len(observed), products, total, cross,
+        cluster_weights,
     )
-    rows = np.bincount(row_pattern, minlength=len(observed)).astype(float)
+    rows = np.bincount(row_pattern, often, minlength=len(observed))
     return _padded(
-        (observed, pattern_group, rows, _add(y_pattern, pattern_starts), pattern_cross),
+        (observed, pattern_group, rows, _add(weighted, pattern_starts), pattern_cross),
         (between_observed, between_group),
         np.asarray(reference, float),
         np.flatnonzero(~z) if effects is None else np.asarray(effects),
@@ -210,7 +217,9 @@ def chunk_length(variables: int, pairs: float) -> int:
     return min(CHUNK, fitting) if jax.default_backend() == "cpu" else CHUNK
 
 
-def _chunks(group, between_pattern, between, pair_cluster, pair_pattern, products, total, cross) -> ClusterChunk:
+def _chunks(
+    group, between_pattern, between, pair_cluster, pair_pattern, products, total, cross, weights=None
+) -> ClusterChunk:
     """Clusters in order, in chunks of at most `chunk_length`, each with its pairs; all padded to the longest."""
     count = len(group)
     most = chunk_length(between.shape[1], len(pair_cluster) / max(count, 1))
@@ -231,7 +240,7 @@ def _chunks(group, between_pattern, between, pair_cluster, pair_pattern, product
         group=split(np.asarray(group), edges, size),
         between_pattern=split(between_pattern, edges, size),
         between=split(between, edges, size),
-        weight=split(np.ones(count), edges, size, 0.0),
+        weight=split(np.ones(count) if weights is None else np.asarray(weights, float), edges, size, 0.0),
         cluster=split(pair_cluster - edges[np.searchsorted(edges, pair_cluster, side="right") - 1], pair_edges, width),
         pattern=split(pair_pattern, pair_edges, width),
         products=split(products, pair_edges, width),
