@@ -19,7 +19,7 @@ def srmr(estimation: Estimation, level: int) -> float:
     model, h1 = estimation.model, unrestricted(estimation)
     specification = model.build.specification
     at = [specification.variables.index(v) for v in specification.level(level).observed]
-    rows = np.bincount(estimation.data.group[estimation.data.cluster], minlength=specification.ngroups)
+    rows = estimation.reduction.rows
     total = 0.0
     for g, weight in enumerate(rows / rows.sum()):
         implied, sample = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
@@ -34,7 +34,7 @@ def srmr_of_one_level(estimation: Estimation) -> float:
     residual means in standard deviations (Bentler 1995): all variables, groups weighted by their rows.
     """
     model, h1 = estimation.model, unrestricted(estimation)
-    rows = np.bincount(estimation.data.group[estimation.data.cluster], minlength=estimation.data.ngroups)
+    rows = estimation.reduction.rows
     total = 0.0
     for g, weight in enumerate(rows / rows.sum()):
         sample = h1.moments.within_cov[g]
