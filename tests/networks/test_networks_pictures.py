@@ -17,7 +17,7 @@ from mlsem_jax.report.plots._networks import course, draw_networks, positions, r
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def weights(d: int, seed: int, density: float = 0.3) -> pd.DataFrame:

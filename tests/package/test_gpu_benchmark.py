@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.timeout(600)
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")

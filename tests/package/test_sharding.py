@@ -17,7 +17,7 @@ def start(out: Path, *args: str, devices: int = 1) -> subprocess.Popen:
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join(
-            [str(WORKER.parent.parent), str(WORKER.parent), os.environ.get("PYTHONPATH", "")]
+            [str(WORKER.parents[2]), str(WORKER.parents[1]), os.environ.get("PYTHONPATH", "")]
         ),
     }
     return subprocess.Popen(

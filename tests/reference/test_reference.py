@@ -21,7 +21,7 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax.inference import _vcov
 
-HERE = Path(__file__).parent / "reference"
+HERE = Path(__file__).parent
 CASES = sorted(path.name.removesuffix(".json.gz") for path in (HERE / "lavaan").glob("*.json.gz"))
 
 # kind: largest error allowed, relative to max(1, |wanted|) unless said otherwise

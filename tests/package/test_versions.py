@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from mlsem_jax.estimation import _compiled
 from mlsem_jax.numerics import known_option
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = [Requirement(text) for text in PROJECT["dependencies"]]
 

@@ -149,7 +149,7 @@ def test_codec_keeps_what_json_has_no_word_for():
 
 # ---------------------------------------------------------------- files of version 0.1.0
 
-OLD = Path(__file__).parent / "data"
+OLD = Path(__file__).parent / "saved"
 
 
 def test_fits_that_version_0_1_0_saved_are_read():

@@ -12,7 +12,7 @@ from mlsem_jax.inference import unregister_vcov
 from mlsem_jax.inference._vcov import ESTIMATORS
 from mlsem_jax.models import KINDS, unregister
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.S | re.M)
 

@@ -12,7 +12,7 @@ import pytest
 
 import mlsem_jax as ml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

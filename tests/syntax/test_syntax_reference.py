@@ -1,14 +1,13 @@
 """The parameter tables of lavaan's reference cases, row by row."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
+from conftest import reference_root
 
 from mlsem_jax.syntax import SyntaxOptions, specify
 
-ROOT = Path(os.environ.get("MLSEM_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "reference"))
+ROOT = reference_root()
 CASES = sorted((ROOT / "lavaan").glob("*/case.json"))
 # ordered indicators and regressions counted as moments of covariates are not part of the front end
 LEFT_OUT = {"categorical-wlsmv", "conditional-x"}

@@ -9,7 +9,7 @@ from conftest import reference_root
 
 import mlsem_jax as ml
 
-PATH = Path(__file__).parents[1] / "examples" / "long_or_wide.py"
+PATH = Path(__file__).parents[2] / "examples" / "long_or_wide.py"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import test_import_direction as direction
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def drawing():

@@ -12,7 +12,7 @@ import pytest
 
 import mlsem_jax as ml
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "stress.py"
+PATH = Path(__file__).parents[2] / "benchmarks" / "stress.py"
 
 
 @pytest.fixture(scope="module")

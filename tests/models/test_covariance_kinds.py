@@ -27,7 +27,7 @@ from mlsem_jax.report import StorageError
 
 pytestmark = pytest.mark.timeout(600)
 
-PAGE = Path(__file__).parents[1] / "docs" / "extend" / "covariance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extend" / "covariance.md"
 VARS = ["y1", "y2", "y3", "y4"]
 NEW = ("ante", "logchol")
 
