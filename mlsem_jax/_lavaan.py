@@ -177,6 +177,19 @@ def sem(
       a parameter table (`lhs op rhs`, `est` or `start`; what the models share is taken), or values by parameter,
       `{"f=~y2": 0.8}`, a dictionary or Series; start() in the model text wins.
 
+    Surveys: `sampling_weights`, `sampling_weights_between` name the columns of weights of level-1 units (in two-level models
+    given their cluster) and of clusters (constant within them), w and v. The pseudo-likelihood sum_j v_j log L_j is maximised, in
+    which row i counts w_ij times (Rabe-Hesketh & Skrondal 2006; Asparouhov 2006).
+
+    - `sampling_weights_scaling`: "cluster" (default; w sums to the rows of the cluster; Mplus CLUSTER, Stata size), "effective"
+      (Mplus ECLUSTER) or "none"; v is scaled so that the products v w sum to the rows. One level has
+      `sampling_weights_normalization`: "total" (default; weights sum to the rows), "group" or "none".
+    - `strata`: a column of strata of clusters, or with one level and no clusters of rows; `lonely="adjust"` takes strata of one
+      unit about the mean of all. With any of these, standard errors are A^-1 B A^-1 and the test is scaled (estimator MLR).
+    - `replicate_weights`: a list of columns, with `replicate_type` "BRR", "Fay" (with `fay`, 0.5 in PISA), "JK1", "JK2" or
+      "bootstrap": standard errors are those of the refitted replicates about the full-sample estimate, and there is no test. A
+      replicate column is one of the level-2 weight where it is constant within clusters, else of the level-1 weight.
+
     **Returns:** a [`mlsem_jax.Fit`][].
 
     **Raises:** ModelSyntaxError, ModelError, DataError, IdentificationError (all ValueError) before anything is fitted.

@@ -79,7 +79,13 @@ class TwoLevelData:
         part = None if survey is None else survey.only(keep, old)
         ids, index = self.cluster_ids[old], self.row_index[keep]
         return replace(
-            self, values=self.values[keep], cluster=codes, group=self.group[old], cluster_ids=ids, row_index=index, survey=part
+            self,
+            values=self.values[keep],
+            cluster=codes,
+            group=self.group[old],
+            cluster_ids=ids,
+            row_index=index,
+            survey=part,
         )
 
     @property

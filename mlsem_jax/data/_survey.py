@@ -1,4 +1,4 @@
-"""Survey designs: which columns of the data hold weights, strata and replicate weights, and the design of the rows that a fit uses."""
+"""Survey designs: which columns of the data hold weights, strata and replicates, and the design of the rows that a fit uses."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class SurveyColumns:
         """ModelError for what does not go together. asked: the options that the user gave, by name."""
         if single and self.sampling_weights_between:
             raise ModelError(
-                "sampling_weights_between= needs a two-level model ('level:' blocks). For one level multiply the two weights and give "
-                "the product as sampling_weights=."
+                "sampling_weights_between= needs a two-level model ('level:' blocks). For one level multiply the two weights and "
+                "give the product as sampling_weights=."
             )
         if single and "sampling_weights_scaling" in asked:
             raise ModelError(
@@ -78,8 +78,8 @@ class SurveyColumns:
             return
         if not self.replicate_type:
             raise ModelError(
-                "replicate_weights= needs replicate_type=: 'BRR', 'Fay', 'JK1', 'JK2' or 'bootstrap' (PISA: 'Fay' with fay=0.5; TIMSS "
-                "and PIRLS: 'JK2')."
+                "replicate_weights= needs replicate_type=: 'BRR', 'Fay', 'JK1', 'JK2' or 'bootstrap' (PISA: 'Fay' with fay=0.5; "
+                "TIMSS and PIRLS: 'JK2')."
             )
         if not self.weighted:
             raise ModelError(
@@ -102,7 +102,8 @@ class Survey:
     one level and no clusters of each row; stratum_labels (H,). empty: units of each stratum (without strata: of each group) that
     have no row with a positive weight; they are part of the design. unit_replicates (R, J): what the weight of each cluster, or
     with one level and no clusters of each row, is multiplied by in a replicate; row_replicates (R, N): scaled weights of rows in
-    its place, where a replicate weight changes within clusters.
+    its place, where a replicate weight changes within clusters. row_effect, cluster_effect: design effects of the weights, 1 plus
+    their squared coefficient of variation (Kish 1965).
     """
 
     columns: SurveyColumns
@@ -113,6 +114,8 @@ class Survey:
     empty: np.ndarray | None = None
     unit_replicates: np.ndarray | None = None
     row_replicates: np.ndarray | None = None
+    row_effect: float = 1.0
+    cluster_effect: float = 1.0
 
     def only(self, rows: np.ndarray, clusters: np.ndarray) -> Survey:
         """Of some rows and clusters (masks or indices), without what is of the whole design."""

@@ -43,7 +43,8 @@ def read_survey(table: Table, columns: SurveyColumns, units: Units, cluster: str
     between = _weights(table, columns.sampling_weights_between, "sampling_weights_between", belongs)
     if between is not None:
         _check_constant(between, units, columns.sampling_weights_between, belongs)
-    strata, labels = None, ()
+    strata: np.ndarray | None = None
+    labels: tuple[str, ...] = ()
     if columns.strata:
         strata, labels = _read_strata(table, columns.strata, units, belongs, cluster)
     replicates = None
@@ -63,8 +64,8 @@ def check_survey_names(columns: SurveyColumns, known: Sequence[str], variables: 
             one_column(name, argument, known)
             if name in variables:
                 raise DataError(
-                    f"{name!r} is {argument}= and a variable of the model as well. Take it out of the model, or give the model a copy "
-                    "of the column under another name."
+                    f"{name!r} is {argument}= and a variable of the model as well. Take it out of the model, or give the model a "
+                    "copy of the column under another name."
                 )
     absent = [name for name in columns.replicate_weights if name not in known]
     if absent:
@@ -133,8 +134,8 @@ def _read_strata(
     if len(missing):
         rows = "row" if len(missing) == 1 else "rows"
         raise DataError(
-            f"strata {name!r} is missing in {len(missing)} {rows} ({rows} {listing(np.asarray(table.index)[missing])}). Give every row "
-            "its stratum; one more value may stand for those of which it is not known."
+            f"strata {name!r} is missing in {len(missing)} {rows} ({rows} {listing(np.asarray(table.index)[missing])}). Give every "
+            "row its stratum; one more value may stand for those of which it is not known."
         )
     codes, labels = found.codes, tuple(str(v) for v in found.values)
     if cluster is not None:
@@ -145,9 +146,9 @@ def _read_strata(
             j = int(np.flatnonzero(factorize(units.ids)[0] == split[0])[0])
             raise DataError(
                 f"Cluster {units.ids[j]} of {cluster!r} lies in the strata {labels[int(low[split[0]])]} and "
-                f"{labels[int(high[split[0]])]} ({len(split)} of {len(low)} clusters lie in several); a stratum holds whole clusters. If "
-                f"ids start anew in each stratum, make them unique: data[{cluster!r}] = data[{name!r}].astype(str) + '.' + "
-                f"data[{cluster!r}].astype(str)."
+                f"{labels[int(high[split[0]])]} ({len(split)} of {len(low)} clusters lie in several); a stratum holds whole "
+                f"clusters. If ids start anew in each stratum, make them unique: data[{cluster!r}] = data[{name!r}].astype(str) "
+                f"+ '.' + data[{cluster!r}].astype(str)."
             )
     return codes, labels
 

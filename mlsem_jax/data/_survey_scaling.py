@@ -17,7 +17,6 @@ from mlsem_jax.data._survey import Survey
 from mlsem_jax.data._survey_columns import EQUAL, RawSurvey, range_by_unit
 from mlsem_jax.data._units import Units
 
-
 # why rows leave that have no weight
 WEIGHTLESS = "weight 0"
 
@@ -48,9 +47,9 @@ def survey_notes(
             zero[units.codes[(units.codes >= 0) & ~(counts if counts is not None else keep)]] = True
             gone = units.ids[zero & ~alive]
             if len(gone):
+                noun, has, was = ("Cluster", "has", "was") if len(gone) == 1 else ("Clusters", "have", "were")
                 told.append(
-                    f"{'Cluster' if len(gone) == 1 else 'Clusters'} {listing(gone)} of {cluster!r} {'has' if len(gone) == 1 else 'have'} "
-                    f"no row with a positive weight and {'was' if len(gone) == 1 else 'were'} left out."
+                    f"{noun} {listing(gone)} of {cluster!r} {has} no row with a positive weight and {was} left out."
                 )
     listwise = sum(n for reason, n in dropped.items() if reason != WEIGHTLESS)
     if listwise and raw.columns.weighted:
@@ -65,8 +64,8 @@ def survey_notes(
         and _looks_total(raw, keep)
     ):
         told.append(
-            f"Within clusters {columns.sampling_weights!r} is a multiple of the level-2 weight, as total weights are. Unscaled level-1 "
-            "weights must be those given the cluster: divide the total weight by the level-2 weight, or scale by 'cluster'."
+            f"Within clusters {columns.sampling_weights!r} is a multiple of the level-2 weight, as total weights are. Unscaled "
+            "level-1 weights must be those given the cluster: divide the total weight by the level-2 weight, or scale by 'cluster'."
         )
     return tuple(told)
 
@@ -110,10 +109,23 @@ def made_survey(
     empty = _empty_units(raw, before, single and clustered)
     if strata is not None:
         _check_lonely(raw, strata, empty, after, single, clustered)
-    out = Survey(columns, rows, between, strata, raw.stratum_labels, empty)
+    out = Survey(
+        columns,
+        rows,
+        between,
+        strata,
+        raw.stratum_labels,
+        empty,
+        row_effect=_design_effect(rows),
+        cluster_effect=_design_effect(between),
+    )
     if raw.replicates is None:
         return out
     return _with_replicates(out, raw.replicates[:, keep], full, raw, keep, after, seen, single)
+
+
+def _design_effect(weights: np.ndarray | None) -> float:
+    return 1.0 if weights is None else float(len(weights) * np.sum(weights**2) / np.sum(weights) ** 2)
 
 
 def _scaled(
@@ -168,8 +180,8 @@ def _check_lonely(
         more = f" So have {len(alone) - 1} others." if len(alone) > 1 else ""
         raise DataError(
             f"Stratum {raw.stratum_labels[h]} of {raw.columns.strata!r} has one {what}{which}, so that its variance cannot be "
-            f"estimated.{more} Merge it with a neighbouring stratum, or pass lonely='adjust', which takes its distance from the mean of "
-            "all strata."
+            f"estimated.{more} Merge it with a neighbouring stratum, or pass lonely='adjust', which takes its distance from the "
+            "mean of all strata."
         )
 
 
@@ -199,9 +211,7 @@ def _with_replicates(
             return replace(survey, unit_replicates=factors)
     group = units.group[units.codes]
     how = survey.columns.sampling_weights_normalization if single else survey.columns.sampling_weights_scaling
-    return replace(
-        survey, row_replicates=np.array([_scaled(r, how, units, group, seen, single) for r in replicates])
-    )
+    return replace(survey, row_replicates=np.array([_scaled(r, how, units, group, seen, single) for r in replicates]))
 
 
 def _normalised(factors: np.ndarray, survey: Survey, units: Units, seen: np.ndarray) -> np.ndarray:

@@ -91,13 +91,13 @@ class FitOptions:
         out = []
         if weighted and self.se == "standard":
             out.append(
-                "se='standard': standard errors from the information treat weights as counts and depend on their scale; the default, "
-                "robust ones, do not."
+                "se='standard': standard errors from the information treat weights as counts and depend on their scale; the "
+                "default, robust ones, do not."
             )
         if weighted and self.test == "standard":
             out.append(
-                "test='standard': with weights the plain chi-square is of a pseudo-likelihood and follows no chi-square distribution; "
-                "the default is scaled."
+                "test='standard': with weights the plain chi-square is of a pseudo-likelihood and follows no chi-square "
+                "distribution; the default is scaled."
             )
         return tuple(out)
 

@@ -149,7 +149,12 @@ def _only(data: TwoLevelData, which: np.ndarray) -> TwoLevelData:
     survey = None if data.survey is None else data.survey.only(keep, which)
     ids = data.cluster_ids[which]
     return replace(
-        data, values=data.values[keep], cluster=code[data.cluster[keep]], group=data.group[which], survey=survey, cluster_ids=ids
+        data,
+        values=data.values[keep],
+        cluster=code[data.cluster[keep]],
+        group=data.group[which],
+        survey=survey,
+        cluster_ids=ids,
     )
 
 

@@ -20,8 +20,8 @@ ITERATIONS = 100
 
 
 def stratified(scores: np.ndarray, strata: np.ndarray, empty: np.ndarray, adjust: bool) -> np.ndarray:
-    """Scores (U, q) of units about the mean of their stratum, times the root of n_h / (n_h - 1), so that their outer products sum to
-    the variance of the total under sampling with replacement within strata (Cochran 1977, section 5).
+    """Scores (U, q) of units about the mean of their stratum, times the root of n_h / (n_h - 1), so that their outer products sum
+    to the variance of the total under sampling with replacement within strata (Cochran 1977, section 5).
 
     strata (U,): codes; empty (H,): units of each stratum that have no row and so a score of zero. adjust: a stratum of one unit
     is taken about the mean of all units; it is an error elsewhere.
@@ -64,8 +64,8 @@ def by_design(scores: np.ndarray, data: TwoLevelData) -> np.ndarray:
 
 
 def replicate_factor(survey: Survey, count: int) -> float:
-    """c of V = c sum (theta_r - theta)(theta_r - theta)' for `count` replicates: BRR 1 / R, Fay 1 / (R (1 - fay)^2), JK1 (R - 1) / R,
-    JK2 1, bootstrap 1 / R (Wolter 2007).
+    """c of V = c sum (theta_r - theta)(theta_r - theta)' for `count` replicates: BRR 1 / R, Fay 1 / (R (1 - fay)^2), JK1
+    (R - 1) / R, JK2 1, bootstrap 1 / R (Wolter 2007).
     """
     columns = survey.columns
     return {

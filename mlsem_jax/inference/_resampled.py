@@ -26,8 +26,8 @@ class Resampler(eqx.Module):
     """What data sets are drawn from, without the rows: it can be sent to other processes. source: clusters to draw among, with the
     order (J,) in which they are drawn, the first cluster and the number of clusters of each one's group; or moments to draw
     statistics from, with the clusters' plan and how many there are of each size. unit (C,): what is drawn for each cluster of the
-    source, where several are drawn together; mean (G, p): what drawn data are moved to, where the model holds the means. often (C,): how often
-    each drawn unit counts (default: once).
+    source, where several are drawn together; mean (G, p): what drawn data are moved to, where the model holds the means. often
+    (C,): how often each drawn unit counts (default: once).
     """
 
     source: WeightedClusters | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
-from mlsem_jax._options import OPTIONS
-from mlsem_jax.data import TwoLevelData, column_names, prepare
+from mlsem_jax._options import OPTIONS, read_options
+from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import registered
 from mlsem_jax.networks._edit import changed
@@ -39,8 +40,7 @@ ELSEWHERE = {
     "group": "It is called groups.",
     "cluster": "It is called clusters.",
     "cluster_": "It is called clusters.",
-    "sampling_weights": "Sampling weights are not available yet.",
-    "weights": "Sampling weights are not available yet.",
+    "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "start": "Give the starting value of an element by freepar(matrix, row, col, start=value).",
     "bounds": "Network models are parametrised so that no bounds are needed.",
 }
@@ -48,6 +48,7 @@ _GENERAL = ("se", "test", "h1", "baseline", "verbose", "iter_max", "missing", "o
 _FIT_OPTIONS = (*_GENERAL, "em_iter_max", "em_fx_tol", "em_dx_tol", "em_acceleration")
 
 
+_SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _LIKELY = ("cluster", "clusters", "school", "class", "id", "subject", "person", "group")
 # the arguments that the constructors have by name
 _NAMED = (
@@ -73,8 +74,22 @@ def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
         told = ELSEWHERE.get(name, ELSEWHERE.get(name.replace(".", "_")))
         if told is not None:
             raise ModelError(f"There is no argument {name!r} here. {told}")
-    options = {name: value for name, value in keywords.items() if name in _FIT_OPTIONS}
+    options = {name: value for name, value in keywords.items() if name in (*_FIT_OPTIONS, *_SURVEY)}
     return options, {name: value for name, value in keywords.items() if name not in options}
+
+
+def take_survey(options: dict[str, Any]) -> tuple[dict[str, Any], SurveyColumns]:
+    """The options of a fit, with the defaults that weights, strata and replicate weights ask for, and the columns of these."""
+    given = {name: value for name, value in options.items() if name in _SURVEY and value is not None}
+    survey = SurveyColumns.of(read_options(given))
+    survey.check(False, given)
+    rest = {name: value for name, value in options.items() if name not in _SURVEY}
+    if survey.given:
+        implied = {"se": "robust.huber.white", "test": "yuan.bentler.mplus"}
+        if survey.replicate_weights:
+            implied = {"se": "replicates", "test": "none"}
+        rest = implied | rest
+    return rest, survey
 
 
 def only(within: Any, between: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -92,6 +107,7 @@ def read_data(
     within_only: Sequence[str],
     between_only: Sequence[str],
     standardize: str,
+    survey: SurveyColumns | None = None,
 ) -> tuple[TwoLevelData, tuple[str, ...], tuple[str, ...]]:
     """Checked data, group labels, and the names of the variables."""
     known = column_names(data)
@@ -103,7 +119,8 @@ def read_data(
             "ml.sem and ml.lavaan(model, data)."
         )
     if vars is None:
-        vars = [name for name in known if name not in (clusters, groups)]
+        design = () if survey is None else survey.columns
+        vars = [name for name in known if name not in (clusters, groups, *design)]
     names = tuple(map(str, vars)) if isinstance(vars, list) else check("vars", vars, OPTIONS["vars"])
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice or not names:
@@ -131,6 +148,7 @@ def read_data(
         between=[v for v in names if v not in within_only],
         missing="ml",
         group_splits_clusters=True,
+        survey=survey,
     )
     return standardized(prepared, standardize), prepared.group_labels, names
 
@@ -139,7 +157,8 @@ def fit_options(estimator: str, information: str | None, options: dict[str, Any]
     estimator = check("estimator", estimator, _ESTIMATOR)
     if information is None:
         complete = not np.isnan(data.values).any()
-        information = "expected" if complete and estimator != "MLR" else "observed"
+        robust = estimator == "MLR" or data.survey is not None
+        information = "expected" if complete and not robust else "observed"
     return FitOptions.make(estimator=ESTIMATORS[estimator], information=information, **({"missing": "ml"} | options))
 
 

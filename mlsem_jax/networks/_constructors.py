@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
+from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords, take_survey
 from mlsem_jax.networks._edit import check_kind
 from mlsem_jax.networks._fit import Model
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
@@ -59,7 +59,9 @@ def ml_lvm(
       "MLR" adds standard errors and a test that are robust (clusters as units). `information`: "expected" (default for complete
       data) or "observed" (default with missing values and for "MLR").
     - `standardize`: "z" or "quantile" (normal scores) of every variable over all rows.
-    - `se`, `test`, `h1`, `baseline`, `verbose`, `iter_max`: as in [`mlsem_jax.sem`][].
+    - `se`, `test`, `h1`, `baseline`, `verbose`, `iter_max`, and what is of surveys (`sampling_weights`,
+      `sampling_weights_between`, `sampling_weights_scaling`, `strata`, `replicate_weights`, `replicate_type`, `fay`): as in
+      [`mlsem_jax.sem`][].
 
     **Returns:** a `Model`; its `fit()` gives a [`mlsem_jax.Fit`][].
 
@@ -73,8 +75,9 @@ def ml_lvm(
     }
     kinds = {argument: check_kind(argument, kind) for argument, kind in given_kinds.items()}
     options, patterns = split_keywords(patterns)
+    options, survey = take_survey(options)
     within_only, between_only = only(within_only, between_only)
-    prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
+    prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     given = {"lambda": lambda_, "lambda_within": lambda_within, "lambda_between": lambda_between}
     loadings, widths, given = read_loadings(given, names, labels)
     factors = latent_names(latents, widths, names if loadings == "none" else None)
@@ -143,8 +146,9 @@ def ml_varcov(
     """
     kind_1, kind_2 = check_kind("within", within), check_kind("between", between)
     options, patterns = split_keywords(patterns)
+    options, survey = take_survey(options)
     within_only, between_only = only(within_only, between_only)
-    prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize)
+    prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     blocks = (Block("", 1, kind_1, "theta", names), Block("", 2, kind_2, "theta", names))
     layout = Layout("varcov", names, ((), ()), blocks, "none", tuple(within_only), tuple(between_only), labels)
     chosen = fit_options(estimator, information, options, prepared)

@@ -24,10 +24,10 @@ class ClusterChunk(eqx.Module):
     """Clusters of one chunk (axis C of chunks in front): L clusters and their pairs, padded to length K.
 
     group, between_pattern (C, L): group and pattern of the between-only variables of a cluster; between (C, L, p): those
-    variables, less the reference, 0 where missing; weight (C, L): how often a cluster counts, 0 for padding. cluster, pattern (C, K): the pair's
-    cluster within the chunk and its row pattern; products (C, K, a, a): sum over its rows of t t' with t = (1, x), x the
-    covariates with random slopes; total (C, K, a, p): sum of t y' (y less the reference, 0 where missing); cross (C, K, p, p):
-    sum of y y', or None where only the reduced statistics are needed.
+    variables, less the reference, 0 where missing; weight (C, L): how often a cluster counts, 0 for padding. cluster, pattern
+    (C, K): the pair's cluster within the chunk and its row pattern; products (C, K, a, a): sum over its rows of t t' with
+    t = (1, x), x the covariates with random slopes; total (C, K, a, p): sum of t y' (y less the reference, 0 where missing);
+    cross (C, K, p, p): sum of y y', or None where only the reduced statistics are needed.
     """
 
     group: Int[Array, "C L"]
@@ -123,7 +123,14 @@ def pattern_statistics(
         if cross is not None:
             cross[:, i, :] = _add(ws[:, [0]] * ys[:, [i]] * ys, starts)
     chunks = _chunks(
-        group, between_pattern, between, pairs // len(observed), pairs % len(observed), products, total, cross,
+        group,
+        between_pattern,
+        between,
+        pairs // len(observed),
+        pairs % len(observed),
+        products,
+        total,
+        cross,
         cluster_weights,
     )
     rows = np.bincount(row_pattern, often, minlength=len(observed))

@@ -23,6 +23,7 @@ _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 _PLACES = (
+    "data",
     "models",
     "observed",
     "likelihood",

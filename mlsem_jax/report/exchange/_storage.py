@@ -97,10 +97,11 @@ def _derived(estimation: Estimation) -> dict[str, Any]:
     """What a fit read from the file could not compute, because it takes scores of rows or of clusters with missing values."""
     options = estimation.options
     missing = bool(len(estimation.reduction.pattern_codes))
-    if not (_of_rows(estimation) or missing) or not estimation.model.maximum.status.converged:
+    replicated = options.se == "replicates"
+    if not (_of_rows(estimation) or missing or replicated) or not estimation.model.maximum.status.converged:
         return {}
     out: dict[str, Any] = {}
-    if options.se.startswith("robust") or options.information == "first.order":
+    if options.se.startswith("robust") or replicated or options.information == "first.order":
         out["vcov"] = encode(np.asarray(vcov(estimation).matrix))
     if options.robust and estimation.h1 is not None:
         out |= {name: _tests_record(value) for name, value in robust_by_name(estimation).items()}
@@ -167,7 +168,12 @@ def _options(options: FitOptions) -> dict[str, Any]:
 
 
 def _data_record(data: TwoLevelData) -> dict[str, Any]:
-    record = {f.name: encode(getattr(data, f.name)) for f in dataclasses.fields(data) if f.name not in _ROWS}
+    kept = [f.name for f in dataclasses.fields(data) if f.name not in (*_ROWS, "survey")]
+    record = {name: encode(getattr(data, name)) for name in kept}
+    if data.survey is not None:  # weights of rows and of replicates go with the rows
+        record["survey"] = encode(
+            dataclasses.replace(data.survey, rows=None, unit_replicates=None, row_replicates=None)
+        )
     if data.single and not data.clustered:
         record["cluster_ids"] = encode(np.arange(len(data.cluster_ids)))
     seen = ~np.isnan(data.values[:, ~data.between_only]).all(axis=1) if data.has_rows else slice(None)
@@ -298,7 +304,10 @@ def _data(record: dict[str, Any], reduction: Reduction) -> TwoLevelData:
     known = isinstance(sizes, np.ndarray) and sizes.dtype.kind == "i" and sizes.shape == (len(fields["cluster_ids"]),)
     require(known and np.all(sizes >= 0), "data.cluster_sizes", "the number of rows of each cluster was expected")
     conform(TwoLevelData, fields, "data")
-    require(sizes.sum() == reduction.rows.sum(), "data.cluster_sizes", "they are not those of the statistics")
+    weighted = fields.get("survey") is not None
+    require(
+        weighted or sizes.sum() == reduction.rows.sum(), "data.cluster_sizes", "they are not those of the statistics"
+    )
     rows = int(sizes.sum())
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     return TwoLevelData(values=np.empty((rows, 0)), cluster=cluster, row_index=pd.RangeIndex(rows), **fields)

@@ -14,6 +14,8 @@ from mlsem_jax.report.summary._blocks import Block, Facts, Heading, Prose, numbe
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlsem_jax.data import TwoLevelData
+
 _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
@@ -23,6 +25,7 @@ _ERRORS = {
     "standard": "Standard",
     "robust.huber.white": "Sandwich",
     "robust.cluster": "Robust.cluster",
+    "replicates": "Replicate weights",
     "bootstrap": "Bootstrap",
     "none": "None",
 }
@@ -60,7 +63,7 @@ def _counts(results: Results) -> Facts:
     dropped = sum(count for _, count in data.rows_dropped)
     columns: tuple[str, ...] = ("Used", "Total") if dropped else ()
 
-    def line(label: str, used: int, total: int | None = None) -> tuple[str, ...]:
+    def line(label: str, used: int | str, total: int | None = None) -> tuple[str, ...]:
         return (label, str(used), str(total) if total is not None else "") if dropped else (label, str(used))
 
     rows = [line("Number of observations", data.nrows, data.nrows + dropped)]
@@ -74,9 +77,32 @@ def _counts(results: Results) -> Facts:
     if data.group_labels and data.clustered:
         rows.append(("Number of clusters per group:",))
         rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
+    rows += [line(label, value) for label, value in _design(data)]
     if results.estimation.options.missing != "listwise":
         rows.append(line("Number of missing patterns", incomplete_rows(results)[1]))
     return Facts("", tuple(rows), columns)
+
+
+def _design(data: TwoLevelData) -> list[tuple[str, str]]:
+    """Weights with their scaling and design effect (Kish 1965: 1 + squared coefficient of variation), strata and replicates."""
+    if data.survey is None:
+        return []
+    survey, out = data.survey, []
+    columns = survey.columns
+    if columns.sampling_weights:
+        how = columns.sampling_weights_normalization if data.single else columns.sampling_weights_scaling
+        out.append((f"Sampling weights [{columns.sampling_weights}]", f"scaled: {how}"))
+    if columns.sampling_weights_between:
+        out.append((f"Level-2 weights [{columns.sampling_weights_between}]", "scaled: rows"))
+    if columns.sampling_weights:
+        out.append(("Design effect of weights of rows", number(survey.row_effect)))
+    if columns.sampling_weights_between:
+        out.append(("Design effect of weights of clusters", number(survey.cluster_effect)))
+    if survey.strata is not None:
+        out.append((f"Number of strata [{columns.strata}]", str(len(np.unique(survey.strata)))))
+    if columns.replicate_weights:
+        out.append((f"Replicate weights ({columns.replicate_type})", str(len(columns.replicate_weights))))
+    return out
 
 
 def incomplete_rows(results: Results) -> tuple[int, int]:
