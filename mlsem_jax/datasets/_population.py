@@ -60,3 +60,37 @@ Within: the factors math and reading, each with its first loading fixed at 1, re
 Between: one factor, achievement, on all six items, regressed on public (0/1) and size (normal, standardized);
 'residual sd' holds that of the factor and of the items between schools.
 """
+
+ASSESSMENT_POPULATION: dict = {
+    "within": {
+        "sd": {"ses": 0.9, "interest": 0.8},
+        "share of language": 0.2,
+        "ses of language": 0.5,
+        "regressions": {"ses": 25.0, "interest": 15.0},
+        "residual sd": {"math": 60.0, "item": 0.6},
+        "loadings": {"interest": (1.0, 0.9, 1.1)},
+        "error sd of the test": 35.0,
+    },
+    "between": {
+        "mean": {"math": 500.0},
+        "sd": {"ses": 0.5, "interest": 0.3},
+        "regressions": {"ses": 60.0},
+        "residual sd": {"math": 30.0, "item": 0.15},
+        "share of size": 0.4,
+    },
+}
+"""What `load_assessment` was drawn from: on math act ses and interest of the pupil within schools, and the school's mean ses
+between them; of the between residual variance a share goes with the size of the school, which its chance to be drawn goes by.
+"""
+
+ASSESSMENT_MODEL = """
+level: 1
+  interest =~ interest1 + interest2 + interest3
+  interest ~ ses
+  math ~ ses + interest
+level: 2
+  interest_b =~ interest1 + interest2 + interest3
+  math ~ ses
+  math ~~ interest_b
+"""
+"""A model for `load_assessment`; math is one of its plausible values."""

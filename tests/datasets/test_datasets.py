@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mlsem_jax.datasets import SCHOOLS_POPULATION, load_schools
+from mlsem_jax.datasets import SCHOOLS_POPULATION, load_assessment, load_schools
+from mlsem_jax.datasets._simulate_assessment import simulate_assessment
 from mlsem_jax.datasets._simulate_schools import ITEMS, simulate_schools
 
 NAMES = [*ITEMS["math"], *ITEMS["reading"]]
@@ -62,3 +63,16 @@ def test_population_values_are_those_of_the_data():
     noise = np.array(spread) + np.mean(1 / size) * np.diag(items)
     se = np.sqrt(np.outer(np.diag(np.linalg.inv(design.T @ design)), noise))
     assert np.abs((estimate - expected) / se).max() < 4
+
+
+def test_the_assessment_is_the_file_of_its_program_and_its_weights_undo_the_sampling():
+    """Weighted means of schools are near the population's, unweighted ones too high by what large schools achieve."""
+    data = load_assessment()
+    pd.testing.assert_frame_equal(data, simulate_assessment(), check_dtype=False, atol=0.0011)
+    schools = data.groupby("school").first()
+    replicates = schools[[f"r{i}" for i in range(1, 81)]].to_numpy() / schools[["w_school"]].to_numpy()
+    assert np.allclose(np.minimum(np.abs(replicates - 0.5), np.abs(replicates - 1.5)), 0, atol=1e-4)
+    # balanced: every zone's half-samples are orthogonal to every other's
+    sign = 2 * (replicates[schools.groupby("zone").cumcount() == 0] - 1)
+    assert np.allclose(sign @ sign.T, 80 * np.eye(75), atol=0.1)
+    assert abs(schools.w_school.sum() - 3000) < 400
