@@ -74,6 +74,10 @@ def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
         told = ELSEWHERE.get(name, ELSEWHERE.get(name.replace(".", "_")))
         if told is not None:
             raise ModelError(f"There is no argument {name!r} here. {told}")
+        if name != name.replace(".", "_") and name.replace(".", "_") in (*_FIT_OPTIONS, *_SURVEY):
+            raise ModelError(
+                f"There is no argument {name!r}: names have '_' in place of '.' here. Write {name.replace('.', '_')}=."
+            )
     options = {name: value for name, value in keywords.items() if name in (*_FIT_OPTIONS, *_SURVEY)}
     return options, {name: value for name, value in keywords.items() if name not in options}
 

@@ -342,9 +342,9 @@ INPUTS: dict[str, Input] = {
     "unknown-argument": wrong(Model, "no option 'foo'", "fixed_x", args={"foo": True}),
     "sampling-weights": wrong(
         Model,
-        "'sampling_weights'",
+        "sampling_weights 'wt' is negative in 1 row (row 0: -1)",
         args={"sampling_weights": "wt"},
-        data=changed(wt=lambda d: 1 + np.arange(len(d)) % 3),
+        data=changed(wt=lambda d: np.arange(len(d)) - 1.0),
     ),
     "missing-pairwise": wrong(Model, "missing='pairwise'", "'listwise', 'ml'", args={"missing": "pairwise"}),
     "missing-two-stage": wrong(Model, "missing='two.stage'", "'ml'", args={"missing": "two.stage"}),

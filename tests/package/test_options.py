@@ -138,8 +138,8 @@ def test_defaults_and_the_ways_to_write_a_value():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("sampling.weights", "Sampling weights are not available"),
-        ("sampling_weights", "Sampling weights are not available"),
+        ("sampling.weights", "Write sampling_weights="),
+        ("weights", "It is called sampling_weights here"),
         ("fixed.x", "'_' in place of '.' here. Write fixed_x="),
         ("ordered", "treat them as continuous"),
         ("auto.th", "is not supported here"),
@@ -267,7 +267,7 @@ def test_arguments_of_network_models(data, name):
     [
         ({"cluster": "school"}, "There is no argument 'cluster' here. It is called clusters"),
         ({"clusters": "school", "group": "kind"}, "It is called groups"),
-        ({"clusters": "school", "sampling.weights": "x"}, "Sampling weights are not available"),
+        ({"clusters": "school", "sampling.weights": "x"}, "Write sampling_weights="),
         ({"clusters": "school", "start": 1}, "freepar"),
         ({"clusters": "school", "lambda_": np.ones((3, 1))}, "lambda_"),
         ({"clusters": "school", "standardise": "z"}, "Did you mean 'standardize'"),
