@@ -341,7 +341,7 @@ INPUTS: dict[str, Input] = {
     "unknown-estimator": wrong(Model, "estimator='MLX'", args={"estimator": "MLX"}),
     "unknown-argument": wrong(Model, "no option 'foo'", "fixed_x", args={"foo": True}),
     "sampling-weights": wrong(
-        Model,
+        Data,
         "sampling_weights 'wt' is negative in 1 row (row 0: -1)",
         args={"sampling_weights": "wt"},
         data=changed(wt=lambda d: np.arange(len(d)) - 1.0),
