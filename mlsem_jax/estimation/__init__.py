@@ -36,6 +36,7 @@ from mlsem_jax.estimation._references import (
 )
 from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.estimation._simulate import Rows, simulate
+from mlsem_jax.estimation._stacking import at_averages, stack
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._status import is_maximum
 from mlsem_jax.estimation._traced_search import search_traced
@@ -58,6 +59,7 @@ __all__ = [
     "Source",
     "Start",
     "as_key",
+    "at_averages",
     "as_theta",
     "check_flag",
     "check_model",
@@ -97,6 +99,7 @@ __all__ = [
     "settings",
     "simulate",
     "slope_columns",
+    "stack",
     "starting_values",
     "unstructured",
     "verified",

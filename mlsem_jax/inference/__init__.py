@@ -13,6 +13,22 @@ from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
+from mlsem_jax.inference._poolable import check_poolable, difference_of_models
+from mlsem_jax.inference._pooled_measures import (
+    PooledComparison,
+    pooled_likelihood_ratio,
+    pooled_measures,
+    pooled_wald,
+)
+from mlsem_jax.inference._pooled_tests import PooledTest
+from mlsem_jax.inference._pooling import (
+    Pooled,
+    pooled_estimates,
+    pooled_rsquare,
+    pooled_standardized,
+    pooled_vcov,
+    rubin,
+)
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, ScoreMethod, predict
 from mlsem_jax.inference._profile import Profile, profile
 from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_defined, with_errors
@@ -53,6 +69,19 @@ __all__ = [
     "LevelMoments",
     "Method",
     "Modification",
+    "Pooled",
+    "PooledComparison",
+    "PooledTest",
+    "check_poolable",
+    "difference_of_models",
+    "pooled_estimates",
+    "pooled_likelihood_ratio",
+    "pooled_measures",
+    "pooled_rsquare",
+    "pooled_standardized",
+    "pooled_vcov",
+    "pooled_wald",
+    "rubin",
     "Profile",
     "Quantity",
     "ResidualType",

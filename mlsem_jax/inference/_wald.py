@@ -33,6 +33,15 @@ def wald(estimation: Estimation, constraints: Sequence[Constraint]) -> WaldTest:
     constraints: in terms of labels of free parameters alone. Robust where the fit's standard errors are. Raises ModelError for
     inequalities, for constraints of which one follows from the others, and where there is no sampling variance.
     """
+    h, cov = tested(estimation, constraints)
+    sd = np.sqrt(np.diag(cov))
+    z = h / sd
+    statistic = float(z @ np.linalg.solve(cov / np.outer(sd, sd), z))
+    return WaldTest(statistic, len(h), index.pvalue(statistic, len(h)), estimation.options.se)
+
+
+def tested(estimation: Estimation, constraints: Sequence[Constraint]) -> tuple[np.ndarray, np.ndarray]:
+    """What a test says is 0 (c,), and its sampling covariance (c, c); ModelError where there is no test."""
     made = estimation.model.build
     for c in constraints:
         if c.op != "==":
@@ -59,9 +68,6 @@ def wald(estimation: Estimation, constraints: Sequence[Constraint]) -> WaldTest:
             raise ModelError(
                 f"{c.text!r} always holds, or never, in this model: it has no sampling variance to test it by."
             )
-    scaled = cov / np.outer(sd, sd)
-    if np.linalg.eigvalsh(scaled)[0] < 1e-10:
+    if np.linalg.eigvalsh(cov / np.outer(sd, sd))[0] < 1e-10:
         raise ModelError("One of the constraints follows from the others: leave it out.")
-    z = h / sd
-    statistic = float(z @ np.linalg.solve(scaled, z))
-    return WaldTest(statistic, len(h), index.pvalue(statistic, len(h)), estimation.options.se)
+    return h, cov

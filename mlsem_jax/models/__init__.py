@@ -1,6 +1,6 @@
 """Parameters, covariance structures and moments: theta -> within and between means and covariances."""
 
-from mlsem_jax.models._build import Build, build, number
+from mlsem_jax.models._build import Build, build, fixed_values, number
 from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._covariance import KINDS, CovarianceKind, Kind, kind_named
@@ -59,6 +59,7 @@ __all__ = [
     "NO_LEVEL",
     "Binary",
     "Build",
+    "fixed_values",
     "Call",
     "Cell",
     "Choice",

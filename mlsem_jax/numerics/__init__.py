@@ -16,7 +16,16 @@ from mlsem_jax.numerics._ldl import root
 from mlsem_jax.numerics._precision import float64
 from mlsem_jax.numerics._scaled import damped_step, decrement, positive_definite
 from mlsem_jax.numerics._sweep import inverse, inverse_and_logdet, solve, sweep
-from mlsem_jax.numerics._tails import chi_square_limit, chi_square_tail, normal_cdf, normal_quantile, normal_tail
+from mlsem_jax.numerics._tails import (
+    chi_square_limit,
+    chi_square_tail,
+    f_tail,
+    normal_cdf,
+    normal_quantile,
+    normal_tail,
+    t_quantile,
+    t_tail,
+)
 
 __all__ = [
     "anew",
@@ -29,6 +38,9 @@ __all__ = [
     "normal_cdf",
     "normal_quantile",
     "normal_tail",
+    "f_tail",
+    "t_quantile",
+    "t_tail",
     "derivative_where",
     "float64",
     "float_type",

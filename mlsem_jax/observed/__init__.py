@@ -11,7 +11,7 @@ from mlsem_jax.observed._complete import (
     row_statistics,
 )
 from mlsem_jax.observed._draws import draw_statistics
-from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means
+from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means, stack_complete
 from mlsem_jax.observed._pair_sums import PairSums, add_sums, only_clusters, pair_sums, reduce_sums
 from mlsem_jax.observed._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.observed._pools import SizePools, pool_sizes
@@ -55,6 +55,7 @@ __all__ = [
     "row_means",
     "row_statistics",
     "sample_moments",
+    "stack_complete",
     "traced_clusters",
     "weighted_complete",
     "weighted_patterns",

@@ -6,6 +6,7 @@ take 0.1 GB instead of 1.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,3 +84,23 @@ def reduce_merged(clusters: ClusterMeans) -> CompleteStatistics:
     """Sums by group and distinct cluster size."""
     weights = np.ones(len(clusters.size))
     return reduce_means(clusters.group, clusters.size, clusters.mean, clusters.within, weights)
+
+
+def stack_complete(parts: Sequence[CompleteStatistics]) -> CompleteStatistics:
+    """Statistics of data sets one below the other, a cluster of one being no cluster of another; all of the same groups (G,)."""
+    count = np.concatenate([np.asarray(part.count) for part in parts], axis=1)
+    size, mean, cov = (
+        np.concatenate([np.asarray(getattr(s, f)) for s in parts], axis=1) for f in ("size", "mean", "cov")
+    )
+    group, at = np.nonzero(count > 0)
+    within = np.sum([np.asarray(part.within) for part in parts], axis=0)
+    weight = count[group, at]
+    # the sets of clusters as single ones that count more than once; what varies inside of each is added after
+    out = reduce_means(group, size[group, at], mean[group, at], within, weight)
+    inside = np.zeros_like(out.cov)
+    for g, s in zip(group, at, strict=True):
+        place = int(np.searchsorted(out.size[g], size[g, s]))
+        inside[g, place] += count[g, s] * cov[g, s]
+    safe = np.where(out.count > 0, out.count, 1.0)[:, :, None, None]
+    rows, clusters = (np.sum([np.asarray(getattr(part, f)) for part in parts], axis=0) for f in ("rows", "clusters"))
+    return CompleteStatistics(rows, clusters, out.within, out.size, out.count, out.mean, out.cov + inside / safe)
