@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mlsem_jax._model import statistics as statistics
     from mlsem_jax._montecarlo import montecarlo as montecarlo
     from mlsem_jax._partable import read_partable as read_partable
+    from mlsem_jax._pool import pool as pool
+    from mlsem_jax._pooled_fit import PooledFit as PooledFit
     from mlsem_jax._status import Status as Status
     from mlsem_jax.estimation import simulate as simulate
     from mlsem_jax.networks import NetworkFit as NetworkFit
@@ -68,6 +70,8 @@ _HOMES = {
     "mlsem_jax._load": ("load",),
     "mlsem_jax._model": ("model", "statistics"),
     "mlsem_jax._montecarlo": ("montecarlo",),
+    "mlsem_jax._pool": ("pool",),
+    "mlsem_jax._pooled_fit": ("PooledFit",),
     "mlsem_jax._partable": ("read_partable",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.estimation": ("simulate",),

@@ -23,6 +23,7 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import ModelError, ModelWarning
+from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
@@ -270,18 +271,27 @@ class Fit(ResultMethods, ResamplingMethods):
         )
 
 
-def lrt(*fits: Fit, method: inference.Method = "satorra.bentler.2001", **named: Fit) -> pd.DataFrame:
+def lrt(
+    *fits: Fit | PooledFit, method: inference.Method = "satorra.bentler.2001", **named: Fit | PooledFit
+) -> pd.DataFrame:
     """Likelihood-ratio tests of nested fits of the same data, the model with most parameters first.
 
     Fits given by keyword go by that name in the table, the others by their place (`fit 1`). Fits under a robust test are compared
-    by the scaled difference (Satorra & Bentler 2001); method="satorra.bentler.2010" where its scaling factor is negative.
+    by the scaled difference (Satorra & Bentler 2001); method="satorra.bentler.2010" where its scaling factor is negative. Pooled
+    fits are compared by D2, D3 and D4 (see [`mlsem_jax.PooledFit`][]).
     Raises ModelError where the fits are not of the same data.
     """
     by_name = {f"fit {i}": fit for i, fit in enumerate(fits, 1)} | named
+    if pooled := {name: fit for name, fit in by_name.items() if isinstance(fit, PooledFit)}:
+        if len(pooled) < len(by_name):
+            raise ModelError("lrt() compares pooled fits with pooled fits, each of the same imputations.")
+        return pooled_lrt(pooled)
     for name, fit in by_name.items():
         check_fit(fit, f"lrt() takes fits, lrt(one, other) or lrt(full=one, small=other); {name!r}")
     method = check("method", method, _METHOD)
-    comparisons = inference.likelihood_ratio({name: fit.estimation for name, fit in by_name.items()}, method)
+    comparisons = inference.likelihood_ratio(
+        {name: fit.estimation for name, fit in by_name.items() if isinstance(fit, Fit)}, method
+    )
     return report.comparison_table(comparisons)
 
 
@@ -296,4 +306,6 @@ def check_fit(fit: Any, what: str) -> None:
         hint = " Pass them one by one: lrt(*fits), or by name, lrt(**fits) and compare(**fits)."
     elif isinstance(fit, JaxModel):
         hint = " It is a model of the JAX layer: fit the text with ml.sem."
+    elif isinstance(fit, PooledFit):
+        hint = " Pooled fits are compared by ml.lrt(one, other)."
     raise ModelError(f"{what} is {kind_of(fit)}.{hint}")

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
+from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
-from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare
+from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
@@ -25,6 +26,7 @@ _DATA_OPTIONS = ("group_label", *_SURVEY)
 _ELSEWHERE = {
     "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
+    "only_converged": "It is about several imputations: give their data sets in a list.",
     "clusters": "It is called cluster here.",
     "groups": "It is called group here.",
     "level": "Levels are written in the model: 'level: 1' and 'level: 2'.",
@@ -47,7 +49,9 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
     fit = {f.name for f in fields(FitOptions)}
     for name in options:
         if name not in syntax | fit | set(_DATA_OPTIONS):
-            raise unknown_option(name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group"}, _ELSEWHERE)
+            raise unknown_option(
+                name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, _ELSEWHERE
+            )
     return (
         SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
         FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
@@ -117,7 +121,11 @@ def _fit(
     cluster: str | None,
     group: str | None,
     options: dict[str, Any],
-) -> Fit:
+) -> Any:
+    """A Fit, or of several imputations a PooledFit."""
+    if options.get("plausible_values") is not None or several(data):
+        return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
+    options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
     survey = SurveyColumns.of(split_options(function, options)[2])
@@ -166,11 +174,15 @@ def sem(
     - `model`: lavaan model syntax; a text, or a list of texts read as its lines. With `level: 1` and `level: 2` blocks a two-level
       model, without them a model of one level.
     - `data`: a pandas DataFrame, or a table of polars, pyarrow or another library that offers the interchange or Arrow
-      interface; one row per level-1 unit, in any order.
+      interface; one row per level-1 unit, in any order. Imputations of one data set: a list or a dictionary of such tables; every
+      one is fitted, and the fits are pooled as by [`mlsem_jax.pool`][].
     - `cluster`: name of the column that identifies clusters (values of any type). A two-level model needs it; a model of one level
       has with it standard errors and a test that go by clusters, as lavaan has: A^-1 B A^-1 with B the sum over J clusters of outer
       products of scores times J / (J - 1).
     - `group`: name of a column of groups, in a two-level model constant within clusters.
+    - `plausible_values`: names of variables in the model, each with the columns of the table that hold its plausible values,
+      `{"math": ["PV1MATH", "PV2MATH", ...]}`: the model is fitted once with each and the fits are pooled. Several variables take
+      their first columns together, then their second ones. `only_converged=True` leaves fits out that did not converge.
     - `options`: lavaan's, with `_` for `.`; see `mlsem_jax.estimation.FitOptions` and `mlsem_jax.syntax.SyntaxOptions`.
       `bounds`: "none", "pos.var" (no variance below zero), "pos.ov.var", "pos.lv.var" (those of observed or latent variables), or
       limits by parameter, `{"y1~~y1.l2": (0, None)}`. `start`: "default", "simple" (loadings and variances 1, the rest 0), a fit or
@@ -190,7 +202,7 @@ def sem(
       "bootstrap": standard errors are those of the refitted replicates about the full-sample estimate, and there is no test. A
       replicate column is one of the level-2 weight where it is constant within clusters, else of the level-1 weight.
 
-    **Returns:** a [`mlsem_jax.Fit`][].
+    **Returns:** a [`mlsem_jax.Fit`][]; of several imputations or plausible values a [`mlsem_jax.PooledFit`][].
 
     **Raises:** ModelSyntaxError, ModelError, DataError, IdentificationError (all ValueError) before anything is fitted.
     """

@@ -4,6 +4,7 @@ from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._collinear import dependence
 from mlsem_jax.data._frame import column_names, read_columns
 from mlsem_jax.data._ids import factorize
+from mlsem_jax.data._imputations import data_sets, plausible_tables, several
 from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
 from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
@@ -24,6 +25,9 @@ __all__ = [
     "check_clusters",
     "chunks",
     "column_names",
+    "data_sets",
+    "plausible_tables",
+    "several",
     "comes_in_chunks",
     "dependence",
     "factorize",

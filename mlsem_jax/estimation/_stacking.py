@@ -51,9 +51,7 @@ def stack(estimations: Sequence[Estimation]) -> Estimation:
     if of data sets one below the other whose clusters are no clusters of one another. Values are sums over the data sets.
     """
     first, exogenous = estimations[0], _common(estimations)
-    sample: Sample = tuple(  # type: ignore[assignment]
-        np.mean([e.reduction.sample[i] for e in estimations], axis=0) for i in range(3)
-    )
+    sample: Sample = tuple(np.mean([e.reduction.sample[i] for e in estimations], axis=0) for i in range(3))
     merged = _merged(estimations, exogenous)
     h1 = baseline = None
     if all(e.h1 is not None for e in estimations):

@@ -14,8 +14,10 @@ from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
 from mlsem_jax.inference._poolable import check_poolable, difference_of_models
+from mlsem_jax.inference._pooled_measures import TESTS as POOLED_TESTS
 from mlsem_jax.inference._pooled_measures import (
     PooledComparison,
+    TestName,
     pooled_likelihood_ratio,
     pooled_measures,
     pooled_wald,
@@ -71,7 +73,9 @@ __all__ = [
     "Modification",
     "Pooled",
     "PooledComparison",
+    "POOLED_TESTS",
     "PooledTest",
+    "TestName",
     "check_poolable",
     "difference_of_models",
     "pooled_estimates",

@@ -71,7 +71,7 @@ def pooled_measures(estimations: Sequence[Estimation], stacked: Estimation, test
             base = None if tested_baseline is None else tested_baseline[test]
             out |= _indices(tested_model[test], base, n, groups, suffix)
     found = stacked.h1 is not None and stacked.h1.maximum.status.converged and stacked.model.maximum.status.converged
-    return out | (srmr_measures(stacked) if found else {})
+    return out | ({name: float(value) for name, value in srmr_measures(stacked).items()} if found else {})
 
 
 def pooled_likelihood_ratio(
@@ -157,7 +157,11 @@ def _scaled(tests: Tests, chisq: np.ndarray, factors: np.ndarray) -> Tests:
     """D2 of the scaled chi-squares; D3 and D4 divided by the mean of the factors."""
     usable = np.where(factors > 0, factors, np.nan)
     mean = _mean(usable)
-    return {"D2": d2(chisq / usable, tests["D2"].df1)} | {name: tests[name].divided(mean) for name in ("D3", "D4")}  # type: ignore[index, dict-item]
+    return {
+        "D2": d2(chisq / usable, tests["D2"].df1),
+        "D3": tests["D3"].divided(mean),
+        "D4": tests["D4"].divided(mean),
+    }
 
 
 def _mean(factors: np.ndarray) -> float:
@@ -169,7 +173,7 @@ def _plain(test: PooledTest, suffix: str) -> dict[str, float]:
 
 
 def _listed(tests: Tests, suffix: str) -> dict[str, float]:
-    out = {}
+    out: dict[str, float] = {}
     for name, test in tests.items():
         fields = {"F": test.statistic, "df1": test.df1, "df2": test.df2, "pvalue": test.pvalue, "riv": test.riv}
         out |= {f"{name}.{field}{suffix}": value for field, value in fields.items()}
@@ -178,7 +182,8 @@ def _listed(tests: Tests, suffix: str) -> dict[str, float]:
 
 def _indices(test: PooledTest, baseline: PooledTest | None, n: float, groups: int, suffix: str) -> dict[str, float]:
     """RMSEA and the indices relative to the baseline, of df1 F in the place of a chi-square."""
-    model, out = ChiSquare(test.chisq, int(test.df1)), {}
+    model = ChiSquare(test.chisq, int(test.df1))
+    out: dict[str, float] = {}
     if baseline is not None:
         base = ChiSquare(baseline.chisq, int(baseline.df1))
         out = {"baseline." + name: value for name, value in _plain(baseline, suffix).items()}

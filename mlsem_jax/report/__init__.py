@@ -6,6 +6,7 @@ from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._page import write_page
+from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
 from mlsem_jax.report._progress import bar, progress
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
@@ -14,8 +15,8 @@ from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsqua
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
-from mlsem_jax.report.plots import AXES, draw_intervals, draw_networks, plot, study_plot
-from mlsem_jax.report.summary import Summary, summarise
+from mlsem_jax.report.plots import AXES, draw_intervals, draw_networks, imputations_plot, plot, study_plot
+from mlsem_jax.report.summary import Summary, summarise, summarise_pooled
 
 __all__ = [
     "AXES",
@@ -41,6 +42,11 @@ __all__ = [
     "moments_frames",
     "number_of_clusters",
     "parameter_table",
+    "imputations_plot",
+    "pooled_comparison_table",
+    "pooled_series",
+    "pooled_table",
+    "pooled_wald_table",
     "plot",
     "profile_table",
     "progress",
@@ -52,6 +58,7 @@ __all__ = [
     "standardized_table",
     "study_plot",
     "summarise",
+    "summarise_pooled",
     "to_lavaan",
     "to_mplus",
     "wald_table",

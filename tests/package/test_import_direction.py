@@ -25,6 +25,7 @@ LAYERS = (
     ("report",),
     ("syntax",),
     ("_resampling_methods", "_result_methods"),
+    ("_pooled_fit",),
     ("_fit",),
     ("networks",),
 )

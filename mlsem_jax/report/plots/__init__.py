@@ -3,6 +3,7 @@
 from mlsem_jax.report.plots._base import AXES, require_pyplot
 from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
 from mlsem_jax.report.plots._plots import plot
+from mlsem_jax.report.plots._pooled import imputations_plot
 from mlsem_jax.report.plots._resampling import bootstrap_plot, influence_plot, study_plot
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "bootstrap_plot",
     "draw_intervals",
     "draw_networks",
+    "imputations_plot",
     "influence_plot",
     "plot",
     "require_pyplot",

@@ -59,7 +59,7 @@ def estimates_plot(
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.hlines(place, table["ci.lower"], table["ci.upper"], colors=colours, linewidth=1.4)
     ax.scatter(table.est, place, c=colours, s=16, zorder=3)
-    ax.set_yticks(place, _names(results, table))
+    ax.set_yticks(place, row_names(results, table))
     ax.set_ylim(place[-1] - 0.7, 0.7)
     ax.set_xlabel(
         f"{'standardized estimate' if standardized else 'estimate'} with {confidence:.0%} interval", fontsize=9
@@ -70,7 +70,7 @@ def estimates_plot(
     return ax
 
 
-def _names(results: Results, table: pd.DataFrame) -> list[str]:
+def row_names(results: Results, table: pd.DataFrame) -> list[str]:
     """'math =~ math2', with the group where there are several."""
     groups = results.specification.groups
     names = []

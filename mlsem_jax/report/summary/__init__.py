@@ -3,6 +3,7 @@
 from mlsem_jax.report.summary._blocks import Estimates, Facts, Heading, number
 from mlsem_jax.report.summary._html import STYLE, html, paragraph
 from mlsem_jax.report.summary._model_and_fit import fit_blocks, model_test, standard_errors_used
+from mlsem_jax.report.summary._pooled import summarise_pooled
 from mlsem_jax.report.summary._provenance import provenance
 from mlsem_jax.report.summary._summary import Summary, summarise
 
@@ -20,4 +21,5 @@ __all__ = [
     "provenance",
     "standard_errors_used",
     "summarise",
+    "summarise_pooled",
 ]

@@ -23,6 +23,10 @@ _HEADS = {
     "pvalue": "P(>|z|)",
     "ci.lower": "ci.lower",
     "ci.upper": "ci.upper",
+    "t": "t-value",
+    "df": "df",
+    "riv": "riv",
+    "fmi": "fmi",
     "std.lv": "Std.lv",
     "std.all": "Std.all",
 }
