@@ -8,7 +8,7 @@ from typing import Any
 
 from mlsem_jax import inference
 from mlsem_jax._arguments import FLAG, check, number, optional
-from mlsem_jax._errors import DataError, IdentificationError, ModelError, ModelWarning, listing
+from mlsem_jax._errors import DataError, IdentificationError, ModelError, ModelSyntaxError, ModelWarning, listing
 from mlsem_jax._fit import Fit
 from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax.data import data_sets, plausible_tables
@@ -126,7 +126,7 @@ def _one(fit: Callable[[Any, dict[str, Any]], Fit], data: Any, options: dict[str
     """One fit; an error that another data set does not have says whose it is."""
     try:
         return fit(data, options)
-    except (DataError, IdentificationError, ModelError) as error:
+    except (DataError, IdentificationError, ModelError, ModelSyntaxError) as error:
         if first and not isinstance(error, DataError):
             raise
         raise type(error)(f"{name[0].upper()}{name[1:]}: {error}") from None

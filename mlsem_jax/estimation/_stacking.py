@@ -24,7 +24,7 @@ from mlsem_jax.estimation._sqp import maximise_constrained
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, fixed_values
 from mlsem_jax.numerics import float64
-from mlsem_jax.observed import CompleteStatistics, pool_sizes, stack_complete
+from mlsem_jax.observed import CompleteStatistics, pool_sizes, sample_moments, stack_complete
 
 
 @float64
@@ -51,8 +51,8 @@ def stack(estimations: Sequence[Estimation]) -> Estimation:
     if of data sets one below the other whose clusters are no clusters of one another. Values are sums over the data sets.
     """
     first, exogenous = estimations[0], _common(estimations)
-    sample: Sample = tuple(np.mean([e.reduction.sample[i] for e in estimations], axis=0) for i in range(3))
     merged = _merged(estimations, exogenous)
+    sample = first.reduction.sample if merged is None else _sample(first, merged)
     h1 = baseline = None
     if all(e.h1 is not None for e in estimations):
         h1 = _reference(estimations, "h1", merged, exogenous, sample)
@@ -131,6 +131,13 @@ def _merged(estimations: Sequence[Estimation], exogenous: Sequence[Moments]) -> 
         parts = [_shifted(part, common - np.asarray(x.mean)) for part, x in zip(parts, exogenous, strict=True)]
     complete = stack_complete(parts)
     return Statistics((CompleteTerm(complete),), pool_sizes(complete))
+
+
+def _sample(estimation: Estimation, merged: Statistics) -> Sample:
+    """Moments of the merged statistics by analysis of variance, which starting values and blocks in closed form take."""
+    specification = estimation.model.build.specification
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    return sample_moments(merged.only(CompleteTerm), np.asarray(estimation.data.between_only, bool), within_only)
 
 
 def _shifted(part: CompleteStatistics, by: np.ndarray) -> CompleteStatistics:

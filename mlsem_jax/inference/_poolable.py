@@ -36,7 +36,7 @@ def difference_of_models(one: Estimation, other: Estimation, first: str, name: s
         if rows:
             known = mine if has == first else yours
             said_rows = listing(_named(known[key]) for key in known if key in rows)
-            return f"{lacks} has other parameters than {has} ({said_rows} is not in {lacks})."
+            return f"{lacks} has other parameters than {has}, which alone has {said_rows}."
     for key, row in mine.items():
         if (row.free, row.value, row.exo) != (yours[key].free, yours[key].value, yours[key].exo):
             kinds = [

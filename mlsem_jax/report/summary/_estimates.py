@@ -25,6 +25,7 @@ _HEADS = {
     "ci.upper": "ci.upper",
     "t": "t-value",
     "df": "df",
+    "pvalue.t": "P(>|t|)",
     "riv": "riv",
     "fmi": "fmi",
     "std.lv": "Std.lv",

@@ -18,6 +18,8 @@ from mlsem_jax.report.summary._summary import Summary
 if TYPE_CHECKING:
     import pandas as pd
 
+# degrees of freedom above which t is normal to all the digits shown
+_MOST = 9999
 _INDICES = (
     ("Comparative Fit Index (CFI)", "cfi"),
     ("Tucker-Lewis Index (TLI)", "tli"),
@@ -50,8 +52,10 @@ def summarise_pooled(
         *(_indices(measures) if fit_measures else []),
         _errors(average, df),
     ]
-    columns = ["est", "se", "t", "df", "pvalue", *["ci.lower", "ci.upper"] * ci, "riv", "fmi"]
-    blocks += estimate_blocks(average, table, columns, False)
+    columns = ["est", "se", "t", "df", "pvalue.t", *["ci.lower", "ci.upper"] * ci, "riv", "fmi"]
+    shown = table.rename(columns={"pvalue": "pvalue.t"})
+    shown["df"] = shown["df"].where(~(shown["df"] > _MOST), np.inf)
+    blocks += estimate_blocks(average, shown, columns, False)
     if rsquare is not None and len(rsquare):
         lines = tuple(Row(f"  {name}", (number(r["est"]) or "NA", number(r["se"]))) for name, r in rsquare.iterrows())
         blocks.append(Estimates("R-Square", ("Estimate", "Std.Err"), lines))
@@ -104,5 +108,10 @@ def _indices(m: pd.Series) -> list[Block]:
 
 def _errors(average: Results, df: str) -> Facts:
     facts = standard_errors_used(average)
-    rows = (*facts.rows, ("Pooled", "Rubin's rules"), ("Degrees of freedom of t", df))
+    rows = (
+        *facts.rows,
+        ("Pooled", "Rubin's rules"),
+        ("Degrees of freedom of t", f"{df}"),
+        (f"  shown as inf above {_MOST}",),
+    )
     return Facts(facts.title, rows)
