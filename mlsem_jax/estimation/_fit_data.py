@@ -82,7 +82,7 @@ def estimate_model(
     options = options or FitOptions()
     reduction = make_statistics(specification, data)
     statistics, sample = reduction.statistics, reduction.sample
-    exogenous = _sample_moments(specification, sample)
+    exogenous = sample_as_moments(specification, sample)
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     fitted_h1 = fitted_baseline = None
     bounded, notes = reference_exists(specification, data)
@@ -137,7 +137,7 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
     return with_status(replace(estimation, model=model, h1=h1, notes=notes))
 
 
-def _sample_moments(specification: Specification, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
+def sample_as_moments(specification: Specification, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
     """Sample moments as those of the covariates: means at the within level of variables that exist only there."""
     within_only = np.array([v in specification.within_only for v in specification.variables])
     within, between, mean = sample

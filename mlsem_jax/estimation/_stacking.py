@@ -1,8 +1,8 @@
-"""Several data sets of one model as one: the mean of their log-likelihoods, at averaged estimates and at its own maximum.
+"""Several data sets of one model as one: the sum of their log-likelihoods, at averaged estimates and at its own maximum.
 
-Fixed covariates, and with them what the unrestricted model is held at, are at their moments averaged over the data sets, because
-the moments of one data set and the regressions of another are no model. What the data sets' log-likelihoods then have in common
-cancels in every ratio. Without a mean structure every data set keeps its own means.
+Fixed covariates, and without a mean structure the means, are at common moments, averaged over the data sets or those of all rows,
+because the moments of one data set and the regressions of another are no model. What the log-likelihoods then have in common
+cancels in every ratio.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from mlsem_jax.estimation._constraints import constraints_of
 from mlsem_jax.estimation._fit_build import fit_build
-from mlsem_jax.estimation._problem import Maximum, Point, Problem, Sample
+from mlsem_jax.estimation._fit_data import sample_as_moments
+from mlsem_jax.estimation._problem import Maximum, Point, Problem
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reference_fits import fit_unstructured, moment_log_likelihood
 from mlsem_jax.estimation._references import held
@@ -24,24 +25,23 @@ from mlsem_jax.estimation._sqp import maximise_constrained
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Moments, Specification, fixed_values
 from mlsem_jax.numerics import float64
-from mlsem_jax.observed import CompleteStatistics, pool_sizes, sample_moments, stack_complete
+from mlsem_jax.observed import pool_sizes, sample_moments, stack_complete
 
 
 @float64
 def at_averages(estimations: Sequence[Estimation], part: str) -> float:
     """Sum over data sets of the joint log-likelihood at the averaged theta. part: "model", "h1" or "baseline"."""
     fitted = [getattr(e, part) for e in estimations]
-    exogenous = _common(estimations)
-    theta = np.mean([f.theta for f in fitted], axis=0)
+    made = with_covariates(fitted[0].build, _averaged([e.exogenous for e in estimations]))
+    theta, moments = np.mean([f.theta for f in fitted], axis=0), _averaged([f.moments for f in fitted])
     total = 0.0
-    for e, f, x in zip(estimations, fitted, exogenous, strict=True):
+    for e in estimations:
         complete = e.statistics.only(CompleteTerm)
         if part == "h1" and complete is not None:  # its parameters are moments: no program for hundreds of them
-            moments = _averaged([g.moments for g in fitted], e)
-            total += float(np.sum(moment_log_likelihood(moments, f.build.between_only, complete)[0]))
+            total += float(np.sum(moment_log_likelihood(moments, made.between_only, complete)[0]))
         else:
             # the program that the search has run, and not that of the value alone
-            total += Problem(with_covariates(f.build, x), e.statistics).evaluate(theta).value
+            total += Problem(made, e.statistics).evaluate(theta).value
     return total
 
 
@@ -50,46 +50,55 @@ def stack(estimations: Sequence[Estimation]) -> Estimation:
     """The maximum of the sum of the data sets' log-likelihoods, beside the maxima of the unrestricted and the baseline model, as
     if of data sets one below the other whose clusters are no clusters of one another. Values are sums over the data sets.
     """
-    first, exogenous = estimations[0], _common(estimations)
-    merged = _merged(estimations, exogenous)
-    sample = first.reduction.sample if merged is None else _sample(first, merged)
-    h1 = baseline = None
+    first = estimations[0]
+    specification, parts = first.model.build.specification, [e.statistics.only(CompleteTerm) for e in estimations]
+    if any(part is None for part in parts):
+        exogenous = _averaged([e.exogenous for e in estimations])
+        return _climbed_together(estimations, exogenous)
+    complete = stack_complete(parts)
+    merged = Statistics((CompleteTerm(complete),), pool_sizes(complete))
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    sample = sample_moments(complete, np.asarray(first.data.between_only, bool), within_only)
+    exogenous, h1, baseline = sample_as_moments(specification, sample), None, None
     if all(e.h1 is not None for e in estimations):
-        h1 = _reference(estimations, "h1", merged, exogenous, sample)
-        if _split(first.model.build.specification):
-            exogenous = [h1.moments for _ in exogenous]
+        h1 = fit_unstructured(first.h1.build.specification, merged, exogenous, sample)  # type: ignore[union-attr]
+        exogenous = h1.moments if _split(specification) else exogenous
     if all(e.baseline is not None for e in estimations):
-        baseline = _reference(estimations, "baseline", merged, exogenous, sample)
-    made = with_covariates(first.model.build, exogenous[0])
-    theta = np.mean([e.model.theta for e in estimations], axis=0)
-    if merged is not None:
-        options = replace(first.options, start="default", optim_method="scoring")
-        known = None if h1 is None else (h1.moments.within_cov, h1.moments.between_cov, h1.moments.mean)
-        start = made.natural(theta)
-        model = fit_build(made, merged, sample, start=start, options=options, unrestricted=known)
-    else:
-        bounds = first.options.bounds
-        model = _climbed(_Together(estimations, "model", exogenous, bounds), theta)
-    reduction = first.reduction if merged is None else replace(first.reduction, statistics=merged)
-    return replace(first, reduction=reduction, exogenous=exogenous[0], model=model, h1=h1, baseline=baseline)
+        baseline = fit_unstructured(first.baseline.build.specification, merged, exogenous, sample)  # type: ignore[union-attr]
+    made = with_covariates(first.model.build, exogenous)
+    model = fit_build(
+        made,
+        merged,
+        sample,
+        start=made.natural(_mean_theta(estimations, "model")),
+        options=replace(first.options, start="default", optim_method="scoring"),
+        unrestricted=None if h1 is None else (h1.moments.within_cov, h1.moments.between_cov, h1.moments.mean),
+    )
+    reduction = replace(first.reduction, statistics=merged)
+    return replace(first, reduction=reduction, exogenous=exogenous, model=model, h1=h1, baseline=baseline)
+
+
+def _climbed_together(estimations: Sequence[Estimation], exogenous: Moments) -> Estimation:
+    """`stack` of data sets with missing values or random slopes."""
+    first, h1, baseline = estimations[0], None, None
+    if all(e.h1 is not None for e in estimations):
+        h1 = _climbed(_Together(estimations, "h1", exogenous), _mean_theta(estimations, "h1"), newton=False)
+        exogenous = h1.moments if _split(first.model.build.specification) else exogenous
+    if all(e.baseline is not None for e in estimations):
+        together = _Together(estimations, "baseline", exogenous)
+        baseline = _climbed(together, _mean_theta(estimations, "baseline"), newton=False)
+    problem = _Together(estimations, "model", exogenous, first.options.bounds)
+    model = _climbed(problem, _mean_theta(estimations, "model"))
+    return replace(first, exogenous=exogenous, model=model, h1=h1, baseline=baseline)
+
+
+def _mean_theta(estimations: Sequence[Estimation], part: str) -> np.ndarray:
+    return np.mean([getattr(e, part).theta for e in estimations], axis=0)
 
 
 def _split(specification: Specification) -> bool:
     """Whether a fixed covariate exists at both levels, so that its moments are the unrestricted model's."""
     return any(set(specification.level(lv).covariates) - set(held(specification, lv)) for lv in specification.numbers)
-
-
-def _reference(
-    estimations: Sequence[Estimation],
-    part: str,
-    merged: Statistics | None,
-    exogenous: Sequence[Moments],
-    sample: Sample,
-) -> Fitted:
-    if merged is not None:
-        return fit_unstructured(getattr(estimations[0], part).build.specification, merged, exogenous[0], sample)
-    theta = np.mean([getattr(e, part).theta for e in estimations], axis=0)
-    return _climbed(_Together(estimations, part, exogenous), theta, newton=False)
 
 
 def _climbed(problem: _Together, theta: np.ndarray, newton: bool = True) -> Fitted:
@@ -106,60 +115,19 @@ def with_covariates(made: Build, exogenous: Moments) -> Build:
     return replace(made, values=fixed_values(made.specification, exogenous), means=means)
 
 
-def _common(estimations: Sequence[Estimation]) -> list[Moments]:
-    """Moments of the covariates for each data set: averaged, but its own means without a mean structure."""
-    return [_averaged([e.exogenous for e in estimations], e) for e in estimations]
-
-
-def _averaged(moments: Sequence[Moments], own: Estimation) -> Moments:
-    """Averaged moments; without a mean structure with the means of one data set."""
+def _averaged(moments: Sequence[Moments]) -> Moments:
     average: Moments = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *moments)
-    if own.model.build.specification.means:
-        return average
-    mean = own.exogenous
-    return average.with_parts(average.within_cov, average.between_cov, mean.within_mean, mean.between_mean)
-
-
-def _merged(estimations: Sequence[Estimation], exogenous: Sequence[Moments]) -> Statistics | None:
-    """The statistics of complete data sets as those of one; None with missing values or random slopes."""
-    parts = [e.statistics.only(CompleteTerm) for e in estimations]
-    if any(part is None for part in parts):
-        return None
-    if not estimations[0].model.build.specification.means:
-        # about the same means, which each data set keeps
-        common = np.asarray(exogenous[0].mean)
-        parts = [_shifted(part, common - np.asarray(x.mean)) for part, x in zip(parts, exogenous, strict=True)]
-    complete = stack_complete(parts)
-    return Statistics((CompleteTerm(complete),), pool_sizes(complete))
-
-
-def _sample(estimation: Estimation, merged: Statistics) -> Sample:
-    """Moments of the merged statistics by analysis of variance, which starting values and blocks in closed form take."""
-    specification = estimation.model.build.specification
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    return sample_moments(merged.only(CompleteTerm), np.asarray(estimation.data.between_only, bool), within_only)
-
-
-def _shifted(part: CompleteStatistics, by: np.ndarray) -> CompleteStatistics:
-    return CompleteStatistics(
-        part.rows, part.clusters, part.within, part.size, part.count, part.mean + by[:, None], part.cov
-    )
+    return average
 
 
 class _Together(Problem):
     """The problems of several data sets at a common theta, each evaluated by the program of its own fit; values are sums."""
 
-    def __init__(
-        self,
-        estimations: Sequence[Estimation],
-        part: str,
-        exogenous: Sequence[Moments],
-        bounds: str | dict = "none",
-    ):
-        builds = [with_covariates(getattr(e, part).build, x) for e, x in zip(estimations, exogenous, strict=True)]
-        constraints = None if part != "model" else constraints_of(builds[0], bounds)
-        super().__init__(builds[0], estimations[0].statistics, estimations[0].reduction.sample, constraints)
-        self._parts = [Problem(b, e.statistics) for b, e in zip(builds, estimations, strict=True)]
+    def __init__(self, estimations: Sequence[Estimation], part: str, exogenous: Moments, bounds: str | dict = "none"):
+        made = with_covariates(getattr(estimations[0], part).build, exogenous)
+        constraints = constraints_of(made, bounds) if part == "model" else None
+        super().__init__(made, estimations[0].statistics, estimations[0].reduction.sample, constraints)
+        self._parts = [Problem(made, e.statistics) for e in estimations]
 
     def evaluate(self, theta: np.ndarray) -> Point:
         points = [part.evaluate(theta) for part in self._parts]
