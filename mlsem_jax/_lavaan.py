@@ -14,6 +14,7 @@ from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
+from mlsem_jax.inference import few_units
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
@@ -41,6 +42,12 @@ _ELSEWHERE = {
     "mimic": "Leave it out.",
     "parameterization": "Leave it out: it concerns ordered indicators.",
 }
+
+
+_BY_CLUSTERS = (
+    "se='robust.huber.white' goes by clusters here, as 'robust.cluster' does, because cluster= is given; leave cluster= out for "
+    "standard errors that go by rows."
+)
 
 
 def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOptions, FitOptions, dict[str, Any]]:
@@ -127,6 +134,7 @@ def _fit(
         return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
     options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
+    asked = str(options.get("se", "")).lower() == "robust.huber.white"
     parsed = read_model(model, data)
     survey = SurveyColumns.of(split_options(function, options)[2])
     survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
@@ -151,13 +159,14 @@ def _fit(
     )
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
-    told = (*specification.warnings, *prepared.warnings, *fit_options.survey_warnings(prepared.weighted))
+    by_clusters = (_BY_CLUSTERS,) if asked and fit_options.se == "robust.cluster" else ()
+    told = (*specification.warnings, *prepared.warnings, *by_clusters, *fit_options.survey_warnings(prepared.weighted))
     for sentence in told:
         warnings.warn(sentence, ModelWarning, stacklevel=3)
     estimation = estimate_model(
         specification, prepared, fit_options, report=progress() if fit_options.verbose else None
     )
-    raised = fit_warnings(estimation)
+    raised = [*fit_warnings(estimation), *map(ModelWarning, few_units(estimation))]
     for warning in raised:
         warnings.warn(warning, stacklevel=3)
     sentences = (*told, *(str(w) for w in raised))
@@ -198,9 +207,9 @@ def sem(
       `sampling_weights_normalization`: "total" (default; weights sum to the rows), "group" or "none".
     - `strata`: a column of strata of clusters, or with one level and no clusters of rows; `lonely="adjust"` takes strata of one
       unit about the mean of all. With any of these, standard errors are A^-1 B A^-1 and the test is scaled (estimator MLR).
-    - `replicate_weights`: a list of columns, with `replicate_type` "BRR", "Fay" (with `fay`, 0.5 in PISA), "JK1", "JK2" or
-      "bootstrap": standard errors are those of the refitted replicates about the full-sample estimate, and there is no test. A
-      replicate column is one of the level-2 weight where it is constant within clusters, else of the level-1 weight.
+    - `replicate_weights`: a list of columns, with `replicate_type` "BRR", "Fay" (with `fay`, by default 0.5 as in PISA), "JK1",
+      "JK2" or "bootstrap": standard errors are those of the refitted replicates about the full-sample estimate, and there is no
+      test. A replicate column is one of the level-2 weight where it is constant within clusters, else of the level-1 weight.
 
     **Returns:** a [`mlsem_jax.Fit`][]; of several imputations or plausible values a [`mlsem_jax.PooledFit`][].
 

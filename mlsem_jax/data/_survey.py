@@ -25,7 +25,7 @@ class SurveyColumns:
     lonely: str = "error"
     replicate_weights: tuple[str, ...] = ()
     replicate_type: str = ""
-    fay: float = 0.0
+    fay: float = 0.5
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> SurveyColumns:
@@ -78,7 +78,7 @@ class SurveyColumns:
             return
         if not self.replicate_type:
             raise ModelError(
-                "replicate_weights= needs replicate_type=: 'BRR', 'Fay', 'JK1', 'JK2' or 'bootstrap' (PISA: 'Fay' with fay=0.5; "
+                "replicate_weights= needs replicate_type=: 'BRR', 'Fay', 'JK1', 'JK2' or 'bootstrap' (PISA: 'Fay'; "
                 "TIMSS and PIRLS: 'JK2')."
             )
         if not self.weighted:
@@ -86,12 +86,8 @@ class SurveyColumns:
                 "replicate_weights= needs the full-sample weight, which the estimates go by: sampling_weights= (or "
                 "sampling_weights_between=)."
             )
-        if (self.replicate_type == "Fay") != ("fay" in asked):
-            raise ModelError(
-                "replicate_type='Fay' needs fay=, the factor of the method: 0.5 in PISA."
-                if self.replicate_type == "Fay"
-                else f"fay= is for replicate_type='Fay', not {self.replicate_type!r}."
-            )
+        if "fay" in asked and self.replicate_type != "Fay":
+            raise ModelError(f"fay= is for replicate_type='Fay', not {self.replicate_type!r}.")
 
 
 @dataclass(frozen=True, eq=False)

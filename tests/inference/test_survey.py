@@ -316,3 +316,20 @@ def test_the_bootstrap_draws_within_strata(data):
     assert np.allclose(np.unique(weights) * 5 / 6, np.rint(np.unique(weights) * 5 / 6))
     with pytest.raises(ModelError, match="nothing of weights"):
         fit.bootstrap(10, key=1, type="parametric")
+
+
+def test_fewer_clusters_than_parameters_are_told(data):
+    with pytest.warns(UserWarning, match="There are 7 clusters .* for 7 parameters|rank"):
+        ml.cfa("f =~ y1 + y2 + y3", data[data.school < 8], "school")
+    with pytest.warns(UserWarning, match="goes by clusters here"):
+        ml.cfa("f =~ y1 + y2 + y3", data, "school", se="robust.huber.white")
+    columns = {"r1": data.v, "r2": data.v * 1.2}
+    with pytest.warns(UserWarning, match="There are 2 replicate weights for"):
+        ml.sem(
+            TWO,
+            data.assign(**columns),
+            "school",
+            sampling_weights_between="v",
+            replicate_weights=list(columns),
+            replicate_type="Fay",
+        )
