@@ -3,6 +3,7 @@
 python docs/draw_pictures.py
 """
 
+import re
 from pathlib import Path
 
 import matplotlib
@@ -26,6 +27,18 @@ PICTURES = {
     "profile": ("profile", {"parameter": "math1~~math1.l2"}),
 }
 
+
+def pooled_estimates():
+    """The picture of the page on imputations, by its own code."""
+    page = (Path(__file__).parent / "imputations.md").read_text(encoding="utf-8")
+    space: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M):
+        exec(code, space)
+        if "ax" in space:
+            return space["ax"]
+    raise RuntimeError("docs/imputations.md draws nothing")
+
+
 if __name__ == "__main__":
     ml.enable_compilation_cache()
     FOLDER.mkdir(exist_ok=True)
@@ -41,6 +54,7 @@ if __name__ == "__main__":
     network = ml.ml_ggm(load_schools(), clusters="school", vars=scores).fit()
     study = ml.montecarlo(fit.model, fit.estimation.model.theta, [20] * 100, n_datasets=1000, key=1)
     for name, draw in {
+        "imputations": pooled_estimates,
         "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
         "influence": fit.influence().plot,
         "networks": lambda: network.plot_network()[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -14,6 +15,8 @@ from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax.data import data_sets, plausible_tables
 from mlsem_jax.estimation import kind_of
 
+# numbers by which warnings of two data sets may differ
+_NUMBER = re.compile(r"(?<=\s)-?\d+\.\d+(e[-+]?\d+)?(?=[\s.,])")
 _COMPLETE_DF = optional(number(0, above=True))
 
 
@@ -107,7 +110,7 @@ def fit_each(fit: Callable[[Any, dict[str, Any]], Fit], data: Any, options: dict
     sets = data_sets(data) if plausible is None else plausible_tables(data, plausible)
     what = "imputation" if plausible is None else "plausible value"
     fits: dict[str, Fit] = {}
-    told: dict[tuple[type[Warning], str], list[str]] = {}
+    told: dict[tuple[type[Warning], str], list[tuple[str, str]]] = {}
     for name, one in sets.items():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -115,11 +118,20 @@ def fit_each(fit: Callable[[Any, dict[str, Any]], Fit], data: Any, options: dict
         if len(fits) == 1 and plausible is not None:
             _check_used(plausible, fits[f"{what} {name}"])
         for warning in caught:
-            told.setdefault((warning.category, str(warning.message)), []).append(name)
-    for (category, text), names in told.items():
-        where = "" if len(names) == len(sets) else f" ({what}{'s' * (len(names) > 1)} {listing(names, 10)})"
-        warnings.warn(text + where, category, stacklevel=4)
+            text = str(warning.message)
+            told.setdefault((warning.category, _NUMBER.sub("#", text)), []).append((name, text))
+    for (category, _), found in told.items():
+        warnings.warn(found[0][1] + _whose(found, len(sets), what), category, stacklevel=4)
     return _pool(fits, None, only, what, 5)
+
+
+def _whose(found: list[tuple[str, str]], total: int, what: str) -> str:
+    """Whose a warning is; '' where all data sets have the same."""
+    names, texts = dict.fromkeys(name for name, _ in found), {text for _, text in found}
+    if len(names) == total and len(texts) == 1:
+        return ""
+    first = f"; the numbers are of {what} {found[0][0]}" if len(texts) > 1 else ""
+    return f" ({what}{'s' * (len(names) > 1)} {listing(names, 10)}{first})"
 
 
 def _one(fit: Callable[[Any, dict[str, Any]], Fit], data: Any, options: dict[str, Any], name: str, first: bool) -> Fit:

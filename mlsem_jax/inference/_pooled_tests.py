@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mlsem_jax.inference._pooling import centred
 from mlsem_jax.numerics import f_tail
 
 
@@ -58,14 +59,16 @@ def d2(statistics: np.ndarray, k: float) -> PooledTest:
     if not k or np.isnan(statistics).any():
         return no_test(k)
     w = np.maximum(statistics, 0.0)
-    r = (1 + 1 / m) * float(np.var(np.sqrt(w), ddof=1))
+    r = (1 + 1 / m) * float(np.sum(centred(np.sqrt(w))[1] ** 2)) / (m - 1)
     f = (w.mean() / k - (m + 1) / (m - 1) * r) / (1 + r)
     df2 = math.inf if r == 0 else k ** (-3 / m) * (m - 1) * (1 + 1 / r) ** 2
     return PooledTest(max(float(f), 0.0), k, df2, r)
 
 
 def d3(mean: float, at_mean: float, k: float, m: int) -> PooledTest:
-    """Meng & Rubin (1992): mean of the chi-squares, and of the likelihood ratios at the averaged estimates of both models."""
+    """Meng & Rubin (1992): mean of the chi-squares, and of the likelihood ratios at the averaged estimates of both models. Where
+    these lie outside the domain of the likelihood there is no test.
+    """
     return _of_ratios(mean, at_mean, k, m, _df2)
 
 
@@ -77,7 +80,7 @@ def d4(mean: float, stacked: float, k: float, m: int) -> PooledTest:
 
 
 def _of_ratios(mean: float, common: float, k: float, m: int, df2) -> PooledTest:
-    if not k or math.isnan(mean) or math.isnan(common):
+    if not k or not math.isfinite(mean) or not math.isfinite(common):
         return no_test(k)
     # smaller than 0 by chance, where the imputations hardly differ
     r = max((m + 1) / (k * (m - 1)) * (mean - common), 0.0)

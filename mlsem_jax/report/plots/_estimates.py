@@ -66,7 +66,7 @@ def estimates_plot(
     )
     quiet(ax)
     ax.tick_params(axis="y", length=0)
-    _level_key(ax, table, results.specification.single)
+    level_key(ax, table, results.specification.single)
     return ax
 
 
@@ -80,7 +80,7 @@ def row_names(results: Results, table: pd.DataFrame) -> list[str]:
     return names
 
 
-def _level_key(ax: Axes, table: pd.DataFrame, single: bool) -> None:
+def level_key(ax: Axes, table: pd.DataFrame, single: bool) -> None:
     """Say which colour is which level, above the axes, where no point can lie."""
     first = "parameters" if single else "within"
     shown = [

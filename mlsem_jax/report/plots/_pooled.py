@@ -13,7 +13,7 @@ from mlsem_jax.inference import Pooled
 from mlsem_jax.numerics import normal_quantile
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.plots._base import AXES, BLUE, GREY, INK, ORANGE, new_axes, quiet
-from mlsem_jax.report.plots._estimates import row_names
+from mlsem_jax.report.plots._estimates import level_key, row_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,9 +43,10 @@ def imputations_plot(
     table: pooled parameter table with limits at `confidence`; pooled: its numbers, by imputation too.
     """
     wanted = [ops] if isinstance(ops, str) else list(ops)
-    keep = (table.op.isin(wanted) & (table.se > 0)).to_numpy()
-    keep &= True if level is None else table.level.isin([0, level]).to_numpy()
-    keep &= True if group is None else table.group.isin([0, group]).to_numpy()
+    rows = table.op.isin(wanted) & (table.se > 0)
+    rows &= True if level is None else table.level.isin([0, level])
+    rows &= True if group is None else table.group.isin([0, group])
+    keep = rows.to_numpy()
     if not keep.any():
         raise ModelError(f"No free parameter to show: ops={wanted}, level={level}, group={group}.")
     shown, values = table[keep], pooled.values[:, keep]
@@ -67,4 +68,5 @@ def imputations_plot(
     )
     quiet(ax)
     ax.tick_params(axis="y", length=0)
+    level_key(ax, shown, results.specification.single)
     return ax
