@@ -148,7 +148,7 @@ class PooledFit:
         import pandas as pd
 
         test = check("test", test, choice(*inference.POOLED_TESTS))
-        found = pd.Series(inference.pooled_measures(self._estimations, self._stack, test), dtype=float)
+        found = pd.Series(inference.pooled_measures(self._estimations, lambda: self._stack, test), dtype=float)
         if measures is None or (isinstance(measures, str) and measures == "all"):
             return found
         return report.chosen_measures(found, check("measures", measures, one_or_several("a fit measure")))
@@ -169,15 +169,18 @@ class PooledFit:
         return report.pooled_wald_table(inference.pooled_wald(self._estimations, read))
 
     # -- reports
-    @checked(fit_measures=FLAG, ci=FLAG, rsquare=FLAG)
-    def summary(self, fit_measures: bool = False, ci: bool = False, rsquare: bool = False) -> report.Summary:
+    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG)
+    def summary(
+        self, fit_measures: bool = False, standardized: bool = False, ci: bool = False, rsquare: bool = False
+    ) -> report.Summary:
         """The pooled fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
         return report.summarise_pooled(
             self._estimations,
             self._average,
-            self.parameter_estimates(),
+            self.parameter_estimates(standardized),
             self.fit_measures(),
             fit_measures=fit_measures,
+            standardized=standardized,
             ci=ci,
             rsquare=self.rsquare() if rsquare else None,
             df="Rubin (1987)" if self.complete_df is None else "Barnard & Rubin (1999)",

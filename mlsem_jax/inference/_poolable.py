@@ -27,8 +27,8 @@ def difference_of_models(one: Estimation, other: Estimation, first: str, name: s
     """A sentence about what makes the parameters of two fits not the same; '' where nothing does."""
     a, b = one.model.build.specification, other.model.build.specification
     if a.groups != b.groups or one.data.group_labels != other.data.group_labels:
-        said = [listing(e.data.group_labels) or "one group" for e in (one, other)]
-        return f"{first} is of the groups {said[0]}, and {name} of {said[1]}. Choose them with group_label=."
+        said = [f"groups {listing(e.data.group_labels)}" if e.data.group_labels else "one group" for e in (one, other)]
+        return f"{first} is of {said[0]}, and {name} of {said[1]}. Groups and their order are chosen with group_label=."
     if a.single != b.single:
         return f"{first} and {name} are models of a different number of levels."
     mine, yours = ({_key(row): row for row in s.parameters} for s in (a, b))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -42,8 +42,10 @@ def pooled_wald(estimations: Sequence[Estimation], constraints: Sequence[Constra
     return d1(*parts, len(estimations))
 
 
-def pooled_measures(estimations: Sequence[Estimation], stacked: Estimation, test: TestName) -> dict[str, float]:
-    """Measures by name; stacked: the maxima of all data sets together (`estimation.stack`). Without an unrestricted model, or
+def pooled_measures(
+    estimations: Sequence[Estimation], stack: Callable[[], Estimation], test: TestName
+) -> dict[str, float]:
+    """Measures by name; stack: gives the maxima of all data sets together (`estimation.stack`). Without an unrestricted model, or
     test="none" in the fits, only counts.
     """
     first, m = estimations[0], len(estimations)
@@ -51,6 +53,7 @@ def pooled_measures(estimations: Sequence[Estimation], stacked: Estimation, test
     counts = {"npar": first.npar, "nimputations": m, "ntotal": n}
     if any(e.h1 is None for e in estimations) or first.options.test == "none":
         return counts
+    stacked = stack()
     df, groups = first.degrees_of_freedom, first.data.ngroups
     chisq = np.array([chi_square(e).statistic for e in estimations])
     model = _tests(estimations, stacked, "model", chisq, df)

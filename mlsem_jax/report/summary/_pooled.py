@@ -39,6 +39,7 @@ def summarise_pooled(
     measures: pd.Series,
     *,
     fit_measures: bool,
+    standardized: bool,
     ci: bool,
     rsquare: pd.DataFrame | None,
     df: str,
@@ -53,6 +54,7 @@ def summarise_pooled(
         _errors(average, df),
     ]
     columns = ["est", "se", "t", "df", "pvalue.t", *["ci.lower", "ci.upper"] * ci, "riv", "fmi"]
+    columns += ["std.lv", "std.all"] * standardized
     shown = table.rename(columns={"pvalue": "pvalue.t"})
     shown["df"] = shown["df"].where(~(shown["df"] > _MOST), np.inf)
     blocks += estimate_blocks(average, shown, columns, False)
@@ -82,7 +84,14 @@ def _counts(estimations: Sequence[Estimation], average: Results) -> Facts:
 def _tests(m: pd.Series) -> list[Block]:
     """F statistics of the model against the unrestricted one, scaled ones where the fits are robust."""
     if "D4.F" not in m.index:
-        return [Prose("", ("There is no unrestricted model, and so no test of the model and no fit index.",))]
+        return [
+            Prose(
+                "",
+                (
+                    "There is no test of the model and no fit index: the fits have no unrestricted model, or test='none'.",
+                ),
+            )
+        ]
     suffixes = ("", ".scaled") if "D4.F.scaled" in m.index else ("",)
     rows: list[tuple[str, ...]] = []
     for name, title in (("D2", "of chi-squares"), ("D3", "at averaged estimates"), ("D4", "of stacked data")):
