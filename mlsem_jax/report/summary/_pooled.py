@@ -87,9 +87,7 @@ def _tests(m: pd.Series) -> list[Block]:
         return [
             Prose(
                 "",
-                (
-                    "There is no test of the model and no fit index: the fits have no unrestricted model, or test='none'.",
-                ),
+                ("There is no test of the model and no fit index: no unrestricted model, or test='none'.",),
             )
         ]
     suffixes = ("", ".scaled") if "D4.F.scaled" in m.index else ("",)
