@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,14 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax import estimation
-from mlsem_jax._errors import DataError, ModelError
+from mlsem_jax._errors import DataError, ModelError, ModelWarning
 from mlsem_jax._given import AnyStatistics, reduced
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference
+from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference, search_again
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float_type, warn_single_precision
 from mlsem_jax.report import bar
+
+# of a search; a limit that the user lowered is an answer, and nothing is searched again
+ITERATIONS = 300
 
 
 def estimate_batch(
@@ -28,7 +32,7 @@ def estimate_batch(
     *,
     theta0: Any = None,
     chisq: bool = False,
-    iterations: int = 300,
+    iterations: int = ITERATIONS,
     chunk: int | None = None,
     memory: float | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -48,7 +52,10 @@ def estimate_batch(
     - `progress`: show a bar on stderr, or call `progress(done, total)`.
 
     **Returns:** an `Estimate` of NumPy arrays with the batch axis in front; `status` holds one `Status` code a lane. A lane that
-    cannot be fitted has its own status and harms no other.
+    cannot be fitted has its own status and harms no other. Lanes whose search ends without a maximum are searched again one at a
+    time, by everything that [`mlsem_jax.sem`][] tries, at most 500 of them (a warning says how many were left); `again` marks
+    them. That is done for a model of `ml.model` with data sets without missing values, in double precision, from the default
+    starting values and with the default number of iterations.
     """
     what = "ml.estimate_batch"
     estimation.check_model(model, what, lanes=True)
@@ -68,10 +75,14 @@ def estimate_batch(
     warn_single_precision(float_type(structure, statistics, theta0), what)
     if chisq and saturated is None:
         raise no_reference(model)
+    retries = isinstance(model, Model) and theta0 is None and iterations == ITERATIONS
     share = _Share(structure, statistics, theta0)
     fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
     report = bar if progress is True else (progress or None)
     end = fit(*share.mine(structure, statistics, theta0), progress=report)
+    again = None
+    if retries and np.ndim(statistics.lane_mark) == 2:
+        end, again = _again(model, share.mine(structure, statistics, None)[1], end)
     chi, df = None, None
     if chisq and saturated is not None:
         h1 = fit(*share.mine(saturated, statistics, None), newton=False)
@@ -80,10 +91,24 @@ def estimate_batch(
         h0 = end.value[tested]
         chi[tested] = 2 * (np.maximum(h1.value[tested], h0) - h0)
         df = np.full(len(chi), model.df)
-    return share.gathered(_estimate(end, chi, df))
+    return share.gathered(_estimate(end, chi, df, again))
 
 
-def _estimate(end: BatchMaximum, chisq: np.ndarray | None, df: np.ndarray | None) -> Estimate:
+def _again(model: Model, statistics: Statistics, end: BatchMaximum) -> tuple[BatchMaximum, np.ndarray]:
+    """The ends, where a search failed those of another like that of a single fit; and which lanes that were."""
+    end, again, left = search_again(model, statistics, end)
+    if left:
+        warnings.warn(
+            ModelWarning(
+                f"{int(again.sum())} lanes without a maximum were searched again one at a time; {left} more were not. Where "
+                "that many fail the model asks too much of the data: look at status."
+            ),
+            stacklevel=3,
+        )
+    return end, again
+
+
+def _estimate(end: BatchMaximum, chisq: np.ndarray | None, df: np.ndarray | None, again: np.ndarray | None) -> Estimate:
     return Estimate(
         end.theta,
         end.value,
@@ -95,6 +120,7 @@ def _estimate(end: BatchMaximum, chisq: np.ndarray | None, df: np.ndarray | None
         end.decrement,
         chisq,
         df,
+        again,
     )
 
 

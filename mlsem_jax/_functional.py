@@ -83,6 +83,10 @@ def estimate(
     **Returns:** an `Estimate`: theta, value, gradient, information, se, status, iterations, decrement, and chisq and df if asked
     for. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in forward and
     reverse mode; they are NaN where the search did not end at a maximum.
+
+    One search from one start, and no more: what [`mlsem_jax.sem`][] tries where that fails (other signs of between variances,
+    factors scaled by their variances, other starts, a trust region) is not part of it, so that a search may end in
+    `ITERATION_LIMIT` where there is a maximum. [`mlsem_jax.estimate_batch`][] tries them too.
     """
     what = "ml.estimate"
     estimation.check_model(model, what)

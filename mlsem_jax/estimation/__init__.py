@@ -1,6 +1,7 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
+from mlsem_jax.estimation._batch_again import search_again
 from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._diagnosis import improper_parameters
@@ -96,6 +97,7 @@ __all__ = [
     "refit",
     "saturated",
     "scaled_inverse",
+    "search_again",
     "settings",
     "simulate",
     "slope_columns",

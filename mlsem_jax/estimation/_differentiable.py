@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax._typing import Array, Bool, Float, Int
 from mlsem_jax.estimation._status import at_end, is_maximum
 from mlsem_jax.estimation._traced_search import exact, search_traced
 from mlsem_jax.estimation._traced_state import Settings, scaled_inverse, settings
@@ -29,7 +29,8 @@ class Estimate(eqx.Module):
     at theta; se (q,) of theta, NaN unless the fit converged; status: a `Status` code. Every float leaf but `decrement` is
     differentiable in the statistics and in the float leaves of the structure; where the fit did not converge to an isolated
     maximum, the derivatives are NaN, in forward and reverse mode; an output that nothing depends on (a cotangent of 0) adds 0 to
-    them. chisq, df: of the test against the unrestricted model, where asked for; NaN unless both models converged.
+    them. chisq, df: of the test against the unrestricted model, where asked for; NaN unless both models converged. again: of a
+    batch, whether the lane was searched again like a single fit.
     """
 
     theta: Float[Array, " q"]
@@ -42,6 +43,7 @@ class Estimate(eqx.Module):
     decrement: Float[Array, ""]
     chisq: Float[Array, ""] | None = None
     df: Int[Array, ""] | None = None
+    again: Bool[Array, ""] | None = None
 
     @property
     def vcov(self) -> Float[Array, "*B q q"]:

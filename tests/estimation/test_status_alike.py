@@ -4,6 +4,7 @@ is said in words exactly where the rule finds it.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 from test_status import SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
+from mlsem_jax.estimation import _batch_again
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._status import MATRICES, at_end, improper
 from mlsem_jax.estimation._traced_state import start
@@ -63,6 +65,44 @@ def test_three_ways_to_a_maximum_give_one_status():
     assert sum(n for (reached, _), n in told_by.items() if reached == 3) >= 20
     # what negative variances alone do not tell
     assert any("correlation of c and d" in told(single) and "variance" not in told(single) for single in singles)
+
+
+# MLSEM_LANES=100 compares 300 lanes; of the first ones of each kind the batched search leaves some that a single fit settles
+SEEDS = int(os.environ.get("MLSEM_LANES", "6"))
+
+
+def test_a_lane_of_a_batch_says_what_a_single_fit_says():
+    frames = [lane(kind, seed) for kind in ("correlated", "heywood", "weak") for seed in range(SEEDS)]
+    with jax.enable_x64(True):
+        model = ml.model(FACTORS, frames[0], cluster="g")
+        stats = [jax.tree.map(np.asarray, ml.statistics(model, frame).reduced) for frame in frames]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *stats)
+        batch = ml.estimate_batch(model, stacked)
+        limited = ml.estimate_batch(model, stacked, iterations=299)
+    singles = [fit(FACTORS, frame) for frame in frames]
+    assert [ml.Status(int(code)) for code in batch.status] == [single.status for single in singles]
+    # where the batched search fails, and nowhere else, it is the single fit's result, with its standard errors
+    assert limited.again is None
+    np.testing.assert_array_equal(batch.again, limited.status == int(ml.Status.ITERATION_LIMIT))
+    assert 2 <= batch.again.sum() < len(frames) / 2
+    np.testing.assert_array_equal(batch.theta[~batch.again], limited.theta[~batch.again])
+    for i in np.flatnonzero(batch.again):
+        np.testing.assert_allclose(batch.theta[i], singles[i].coef(), rtol=1e-6, atol=1e-8)
+        assert batch.value[i] == pytest.approx(singles[i].loglik, abs=1e-7)
+        if singles[i].status.converged:
+            np.testing.assert_allclose(batch.se[i], np.sqrt(np.diag(singles[i].vcov())), rtol=1e-5)
+    assert any(singles[i].status.converged for i in np.flatnonzero(batch.again))
+
+
+def test_too_many_failed_lanes_are_told(monkeypatch):
+    monkeypatch.setattr(_batch_again, "AT_MOST", 1)
+    frames = [lane("weak", seed) for seed in range(4)]
+    with jax.enable_x64(True):
+        model = ml.model(FACTORS, frames[0], cluster="g")
+        stats = [jax.tree.map(np.asarray, ml.statistics(model, frame).reduced) for frame in frames]
+        with pytest.warns(ml.ModelWarning, match="1 lanes without a maximum were searched again one at a time; 3 more"):
+            batch = ml.estimate_batch(model, jax.tree.map(lambda *leaves: np.stack(leaves), *stats))
+    assert batch.again.tolist() == [True, False, False, False]
 
 
 def batch_lane(batch, i):

@@ -1,0 +1,107 @@
+"""Lanes of a batch whose search failed, searched again one at a time by everything that a single fit tries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from mlsem_jax._status import Status
+from mlsem_jax.estimation._batch import BatchMaximum
+from mlsem_jax.estimation._fit_build import fit_build
+from mlsem_jax.estimation._model import Model
+from mlsem_jax.estimation._problem import Sample
+from mlsem_jax.estimation._records import Fitted
+from mlsem_jax.estimation._reference_fits import fit_unstructured
+from mlsem_jax.estimation._references import saturated
+from mlsem_jax.estimation._verify import verified
+from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.models import Build, Moments, Specification, build
+from mlsem_jax.numerics import float64
+from mlsem_jax.observed import sample_moments
+
+# lanes that are searched again at most: one takes as long as a hundred lanes of the batch
+AT_MOST = 500
+# ends of a search that another one may better
+UNFINISHED = (int(Status.ITERATION_LIMIT), int(Status.STALLED))
+
+
+@float64
+def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tuple[BatchMaximum, np.ndarray, int]:
+    """The ends of a batch of data sets (statistics lead with the lane axis), unfinished ones replaced by those of a single fit;
+    which lanes (B,) were searched again; and how many unfinished ones were left because there are more than AT_MOST.
+
+    Nothing is searched again where the model's arrays are not those of its labels (fixed values were changed), is a batch itself,
+    where values are missing, or in single precision.
+    """
+    again = np.zeros(len(end.status), bool)
+    failed = np.flatnonzero(np.isin(end.status, UNFINISHED))
+    if not len(failed) or end.theta.dtype != np.float64 or statistics.only(CompleteTerm) is None:
+        return end, again, 0
+    made = _build_of(model)
+    if made is None:
+        return end, again, 0
+    again[failed[:AT_MOST]] = True
+    # the ends of a batch may be views of the device's arrays
+    end = jax.tree.map(np.array, end)
+    for i in failed[:AT_MOST].tolist():
+        lane = jax.tree.map(lambda x, i=i: np.asarray(x[i]), statistics)
+        _write(end, i, _single(made, lane))
+    return end, again, max(len(failed) - AT_MOST, 0)
+
+
+_moments = jax.jit(lambda structure, theta: structure(theta))
+
+
+def _build_of(model: Model) -> Build | None:
+    """The build of a model, None where its arrays are others. What it holds for covariates is what its moments imply."""
+    if np.ndim(model.structure.between_only) != 1:
+        return None
+    specification = model.labels.specification
+    exogenous = jax.tree.map(np.asarray, _moments(model.structure, model.start))
+    made = build(specification, exogenous)
+    mine, theirs = (jax.tree.leaves(eqx.filter(s, eqx.is_array_like)) for s in (made.structure, model.structure))
+    alike = len(mine) == len(theirs) and all(
+        np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-9, atol=1e-12)
+        for a, b in zip(mine, theirs, strict=True)
+    )
+    return replace(made, width=made.free) if alike else None
+
+
+def _single(made: Build, statistics: Statistics) -> tuple[Fitted, Status]:
+    """What a fit of these data alone would find."""
+    specification, complete = made.specification, statistics.only(CompleteTerm)
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    sample = sample_moments(complete, made.between_only > 0, within_only)
+    known = _unrestricted(specification, statistics, sample)
+    found = fit_build(made, statistics, sample, unrestricted=known)
+    return found, verified(found)[0]
+
+
+def _unrestricted(specification: Specification, statistics: Statistics, sample: Sample) -> Sample | None:
+    """Moments of the unrestricted model at its maximum, which a single fit's starts follow; None where it has none."""
+    within, between, mean = sample
+    zero = np.zeros_like(mean)
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    both = Moments.two_level(within, between, np.where(within_only, mean, zero), np.where(within_only, zero, mean))
+    exogenous = Moments(both.levels[: len(specification.levels)])
+    h1 = fit_unstructured(saturated(specification), statistics, exogenous, sample)
+    m = h1.moments
+    return (m.within_cov, m.between_cov, m.mean) if h1.maximum.status.converged else None
+
+
+def _write(end: BatchMaximum, i: int, found: tuple[Fitted, Status]) -> None:
+    """Put what a single fit found into lane i, in place, unless that is no maximum and lies lower than what is there."""
+    maximum, status = found[0].maximum, found[1]
+    worse = not status.converged and not maximum.value > end.value[i]
+    if maximum.information is None or worse or not np.isfinite(maximum.value):
+        # the single fit's word on the data holds all the same
+        end.status[i] = int(status)
+        return
+    end.theta[i], end.value[i], end.gradient[i] = maximum.theta, maximum.value, maximum.gradient
+    end.information[i], end.decrement[i], end.status[i] = maximum.information, maximum.decrement, int(status)
+    end.iterations[i] += maximum.iterations
+    if status.converged:
+        end.se[i] = np.sqrt(np.maximum(np.diag(np.linalg.inv(maximum.information)), 0.0))
