@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import split_options, with_means
+from mlsem_jax._lavaan import refuse_design, split_options, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -25,6 +25,7 @@ def diagnose(
     Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing. In a model of one level,
     without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
     """
+    refuse_design(options, "ml.diagnose")
     syntax_options, fit_options, data_options = split_options("sem", options)
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from mlsem_jax._errors import ModelError, ModelWarning
+from mlsem_jax._errors import ModelError, ModelWarning, listing
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
-from mlsem_jax.inference import few_units
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
@@ -121,6 +120,29 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
     )
 
 
+def refuse_design(options: dict[str, Any], where: str) -> None:
+    """ModelError for weights, strata and replicate weights where only fits take them."""
+    if given := [name for name in options if name in _SURVEY and options[name] is not None]:
+        raise ModelError(
+            f"{where} takes no survey design: leave {listing(given)} out, and pass it to ml.sem and its kin."
+        )
+
+
+def _with_design(
+    function: Function, options: dict[str, Any], parsed: Syntax, clustered: bool
+) -> tuple[SurveyColumns, dict[str, Any], tuple[str, ...]]:
+    """The columns of the survey design; the options with the defaults that it, or one level, asks for; sentences on these."""
+    survey = SurveyColumns.of(split_options(function, options)[2])
+    survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
+    if survey.given:
+        options = FitOptions.of_survey(options, bool(survey.replicate_weights))
+    if not parsed.has_levels:
+        asked, options = options.get("se"), FitOptions.of_one_level(options, clustered)
+        if isinstance(asked, str) and asked.lower() == "robust.huber.white" and options["se"] == "robust.cluster":
+            return survey, options, (_BY_CLUSTERS,)
+    return survey, options, ()
+
+
 def _fit(
     function: Function,
     model: str | Sequence[str],
@@ -134,14 +156,8 @@ def _fit(
         return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
     options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
-    asked = str(options.get("se", "")).lower() == "robust.huber.white"
     parsed = read_model(model, data)
-    survey = SurveyColumns.of(split_options(function, options)[2])
-    survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
-    if survey.given:
-        options = FitOptions.of_survey(options, bool(survey.replicate_weights))
-    if not parsed.has_levels:
-        options = FitOptions.of_one_level(options, cluster is not None)
+    survey, options, notes = _with_design(function, options, parsed, cluster is not None)
     syntax_options, fit_options, data_options = split_options(function, options)
     fit_options.check_clusters(not parsed.has_levels, cluster is not None)
     for name in ("group_equal", "group_partial", "group_label"):
@@ -159,14 +175,13 @@ def _fit(
     )
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
-    by_clusters = (_BY_CLUSTERS,) if asked and fit_options.se == "robust.cluster" else ()
-    told = (*specification.warnings, *prepared.warnings, *by_clusters, *fit_options.survey_warnings(prepared.weighted))
+    told = (*specification.warnings, *prepared.warnings, *notes)
     for sentence in told:
         warnings.warn(sentence, ModelWarning, stacklevel=3)
     estimation = estimate_model(
         specification, prepared, fit_options, report=progress() if fit_options.verbose else None
     )
-    raised = [*fit_warnings(estimation), *map(ModelWarning, few_units(estimation))]
+    raised = fit_warnings(estimation)
     for warning in raised:
         warnings.warn(warning, stacklevel=3)
     sentences = (*told, *(str(w) for w in raised))

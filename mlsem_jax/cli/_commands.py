@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlsem_jax.cli._design import design_arguments, design_options
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -104,12 +106,7 @@ def _fit_arguments(p: argparse.ArgumentParser) -> None:
         choices=(".", ","),
         help="the decimal sign of a file of text, where it holds numbers such as 2,322 (found from the columns)",
     )
-    p.add_argument("--sampling-weights", metavar="COLUMN", help="weights of rows, with two levels given their cluster")
-    p.add_argument("--sampling-weights-between", metavar="COLUMN", help="weights of clusters")
-    p.add_argument("--strata", metavar="COLUMN", help="strata of the sample, whole clusters each")
-    p.add_argument("--replicate-weights", nargs="+", action="extend", metavar="COLUMN", help="replicate weights")
-    p.add_argument("--replicate-type", default=None, help="BRR, Fay, JK1, JK2 or bootstrap")
-    p.add_argument("--fay", type=float, default=None, help="the factor of Fay's method (PISA: 0.5)")
+    design_arguments(p)
     p.add_argument("--std-lv", action="store_true", help="latent variances at 1, all loadings free")
     p.add_argument("--random-x", action="store_true", help="estimate the moments of covariates (fixed_x=False)")
     p.add_argument("--orthogonal", action="store_true", help="no covariances of latent variables by default")
@@ -147,12 +144,7 @@ def _fit(arguments: argparse.Namespace) -> bool:
         "bounds": arguments.bounds,
         "group_equal": arguments.group_equal,
         "verbose": arguments.verbose,
-        "sampling_weights": arguments.sampling_weights,
-        "sampling_weights_between": arguments.sampling_weights_between,
-        "strata": arguments.strata,
-        "replicate_weights": arguments.replicate_weights,
-        "replicate_type": arguments.replicate_type,
-        "fay": arguments.fay,
+        **design_options(arguments),
     }
     start = time.perf_counter()
     given = {name: value for name, value in options.items() if value is not None}

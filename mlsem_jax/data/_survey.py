@@ -86,6 +86,10 @@ class SurveyColumns:
                 "replicate_weights= needs the full-sample weight, which the estimates go by: sampling_weights= (or "
                 "sampling_weights_between=)."
             )
+        if self.replicate_type == "JK1" and len(self.replicate_weights) < 2:
+            raise ModelError(
+                "replicate_type='JK1' needs two columns of replicate weights or more: (R - 1) / R is 0 for one."
+            )
         if "fay" in asked and self.replicate_type != "Fay":
             raise ModelError(f"fay= is for replicate_type='Fay', not {self.replicate_type!r}.")
 

@@ -20,7 +20,9 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class RawSurvey:
-    """The columns of a design as they are in the data: row weights (N,), level-2 weights (N,) or None, replicates (R, N)."""
+    """The columns of a design as they are in the data, None where there are none: weights of rows and of clusters (N,), strata (N,)
+    codes with their labels, replicates (R, N). warnings: sentences on how they were read.
+    """
 
     columns: SurveyColumns
     rows: np.ndarray | None
@@ -28,6 +30,7 @@ class RawSurvey:
     strata: np.ndarray | None
     stratum_labels: tuple[str, ...]
     replicates: np.ndarray | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def positive(self) -> np.ndarray | None:
@@ -45,13 +48,14 @@ def read_survey(table: Table, columns: SurveyColumns, units: Units, cluster: str
         _check_constant(between, units, columns.sampling_weights_between, belongs)
     strata: np.ndarray | None = None
     labels: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
     if columns.strata:
-        strata, labels = _read_strata(table, columns.strata, units, belongs, cluster)
+        strata, labels, told = _read_strata(table, columns.strata, units, belongs, cluster)
     replicates = None
     if columns.replicate_weights:
         each = [_weights(table, name, "replicate_weights", belongs) for name in columns.replicate_weights]
         replicates = np.array(each)
-    raw = RawSurvey(columns, rows, between, strata, labels, replicates)
+    raw = RawSurvey(columns, rows, between, strata, labels, replicates, told)
     _check_some_positive(raw, units, belongs)
     return raw
 
@@ -127,8 +131,8 @@ def range_by_unit(values: np.ndarray, codes: np.ndarray, count: int) -> tuple[np
 
 def _read_strata(
     table: Table, name: str, units: Units, belongs: np.ndarray, cluster: str | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Stratum (N,) of every row, and the strata's names."""
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Stratum (N,) of every row, the strata's names, and sentences on the ids."""
     found = read_ids(table.columns[name], "stratum")
     missing = np.flatnonzero((found.codes < 0) & belongs)
     if len(missing):
@@ -150,7 +154,7 @@ def _read_strata(
                 f"clusters. If ids start anew in each stratum, make them unique: data[{cluster!r}] = data[{name!r}].astype(str) "
                 f"+ '.' + data[{cluster!r}].astype(str)."
             )
-    return codes, labels
+    return codes, labels, found.warnings
 
 
 def _check_some_positive(raw: RawSurvey, units: Units, belongs: np.ndarray) -> None:

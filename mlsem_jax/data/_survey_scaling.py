@@ -22,10 +22,15 @@ WEIGHTLESS = "weight 0"
 
 
 def with_weight(raw: RawSurvey, keep: np.ndarray) -> tuple[np.ndarray, tuple[tuple[str, int], ...]]:
-    """The mask keep (N,) without the rows of weight 0, and how many those are."""
+    """The mask keep (N,) without the rows of weight 0, and how many those are. Raises DataError where none is left."""
     counts = raw.positive
     if counts is None or counts[keep].all():
         return keep, ()
+    if not np.any(keep & counts):
+        raise DataError(
+            "Every row that is left has weight 0: those with a weight have missing values. Correct the weights, or use "
+            "missing='ml'."
+        )
     return keep & counts, ((WEIGHTLESS, int(np.sum(keep & ~counts))),)
 
 
@@ -33,49 +38,48 @@ def survey_notes(
     raw: RawSurvey, keep: np.ndarray, units: Units, dropped: dict[str, int], single: bool, cluster: str | None
 ) -> tuple[str, ...]:
     """Sentences about what the weights do to rows and clusters that a user may not expect."""
-    told = []
+    told, columns = list(raw.warnings), raw.columns
     if n := dropped.get(WEIGHTLESS):
         told.append(
             f"{n} {'row has' if n == 1 else 'rows have'} weight 0 and {'does' if n == 1 else 'do'} not enter; "
             "strata and clusters count them as part of the design."
         )
         if cluster and not single:
-            alive = np.zeros(len(units.ids), bool)
-            alive[units.codes[keep]] = True
-            counts = raw.positive
-            zero = np.zeros(len(units.ids), bool)
-            zero[units.codes[(units.codes >= 0) & ~(counts if counts is not None else keep)]] = True
-            gone = units.ids[zero & ~alive]
-            if len(gone):
-                noun, has, was = ("Cluster", "has", "was") if len(gone) == 1 else ("Clusters", "have", "were")
-                told.append(
-                    f"{noun} {listing(gone)} of {cluster!r} {has} no row with a positive weight and {was} left out."
-                )
+            told += _weightless_clusters(raw, keep, units, cluster)
     listwise = sum(n for reason, n in dropped.items() if reason != WEIGHTLESS)
-    if listwise and raw.columns.weighted:
-        told.append(f"{listwise} rows were dropped; weights are scaled over the remaining ones.")
-    columns = raw.columns
+    if listwise and columns.weighted:
+        rows = "row was" if listwise == 1 else "rows were"
+        told.append(f"{listwise} {rows} dropped; weights are scaled over the remaining ones.")
     if raw.replicates is not None and columns.strata:
         told.append("Replicate weights carry the design: strata have no part in the standard errors.")
-    if (
-        raw.rows is not None
-        and raw.clusters is not None
-        and columns.sampling_weights_scaling == "none"
-        and _looks_total(raw, keep)
-    ):
+    if columns.sampling_weights_scaling == "none" and _looks_total(raw, keep):
         told.append(
-            f"Within clusters {columns.sampling_weights!r} is a multiple of the level-2 weight, as total weights are. Unscaled "
-            "level-1 weights must be those given the cluster: divide the total weight by the level-2 weight, or scale by 'cluster'."
+            f"{columns.sampling_weights!r} rises with the level-2 weight {columns.sampling_weights_between!r} as total weights do. "
+            "Unscaled level-1 weights must be those given the cluster: if it is a total weight, divide it by the level-2 weight, "
+            "or scale by 'cluster'."
         )
     return tuple(told)
 
 
+def _weightless_clusters(raw: RawSurvey, keep: np.ndarray, units: Units, cluster: str) -> list[str]:
+    """A sentence that names the clusters that leave because their rows have no weight."""
+    alive, zero = np.zeros(len(units.ids), bool), np.zeros(len(units.ids), bool)
+    alive[units.codes[keep]] = True
+    if raw.positive is not None:
+        zero[units.codes[(units.codes >= 0) & ~raw.positive]] = True
+    gone = units.ids[zero & ~alive]
+    if not len(gone):
+        return []
+    noun, has, was = ("Cluster", "has", "was") if len(gone) == 1 else ("Clusters", "have", "were")
+    return [f"{noun} {listing(gone)} of {cluster!r} {has} no row with a positive weight and {was} left out."]
+
+
 def _looks_total(raw: RawSurvey, keep: np.ndarray) -> bool:
     """Whether level-1 weights rise with level-2 weights as their products do: a slope near 1 of their logarithms."""
-    assert raw.rows is not None
-    assert raw.clusters is not None
+    if raw.rows is None or raw.clusters is None:
+        return False
     x, y = np.log(raw.clusters[keep]), np.log(raw.rows[keep])
-    if len(x) < 3 or np.ptp(x) < EQUAL:
+    if len(x) < 3 or np.ptp(x) < EQUAL or np.ptp(y) < EQUAL:
         return False
     slope, _ = np.polyfit(x, y, 1)
     return bool(0.7 < slope < 1.3 and np.corrcoef(x, y)[0, 1] > 0.5)
@@ -99,6 +103,8 @@ def made_survey(
     if rows is not None:
         scale = columns.sampling_weights_normalization if single else columns.sampling_weights_scaling
         rows = _scaled(rows, scale, after, group, seen, single)
+    if rows is not None and not single:
+        _check_contrasts(rows, between, after, seen, columns.sampling_weights)
     if between is not None:
         each = np.where(seen, 1.0 if rows is None else rows, 0.0)
         between = between * (seen.sum() / np.sum(between[after.codes] * each))
@@ -122,6 +128,21 @@ def made_survey(
     if raw.replicates is None:
         return out
     return _with_replicates(out, raw.replicates[:, keep], full, raw, keep, after, seen, single)
+
+
+def _check_contrasts(rows: np.ndarray, between: np.ndarray | None, units: Units, seen: np.ndarray, name: str) -> None:
+    """DataError where weights of rows leave no information within clusters: n* - 1 contrasts each, n* the sum of the weights."""
+    often = np.ones(len(units.ids)) if between is None else between
+    size = np.bincount(units.codes[seen], rows[seen], len(units.ids))
+    for g in range(max(len(units.labels), 1)):
+        here = (units.group == g) & (size > 0)
+        if not np.sum(often[here] * (size[here] - 1)) > EQUAL * np.sum(often[here] * size[here]):
+            mean = np.average(size[here], weights=often[here])
+            raise DataError(
+                f"The weights {name!r} sum to {mean:.3g} in a cluster on average, so that nothing is left to vary within clusters: "
+                "unscaled weights must count rows, as their inverse probabilities do. Use sampling_weights_scaling='cluster', "
+                "which makes them sum to the rows of the cluster."
+            )
 
 
 def _design_effect(weights: np.ndarray | None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._batch import BatchMaximum
 from mlsem_jax.estimation._fit_build import fit_build
+from mlsem_jax.estimation._fit_data import sample_as_moments
 from mlsem_jax.estimation._model import Model
 from mlsem_jax.estimation._problem import Sample
 from mlsem_jax.estimation._records import Fitted
@@ -18,7 +19,7 @@ from mlsem_jax.estimation._reference_fits import fit_unstructured
 from mlsem_jax.estimation._references import saturated
 from mlsem_jax.estimation._verify import verified
 from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.models import Build, Moments, Specification, build
+from mlsem_jax.models import Build, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import sample_moments
 
@@ -82,12 +83,7 @@ def _single(made: Build, statistics: Statistics) -> tuple[Fitted, Status]:
 
 def _unrestricted(specification: Specification, statistics: Statistics, sample: Sample) -> Sample | None:
     """Moments of the unrestricted model at its maximum, which a single fit's starts follow; None where it has none."""
-    within, between, mean = sample
-    zero = np.zeros_like(mean)
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    both = Moments.two_level(within, between, np.where(within_only, mean, zero), np.where(within_only, zero, mean))
-    exogenous = Moments(both.levels[: len(specification.levels)])
-    h1 = fit_unstructured(saturated(specification), statistics, exogenous, sample)
+    h1 = fit_unstructured(saturated(specification), statistics, sample_as_moments(specification, sample), sample)
     m = h1.moments
     return (m.within_cov, m.between_cov, m.mean) if h1.maximum.status.converged else None
 

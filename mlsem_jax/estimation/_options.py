@@ -86,21 +86,6 @@ class FitOptions:
             out = out | {k: v for k, v in {"se": "replicates", "test": "none"}.items() if k not in asked}
         return out
 
-    def survey_warnings(self, weighted: bool) -> tuple[str, ...]:
-        """A sentence where weights meet standard errors or a test that take them for counts."""
-        out = []
-        if weighted and self.se == "standard":
-            out.append(
-                "se='standard': standard errors from the information treat weights as counts and depend on their scale; the "
-                "default, robust ones, do not."
-            )
-        if weighted and self.test == "standard":
-            out.append(
-                "test='standard': with weights the plain chi-square is of a pseudo-likelihood and follows no chi-square "
-                "distribution; the default is scaled."
-            )
-        return tuple(out)
-
     def check_clusters(self, single: bool, clustered: bool) -> None:
         """ModelError for standard errors by clusters where the model, or the data, do not have them in this sense."""
         if self.se == "robust.cluster" and not (single and clustered):

@@ -15,7 +15,7 @@ from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments
-from mlsem_jax.observed import ClusterStatistics
+from mlsem_jax.observed import ClusterStatistics, whole
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Estimation:
     @property
     def ntotal(self) -> float:
         """N of RMSEA, BIC and their like: rows with a level-1 value, with weights the sum of these."""
-        return float(self.reduction.rows.sum()) if self.data.weighted else self.data.nrows
+        return float(whole(self.reduction.rows.sum())) if self.data.weighted else self.data.nrows
 
     @property
     def npar(self) -> int:

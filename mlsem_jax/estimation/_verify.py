@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax._errors import ConvergenceWarning, ImproperSolutionWarning, ModelWarning, listing
 from mlsem_jax._status import Status
+from mlsem_jax.estimation._design_notes import design_notes
 from mlsem_jax.estimation._diagnosis import (
     flat_directions,
     gain_outside_flat,
@@ -84,5 +85,6 @@ def fit_warnings(estimation: Estimation) -> list[Warning]:
     out: list[Warning] = []
     if not status.converged:
         out.append(ConvergenceWarning(f"{status.sentence} {status.advice}"))
+    out += [ModelWarning(sentence) for sentence in design_notes(estimation)]
     # how the maximum was reached is no fault of the estimates
     return out + [ModelWarning(note) if note in path else kind(note) for note in estimation.notes]

@@ -63,24 +63,6 @@ def by_design(scores: np.ndarray, data: TwoLevelData) -> np.ndarray:
     return whole * np.sqrt(clusters / np.maximum(clusters - 1, 1.0))[:, None]
 
 
-def few_units(estimation: Estimation) -> tuple[str, ...]:
-    """A sentence where standard errors of one level go by fewer clusters, or replicate weights, than there are parameters."""
-    data, q, se = estimation.data, estimation.npar, estimation.options.se
-    if se == "replicates" and data.survey is not None:
-        count, units = len(data.survey.columns.replicate_weights), "replicate weights"
-    elif se == "robust.cluster":
-        lost = 1 if data.survey is None or data.survey.strata is None else len(np.unique(data.survey.strata))
-        count, units = int(data.independent.max()) + 1 - lost, "clusters (less one in each stratum)"
-    else:
-        return ()
-    if count >= q:
-        return ()
-    return (
-        f"There are {count} {units} for {q} parameters: the covariance matrix of the estimates has rank {count} at most, so "
-        "that joint tests of more parameters do not exist, and standard errors are rough.",
-    )
-
-
 def replicate_factor(survey: Survey, count: int) -> float:
     """c of V = c sum (theta_r - theta)(theta_r - theta)' for `count` replicates: BRR 1 / R, Fay 1 / (R (1 - fay)^2), JK1
     (R - 1) / R, JK2 1, bootstrap 1 / R (Wolter 2007).

@@ -54,6 +54,9 @@ def difference_of_models(one: Estimation, other: Estimation, first: str, name: s
         x, y = getattr(one.options, option), getattr(other.options, option)
         if x != y:
             return f"{first} has {option}={x!r}, and {name} {option}={y!r}."
+    designs = [None if e.data.survey is None else e.data.survey.columns for e in (one, other)]
+    if designs[0] != designs[1]:
+        return f"{first} and {name} have other weights, strata or replicate weights, or scale them otherwise."
     return ""
 
 

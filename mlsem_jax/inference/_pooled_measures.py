@@ -49,7 +49,7 @@ def pooled_measures(
     test="none" in the fits, only counts.
     """
     first, m = estimations[0], len(estimations)
-    n = float(np.mean([e.data.nrows for e in estimations]))
+    n = float(np.mean([e.ntotal for e in estimations]))
     counts = {"npar": first.npar, "nimputations": m, "ntotal": n}
     if any(e.h1 is None for e in estimations) or first.options.test == "none":
         return counts

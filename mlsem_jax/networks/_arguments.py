@@ -68,8 +68,8 @@ _NAMED = (
 )
 
 
-def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of the fit, and the rest, which should be patterns."""
+def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], SurveyColumns, dict[str, Any]]:
+    """Options of the fit, columns of a survey design, and the rest, which should be patterns."""
     for name in keywords:
         told = ELSEWHERE.get(name, ELSEWHERE.get(name.replace(".", "_")))
         if told is not None:
@@ -78,22 +78,11 @@ def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
             raise ModelError(
                 f"There is no argument {name!r}: names have '_' in place of '.' here. Write {name.replace('.', '_')}=."
             )
-    options = {name: value for name, value in keywords.items() if name in (*_FIT_OPTIONS, *_SURVEY)}
-    return options, {name: value for name, value in keywords.items() if name not in options}
-
-
-def take_survey(options: dict[str, Any]) -> tuple[dict[str, Any], SurveyColumns]:
-    """The options of a fit, with the defaults that weights, strata and replicate weights ask for, and the columns of these."""
-    given = {name: value for name, value in options.items() if name in _SURVEY and value is not None}
+    options = {name: value for name, value in keywords.items() if name in _FIT_OPTIONS}
+    given = {name: value for name, value in keywords.items() if name in _SURVEY and value is not None}
     survey = SurveyColumns.of(read_options(given))
     survey.check(False, given)
-    rest = {name: value for name, value in options.items() if name not in _SURVEY}
-    if survey.given:
-        implied = {"se": "robust.huber.white", "test": "yuan.bentler.mplus"}
-        if survey.replicate_weights:
-            implied = {"se": "replicates", "test": "none"}
-        rest = implied | rest
-    return rest, survey
+    return options, survey, {name: v for name, v in keywords.items() if name not in (*_FIT_OPTIONS, *_SURVEY)}
 
 
 def only(within: Any, between: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -158,12 +147,13 @@ def read_data(
 
 
 def fit_options(estimator: str, information: str | None, options: dict[str, Any], data: TwoLevelData) -> FitOptions:
-    estimator = check("estimator", estimator, _ESTIMATOR)
+    given = {"missing": "ml", "estimator": ESTIMATORS[check("estimator", estimator, _ESTIMATOR)]} | options
+    if data.survey is not None:
+        given = FitOptions.of_survey(given, bool(data.survey.columns.replicate_weights))
     if information is None:
         complete = not np.isnan(data.values).any()
-        robust = estimator == "MLR" or data.survey is not None
-        information = "expected" if complete and not robust else "observed"
-    return FitOptions.make(estimator=ESTIMATORS[estimator], information=information, **({"missing": "ml"} | options))
+        information = "expected" if complete and given["estimator"] != "MLR" else "observed"
+    return FitOptions.make(information=information, **given)
 
 
 def make_model(

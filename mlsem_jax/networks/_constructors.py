@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords, take_survey
+from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
 from mlsem_jax.networks._edit import check_kind
 from mlsem_jax.networks._fit import Model
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
@@ -74,8 +74,7 @@ def ml_lvm(
         "between_residual": between_residual,
     }
     kinds = {argument: check_kind(argument, kind) for argument, kind in given_kinds.items()}
-    options, patterns = split_keywords(patterns)
-    options, survey = take_survey(options)
+    options, survey, patterns = split_keywords(patterns)
     within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     given = {"lambda": lambda_, "lambda_within": lambda_within, "lambda_between": lambda_between}
@@ -145,8 +144,7 @@ def ml_varcov(
     `omega_within`, `delta_within`, `rho_within`, `SD_within`, and the same for `between`. Everything else is as in `ml_lvm`.
     """
     kind_1, kind_2 = check_kind("within", within), check_kind("between", between)
-    options, patterns = split_keywords(patterns)
-    options, survey = take_survey(options)
+    options, survey, patterns = split_keywords(patterns)
     within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     blocks = (Block("", 1, kind_1, "theta", names), Block("", 2, kind_2, "theta", names))

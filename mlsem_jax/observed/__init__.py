@@ -9,6 +9,7 @@ from mlsem_jax.observed._complete import (
     reduce,
     reduce_rows,
     row_statistics,
+    whole,
 )
 from mlsem_jax.observed._draws import draw_statistics
 from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_merged, row_means, stack_complete
@@ -61,4 +62,5 @@ __all__ = [
     "weighted_patterns",
     "weighted_pools",
     "weighted_rows",
+    "whole",
 ]

@@ -7,6 +7,7 @@ influence. Reduced by distinct cluster size: all that the likelihood needs (McDo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -85,7 +86,7 @@ def cluster_statistics(
     return ClusterStatistics(group=np.asarray(group), size=size, mean=mean, cross=cross)
 
 
-def whole(size: np.ndarray) -> np.ndarray:
+def whole(size: Any) -> np.ndarray:
     """Sums of weights, whole where they are so but for rounding: else every cluster had a size of its own."""
     near = np.rint(size)
     return np.where(np.abs(size - near) <= WHOLE * size, near, size)

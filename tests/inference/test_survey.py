@@ -276,6 +276,18 @@ BAD = {
         None,
         "below 1",
     ),
+    "no contrasts": (
+        TWO,
+        {"cluster": "school", "sampling_weights": "w", "sampling_weights_scaling": "none"},
+        ("w", slice(None), 0.01),
+        "nothing is left to vary within clusters",
+    ),
+    "one replicate": (
+        ONE,
+        {"sampling_weights": "w", "replicate_weights": ["v"], "replicate_type": "JK1"},
+        None,
+        "needs two columns",
+    ),
     "no full weight": (ONE, {"replicate_weights": ["v"], "replicate_type": "BRR"}, None, "full-sample weight"),
 }
 
@@ -333,3 +345,46 @@ def test_fewer_clusters_than_parameters_are_told(data):
             replicate_weights=list(columns),
             replicate_type="Fay",
         )
+
+
+def test_what_makes_no_fit_takes_no_design(data):
+    with pytest.raises(ModelError, match="takes no survey design: leave sampling_weights out"):
+        ml.model(TWO, data, "school", sampling_weights="w")
+    with pytest.raises(ModelError, match="takes no survey design: leave strata out"):
+        ml.diagnose(data, TWO, "school", strata="stratum")
+
+
+def test_rows_that_missing_values_and_weights_leave_together(data):
+    data = data.copy()
+    data.loc[::2, "y1"] = np.nan
+    data["w"] = np.where(data.y1.isna(), 2.0, 0.0)
+    with pytest.raises(DataError, match="Every row that is left has weight 0"):
+        ml.sem(TWO, data, "school", sampling_weights="w")
+
+
+def test_counts_are_of_rows_and_not_of_weights(data, tmp_path):
+    """Weights in the hundreds change neither the number of missing patterns nor what a saved fit says."""
+    data = data.copy()
+    data.loc[::5, "y1"] = np.nan
+    options = {"sampling_weights": "w", "sampling_weights_normalization": "none", "missing": "ml"}
+    fit = quiet(ml.cfa, "f =~ y1 + y2 + y3", data.assign(w=300.0 * data.w), **options)
+    text = str(fit.summary())
+    assert "Number of missing patterns                         2" in text
+    assert "Rows with missing values, kept, weighted" in text
+    assert f"{300 * data.w.sum():.10g}" in text
+    again = ml.load(fit.save(tmp_path / "fit.json"))
+    assert np.allclose(again.vcov(), fit.vcov(), rtol=1e-10)
+
+
+def test_networks_and_texts_have_one_rule_for_designs(data):
+    fit = quiet(lambda: ml.ml_varcov(data, clusters="school", vars=["y1", "y2"], strata="stratum").fit())
+    assert (fit.estimation.options.estimator, fit.estimation.options.se) == ("MLR", "robust.huber.white")
+    with pytest.warns(UserWarning, match="treat weights as counts"):
+        ml.ml_varcov(data, clusters="school", vars=["y1", "y2"], sampling_weights="w", se="standard").fit()
+
+
+def test_fits_of_other_weights_are_not_pooled(data):
+    one = quiet(ml.sem, TWO, data, "school", sampling_weights="w")
+    other = quiet(ml.sem, TWO, data, "school", sampling_weights="w", sampling_weights_scaling="effective")
+    with pytest.raises(ModelError, match="have other weights"):
+        ml.pool([one, other])

@@ -105,19 +105,20 @@ def _design(data: TwoLevelData) -> list[tuple[str, str]]:
     return out
 
 
-def incomplete_rows(results: Results) -> tuple[int, int]:
+def incomplete_rows(results: Results) -> tuple[float, int]:
     """How many of the rows used lack a value of level 1, and how many patterns of missing values there are, none included.
 
-    From the statistics, which a fit read from a file has too; a pattern that occurs in two groups counts once.
+    From the statistics, which a fit read from a file has too, so that weighted rows count as often as their weights say; a pattern
+    that occurs in two groups counts once.
     """
     patterns, data = results.estimation.statistics.first(PatternTerm), results.estimation.data
     if patterns is None:
         return 0, 1
     count, seen = np.asarray(patterns.rows), np.asarray(patterns.observed)[:, ~np.asarray(data.between_only, bool)] > 0
     partial = (count > 0) & seen.any(axis=1) & ~seen.all(axis=1)
-    rows = int(count[partial].sum())
+    whole = np.any((count > 0) & seen.all(axis=1)) or len(results.estimation.reduction.complete_codes) > 0
     distinct = len({tuple(pattern) for pattern in seen[partial].tolist()})
-    return rows, distinct + (rows < data.nrows)
+    return float(count[partial].sum()), distinct + bool(whole)
 
 
 class _Measures:

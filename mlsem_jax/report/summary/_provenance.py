@@ -22,7 +22,7 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     """Label and value of each; label widths suit the layout of the summary."""
     estimation, maximum = results.estimation, results.estimation.model.maximum
     rows = [
-        ("Divisor in RMSEA and BIC: rows", str(results.estimation.data.nrows)),
+        ("Divisor in RMSEA and BIC: rows", f"{estimation.ntotal:.10g}"),
         ("Largest element of the gradient", small(float(np.abs(maximum.gradient).max(initial=0.0)))),
         ("Log-likelihood still to gain (decrement)", small(maximum.decrement)),
         ("Smallest eigenvalue: information, scaled", small(smallest_information(results))),
@@ -39,7 +39,8 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     if not estimation.data.rows_dropped:
         rows.append(("Rows dropped", "0"))
     if estimation.options.missing != "listwise":
-        rows.append(("Rows with missing values, kept", str(incomplete_rows(results)[0])))
+        weighted = ", weighted" if estimation.data.weighted else ""
+        rows.append((f"Rows with missing values, kept{weighted}", f"{incomplete_rows(results)[0]:.6g}"))
     if estimation.data.clustered:
         rows.append(("Clusters dropped", str(estimation.data.clusters_dropped)))
     return rows
