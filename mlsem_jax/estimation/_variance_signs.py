@@ -13,10 +13,12 @@ from itertools import islice, product
 
 import numpy as np
 
-from mlsem_jax.estimation._driver import Limits, Proposal, Strategy
+from mlsem_jax._status import Status
+from mlsem_jax.estimation._driver import HIGHER, Limits, Proposal, Strategy
 from mlsem_jax.estimation._principal_axes import AXES, axis_of
 from mlsem_jax.estimation._problem import Maximum, Problem, Sample
 from mlsem_jax.estimation._rescaled import Factor, RescaledProblem, factors_of, rescale
+from mlsem_jax.estimation._trust_region import LAST, search_in_trust_region
 from mlsem_jax.models import Build
 
 # what found a maximum, in a sentence
@@ -27,8 +29,8 @@ COMBINATIONS, ITERATIONS = 4, 40
 DOMINANT = 3
 # within correlation of indicators that counts as nearly collinear
 COLLINEAR = 0.95
-# unfinished searches that go on
-CARRIED_ON = 3
+# unfinished searches that go on, and steps in a trust region of the highest of them that is unfinished still
+CARRIED_ON, NEWTON = 3, 40
 
 
 def in_doubt(problem: Problem, maximum: Maximum) -> bool:
@@ -103,9 +105,22 @@ def variance_signs(problem: Problem, theta: np.ndarray, known: float = -np.inf) 
                 known = max(known, end.value)
             else:
                 unfinished.append((end, other))
-    above = [pair for pair in unfinished if np.isfinite(pair[0].value) and pair[0].value > known]
-    for end, other in sorted(above, key=lambda pair: -pair[0].value)[:CARRIED_ON]:
-        yield Proposal(SIGNS, other, end.theta, Limits(2 * ITERATIONS))
+    crawling: list[tuple[Maximum, RescaledProblem]] = []
+    for end, other in _above(unfinished, known)[:CARRIED_ON]:
+        end = yield Proposal(SIGNS, other, end.theta, Limits(2 * ITERATIONS))
+        if end.status.converged:
+            known = max(known, end.value)
+        elif end.status is Status.ITERATION_LIMIT:
+            crawling.append((end, other))
+    # a maximum is known and yet there are higher points: a valley leads to another one, or to nowhere
+    for end, other in _above(crawling, known)[:1] if np.isfinite(known) else ():
+        yield Proposal(SIGNS, other, end.theta, Limits(NEWTON, method=search_in_trust_region, returns=LAST))
+
+
+def _above(ends: list[tuple[Maximum, RescaledProblem]], known: float) -> list[tuple[Maximum, RescaledProblem]]:
+    """The ends that are higher than the maximum known, the highest first."""
+    above = [pair for pair in ends if np.isfinite(pair[0].value) and pair[0].value > known + HIGHER]
+    return sorted(above, key=lambda pair: -pair[0].value)
 
 
 def _start(other: RescaledProblem, theta: np.ndarray, axis: int) -> np.ndarray | None:

@@ -84,8 +84,17 @@ def test_signs_propose_the_rescaled_form_and_carry_on_what_is_unfinished(hard, f
     unfinished = replace(failed, status=ml.Status.ITERATION_LIMIT)
     proposals = answer(variance_signs(problem, start, known=failed.value - sign), *[unfinished] * 9)
     assert all(isinstance(p.problem, RescaledProblem) for p in proposals)
-    # two signs, then the unfinished ones, if they are above what is known
-    assert len(proposals) == (4 if sign > 0 else 2)
+    # two signs, then the unfinished ones, if they are above what is known, and the highest of these in a trust region
+    assert len(proposals) == (5 if sign > 0 else 2)
+    methods = [p.limits.method for p in proposals]
+    assert methods == [None, None, None, None, search_in_trust_region][: len(methods)]
+
+
+def test_what_crawls_is_left_to_other_strategies_where_no_maximum_is_known(hard, failed):
+    problem, start, _ = hard
+    unfinished = replace(failed, status=ml.Status.ITERATION_LIMIT)
+    proposals = answer(variance_signs(problem, start), *[unfinished] * 9)
+    assert [p.limits.method for p in proposals] == [None] * 4
 
 
 def test_moments_of_the_unrestricted_model_are_the_maximum_of_a_model_that_fits_any(hard, failed):

@@ -62,6 +62,8 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         ("plain icc=0.0 clusters=8 size=2 p=6", 5, -91.497059),
         # higher than all that searches find within their first iterations
         ("plain icc=0.25 clusters=20 size=mixed p=10", 1, -1673.433675),
+        # along a valley that rises above the maximum on the other side of zero
+        ("plain icc=0.01 clusters=200 size=20 p=10", 0, -44061.949250),
     ],
     ids=[
         "collinear",
@@ -78,6 +80,7 @@ def test_a_small_run_passes(stress, tmp_path, monkeypatch):
         "nearly",
         "only one",
         "unfinished",
+        "crawling",
     ],
 )
 def test_the_best_maximum_known_is_reached(stress, cell, replication, best):
