@@ -8,7 +8,7 @@ compiled programs, and the maximum of one maps to that of the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,11 @@ class Factor:
     group: int
     level: int
     name: str
+
+    @property
+    def key(self) -> str:
+        """Name, level and group, to say a sign for."""
+        return f"{self.name}.{self.level}.g{self.group}"
 
 
 def factors_of(made: Build) -> list[Factor]:
@@ -149,8 +154,8 @@ def _power(row: Parameter, name: str, s: float) -> float:
 
 
 def rescale(problem: Problem, signs: dict[str, float] | float) -> RescaledProblem | None:
-    """The problem with the variances of its factors at the given signs (by factor and level, 'fb.2', or one for all); None where
-    no factor can be rescaled, or a constraint cannot be said in that form.
+    """The problem with the variances of its factors at the given signs (by factor and level, 'fb.2', in one group only, 'fb.2.g1',
+    or one for all); None where no factor can be rescaled, or a constraint cannot be said in that form.
     """
     made = problem.build
     factors = tuple(factors_of(made))
@@ -161,14 +166,15 @@ def rescale(problem: Problem, signs: dict[str, float] | float) -> RescaledProble
         if made.index[i] < 0:
             rows[i] = row.but(value=float(made.values[i]), exo=False)
     for f in factors:
-        sign = signs if isinstance(signs, float) else signs.get(f"{f.name}.{f.level}", 1.0)
+        sign = signs if isinstance(signs, float) else signs.get(f.key, signs.get(f"{f.name}.{f.level}", 1.0))
         rows[f.marker] = rows[f.marker].but(free=True, value=None)
         rows[f.variance] = rows[f.variance].but(free=False, value=sign, label="")
     again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, made.width)
-    other = RescaledProblem(problem, again, factors)
+    # a model without mean structure holds the data's means in either form
+    other = RescaledProblem(problem, replace(again, means=made.means), factors)
     return other if other.covers_constraints else None
 
 
 def signs_at(build: Build, theta: np.ndarray) -> dict[str, float]:
-    """The sign of each factor's variance at theta, by factor and level."""
-    return {f"{f.name}.{f.level}": float(np.sign(theta[build.index[f.variance]])) or 1.0 for f in factors_of(build)}
+    """The sign of each factor's variance at theta, by factor, level and group."""
+    return {f.key: float(np.sign(theta[build.index[f.variance]])) or 1.0 for f in factors_of(build)}

@@ -1,4 +1,4 @@
-"""Searches on both sides of a factor variance of zero at the between level.
+"""Searches on both sides of a factor variance of zero at the between level, or at the only one.
 
 With few clusters or small intraclass correlations the likelihood of a factor model often has several maxima: where the variance
 of a between factor is positive and where it is negative, and for different indicators that dominate it; and no search crosses from
@@ -23,6 +23,7 @@ from mlsem_jax.models import Build
 
 # what found a maximum, in a sentence
 SIGNS = "searches from either sign of the between factors' variances"
+SIGNS_ONE_LEVEL = "searches from either sign of the factors' variances"
 # combinations of signs that are tried, and iterations of each search: nearly all that converge need fewer
 COMBINATIONS, ITERATIONS = 4, 40
 # for each sign where there is one factor: indicators that dominate it, beside the principal axes
@@ -82,39 +83,47 @@ def _loadings(made: Build, f: Factor) -> list[int]:
 
 
 def variance_signs(problem: Problem, theta: np.ndarray, known: float = -np.inf) -> Strategy:
-    """Searches for each combination of signs of the between factors' variances, all of them plus first.
+    """Searches for each combination of signs of the variances of the highest level's factors, all of them plus first.
 
     theta (q,) gives everything but those factors' loadings and their indicators' residual variances, and likewise of within
     factors with nearly collinear indicators. known: the highest maximum found so far; unfinished searches above it go on.
     """
-    made = problem.build
-    factors = [f for f in factors_of(made) if f.level == 2]
-    names = dict.fromkeys(f.name for f in factors)
+    made, top = problem.build, problem.build.specification.numbers[-1]
+    factors = [f for f in factors_of(made) if f.level == top]
+    names, said = dict.fromkeys(f"{f.name}.{top}" for f in factors), SIGNS if top == 2 else SIGNS_ONE_LEVEL
     one = len(names) == 1 and all(len(_loadings(made, f)) > 2 for f in factors)
+    if 2 ** len(factors) <= COMBINATIONS:
+        # in each group by itself, where that is not too many
+        names = dict.fromkeys(f.key for f in factors)
     unfinished: list[tuple[Maximum, RescaledProblem]] = []
     for signs in islice(product((1.0, -1.0), repeat=len(names)), COMBINATIONS if names else 0):
-        other = rescale(problem, {f"{name}.2": sign for name, sign in zip(names, signs, strict=True)})
+        other = rescale(problem, dict(zip(names, signs, strict=True)))
         if other is None:
             return
         for axis in range(AXES + DOMINANT if one else 1):
             start = _start(other, theta, axis)
             if start is None:
                 continue
-            end = yield Proposal(SIGNS, other, start, Limits(ITERATIONS))
+            end = yield Proposal(said, other, start, Limits(ITERATIONS))
             if end.status.converged:
                 known = max(known, end.value)
             else:
                 unfinished.append((end, other))
+    yield from _carried_on(said, unfinished, known)
+
+
+def _carried_on(name: str, unfinished: list[tuple[Maximum, RescaledProblem]], known: float) -> Strategy:
+    """The highest unfinished searches, if they are above the maximum known."""
     crawling: list[tuple[Maximum, RescaledProblem]] = []
     for end, other in _above(unfinished, known)[:CARRIED_ON]:
-        end = yield Proposal(SIGNS, other, end.theta, Limits(2 * ITERATIONS))
+        end = yield Proposal(name, other, end.theta, Limits(2 * ITERATIONS))
         if end.status.converged:
             known = max(known, end.value)
         elif end.status is Status.ITERATION_LIMIT:
             crawling.append((end, other))
     # a maximum is known and yet there are higher points: a valley leads to another one, or to nowhere
     for end, other in _above(crawling, known)[:1] if np.isfinite(known) else ():
-        yield Proposal(SIGNS, other, end.theta, Limits(NEWTON, method=search_in_trust_region, returns=LAST))
+        yield Proposal(name, other, end.theta, Limits(NEWTON, method=search_in_trust_region, returns=LAST))
 
 
 def _above(ends: list[tuple[Maximum, RescaledProblem]], known: float) -> list[tuple[Maximum, RescaledProblem]]:
@@ -125,11 +134,11 @@ def _above(ends: list[tuple[Maximum, RescaledProblem]], known: float) -> list[tu
 
 def _start(other: RescaledProblem, theta: np.ndarray, axis: int) -> np.ndarray | None:
     """Parameters (q,) of the rescaled model; loadings are shrunk until the likelihood is finite. None where it never is."""
-    base = other.forth(theta)
+    base, top = other.forth(theta), other.build.specification.numbers[-1]
     for share in (1.0, 0.7, 0.4, 0.2, 0.1, 0.03):
         trial = base.copy()
         for f in other.factors:
-            if f.level == 2:
+            if f.level == top:
                 _write(other, f, trial, share, axis)
             elif _collinear(other.build, f, other.sample):
                 _write(other, f, trial, 1.0, AXES)
@@ -151,7 +160,7 @@ def _write(other: RescaledProblem, f: Factor, theta: np.ndarray, share: float, a
     residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
     if len(own) < 3:
         return
-    sign, at = float(made.values[f.variance]), [j for _, j in own]
+    sign, at, top = float(made.values[f.variance]), [j for _, j in own], made.specification.numbers[-1]
     within, between = (cov[group][np.ix_(at, at)] for cov in other.sample[:2])
     cov = within if f.level == 1 else between
     sd = (
@@ -166,5 +175,5 @@ def _write(other: RescaledProblem, f: Factor, theta: np.ndarray, share: float, a
         theta[i] = value
         if j in residual:
             theta[residual[j]] = (
-                max(total, low) - sign * value**2 if f.level == 2 else max(total - value**2, 1e-3 * total)
+                max(total, low) - sign * value**2 if f.level == top else max(total - value**2, 1e-3 * total)
             )

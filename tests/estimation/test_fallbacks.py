@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from test_status import FACTOR, SATURATED, WITHIN, by_moments, fit
+from test_status import FACTOR, SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import FitOptions, Problem
@@ -16,11 +17,11 @@ from mlsem_jax.estimation._fallbacks_within import SIDES, from_all_sides
 from mlsem_jax.estimation._moment_starts import moment_start
 from mlsem_jax.estimation._other_starts import simple_start
 from mlsem_jax.estimation._problem import Maximum
-from mlsem_jax.estimation._rescaled import RescaledProblem
+from mlsem_jax.estimation._rescaled import RescaledProblem, factors_of, rescale, signs_at
 from mlsem_jax.estimation._scoring import maximise
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.estimation._trust_region import search_in_trust_region
-from mlsem_jax.estimation._variance_signs import SIGNS, variance_signs
+from mlsem_jax.estimation._variance_signs import SIGNS, SIGNS_ONE_LEVEL, variance_signs
 from mlsem_jax.numerics import float64
 
 # a factor with a residual variance below zero: the first search crawls along a valley, others reach the maximum
@@ -95,6 +96,41 @@ def test_what_crawls_is_left_to_other_strategies_where_no_maximum_is_known(hard,
     unfinished = replace(failed, status=ml.Status.ITERATION_LIMIT)
     proposals = answer(variance_signs(problem, start), *[unfinished] * 9)
     assert [p.limits.method for p in proposals] == [None] * 4
+
+
+ONE_LEVEL = "f =~ y1 + y2 + y3\nf ~ x\n"
+REGRESSED = "level: 1\n f =~ y1 + y2 + y3\n f ~ x\nlevel: 2\n g =~ y1 + y2 + y3\n g ~ z\n"
+
+
+def factors_on_covariates(seed: int, clusters: int) -> pd.DataFrame:
+    """One factor a level with a covariate each, clusters of 4 in two groups."""
+    rng, size = np.random.default_rng(seed), 4
+    cluster = np.repeat(np.arange(clusters), size)
+    x, z = rng.normal(size=len(cluster)), rng.normal(size=clusters)
+    factor = 0.3 * x + rng.normal(size=len(cluster)) + (0.3 * z + 0.15 * rng.normal(size=clusters))[cluster]
+    columns = {f"y{i}": factor + rng.normal(size=len(cluster)) for i in (1, 2, 3)}
+    return pd.DataFrame(columns).assign(x=x, z=z[cluster], g=cluster, h=np.where(cluster % 2, "a", "b"))
+
+
+@pytest.mark.parametrize(("text", "options"), [(ONE_LEVEL, {"cluster": None}), (REGRESSED, {"group": "h"})])
+@float64
+def test_the_rescaled_form_is_the_same_model(text, options):
+    """Also where the model holds the means, and where the variances of a factor have different signs in two groups."""
+    model = fit(text, factors_on_covariates(0, 24), **options).estimation.model
+    problem, theta = model.problem, np.array(model.theta)
+    for sign, factor in zip((1.0, -1.0, 1.0, 1.0), factors_of(problem.build), strict=False):
+        theta[problem.build.index[factor.variance]] = sign * 0.05
+    other = rescale(problem, signs_at(problem.build, theta))
+    assert other.evaluate(other.forth(theta)).value == pytest.approx(problem.evaluate(theta).value, abs=1e-9)
+    np.testing.assert_allclose(other.back(other.forth(theta)), theta, atol=1e-10)
+
+
+def test_a_factor_of_one_level_may_have_a_negative_variance():
+    """Nine rows: every search from the side of a positive variance runs on and on."""
+    for seed in (21, 49):
+        found = fit(ONE_LEVEL, factors_on_covariates(seed, 14).iloc[:9], cluster=None)
+        assert found.status is ml.Status.IMPROPER
+        assert SIGNS_ONE_LEVEL in told(found)
 
 
 def test_moments_of_the_unrestricted_model_are_the_maximum_of_a_model_that_fits_any(hard, failed):
