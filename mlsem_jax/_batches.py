@@ -54,8 +54,9 @@ def estimate_batch(
     **Returns:** an `Estimate` of NumPy arrays with the batch axis in front; `status` holds one `Status` code a lane. A lane that
     cannot be fitted has its own status and harms no other. Lanes whose search ends without a maximum are searched again one at a
     time, by everything that [`mlsem_jax.sem`][] tries, at most 500 of them (a warning says how many were left); `again` marks
-    them. That is done for a model of `ml.model` with data sets without missing values, in double precision, from the default
-    starting values and with the default number of iterations.
+    them. That is done for a model of `ml.model` with data sets without missing values, in double precision and with the default
+    number of iterations. A search that ends at a maximum is not doubted, so that where the likelihood has several a lane may end
+    at a lower one than `ml.sem` does.
     """
     what = "ml.estimate_batch"
     estimation.check_model(model, what, lanes=True)
@@ -75,7 +76,7 @@ def estimate_batch(
     warn_single_precision(float_type(structure, statistics, theta0), what)
     if chisq and saturated is None:
         raise no_reference(model)
-    retries = isinstance(model, Model) and theta0 is None and iterations == ITERATIONS
+    retries = isinstance(model, Model) and iterations == ITERATIONS
     share = _Share(structure, statistics, theta0)
     fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
     report = bar if progress is True else (progress or None)

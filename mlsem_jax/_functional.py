@@ -84,9 +84,11 @@ def estimate(
     for. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in forward and
     reverse mode; they are NaN where the search did not end at a maximum.
 
-    One search from one start, and no more: what [`mlsem_jax.sem`][] tries where that fails (other signs of between variances,
-    factors scaled by their variances, other starts, a trust region) is not part of it, so that a search may end in
-    `ITERATION_LIMIT` where there is a maximum. [`mlsem_jax.estimate_batch`][] tries them too.
+    Where the search fails, a call with plain arrays goes on with everything that [`mlsem_jax.sem`][] tries (other signs of between
+    variances, factors scaled by their variances, other starts, a trust region), for a model of `ml.model`, data without missing
+    values, double precision and no `solver`; [`mlsem_jax.estimate_batch`][] does the same for every lane. Inside `jax.jit`,
+    `jax.vmap` and `jax.grad` it is one search from one start, and no more, so that it may end in `ITERATION_LIMIT` where there is
+    a maximum. To differentiate there, pass its estimate as `theta0`.
     """
     what = "ml.estimate"
     estimation.check_model(model, what)
@@ -106,6 +108,8 @@ def estimate(
         theta0 = _default_start(model, structure, statistics, what).astype(dtype)
     limits = estimation.settings(dtype) if solver is None else in_type(dtype, solver)
     out = _estimate(structure, statistics, theta0, limits)
+    if isinstance(model, Model) and solver is None:
+        out = estimation.estimated_again(model, statistics, out)
     if not chisq:
         return out
     if not isinstance(model, Model) or model.saturated is None:

@@ -88,6 +88,9 @@ def montecarlo(
     - `part`: (i, n) fits of all blocks the i-th of every n, from 0, for jobs that share a folder and nothing else; the study
       returned is that of the blocks that are there. A last call without `part` fits what is missing.
 
+    Searches start from the true values. A data set in which that fails is searched again by everything that [`mlsem_jax.sem`][]
+    tries, at most 500 of every `chunk`, so that a study counts as failures what single fits would.
+
     **Returns:** a `MonteCarlo`: `table()`, `rates()`, `draws()`, `plot()`.
     """
     what = "ml.montecarlo"

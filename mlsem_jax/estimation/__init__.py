@@ -1,7 +1,6 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
-from mlsem_jax.estimation._batch_again import search_again
 from mlsem_jax.estimation._batch_starts import moment_starts
 from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._diagnosis import improper_parameters
@@ -36,6 +35,7 @@ from mlsem_jax.estimation._references import (
     unstructured,
 )
 from mlsem_jax.estimation._scoring import maximise
+from mlsem_jax.estimation._search_again import estimated_again, search_again
 from mlsem_jax.estimation._simulate import Rows, simulate
 from mlsem_jax.estimation._stacking import at_averages, stack
 from mlsem_jax.estimation._starts import starting_values
@@ -73,6 +73,7 @@ __all__ = [
     "covariates_of_baseline",
     "estimate_model",
     "estimate_structure",
+    "estimated_again",
     "exogenous",
     "fit_batch",
     "fit_build",

@@ -85,6 +85,9 @@ def bootstrap(
     nonparametric: clusters, or rows where there are none, drawn with replacement, within groups. parametric: statistics drawn
     from the fitted model. bollen.stine: clusters drawn from data that are transformed so that the model holds exactly (in balanced
     data and with one level; nearly in unbalanced data), for the test of the model.
+
+    Every draw is one search from the fit's estimates. Where that fails nothing else is tried, unlike for data sets of their
+    own: the draws are to show how this maximum moves, not which others there are.
     """
     if type not in TYPES:
         raise ModelError(f"type={type!r} is not available: {', '.join(map(repr, TYPES))}.{nearest(type, TYPES)}")

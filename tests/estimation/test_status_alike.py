@@ -17,10 +17,11 @@ import pytest
 from test_status import SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import _batch_again
+from mlsem_jax.estimation import _search_again
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._status import MATRICES, at_end, improper
-from mlsem_jax.estimation._traced_state import start
+from mlsem_jax.estimation._traced_state import settings, start
+from mlsem_jax.likelihood import log_likelihood
 from mlsem_jax.numerics import float64
 
 pytestmark = pytest.mark.timeout(300)
@@ -43,66 +44,112 @@ def lane(kind: str, seed: int) -> pd.DataFrame:
     return pd.DataFrame(between[cluster] + within, columns=[f"y{i}" for i in range(1, 7)]).assign(g=cluster)
 
 
-def test_three_ways_to_a_maximum_give_one_status():
-    frames = [lane(kind, seed) for kind in ("correlated", "heywood", "weak") for seed in range(10)]
-    singles = [fit(FACTORS, frame) for frame in frames]
-    with jax.enable_x64(True):
-        model = ml.model(FACTORS, frames[0], cluster="g")
-        stats = [jax.tree.map(np.asarray, ml.statistics(model, frame).reduced) for frame in frames]
-        batch = ml.estimate_batch(model, jax.tree.map(lambda *leaves: np.stack(leaves), *stats))
-        pure = jax.jit(lambda one: ml.estimate(model, one))
-        alone = [pure(one) for one in stats]
-    told_by = Counter()
-    for i, single in enumerate(singles):
-        ends = [(single.status, single.coef().to_numpy())]
-        ends += [(ml.Status(int(end.status)), np.asarray(end.theta)) for end in (alone[i], batch_lane(batch, i))]
-        # a search may fail, or end at another of several maxima, where a single fit tries again; what is compared is one point
-        same = [s for s, theta in ends if s.converged and np.abs(theta - ends[0][1]).max() < 1e-4]
-        assert len(set(same)) <= 1, (i, ends)
-        told_by[len(same), same[0] if same else None] += 1
-    assert told_by[3, ml.Status.CONVERGED] >= 3
-    assert told_by[3, ml.Status.IMPROPER] >= 10
-    assert sum(n for (reached, _), n in told_by.items() if reached == 3) >= 20
-    # what negative variances alone do not tell
-    assert any("correlation of c and d" in told(single) and "variance" not in told(single) for single in singles)
-
-
-# MLSEM_LANES=100 compares 300 lanes; of the first ones of each kind the batched search leaves some that a single fit settles
+# MLSEM_LANES=100 compares 300 lanes; of the first ones of each kind the traced search leaves some that a single fit settles
 SEEDS = int(os.environ.get("MLSEM_LANES", "6"))
 
 
-def test_a_lane_of_a_batch_says_what_a_single_fit_says():
+@pytest.fixture(scope="module")
+def lanes():
+    """The model, the data sets, their statistics, one batch of them and the single fits."""
     frames = [lane(kind, seed) for kind in ("correlated", "heywood", "weak") for seed in range(SEEDS)]
     with jax.enable_x64(True):
         model = ml.model(FACTORS, frames[0], cluster="g")
         stats = [jax.tree.map(np.asarray, ml.statistics(model, frame).reduced) for frame in frames]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *stats)
-        batch = ml.estimate_batch(model, stacked)
-        limited = ml.estimate_batch(model, stacked, iterations=299)
-    singles = [fit(FACTORS, frame) for frame in frames]
-    assert [ml.Status(int(code)) for code in batch.status] == [single.status for single in singles]
-    # where the batched search fails, and nowhere else, it is the single fit's result, with its standard errors
+        batch = ml.estimate_batch(model, stacked(stats))
+    return model, stats, batch, [fit(FACTORS, frame) for frame in frames]
+
+
+def stacked(stats):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *stats)
+
+
+@pytest.mark.timeout(3600 if SEEDS > 6 else 300)
+def test_every_route_says_what_a_single_fit_says(lanes):
+    model, stats, batch, singles = lanes
+    with jax.enable_x64(True):
+        limited = ml.estimate_batch(model, stacked(stats), iterations=299)
+        alone = [ml.estimate(model, one) for one in stats]
+    told_by_fit = [single.status for single in singles]
+    assert [ml.Status(int(code)) for code in batch.status] == told_by_fit
+    assert [ml.Status(int(one.status)) for one in alone] == told_by_fit
+    # where the traced search fails, and nowhere else, it is the single fit's result, with its standard errors
     assert limited.again is None
     np.testing.assert_array_equal(batch.again, limited.status == int(ml.Status.ITERATION_LIMIT))
-    assert 2 <= batch.again.sum() < len(frames) / 2
+    assert 2 <= batch.again.sum() < len(stats) / 2
     np.testing.assert_array_equal(batch.theta[~batch.again], limited.theta[~batch.again])
     for i in np.flatnonzero(batch.again):
-        np.testing.assert_allclose(batch.theta[i], singles[i].coef(), rtol=1e-6, atol=1e-8)
-        assert batch.value[i] == pytest.approx(singles[i].loglik, abs=1e-7)
-        if singles[i].status.converged:
-            np.testing.assert_allclose(batch.se[i], np.sqrt(np.diag(singles[i].vcov())), rtol=1e-5)
+        for end in (batch_lane(batch, i), alone[i]):
+            np.testing.assert_allclose(end.theta, singles[i].coef(), rtol=1e-6, atol=1e-8)
+            assert float(end.value) == pytest.approx(singles[i].loglik, abs=1e-7)
+            if singles[i].status.converged:
+                np.testing.assert_allclose(end.se, np.sqrt(np.diag(singles[i].vcov())), rtol=1e-5)
     assert any(singles[i].status.converged for i in np.flatnonzero(batch.again))
+    # one form of the result, whatever it took
+    assert all(jax.tree.structure(one) == jax.tree.structure(alone[0]) for one in alone)
 
 
-def test_too_many_failed_lanes_are_told(monkeypatch):
-    monkeypatch.setattr(_batch_again, "AT_MOST", 1)
-    frames = [lane("weak", seed) for seed in range(4)]
+def test_a_traced_search_that_reaches_the_same_point_says_the_same(lanes):
+    model, stats, batch, singles = lanes
     with jax.enable_x64(True):
-        model = ml.model(FACTORS, frames[0], cluster="g")
-        stats = [jax.tree.map(np.asarray, ml.statistics(model, frame).reduced) for frame in frames]
-        with pytest.warns(ml.ModelWarning, match="1 lanes without a maximum were searched again one at a time; 3 more"):
-            batch = ml.estimate_batch(model, jax.tree.map(lambda *leaves: np.stack(leaves), *stats))
-    assert batch.again.tolist() == [True, False, False, False]
+        pure = jax.jit(lambda one: ml.estimate(model, one))
+        traced = [pure(one) for one in stats]
+    told_by = Counter()
+    for i, single in enumerate(singles):
+        ends = [(single.status, single.coef().to_numpy())]
+        ends += [(ml.Status(int(end.status)), np.asarray(end.theta)) for end in (traced[i], batch_lane(batch, i))]
+        # one search may fail, or end at another of several maxima
+        same = [s for s, theta in ends if s.converged and np.abs(theta - ends[0][1]).max() < 1e-4]
+        assert len(set(same)) <= 1, (i, ends)
+        told_by[len(same), same[0] if same else None] += 1
+    assert told_by[3, ml.Status.CONVERGED] >= 2
+    assert told_by[3, ml.Status.IMPROPER] >= 6
+    # what negative variances alone do not tell
+    assert any("correlation of c and d" in told(single) and "variance" not in told(single) for single in singles)
+
+
+def settled_again(lanes) -> int:
+    """A lane that the traced search fails in and others settle."""
+    _, _, batch, singles = lanes
+    return next(int(i) for i in np.flatnonzero(batch.again) if singles[i].status.converged)
+
+
+def test_a_traced_estimate_is_one_search_and_differentiates_from_the_maximum_found(lanes):
+    model, stats, batch, _ = lanes
+    i = settled_again(lanes)
+    with jax.enable_x64(True):
+        traced = jax.jit(ml.estimate)(model, stats[i])
+        found = ml.estimate(model, stats[i], solver=settings(np.float64))
+        assert int(traced.status) == int(found.status) == int(ml.Status.ITERATION_LIMIT)
+        # constants of a program are not traced, and yet nothing in it may look at numbers
+        assert int(jax.jit(lambda: ml.estimate(model, stats[i]).status)()) == int(ml.Status.ITERATION_LIMIT)
+        start = batch.theta[i]
+        slope = jax.grad(lambda one: ml.estimate(model, one, theta0=start).value)(stats[i])
+        at_fixed = jax.grad(lambda one: log_likelihood(model.structure, jnp.asarray(start), one))(stats[i])
+    # at a maximum the likelihood changes with the data as at a fixed theta
+    for mine, known in zip(jax.tree.leaves(slope), jax.tree.leaves(at_fixed), strict=True):
+        np.testing.assert_allclose(mine, known, rtol=1e-5, atol=1e-6)
+
+
+def test_a_study_counts_what_single_fits_say(lanes):
+    """A study starts its searches from the true values; where they fail its lanes are searched again like all others."""
+    model, _, batch, _ = lanes
+    truth = np.asarray(batch.theta[0])
+    drawn = ml.simulate(model, truth, 1, [8] * 14, 8)
+    one_search = ml.estimate_batch(model, drawn, theta0=truth, iterations=299)
+    study = ml.montecarlo(model, truth, [8] * 14, 8, 1, chisq=False)
+    alone = [ml.estimate(model, batch_lane(drawn, k)) for k in range(8)]
+    assert study.status.tolist() == [int(one.status) for one in alone]
+    assert (one_search.status == int(ml.Status.ITERATION_LIMIT)).any()
+
+
+def test_too_many_failed_lanes_are_told(monkeypatch, lanes):
+    model, stats, batch, _ = lanes
+    monkeypatch.setattr(_search_again, "AT_MOST", 1)
+    words = f"1 lanes without a maximum were searched again one at a time; {int(batch.again.sum()) - 1} more"
+    with jax.enable_x64(True), pytest.warns(ml.ModelWarning, match=words):
+        end = ml.estimate_batch(model, stacked(stats))
+    assert end.again.sum() == 1
+    assert end.again.argmax() == batch.again.argmax()
 
 
 def batch_lane(batch, i):

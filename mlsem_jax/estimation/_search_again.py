@@ -1,15 +1,17 @@
-"""Lanes of a batch whose search failed, searched again one at a time by everything that a single fit tries."""
+"""Data sets whose traced search failed, searched again one at a time by everything that a single fit tries."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation._batch import BatchMaximum
+from mlsem_jax.estimation._differentiable import Estimate
 from mlsem_jax.estimation._fit_build import fit_build
 from mlsem_jax.estimation._fit_data import sample_as_moments
 from mlsem_jax.estimation._model import Model
@@ -23,7 +25,7 @@ from mlsem_jax.models import Build, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import sample_moments
 
-# lanes that are searched again at most: one takes as long as a hundred lanes of the batch
+# lanes that are searched again at most: some tenths of a second each, a thousand times what a lane takes
 AT_MOST = 500
 # ends of a search that another one may better
 UNFINISHED = (int(Status.ITERATION_LIMIT), int(Status.STALLED))
@@ -51,6 +53,22 @@ def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tup
         lane = jax.tree.map(lambda x, i=i: np.asarray(x[i]), statistics)
         _write(end, i, _single(made, lane))
     return end, again, max(len(failed) - AT_MOST, 0)
+
+
+def estimated_again(model: Model, statistics: Statistics, found: Estimate) -> Estimate:
+    """The estimate from one data set, replaced as that of a lane of a batch where its search failed. As it is where anything is
+    traced: what is tried after a failure depends on numbers.
+    """
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((model, statistics, found))):
+        return found
+    if int(found.status) not in UNFINISHED:
+        return found
+    shared = [field.name for field in fields(BatchMaximum)]
+    end = BatchMaximum(**{name: np.asarray(getattr(found, name))[None] for name in shared})
+    end, again, _ = search_again(model, jax.tree.map(lambda x: np.asarray(x)[None], statistics), end)
+    if not again.any():
+        return found
+    return replace(found, **{name: jnp.asarray(getattr(end, name)[0]) for name in shared})
 
 
 _moments = jax.jit(lambda structure, theta: structure(theta))
