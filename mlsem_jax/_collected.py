@@ -195,10 +195,10 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
             first = piece.ids if first is None and len(piece.ids) else first
             check_kinds(piece.ids if first is None else first, piece.ids, source.cluster)
             blocks = piece.blocks(BLOCK) if by_pattern(model) else iter((piece,))
-            made = [Collected(None, layer_of(model, b.values, b.codes, b.group, b.ids), b.dropped) for b in blocks]
-            while len(made) > 1:
-                made = [sum(made[i + 1 : i + 2], made[i]) for i in range(0, len(made), 2)]
-            parts += made
+            layers = [Collected(None, layer_of(model, b.values, b.codes, b.group, b.ids), b.dropped) for b in blocks]
+            while len(layers) > 1:
+                layers = [sum(layers[i + 1 : i + 2], layers[i]) for i in range(0, len(layers), 2)]
+            parts += layers
             # parts of like size are added first: the cost per chunk does not grow with what was read before
             while len(parts) > 1 and 2 * len(parts[-1].layer.ids) >= len(parts[-2].layer.ids):
                 parts[-2:] = [parts[-2] + parts[-1]]

@@ -196,8 +196,8 @@ class Fit(ResultMethods, ResamplingMethods):
     @checked(constraints=names("text, such as 'a == b; c == 0',"))
     def wald(self, constraints: str | Sequence[str]) -> pd.DataFrame:
         """Wald test that equalities of labels, such as "a == b; c == 0", hold jointly; robust where the standard errors are."""
-        made = self.estimation.model.build
-        read = read_constraints("\n".join(constraints), made.labels, made.specification.definitions)
+        build = self.estimation.model.build
+        read = read_constraints("\n".join(constraints), build.labels, build.specification.definitions)
         return report.wald_table(inference.wald(self.estimation, read))
 
     # -- reports

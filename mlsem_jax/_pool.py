@@ -96,9 +96,9 @@ def _same_front_end(named: Mapping[str, Fit]) -> None:
     (first, kind), *others = kinds.items()
     for name, other in others:
         if other != kind:
-            made = [named[n].function for n in (first, name)]
+            functions = [named[n].function for n in (first, name)]
             raise ModelError(
-                f"{first} was made by {made[0]}() and {name} by {made[1]}(): fits that are pooled are of one model."
+                f"{first} was made by {functions[0]}() and {name} by {functions[1]}(): fits that are pooled are of one model."
             )
 
 

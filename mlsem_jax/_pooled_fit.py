@@ -164,8 +164,8 @@ class PooledFit:
     @checked(constraints=one_or_several("text, such as 'a == b; c == 0',"))
     def wald(self, constraints: str | Sequence[str]) -> pd.DataFrame:
         """D1: Wald test that equalities of labels hold jointly (Li, Raghunathan & Rubin 1991), with its degrees of freedom."""
-        made = self._first.model.build
-        read = read_constraints("\n".join(constraints), made.labels, made.specification.definitions)
+        build = self._first.model.build
+        read = read_constraints("\n".join(constraints), build.labels, build.specification.definitions)
         return report.pooled_wald_table(inference.pooled_wald(self._estimations, read))
 
     # -- reports

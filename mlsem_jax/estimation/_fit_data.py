@@ -94,14 +94,14 @@ def estimate_model(
         width = None if fitted_h1 is None else fitted_h1.build.width
         reference = baseline or independence(specification)
         fitted_baseline = fit_unstructured(reference, statistics, exogenous, sample, width)
-    made = build(specification, exogenous, pad_to)
+    built = build(specification, exogenous, pad_to)
     constant = covariates_log_likelihood(specification, exogenous, reduction)
     told = None if report is None else _Told(report, constant)
     known = None if fitted_h1 is None else _unrestricted(fitted_h1.moments)
-    first = None if start is None else start(made, known or sample)
+    first = None if start is None else start(built, known or sample)
     later = partial(_saturated_moments, specification, statistics, exogenous, sample)
     model = fit_build(
-        made,
+        built,
         statistics,
         sample,
         start=first,
@@ -122,13 +122,13 @@ def estimate_model(
 def refit(estimation: Estimation, specification: Specification, start: Start, pad_to: int | None = None) -> Estimation:
     """Another model of the same data: its maximum from `start`, beside the same unrestricted and baseline models."""
     sample = _unrestricted(estimation.model.moments)
-    made = build(specification, estimation.exogenous, pad_to)
+    built = build(specification, estimation.exogenous, pad_to)
     options = estimation.options
     model = fit_build(
-        made,
+        built,
         estimation.statistics,
         sample,
-        start=start(made, sample),
+        start=start(built, sample),
         options=options,
         unrestricted=sample,
     )

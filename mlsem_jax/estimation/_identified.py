@@ -120,13 +120,13 @@ def identified_elsewhere(problem: Problem) -> bool:
     return any(all(positive_definite(matrix(at), FLAT) for matrix in matrices) for at in _near_start(problem))
 
 
-def remedy(made: Build, names: list[str]) -> str:
+def remedy(build: Build, names: list[str]) -> str:
     """What identifies a model that leaves these parameters open: the scale of the factors that have none, or else some value."""
     loads: dict[tuple[str, int, int], dict[int, str]] = {}
     scaled: set[tuple[str, int, int]] = set()
     variances: set[tuple[str, int, int]] = set()
-    for row, i in zip(made.specification.parameters, made.index, strict=True):
-        factor, is_open = (row.lhs, row.level, row.group), i >= 0 and made.names[i] in names
+    for row, i in zip(build.specification.parameters, build.index, strict=True):
+        factor, is_open = (row.lhs, row.level, row.group), i >= 0 and build.names[i] in names
         if row.op == "=~" and not row.free and row.value:
             scaled.add(factor)
         elif row.op == "=~" and is_open:

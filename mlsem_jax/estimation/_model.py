@@ -127,14 +127,14 @@ class Model(eqx.Module):
             )
 
 
-def make_labels(made: Build, source: Source, bounds: Any = "none") -> Labels:
+def make_labels(built: Build, source: Source, bounds: Any = "none") -> Labels:
     """The static part of a Model."""
-    refused = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, bounds))
+    refused = tuple(c.text for c in built.nonlinear) + tuple(text for *_, text in bounds_of(built, bounds))
     return Labels(
-        specification=made.specification,
-        names=tuple(made.names[i] for i in made.kept),
-        natural=made.names,
-        by_label=tuple(made.labels.items()),
+        specification=built.specification,
+        names=tuple(built.names[i] for i in built.kept),
+        natural=built.names,
+        by_label=tuple(built.labels.items()),
         refused=refused,
         source=source,
     )
@@ -147,14 +147,14 @@ def held_mask(specification: Specification) -> np.ndarray:
 
 def model_of(estimation: Estimation) -> Model:
     """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
-    made, data = estimation.model.build, estimation.data
+    built, data = estimation.model.build, estimation.data
     return Model(
-        structure=made.structure,
+        structure=built.structure,
         saturated=None if estimation.h1 is None else estimation.h1.build.structure,
         start=estimation.model.theta,
-        held=held_mask(made.specification),
+        held=held_mask(built.specification),
         labels=make_labels(
-            made, Source(data.cluster_name, data.group_name, estimation.options.missing), estimation.options.bounds
+            built, Source(data.cluster_name, data.group_name, estimation.options.missing), estimation.options.bounds
         ),
     )
 
@@ -170,11 +170,11 @@ def make_model(specification: Specification, reduction: Reduction, source: Sourc
     split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
     if split and h1 is not None:
         exogenous = fit_unstructured(h1, reduction.statistics, exogenous, reduction.sample).moments
-    made = build(specification, exogenous)
+    built = build(specification, exogenous)
     return Model(
-        structure=made.structure,
+        structure=built.structure,
         saturated=None if h1 is None else build(h1, exogenous).structure,
-        start=starting_values(made, *reduction.sample)[made.kept],
+        start=starting_values(built, *reduction.sample)[built.kept],
         held=held_mask(specification),
-        labels=make_labels(made, source),
+        labels=make_labels(built, source),
     )

@@ -28,18 +28,18 @@ def moment_start(problem: Problem, theta: np.ndarray, sample: Sample | None = No
     As far from the given theta towards that point as the likelihood stays finite; means are the best ones there, since a small
     variance of cluster means in some direction makes the likelihood sensitive to them.
     """
-    made, sample = problem.build, problem.sample if sample is None else sample
+    build, sample = problem.build, problem.sample if sample is None else sample
     natural = problem.natural(theta)
-    for group in range(1, made.specification.ngroups + 1):
+    for group in range(1, build.specification.ngroups + 1):
         for level, cov in ((1, sample[0]), (2, sample[1])):
             rows = [
                 (row, int(index))
-                for row, index in zip(made.specification.parameters, made.index, strict=True)
+                for row, index in zip(build.specification.parameters, build.index, strict=True)
                 if (row.level, row.group) == (level, group)
             ]
             size = np.diag(sample[0][group - 1]) + np.abs(np.diag(sample[1][group - 1]))
-            _level(made, level, rows, cov[group - 1], np.sqrt(np.maximum(size, 1e-300)), natural)
-    target = natural[made.kept]
+            _level(build, level, rows, cov[group - 1], np.sqrt(np.maximum(size, 1e-300)), natural)
+    target = natural[build.kept]
     for share in (1.0, 0.8, 0.6, 0.4, 0.2):
         trial = theta + share * (target - theta)
         if np.isfinite(problem.evaluate(trial).value):  # the program that is compiled already
@@ -51,12 +51,12 @@ def best_means(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """theta (q,) with means and intercepts where the log-likelihood, which is quadratic in them, is highest; theta itself where it
     is not finite.
     """
-    here, made = problem.evaluate(theta), problem.build
-    rows, index = made.specification.parameters, made.index
+    here, build = problem.evaluate(theta), problem.build
+    rows, index = build.specification.parameters, build.index
     means = {
         i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
     }
-    in_means = np.array([set(np.flatnonzero(made.basis[:, j])) <= means for j in range(made.free)], bool)
+    in_means = np.array([set(np.flatnonzero(build.basis[:, j])) <= means for j in range(build.free)], bool)
     if not np.isfinite(here.value) or not in_means.any():
         return theta
     out = theta.copy()
@@ -84,17 +84,17 @@ def toward_maximum(statistics: Statistics, sample: Sample) -> Sample:
 
 
 def _level(
-    made: Build, level: int, rows: list[tuple[Parameter, int]], cov: np.ndarray, sd: np.ndarray, natural: np.ndarray
+    build: Build, level: int, rows: list[tuple[Parameter, int]], cov: np.ndarray, sd: np.ndarray, natural: np.ndarray
 ) -> None:
     """Write the parameters of one level and group into natural (k,), in place. sd (p,): total standard deviations."""
-    place = {name: i for i, name in enumerate(made.specification.variables)}
+    place = {name: i for i, name in enumerate(build.specification.variables)}
 
     def value(row: Parameter, index: int) -> float:
         return float(natural[index]) if index >= 0 else float(row.value or 0.0)
 
     loads: dict[str, np.ndarray] = {}
     variance: dict[str, float] = {}
-    for factor in made.specification.level(level).latent:
+    for factor in build.specification.level(level).latent:
         own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == factor and row.rhs in place]
         spread = next(((row, i) for row, i in rows if row.op == "~~" and row.lhs == row.rhs == factor), None)
         if spread is None:

@@ -31,29 +31,29 @@ def fit_unstructured(
     sample: within covariance, between covariance and mean by analysis of variance, by group; exact for covariates that exist at
     one level. exogenous: what rows of the table that the data decide are fixed at.
     """
-    made = build(specification, exogenous, pad_to)
-    blocks = independent_blocks(made)
+    built = build(specification, exogenous, pad_to)
+    blocks = independent_blocks(built)
     complete = statistics.only(CompleteTerm)
     if complete is None or blocks is None:
-        return fit_reference(made, statistics, sample)
+        return fit_reference(built, statistics, sample)
     try:
-        moments, iterations, status = _blockwise(made, complete, exogenous, sample, blocks)
+        moments, iterations, status = _blockwise(built, complete, exogenous, sample, blocks)
     except (FloatingPointError, np.linalg.LinAlgError):
-        return fit_reference(made, statistics, sample)
+        return fit_reference(built, statistics, sample)
     if not status.converged:
-        return fit_reference(made, statistics, sample)
-    return _at(Problem(made, statistics, sample), complete, moments, iterations)
+        return fit_reference(built, statistics, sample)
+    return _at(Problem(built, statistics, sample), complete, moments, iterations)
 
 
-def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
+def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
     """Blocks of variables that covary, with whether their moments are given; None if they cannot be fitted one by one.
 
     They can where no parameter is shared, and every block is saturated at each level among the variables it has there.
     """
-    specification = made.specification
+    specification = built.specification
     place = {name: i for i, name in enumerate(specification.variables)}
-    free_rows = int(np.sum(made.index >= 0))
-    if len(made.names) != free_rows or specification.constraints or len(made.kept) != len(made.names):
+    free_rows = int(np.sum(built.index >= 0))
+    if len(built.names) != free_rows or specification.constraints or len(built.kept) != len(built.names):
         return None
     edges: dict[int, set[tuple[int, int]]] = {1: set(), 2: set()}
     given: dict[tuple[int, int, int], bool] = {}
@@ -88,9 +88,9 @@ def independent_blocks(made: Build) -> list[tuple[list[int], bool]] | None:
 
 
 def _blockwise(
-    made: Build, complete: CompleteStatistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
+    built: Build, complete: CompleteStatistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
 ) -> tuple[Moments, int, Status]:
-    specification = made.specification
+    specification = built.specification
     x = {i for i, v in enumerate(specification.variables) if v in specification.within_only}
     z = {i for i, v in enumerate(specification.variables) if v in specification.between_only}
     singles = [block[0] for block, given in blocks if len(block) == 1 and not given]
@@ -126,13 +126,13 @@ def _blockwise(
 
 def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
-    made = problem.build
-    value, slope = moment_log_likelihood(moments, made.between_only, complete)
-    natural, gradient = as_natural(made, moments), _natural_gradient(made, slope)
+    built = problem.build
+    value, slope = moment_log_likelihood(moments, built.between_only, complete)
+    natural, gradient = as_natural(built, moments), _natural_gradient(built, slope)
     maximum = Maximum(
-        theta=natural[made.kept],
+        theta=natural[built.kept],
         value=float(np.sum(value)),
-        gradient=gradient[made.kept],
+        gradient=gradient[built.kept],
         metric=None,
         observed=None,
         decrement=0.0,
@@ -142,12 +142,12 @@ def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterat
     return Fitted(problem, maximum, moments)
 
 
-def as_natural(made: Build, moments: Moments) -> np.ndarray:
+def as_natural(built: Build, moments: Moments) -> np.ndarray:
     """The natural parameters (k,) of an unstructured model that has exactly these moments."""
-    natural = np.zeros(len(made.names))
-    place = {name: i for i, name in enumerate(made.specification.variables)}
+    natural = np.zeros(len(built.names))
+    place = {name: i for i, name in enumerate(built.specification.variables)}
     mean = moments.mean
-    for row, i in zip(made.specification.parameters, made.index, strict=True):
+    for row, i in zip(built.specification.parameters, built.index, strict=True):
         if i >= 0:
             cov = moments.levels[row.level - 1].cov
             left = place[row.lhs]
@@ -155,7 +155,7 @@ def as_natural(made: Build, moments: Moments) -> np.ndarray:
     return natural
 
 
-def _natural_gradient(made: Build, slope: Moments) -> np.ndarray:
+def _natural_gradient(built: Build, slope: Moments) -> np.ndarray:
     """Gradient in the natural parameters, which here are the moments themselves; covariances count twice."""
 
     def both(cov: np.ndarray) -> np.ndarray:
@@ -164,4 +164,4 @@ def _natural_gradient(made: Build, slope: Moments) -> np.ndarray:
     means = (np.zeros_like(slope.within_mean), slope.between_mean)
     if len(slope.levels) == 1:
         means = (slope.within_mean, slope.between_mean)
-    return as_natural(made, slope.with_parts(both(slope.within_cov), both(slope.between_cov), *means))
+    return as_natural(built, slope.with_parts(both(slope.within_cov), both(slope.between_cov), *means))

@@ -36,14 +36,14 @@ class Factor:
         return f"{self.name}.{self.level}.g{self.group}"
 
 
-def factors_of(made: Build) -> list[Factor]:
+def factors_of(built: Build) -> list[Factor]:
     """The factors that can be rescaled: a marker fixed at a value, a free variance, no label shared with anything else."""
-    rows, index = made.specification.parameters, made.index
-    uses = np.bincount(index[index >= 0], minlength=len(made.names))
+    rows, index = built.specification.parameters, built.index
+    uses = np.bincount(index[index >= 0], minlength=len(built.names))
     out = []
-    for group in range(1, made.specification.ngroups + 1):
-        for level in made.specification.numbers:
-            block = made.specification.level(level)
+    for group in range(1, built.specification.ngroups + 1):
+        for level in built.specification.numbers:
+            block = built.specification.level(level)
             if not kind_named(block.psi_kind).plain:
                 continue
             for name in block.latent:
@@ -157,21 +157,21 @@ def rescale(problem: Problem, signs: dict[str, float] | float) -> RescaledProble
     """The problem with the variances of its factors at the given signs (by factor and level, 'fb.2', in one group only, 'fb.2.g1',
     or one for all); None where no factor can be rescaled, or a constraint cannot be said in that form.
     """
-    made = problem.build
-    factors = tuple(factors_of(made))
-    if not factors or made.nonlinear or not np.array_equal(made.kept, np.arange(len(made.names))):
+    built = problem.build
+    factors = tuple(factors_of(built))
+    if not factors or built.nonlinear or not np.array_equal(built.kept, np.arange(len(built.names))):
         return None
-    rows = list(made.specification.parameters)
+    rows = list(built.specification.parameters)
     for i, row in enumerate(rows):
-        if made.index[i] < 0:
-            rows[i] = row.but(value=float(made.values[i]), exo=False)
+        if built.index[i] < 0:
+            rows[i] = row.but(value=float(built.values[i]), exo=False)
     for f in factors:
         sign = signs if isinstance(signs, float) else signs.get(f.key, signs.get(f"{f.name}.{f.level}", 1.0))
         rows[f.marker] = rows[f.marker].but(free=True, value=None)
         rows[f.variance] = rows[f.variance].but(free=False, value=sign, label="")
-    again = build(made.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, made.width)
+    again = build(built.specification.but(parameters=tuple(rows), constraints=(), definitions=()), None, built.width)
     # a model without mean structure holds the data's means in either form
-    other = RescaledProblem(problem, replace(again, means=made.means), factors)
+    other = RescaledProblem(problem, replace(again, means=built.means), factors)
     return other if other.covers_constraints else None
 
 

@@ -43,15 +43,15 @@ def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tup
     failed = np.flatnonzero(np.isin(end.status, UNFINISHED))
     if not len(failed) or end.theta.dtype != np.float64 or statistics.only(CompleteTerm) is None:
         return end, again, 0
-    made = _build_of(model)
-    if made is None:
+    built = _build_of(model)
+    if built is None:
         return end, again, 0
     again[failed[:AT_MOST]] = True
     # the ends of a batch may be views of the device's arrays
     end = jax.tree.map(np.array, end)
     for i in failed[:AT_MOST].tolist():
         lane = jax.tree.map(lambda x, i=i: np.asarray(x[i]), statistics)
-        _write(end, i, _single(made, lane))
+        _write(end, i, _single(built, lane))
     return end, again, max(len(failed) - AT_MOST, 0)
 
 
@@ -80,22 +80,22 @@ def _build_of(model: Model) -> Build | None:
         return None
     specification = model.labels.specification
     exogenous = jax.tree.map(np.asarray, _moments(model.structure, model.start))
-    made = build(specification, exogenous)
-    mine, theirs = (jax.tree.leaves(eqx.filter(s, eqx.is_array_like)) for s in (made.structure, model.structure))
+    built = build(specification, exogenous)
+    mine, theirs = (jax.tree.leaves(eqx.filter(s, eqx.is_array_like)) for s in (built.structure, model.structure))
     alike = len(mine) == len(theirs) and all(
         np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-9, atol=1e-12)
         for a, b in zip(mine, theirs, strict=True)
     )
-    return replace(made, width=made.free) if alike else None
+    return replace(built, width=built.free) if alike else None
 
 
-def _single(made: Build, statistics: Statistics) -> tuple[Fitted, Status]:
+def _single(built: Build, statistics: Statistics) -> tuple[Fitted, Status]:
     """What a fit of these data alone would find."""
-    specification, complete = made.specification, statistics.only(CompleteTerm)
+    specification, complete = built.specification, statistics.only(CompleteTerm)
     within_only = np.array([v in specification.within_only for v in specification.variables])
-    sample = sample_moments(complete, made.between_only > 0, within_only)
+    sample = sample_moments(complete, built.between_only > 0, within_only)
     known = _unrestricted(specification, statistics, sample)
-    found = fit_build(made, statistics, sample, unrestricted=known)
+    found = fit_build(built, statistics, sample, unrestricted=known)
     return found, verified(found)[0]
 
 

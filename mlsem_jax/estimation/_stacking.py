@@ -32,16 +32,16 @@ from mlsem_jax.observed import pool_sizes, sample_moments, stack_complete
 def at_averages(estimations: Sequence[Estimation], part: str) -> float:
     """Sum over data sets of the joint log-likelihood at the averaged theta. part: "model", "h1" or "baseline"."""
     fitted = [getattr(e, part) for e in estimations]
-    made = with_covariates(fitted[0].build, _averaged([e.exogenous for e in estimations]))
+    build = with_covariates(fitted[0].build, _averaged([e.exogenous for e in estimations]))
     theta, moments = np.mean([f.theta for f in fitted], axis=0), _averaged([f.moments for f in fitted])
     total = 0.0
     for e in estimations:
         complete = e.statistics.only(CompleteTerm)
         if part == "h1" and complete is not None:  # its parameters are moments: no program for hundreds of them
-            total += float(np.sum(moment_log_likelihood(moments, made.between_only, complete)[0]))
+            total += float(np.sum(moment_log_likelihood(moments, build.between_only, complete)[0]))
         else:
             # the program that the search has run, and not that of the value alone
-            total += Problem(made, e.statistics).evaluate(theta).value
+            total += Problem(build, e.statistics).evaluate(theta).value
     return total
 
 
@@ -65,12 +65,12 @@ def stack(estimations: Sequence[Estimation]) -> Estimation:
         exogenous = h1.moments if _split(specification) else exogenous
     if all(e.baseline is not None for e in estimations):
         baseline = fit_unstructured(first.baseline.build.specification, merged, exogenous, sample)  # type: ignore[union-attr]
-    made = with_covariates(first.model.build, exogenous)
+    build = with_covariates(first.model.build, exogenous)
     model = fit_build(
-        made,
+        build,
         merged,
         sample,
-        start=made.natural(_mean_theta(estimations, "model")),
+        start=build.natural(_mean_theta(estimations, "model")),
         options=replace(first.options, start="default", optim_method="scoring"),
         unrestricted=None if h1 is None else (h1.moments.within_cov, h1.moments.between_cov, h1.moments.mean),
     )
@@ -109,10 +109,10 @@ def _climbed(problem: _Together, theta: np.ndarray, newton: bool = True) -> Fitt
     return Fitted(problem, maximum, problem.moments(maximum.theta))
 
 
-def with_covariates(made: Build, exogenous: Moments) -> Build:
+def with_covariates(build: Build, exogenous: Moments) -> Build:
     """The build with its covariates, and where they are no parameters its means, at these moments."""
-    means = made.means if made.means is None else np.asarray(exogenous.mean)
-    return replace(made, values=fixed_values(made.specification, exogenous), means=means)
+    means = build.means if build.means is None else np.asarray(exogenous.mean)
+    return replace(build, values=fixed_values(build.specification, exogenous), means=means)
 
 
 def _averaged(moments: Sequence[Moments]) -> Moments:
@@ -124,10 +124,10 @@ class _Together(Problem):
     """The problems of several data sets at a common theta, each evaluated by the program of its own fit; values are sums."""
 
     def __init__(self, estimations: Sequence[Estimation], part: str, exogenous: Moments, bounds: str | dict = "none"):
-        made = with_covariates(getattr(estimations[0], part).build, exogenous)
-        constraints = constraints_of(made, bounds) if part == "model" else None
-        super().__init__(made, estimations[0].statistics, estimations[0].reduction.sample, constraints)
-        self._parts = [Problem(made, e.statistics) for e in estimations]
+        build = with_covariates(getattr(estimations[0], part).build, exogenous)
+        constraints = constraints_of(build, bounds) if part == "model" else None
+        super().__init__(build, estimations[0].statistics, estimations[0].reduction.sample, constraints)
+        self._parts = [Problem(build, e.statistics) for e in estimations]
 
     def evaluate(self, theta: np.ndarray) -> Point:
         points = [part.evaluate(theta) for part in self._parts]

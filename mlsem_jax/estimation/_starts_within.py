@@ -56,12 +56,12 @@ def turned_start(problem: Problem, theta: np.ndarray, level: int, axis: int, sig
     """theta (q,) with each factor of a level along an axis (see `axis_of`), its variance of the given sign, as far towards that
     as the likelihood stays finite. None where no factor can be turned, for want of three observed indicators or of that many.
     """
-    made, natural = problem.build, problem.natural(theta)
-    factors = [_measured(made, name, level, group) for name, group in _names(made, level)]
+    build, natural = problem.build, problem.natural(theta)
+    factors = [_measured(build, name, level, group) for name, group in _names(build, level)]
     turned = [_turn(natural, f, problem.sample, axis, sign) for f in factors if f is not None]
     if not any(turned):
         return None
-    target = natural[made.kept]
+    target = natural[build.kept]
     for share in (1.0, 0.7, 0.4, 0.2):
         trial = theta + share * (target - theta)
         if np.isfinite(problem.evaluate(trial).value):
@@ -69,8 +69,8 @@ def turned_start(problem: Problem, theta: np.ndarray, level: int, axis: int, sig
     return None
 
 
-def _names(made: Build, level: int) -> list[tuple[str, int]]:
-    return list(product(made.specification.level(level).latent, range(1, made.specification.ngroups + 1)))
+def _names(build: Build, level: int) -> list[tuple[str, int]]:
+    return list(product(build.specification.level(level).latent, range(1, build.specification.ngroups + 1)))
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class _Measured:
     group: int
 
 
-def _measured(made: Build, name: str, level: int, group: int) -> _Measured | None:
+def _measured(build: Build, name: str, level: int, group: int) -> _Measured | None:
     """The factor, where it has at least three observed indicators, a loading to be turned and a variance of its own."""
-    place = {v: i for i, v in enumerate(made.specification.variables)}
+    place = {v: i for i, v in enumerate(build.specification.variables)}
     rows = [
         (row, int(i))
-        for row, i in zip(made.specification.parameters, made.index, strict=True)
+        for row, i in zip(build.specification.parameters, build.index, strict=True)
         if (row.level, row.group) == (level, group)
     ]
     variance = {row.lhs: i for row, i in rows if row.op == "~~" and row.lhs == row.rhs}

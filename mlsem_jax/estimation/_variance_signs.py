@@ -39,14 +39,14 @@ def in_doubt(problem: Problem, maximum: Maximum) -> bool:
     more than three indicators there (fewer fit any covariances) is less than two standard errors above zero; or indicators are
     nearly collinear.
     """
-    made = problem.build
-    if any(_collinear(made, f, problem.sample) for f in factors_of(made) if f.level == 1):
+    build = problem.build
+    if any(_collinear(build, f, problem.sample) for f in factors_of(build) if f.level == 1):
         return True
-    rows, basis = made.specification.parameters, made.basis
+    rows, basis = build.specification.parameters, build.basis
     natural = problem.natural(maximum.theta)
-    many = {f.variance for f in factors_of(made) if f.level == 2 and len(_loadings(made, f)) > 2}
+    many = {f.variance for f in factors_of(build) if f.level == 2 and len(_loadings(build, f)) > 2}
     covariance = np.linalg.pinv(maximum.information) if many and maximum.information is not None else None
-    for i, (row, index) in enumerate(zip(rows, made.index, strict=True)):
+    for i, (row, index) in enumerate(zip(rows, build.index, strict=True)):
         if index < 0 or row.level != 2 or row.op != "~~" or row.lhs != row.rhs:
             continue
         if natural[index] < 0:
@@ -58,27 +58,27 @@ def in_doubt(problem: Problem, maximum: Maximum) -> bool:
     return False
 
 
-def _indicators(made: Build, f: Factor) -> list[int]:
+def _indicators(build: Build, f: Factor) -> list[int]:
     """Observed indicators of a factor, as places among the variables."""
-    place = {name: i for i, name in enumerate(made.specification.variables)}
-    own = (row for row in made.specification.parameters if (row.level, row.group) == (f.level, f.group))
+    place = {name: i for i, name in enumerate(build.specification.variables)}
+    own = (row for row in build.specification.parameters if (row.level, row.group) == (f.level, f.group))
     return [place[row.rhs] for row in own if row.op == "=~" and row.lhs == f.name and row.rhs in place]
 
 
-def _collinear(made: Build, f: Factor, sample: Sample) -> bool:
+def _collinear(build: Build, f: Factor, sample: Sample) -> bool:
     """Whether two of at least three indicators of a within factor are nearly collinear."""
-    at = _indicators(made, f)
+    at = _indicators(build, f)
     cov = sample[0][f.group - 1][np.ix_(at, at)]
     sd = np.sqrt(np.maximum(np.diag(cov), 1e-300))
     return len(at) > 2 and bool(np.abs(cov / np.outer(sd, sd))[np.triu_indices(len(at), 1)].max() > COLLINEAR)
 
 
-def _loadings(made: Build, f: Factor) -> list[int]:
+def _loadings(build: Build, f: Factor) -> list[int]:
     """Rows of the free loadings of a factor."""
     return [
         i
-        for i, row in enumerate(made.specification.parameters)
-        if row.op == "=~" and row.lhs == f.name and (row.level, row.group) == (f.level, f.group) and made.index[i] >= 0
+        for i, row in enumerate(build.specification.parameters)
+        if row.op == "=~" and row.lhs == f.name and (row.level, row.group) == (f.level, f.group) and build.index[i] >= 0
     ]
 
 
@@ -88,10 +88,10 @@ def variance_signs(problem: Problem, theta: np.ndarray, known: float = -np.inf) 
     theta (q,) gives everything but those factors' loadings and their indicators' residual variances, and likewise of within
     factors with nearly collinear indicators. known: the highest maximum found so far; unfinished searches above it go on.
     """
-    made, top = problem.build, problem.build.specification.numbers[-1]
-    factors = [f for f in factors_of(made) if f.level == top]
+    build, top = problem.build, problem.build.specification.numbers[-1]
+    factors = [f for f in factors_of(build) if f.level == top]
     names, said = dict.fromkeys(f"{f.name}.{top}" for f in factors), SIGNS if top == 2 else SIGNS_ONE_LEVEL
-    one = len(names) == 1 and all(len(_loadings(made, f)) > 2 for f in factors)
+    one = len(names) == 1 and all(len(_loadings(build, f)) > 2 for f in factors)
     if 2 ** len(factors) <= COMBINATIONS:
         # in each group by itself, where that is not too many
         names = dict.fromkeys(f.key for f in factors)
@@ -149,18 +149,18 @@ def _start(other: RescaledProblem, theta: np.ndarray, axis: int) -> np.ndarray |
 
 def _write(other: RescaledProblem, f: Factor, theta: np.ndarray, share: float, axis: int) -> None:
     """Write loadings and residual variances of a factor along an axis into theta (q,), in place; share: of their squares."""
-    made, group = other.build, f.group - 1
-    place = {name: i for i, name in enumerate(made.specification.variables)}
+    build, group = other.build, f.group - 1
+    place = {name: i for i, name in enumerate(build.specification.variables)}
     rows = [
         (row, int(i))
-        for row, i in zip(made.specification.parameters, made.index, strict=True)
+        for row, i in zip(build.specification.parameters, build.index, strict=True)
         if (row.level, row.group) == (f.level, f.group) and i >= 0
     ]
     own = [(i, place[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in place]
     residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
     if len(own) < 3:
         return
-    sign, at, top = float(made.values[f.variance]), [j for _, j in own], made.specification.numbers[-1]
+    sign, at, top = float(build.values[f.variance]), [j for _, j in own], build.specification.numbers[-1]
     within, between = (cov[group][np.ix_(at, at)] for cov in other.sample[:2])
     cov = within if f.level == 1 else between
     sd = (

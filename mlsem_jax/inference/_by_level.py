@@ -59,14 +59,14 @@ def level_estimation(estimation: Estimation, level: int) -> Estimation:
     return replace(estimation, model=model, baseline=baseline, notes=())
 
 
-def _maximum(made: Build, estimation: Estimation) -> Fitted:
+def _maximum(built: Build, estimation: Estimation) -> Fitted:
     """Scoring alone, which needs no program for the Hessian; Newton steps only where scoring converges too slowly."""
     m = unrestricted(estimation).moments
     sample = (m.within_cov, m.between_cov, m.mean)
-    fitted = fit_reference(made, estimation.statistics, sample)
+    fitted = fit_reference(built, estimation.statistics, sample)
     if fitted.maximum.status is not Status.ITERATION_LIMIT:
         return fitted
-    return fit_build(made, estimation.statistics, sample, start=fitted.natural)
+    return fit_build(built, estimation.statistics, sample, start=fitted.natural)
 
 
 def partially_saturated(estimation: Estimation, level: int) -> Specification:
@@ -93,17 +93,17 @@ def partially_saturated(estimation: Estimation, level: int) -> Specification:
 
 
 def _rows(estimation: Estimation, level: int) -> Iterable[Parameter]:
-    made = estimation.model.build
+    built = estimation.model.build
     limits: dict[int, dict[str, float]] = {}
-    for i, value, lower, _ in bounds_of(made, estimation.options.bounds):
+    for i, value, lower, _ in bounds_of(built, estimation.options.bounds):
         limits.setdefault(i, {})["lower" if lower else "upper"] = value
-    for row, i, value in zip(made.specification.parameters, made.index, row_values(estimation), strict=True):
+    for row, i, value in zip(built.specification.parameters, built.index, row_values(estimation), strict=True):
         if row.level == level:
             yield row.but(start=float(value), **limits.get(int(i), {})) if i >= 0 else row
     h1 = unrestricted(estimation)
     start = moments_as_theta(h1, h1.moments.within_cov, h1.moments.between_cov, h1.moments.mean)
     by_name = dict(zip(h1.build.names, start, strict=True))
-    everything = unstructured(made.specification, lambda *_: True, lambda at: made.specification.level(at).covariates)
+    everything = unstructured(built.specification, lambda *_: True, lambda at: built.specification.level(at).covariates)
     for row in everything.parameters:
         if row.level != level:
             yield row.but(start=float(by_name[row.name])) if row.free else row

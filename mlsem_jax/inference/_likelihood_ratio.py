@@ -129,12 +129,12 @@ def at_estimates_of(small: Estimation, large: Estimation) -> Fitted:
     Raises ModelError where that is not the same model, because the two are parametrised differently.
     """
     values = dict(zip(_keys(small), row_values(small), strict=True))
-    made = large.model.build
-    natural = np.zeros(len(made.names))
-    for key, i in zip(_keys(large), made.index, strict=True):
+    build = large.model.build
+    natural = np.zeros(len(build.names))
+    for key, i in zip(_keys(large), build.index, strict=True):
         if i >= 0:
             natural[i] = values.get(key, 0.0)
-    theta = natural[made.kept]
+    theta = natural[build.kept]
     if not abs(large.model.problem.value(theta) - small.model.value) <= NOISE * max(1.0, abs(small.model.value) * 1e-3):
         raise ModelError(
             "method='satorra.bentler.2010' needs the smaller model to be the larger one with parameters fixed at 0 or set equal; "

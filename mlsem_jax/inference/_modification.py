@@ -79,11 +79,11 @@ def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Buil
     """The model with `rows` free as well: its build, in which every free row is a parameter of its own, those of `rows` last;
     the parameters (k,) at the estimates; and how the model's theta moves the first of them (k - rows, q).
     """
-    made = estimation.model.build
-    specification: Specification = made.specification
+    built = estimation.model.build
+    specification: Specification = built.specification
     chosen = {_place(row) for row in rows}
     present, of = [], []
-    for row, value, i in zip(specification.parameters, row_values(estimation), made.index, strict=True):
+    for row, value, i in zip(specification.parameters, row_values(estimation), built.index, strict=True):
         if _place(row) in chosen:
             continue
         if i >= 0:
@@ -95,7 +95,7 @@ def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Buil
     wider = specification.but(parameters=(*present, *freed), constraints=(), definitions=())
     values = [0.0 if row.value is None else row.value for row in rows]
     natural = np.append(estimation.model.natural[of], values)
-    return build(wider, pad_to=padded(len(natural))), natural, made.basis[of]
+    return build(wider, pad_to=padded(len(natural))), natural, built.basis[of]
 
 
 def _given_the_model(

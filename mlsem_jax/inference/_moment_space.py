@@ -35,12 +35,12 @@ class MomentSpace:
     def of(cls, estimation: Estimation) -> MomentSpace:
         """From the fit's h1, or from a fresh build of it: the space itself needs no maximum."""
         if estimation.h1 is not None:
-            made, problem = estimation.h1.build, estimation.h1.problem
+            built, problem = estimation.h1.build, estimation.h1.problem
         else:
-            made = build(saturated(estimation.model.build.specification), estimation.exogenous)
-            problem = Problem(made, estimation.statistics)
-        place = {name: i for i, name in enumerate(made.specification.variables)}
-        free = [row for row in made.specification.parameters if row.free]
+            built = build(saturated(estimation.model.build.specification), estimation.exogenous)
+            problem = Problem(built, estimation.statistics)
+        place = {name: i for i, name in enumerate(built.specification.variables)}
+        free = [row for row in built.specification.parameters if row.free]
         return cls(
             level=np.array([row.level for row in free], int),
             group=np.array([row.group - 1 for row in free], int),
@@ -94,7 +94,7 @@ class MomentSpace:
         by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
         return twice * self.pick(Moments.two_level(*by_level))
 
-    def curvature(self, made: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
+    def curvature(self, built: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
         """Sum over moments of `gradient` (f,) times the moment's Hessian in the natural parameters (k, k) of a build.
 
         A build without constraints. like: moments of the shapes of the model's.
@@ -105,7 +105,7 @@ class MomentSpace:
         half = 0.5 + 0.5 * np.eye(mean.shape[1])
         weight = by_level.with_parts(half * by_level.within_cov, half * by_level.between_cov, mean, mean)
         k = len(natural)
-        return np.asarray(_curvature_of_moments(made.padded_structure, made.padded(natural), weight))[:k, :k]
+        return np.asarray(_curvature_of_moments(built.padded_structure, built.padded(natural), weight))[:k, :k]
 
     def information(
         self, moments: Moments, between_only: np.ndarray, statistics: Statistics, kind: str = "expected"

@@ -63,12 +63,12 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     return [test(chosen, "total", ""), *(test([i], *sides[i - 1]) for i in chosen)]
 
 
-def _apart(made: Build) -> Build:
+def _apart(built: Build) -> Build:
     """The model with a parameter of its own for every free row."""
-    rows = tuple(row.but(label="") if row.free else row for row in made.specification.parameters)
-    bare = made.specification.but(parameters=rows, constraints=(), definitions=())
+    rows = tuple(row.but(label="") if row.free else row for row in built.specification.parameters)
+    bare = built.specification.but(parameters=rows, constraints=(), definitions=())
     # fixed rows hold what the data or the user said
-    rows = tuple(row if row.free else row.but(value=float(v)) for row, v in zip(rows, made.values, strict=True))
+    rows = tuple(row if row.free else row.but(value=float(v)) for row, v in zip(rows, built.values, strict=True))
     return build(bare.but(parameters=rows), pad_to=padded(sum(row.free for row in rows)))
 
 
@@ -80,8 +80,8 @@ def _values(estimation: Estimation, apart: Build) -> np.ndarray:
 
 def _equalities(estimation: Estimation, apart: Build) -> tuple[list[tuple[str, str]], np.ndarray]:
     """Both sides of every equality in words, and the Jacobian (c, k) in the separate parameters."""
-    made = estimation.model.build
-    shared = made.index[made.index >= 0]
+    built = estimation.model.build
+    shared = built.index[built.index >= 0]
     sides, rows = [], []
     first: dict[int, int] = {}
     for i, natural in enumerate(shared):
@@ -92,10 +92,10 @@ def _equalities(estimation: Estimation, apart: Build) -> tuple[list[tuple[str, s
             rows.append(row)
         else:
             first[natural] = i
-    written = [c for c in made.specification.constraints if c.op == "=="]
+    written = [c for c in built.specification.constraints if c.op == "=="]
     if written:
-        definitions, natural = made.specification.definitions, estimation.model.natural
-        by_natural = residuals_with_jacobian(natural, written, made.labels, definitions)[1]
+        definitions, natural = built.specification.definitions, estimation.model.natural
+        by_natural = residuals_with_jacobian(natural, written, built.labels, definitions)[1]
         # a label means the first parameter that has it; the others are tied to that one above
         spread = np.zeros((len(written), len(shared)))
         spread[:, [first[n] for n in sorted(first)]] = by_natural[:, sorted(first)]

@@ -42,7 +42,7 @@ def wald(estimation: Estimation, constraints: Sequence[Constraint]) -> WaldTest:
 
 def tested(estimation: Estimation, constraints: Sequence[Constraint]) -> tuple[np.ndarray, np.ndarray]:
     """What a test says is 0 (c,), and its sampling covariance (c, c); ModelError where there is no test."""
-    made = estimation.model.build
+    build = estimation.model.build
     for c in constraints:
         if c.op != "==":
             raise ModelError(
@@ -54,7 +54,7 @@ def tested(estimation: Estimation, constraints: Sequence[Constraint]) -> tuple[n
         raise ModelError("A Wald test needs standard errors, but the fit has se='none'.")
     differences = Quantity(
         names=tuple(c.text or c.op for c in constraints),
-        closed=lambda natural: residuals_with_jacobian(natural, constraints, made.labels),
+        closed=lambda natural: residuals_with_jacobian(natural, constraints, build.labels),
     )
     natural = estimation.model.natural
     h, cov = differences.value(natural), differences.vcov(natural, vcov_natural(estimation))

@@ -32,7 +32,7 @@ def estimate(model: Model) -> Estimation:
         model.specification,
         model.data,
         model.options,
-        start=lambda made, unrestricted: first_values(model, made, unrestricted),
+        start=lambda build, unrestricted: first_values(model, build, unrestricted),
         baseline=baseline(model),
         pad_to=padded(count_free(model.table)),
         report=progress() if model.options.verbose else None,
@@ -46,7 +46,10 @@ def refit_model(fit: NetworkFit, model: Model, values: dict | None = None) -> Es
     start = np.array([_begin(e, known) for e in model.table])
     start = repaired(model.layout, model.table, start)
     return refit(
-        fit.estimation, model.specification, lambda made, _: natural_values(model, made, start), width(fit, model.table)
+        fit.estimation,
+        model.specification,
+        lambda build, _: natural_values(model, build, start),
+        width(fit, model.table),
     )
 
 
@@ -84,8 +87,8 @@ def refitted(fit: NetworkFit, model: Model, estimation: Estimation, sentences: S
 
 def estimates(fit: NetworkFit) -> np.ndarray:
     """The value of every element of the fit's table."""
-    made = fit.estimation.model.build
-    return element_values(fit.network, made, fit.estimation.model.natural)
+    build = fit.estimation.model.build
+    return element_values(fit.network, build, fit.estimation.model.natural)
 
 
 def baseline(model: Model) -> Specification:

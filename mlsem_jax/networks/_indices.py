@@ -34,12 +34,12 @@ def indices(fit: NetworkFit, elements: Sequence[Element]) -> tuple[np.ndarray, n
     """
     if not elements:
         return np.zeros(0), np.zeros(0)
-    wider, made = enlarged(fit, elements)
+    wider, built = enlarged(fit, elements)
     values = estimates(fit)
-    score, information = _score(fit, made, natural_values(wider, made, values))
+    score, information = _score(fit, built, natural_values(wider, built, values))
     places = {e.place: i for i, e in enumerate(wider.table)}
-    extra = np.array([made.index[wider.rows[places[e.place]]] for e in elements])
-    rest = np.array([k for k in range(made.free) if k not in set(extra)], int)
+    extra = np.array([built.index[wider.rows[places[e.place]]] for e in elements])
+    rest = np.array([k for k in range(built.free) if k not in set(extra)], int)
     cross = information[np.ix_(rest, extra)]
     scale = 1 / np.sqrt(np.diag(information))
     known = information[np.ix_(rest, rest)] * np.outer(scale[rest], scale[rest])
@@ -68,10 +68,10 @@ class _Wider:
 
 
 @float64
-def _score(fit: NetworkFit, made, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _score(fit: NetworkFit, built, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (q,) and information (q, q) of the enlarged model at the estimates."""
-    problem = Problem(made, fit.estimation.statistics)
-    theta = natural[made.kept]
+    problem = Problem(built, fit.estimation.statistics)
+    theta = natural[built.kept]
     here = problem.evaluate(theta)
     # with few distinct sizes the metric is the expected information itself
     return here.gradient, problem.expected(theta) if fit.estimation.statistics.pooling else here.metric

@@ -117,18 +117,18 @@ def _try_all(fit: NetworkFit, tried: Sequence[Element], criterion: str) -> np.nd
 
     All are one structure, in which every free or tried element is a natural parameter; a model is a basis that picks its own.
     """
-    wider, made = enlarged(fit, [e for e in tried if not e.free])
+    wider, build = enlarged(fit, [e for e in tried if not e.free])
     places = {e.place: i for i, e in enumerate(wider.table)}
-    own = [int(made.index[wider.rows[places[e.place]]]) for e in tried]
-    now = np.setdiff1d(np.arange(made.free), [k for e, k in zip(tried, own, strict=True) if not e.free])
-    natural = made.padded(natural_values(wider, made, estimates(fit)))
+    own = [int(build.index[wider.rows[places[e.place]]]) for e in tried]
+    now = np.setdiff1d(np.arange(build.free), [k for e, k in zip(tried, own, strict=True) if not e.free])
+    natural = build.padded(natural_values(wider, build, estimates(fit)))
     basis = np.zeros((len(tried), len(natural), padded(len(now) + 1)))
     theta = np.zeros((len(tried), basis.shape[2]))
     for lane, (e, k) in enumerate(zip(tried, own, strict=True)):
         chosen = now[now != k] if e.free else np.append(now, k)
         basis[lane, chosen, np.arange(len(chosen))] = 1.0
         theta[lane, : len(chosen)] = natural[chosen]
-    structures = _lanes(made.padded_structure, basis)
+    structures = _lanes(build.padded_structure, basis)
     out = fit_batch(
         structures,
         fit.estimation.statistics,

@@ -283,17 +283,17 @@ def _fitted(record: dict[str, Any] | None, fields: dict[str, Any], where: str) -
     width, p = record["width"], len(specification.variables)
     most = len(specification.parameters) + specification.ngroups * p * (p + 3) + ROOM
     require(isinstance(width, int) and 0 <= width <= most, f"{where}.width", "a number of columns was expected")
-    made = build(specification, fields["exogenous"], width)
-    _ = made.structure  # made when it is first asked for: here, so that what it cannot be made of is found now
+    built = build(specification, fields["exogenous"], width)
+    _ = built.structure  # made when it is first asked for: here, so that what it cannot be made of is found now
     maximum = decode(record["maximum"], f"{where}.maximum")
     require(isinstance(maximum, Maximum), f"{where}.maximum", "no maximum")
-    if maximum.theta.shape != (made.free,):
-        raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {made.free} parameters")
+    if maximum.theta.shape != (built.free,):
+        raise StorageError(f"{where}: {maximum.theta.size} estimates for a model with {built.free} parameters")
     reduction = fields["reduction"]
     statistics = jax.tree.map(np.asarray, reduction.statistics)
     moments = decode(record["moments"], f"{where}.moments")
     require(isinstance(moments, Moments), f"{where}.moments", "no moments")
-    return Fitted(Problem(made, statistics, reduction.sample), maximum, moments)
+    return Fitted(Problem(built, statistics, reduction.sample), maximum, moments)
 
 
 def _data(record: dict[str, Any], reduction: Reduction) -> TwoLevelData:
