@@ -6,6 +6,8 @@ instrumental ratios of covariances, the rest at the moments; roles are read off 
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -14,7 +16,7 @@ from mlsem_jax.estimation._factor_start import PROPER, factor_start
 from mlsem_jax.estimation._traced_state import scaled_inverse
 from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
 from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
-from mlsem_jax.observed import CompleteStatistics
+from mlsem_jax.observed import moments_of_group
 
 # of the sample covariances, tried in this order
 SHARES = (1.0, 0.6, 0.3, 0.0)
@@ -22,9 +24,9 @@ SHARES = (1.0, 0.6, 0.3, 0.0)
 
 def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, " q"]:
     """theta (q,) to start from; needs complete data. Covariances are shrunk until the likelihood is finite."""
-    within, between, mean = jax.vmap(_anova, in_axes=(0, None, 0))(
+    within, between, mean = jax.vmap(functools.partial(moments_of_group, jnp), in_axes=(0, None, 0))(
         statistics.only(CompleteTerm),
-        structure.between_only,
+        structure.between_only > 0,
         _absent(structure.between) if len(structure.levels) > 1 else jnp.ones_like(_absent(structure.within)),
     )
     shares = jnp.asarray(SHARES, mean.dtype)
@@ -51,24 +53,6 @@ def _absent(level: LevelStructure) -> Array:
 
 def _filled(matrix: Filled) -> Array:
     return (matrix.index >= 0) | (matrix.base != 0)
-
-
-def _anova(s: CompleteStatistics, between_only: Array, within_only: Array) -> tuple[Array, Array, Array]:
-    """Within (p, p), between (p, p) covariance and mean (p,) of one group; see statistics.sample_moments."""
-    z, x = between_only > 0, within_only
-    by_row = s.count * s.size
-    mean = jnp.where(z, s.count @ s.mean / s.clusters, by_row @ s.mean / s.rows)
-    deviation = s.mean - mean
-    scatter = s.cov + deviation[:, :, None] * deviation[:, None, :]
-    rows_scatter, cluster_scatter = jnp.tensordot(by_row, scatter, 1), jnp.tensordot(s.count, scatter, 1)
-    pooled = s.within / jnp.maximum(s.rows - s.clusters, 1.0)
-    within = jnp.where(x[:, None] & x[None, :], (s.within + rows_scatter) / s.rows, pooled)
-    within = jnp.where(z[:, None] | z[None, :], 0.0, within)
-    free = jnp.maximum(s.clusters - 1.0, 1.0)
-    n0 = jnp.maximum((s.rows - s.count @ s.size**2 / s.rows) / free, 1.0)
-    split = (rows_scatter / free - pooled) / n0
-    between = jnp.where(z[:, None] | z[None, :], cluster_scatter / s.clusters, split)
-    return within, jnp.where(x[:, None] | x[None, :], 0.0, between), mean
 
 
 def _natural(structure: Structure, within: Array, between: Array, mean: Array, share: Array) -> Array:

@@ -1,6 +1,6 @@
 """What the likelihood needs of the data: sufficient statistics by cluster and reduced, as pytrees of arrays."""
 
-from mlsem_jax.observed._anova import make_definite, sample_moments
+from mlsem_jax.observed._anova import make_definite, moments_of_group, sample_moments
 from mlsem_jax.observed._complete import (
     ClusterStatistics,
     CompleteStatistics,
@@ -43,6 +43,7 @@ __all__ = [
     "make_definite",
     "merge",
     "mergeable",
+    "moments_of_group",
     "only_clusters",
     "pair_sums",
     "pattern_statistics",

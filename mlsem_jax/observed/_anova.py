@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from types import ModuleType
+
 import numpy as np
 
+from mlsem_jax._typing import Array, Float
 from mlsem_jax.observed._complete import CompleteStatistics
 
 
@@ -17,27 +21,33 @@ def sample_moments(
     maximum-likelihood covariance over the J clusters. Blocks of a level that a variable does not have are zero. The between
     matrix may be indefinite.
     """
-    s, z, x = statistics, np.asarray(between_only, bool), np.asarray(within_only, bool)
-    groups, p = s.mean.shape[0], s.mean.shape[-1]
+    groups, p = statistics.mean.shape[0], statistics.mean.shape[-1]
     within, between, mean = np.zeros((groups, p, p)), np.zeros((groups, p, p)), np.zeros((groups, p))
+    z, x = np.asarray(between_only, bool), np.asarray(within_only, bool)
     for g in range(groups):
-        size, count, rows, clusters = s.size[g], s.count[g], s.rows[g], s.clusters[g]
-        by_row, by_cluster = count * size, count
-        row_mean = by_row @ s.mean[g] / rows
-        cluster_mean = by_cluster @ s.mean[g] / clusters
-        mean[g] = np.where(z, cluster_mean, row_mean)
-        deviation = s.mean[g] - mean[g]
-        scatter = s.cov[g] + deviation[:, :, None] * deviation[:, None, :]
-        rows_scatter, cluster_scatter = np.tensordot(by_row, scatter, 1), np.tensordot(by_cluster, scatter, 1)
-        pooled = s.within[g] / max(rows - clusters, 1.0)
-        total = (s.within[g] + rows_scatter) / rows
-        within[g] = np.where(x[:, None] & x[None, :], total, pooled)
-        within[g][z, :] = within[g][:, z] = 0.0
-        n0 = (rows - count @ size**2 / rows) / max(clusters - 1.0, 1.0)
-        split = (rows_scatter / max(clusters - 1.0, 1.0) - pooled) / max(n0, 1.0)
-        between[g] = np.where(z[:, None] | z[None, :], cluster_scatter / clusters, split)
-        between[g][x, :] = between[g][:, x] = 0.0
+        one = CompleteStatistics(*(getattr(statistics, field.name)[g] for field in fields(statistics)))
+        within[g], between[g], mean[g] = moments_of_group(np, one, z, x)
     return within, between, mean
+
+
+def moments_of_group(
+    xp: ModuleType, s: CompleteStatistics, between_only: Array, within_only: Array
+) -> tuple[Float[Array, "p p"], Float[Array, "p p"], Float[Array, " p"]]:
+    """The same of one group, whose statistics have no axis of groups, in NumPy or traced; the roles (p,) are booleans."""
+    z, x = between_only, within_only
+    either_z, both_x, either_x = z[:, None] | z[None, :], x[:, None] & x[None, :], x[:, None] | x[None, :]
+    by_row = s.count * s.size
+    mean = xp.where(z, s.count @ s.mean / s.clusters, by_row @ s.mean / s.rows)
+    deviation = s.mean - mean
+    scatter = s.cov + deviation[:, :, None] * deviation[:, None, :]
+    rows_scatter, cluster_scatter = xp.tensordot(by_row, scatter, 1), xp.tensordot(s.count, scatter, 1)
+    pooled = s.within / xp.maximum(s.rows - s.clusters, 1.0)
+    within = xp.where(both_x, (s.within + rows_scatter) / s.rows, pooled)
+    free = xp.maximum(s.clusters - 1.0, 1.0)
+    n0 = xp.maximum((s.rows - s.count @ s.size**2 / s.rows) / free, 1.0)
+    split = (rows_scatter / free - pooled) / n0
+    between = xp.where(either_z, cluster_scatter / s.clusters, split)
+    return xp.where(either_z, 0.0, within), xp.where(either_x, 0.0, between), mean
 
 
 def make_definite(matrix: np.ndarray, scale: np.ndarray, floor: float = 0.02) -> np.ndarray:
