@@ -26,10 +26,8 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
-from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, kind_of
+from mlsem_jax.estimation import Estimated, Estimation, kind_of
 from mlsem_jax.estimation import Model as JaxModel
-from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class NotOfThisModel(ModelError, AttributeError):
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(ResultMethods, ResamplingMethods):
+class Fit(Estimated, ResultMethods, ResamplingMethods):
     """A fitted model of two levels, or of one.
 
     Nothing in it changes after it is made; derived results are computed once, when asked for.
@@ -95,24 +93,6 @@ class Fit(ResultMethods, ResamplingMethods):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened
-    @property
-    def specification(self) -> Specification:
-        return self.estimation.model.build.specification
-
-    @property
-    def status(self) -> Status:
-        """How the estimation ended: a code with a sentence (`str(fit.status)`) and advice (`fit.status.advice`)."""
-        return self.estimation.model.maximum.status
-
-    @property
-    def converged(self) -> bool:
-        """Whether the estimates are a verified maximum of the likelihood, proper or not."""
-        return self.status.converged
-
-    @property
-    def iterations(self) -> int:
-        return self.estimation.model.maximum.iterations
-
     @property
     def nobs(self) -> int:
         """Number of rows used."""

@@ -22,7 +22,7 @@ from mlsem_jax.estimation._given import (
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Point, Problem
-from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._records import Estimated, Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
 from mlsem_jax.estimation._reference_fits import moment_log_likelihood
 from mlsem_jax.estimation._references import (
@@ -47,6 +47,7 @@ from mlsem_jax.estimation._verify import fit_warnings, verified
 __all__ = [
     "BatchMaximum",
     "Estimate",
+    "Estimated",
     "Estimation",
     "FitOptions",
     "Fitted",

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Problem
 from mlsem_jax.estimation._reduction import Reduction
 from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.likelihood import Statistics
-from mlsem_jax.models import Build, Moments
+from mlsem_jax.models import Build, Moments, Specification
 from mlsem_jax.observed import ClusterStatistics, whole
 
 
@@ -108,3 +109,27 @@ class Estimation:
     def loglik(self) -> float:
         """Log-likelihood of the model given the fixed covariates, a sum over rows."""
         return self.model.value - self.covariates_loglik
+
+
+class Estimated:
+    """What anything that holds an estimation says of it first."""
+
+    estimation: Estimation
+
+    @property
+    def specification(self) -> Specification:
+        return self.estimation.model.build.specification
+
+    @property
+    def status(self) -> Status:
+        """How the estimation ended: a code with a sentence (`str(fit.status)`) and advice (`fit.status.advice`)."""
+        return self.estimation.model.maximum.status
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimates are a verified maximum of the likelihood, proper or not."""
+        return self.status.converged
+
+    @property
+    def iterations(self) -> int:
+        return self.estimation.model.maximum.iterations

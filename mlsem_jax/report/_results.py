@@ -8,9 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
 
 from mlsem_jax import inference
-from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation
-from mlsem_jax.models import Specification
+from mlsem_jax.estimation import Estimated, Estimation
 from mlsem_jax.report._moments import icc_series, moments_frames
 from mlsem_jax.report._scores import rsquare_series
 from mlsem_jax.report._tables import parameter_table, standardized_table
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
+class Results(Estimated):
     """An estimation and the tables of it, the costly ones computed once, when asked for.
 
     text: the model as the user wrote it. warnings: those that the user was shown.
@@ -29,22 +27,6 @@ class Results:
     estimation: Estimation
     text: str = ""
     warnings: tuple[str, ...] = ()
-
-    @property
-    def specification(self) -> Specification:
-        return self.estimation.model.build.specification
-
-    @property
-    def status(self) -> Status:
-        return self.estimation.model.maximum.status
-
-    @property
-    def converged(self) -> bool:
-        return self.status.converged
-
-    @property
-    def iterations(self) -> int:
-        return self.estimation.model.maximum.iterations
 
     @property
     def notes(self) -> tuple[str, ...]:
