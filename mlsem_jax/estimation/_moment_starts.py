@@ -53,10 +53,10 @@ def best_means(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """
     here, build = problem.evaluate(theta), problem.build
     rows, index = build.specification.parameters, build.index
-    means = {
+    means = [
         i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
-    }
-    in_means = np.array([set(np.flatnonzero(build.basis[:, j])) <= means for j in range(build.free)], bool)
+    ]
+    in_means = ~np.delete(build.basis, means, axis=0).any(axis=0)
     if not np.isfinite(here.value) or not in_means.any():
         return theta
     out = theta.copy()

@@ -146,11 +146,10 @@ def as_natural(built: Build, moments: Moments) -> np.ndarray:
     """The natural parameters (k,) of an unstructured model that has exactly these moments."""
     natural = np.zeros(len(built.names))
     place = {name: i for i, name in enumerate(built.specification.variables)}
-    mean = moments.mean
-    for row, i in zip(built.specification.parameters, built.index, strict=True):
+    mean, covariances = moments.mean, [level.cov for level in moments.levels]
+    for row, i in zip(built.specification.parameters, built.index.tolist(), strict=True):
         if i >= 0:
-            cov = moments.levels[row.level - 1].cov
-            left = place[row.lhs]
+            cov, left = covariances[row.level - 1], place[row.lhs]
             natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
     return natural
 

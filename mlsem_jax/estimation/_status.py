@@ -93,6 +93,8 @@ def improper(xp: ModuleType, structure: Structure, natural: Float[Array, " k"], 
 
 def _padded(xp: ModuleType, array: Array, side: int, by: float) -> Array:
     """(G, d, d) or (G, d), with d made `side`."""
+    if array.shape[-1] == side:
+        return array
     more = ((0, 0),) + ((0, side - array.shape[-1]),) * (array.ndim - 1)
     return xp.pad(array, more, constant_values=by)
 

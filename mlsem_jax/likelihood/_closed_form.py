@@ -7,13 +7,15 @@ long as one evaluation of a small model.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 
 from mlsem_jax._typing import Float
 from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_covariance, groups_of
 from mlsem_jax.likelihood._complete_term import CompleteTerm
-from mlsem_jax.likelihood._coordinates import coordinates, curvature_at, information_at
+from mlsem_jax.likelihood._coordinates import Coordinates, coordinates, curvature_at, information_at
 from mlsem_jax.likelihood._evaluate import Evaluation
 from mlsem_jax.likelihood._term import Statistics
 from mlsem_jax.models import Moments, PlainMoments, PlainParts, Structure
@@ -26,6 +28,18 @@ LARGEST = 2**19
 TOGETHER = 2**22
 
 
+class _Here(NamedTuple):
+    """The log-likelihood at some theta: the moments, their derivatives in theta, coordinates, the value, its derivatives in the
+    moments.
+    """
+
+    moments: PlainParts
+    jacobian: PlainParts
+    at: Coordinates
+    value: float
+    slope: PlainParts
+
+
 class ClosedForm:
     """A structure (NumPy) and complete data. Log-likelihoods are sums over rows; theta (q,)."""
 
@@ -33,6 +47,7 @@ class ClosedForm:
         self.plain = PlainMoments(structure)
         self._z = np.asarray(structure.between_only, float)
         self._data, self._sizes = groups_of(complete), groups_of(SizePools(complete.size, complete.count))
+        self._last: tuple[np.ndarray, _Here | None] | None = None
 
     @classmethod
     def of(cls, structure: Structure, statistics: Statistics) -> ClosedForm | None:
@@ -52,13 +67,11 @@ class ClosedForm:
 
     def evaluate(self, theta: Float[np.ndarray, " q"]) -> Evaluation | None:
         """Value, gradient (q,) and metric (q, q), the expected information of every cluster size; None outside the domain."""
-        moments, jacobian = self.plain.with_jacobian(theta)
-        at = coordinates(moments, self._z)
-        if at is None:
+        here = self._here(theta)
+        if here is None:
             return None
-        by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
-        metric = information_at(jacobian, self._z, self._sizes, at, np)
-        return Evaluation(float(np.sum(by_group)), _chain(slope, jacobian), metric)
+        metric = information_at(here.jacobian, self._z, self._sizes, here.at, np)
+        return Evaluation(here.value, _chain(here.slope, here.jacobian), metric)
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""
@@ -68,13 +81,23 @@ class ClosedForm:
 
     def observed_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """Minus the Hessian (q, q); None outside the domain."""
-        moments, jacobian = self.plain.with_jacobian(theta)
-        at = coordinates(moments, self._z)
-        if at is None:
+        here = self._here(theta)
+        if here is None:
             return None
-        slope = complete_log_likelihood(moments, self._z, self._data, np)[1]
-        total = curvature_at(moments, jacobian, self._z, self._data, at, np) + self.plain.curvature(theta, slope)
+        in_moments = curvature_at(here.moments, here.jacobian, self._z, self._data, here.at, np)
+        total = in_moments + self.plain.curvature(theta, here.slope)
         return -(total + total.T) / 2
+
+    def _here(self, theta: Float[np.ndarray, " q"]) -> _Here | None:
+        """What several functions of theta begin with; the last one asked for is remembered. None outside the domain."""
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            moments, jacobian = self.plain.with_jacobian(theta)
+            at, here = coordinates(moments, self._z), None
+            if at is not None:
+                by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
+                here = _Here(moments, jacobian, at, float(np.sum(by_group)), slope)
+            self._last = np.array(theta), here
+        return self._last[1]
 
     def cluster_scores(
         self, theta: Float[np.ndarray, " q"], clusters: ClusterStatistics

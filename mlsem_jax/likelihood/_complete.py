@@ -65,9 +65,8 @@ def groups_of(statistics: CompleteStatistics | SizePools) -> list[Any]:
     records = [
         SimpleNamespace(**{name: value[g] for name, value in fields.items()}) for g in range(len(fields["size"]))
     ]
-    if isinstance(statistics, SizePools):
-        for record in records:
-            record.contrasts = np.sum(record.count * (record.size - 1))
+    for record in records:
+        record.contrasts = np.sum(record.count * (record.size - 1))
     return records
 
 

@@ -13,10 +13,10 @@ structure's Jacobian, plus the structure's own curvature. Like the log-likelihoo
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,7 +26,7 @@ from mlsem_jax.models import Moments, PlainParts
 from mlsem_jax.observed import CompleteStatistics, SizePools
 
 
-class Coordinates(eqx.Module):
+class Coordinates(NamedTuple):
     """transform (G, p, p): T; roots (G, p): d, 0 in the places of between-only variables."""
 
     transform: Float[Array, "G p p"]
@@ -46,19 +46,26 @@ def coordinates(moments: Moments | PlainParts, between_only: np.ndarray) -> Coor
             roots, vectors = np.linalg.eigh((pencil + np.swapaxes(pencil, 1, 2)) / 2)
             transform = np.swapaxes(vectors, 1, 2) @ root
             return _checked(transform, roots)
+        of_y, of_z, of_both = _blocks(z.tobytes())
         for g, (within, between) in enumerate(zip(moments.within_cov, moments.between_cov, strict=True)):
-            root = np.linalg.inv(np.linalg.cholesky(within[np.ix_(~z, ~z)]))
-            root_z = np.linalg.inv(np.linalg.cholesky(between[np.ix_(z, z)]))
+            root = np.linalg.inv(np.linalg.cholesky(within[of_y]))
+            root_z = np.linalg.inv(np.linalg.cholesky(between[of_z]))
             # what z explains of the between part of y, z in units of its own root
-            k = between[np.ix_(~z, z)] @ root_z.T
-            pencil = root @ (between[np.ix_(~z, ~z)] - k @ k.T) @ root.T
+            k = between[of_both] @ root_z.T
+            pencil = root @ (between[of_y] - k @ k.T) @ root.T
             roots[g, ~z], vectors = np.linalg.eigh((pencil + pencil.T) / 2)
             t_y = vectors.T @ root
-            transform[g][np.ix_(~z, ~z)], transform[g][np.ix_(z, z)] = t_y, root_z
-            transform[g][np.ix_(~z, z)] = -t_y @ k @ root_z
+            transform[g][of_y], transform[g][of_z], transform[g][of_both] = t_y, root_z, -t_y @ k @ root_z
     except np.linalg.LinAlgError:
         return None
     return _checked(transform, roots)
+
+
+@functools.lru_cache(64)
+def _blocks(between_only: bytes) -> tuple[Any, Any, Any]:
+    """Indices of the block of the variables that are not between-only, of those that are, and of the one across."""
+    z = np.frombuffer(between_only, bool)
+    return np.ix_(~z, ~z), np.ix_(z, z), np.ix_(~z, z)
 
 
 def _checked(transform: np.ndarray, roots: np.ndarray) -> Coordinates | None:
@@ -67,8 +74,13 @@ def _checked(transform: np.ndarray, roots: np.ndarray) -> Coordinates | None:
 
 def _vech(x: Array) -> Array:
     """The lower triangles (q, p (p + 1) / 2) of symmetric matrices (q, p, p)."""
-    rows, columns = np.tril_indices(x.shape[-1])
+    rows, columns = _lower(x.shape[-1])
     return x[:, rows, columns]
+
+
+@functools.lru_cache(64)
+def _lower(p: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.tril_indices(p)
 
 
 def _folded(xp: ModuleType, x: Array) -> Array:
@@ -86,7 +98,7 @@ def _turned(xp: ModuleType, jacobian: Moments | PlainParts, at: Coordinates) -> 
     return t @ within @ across, t @ between @ across, mean @ xp.swapaxes(at.transform, -1, -2)
 
 
-def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: SizePools) -> tuple[Array, Array, Array, Array]:
+def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[Array, Array, Array, Array]:
     """With c = 1/n + d and counts as weights: 1/c (S, p); sum of 1/c (p,); sums of n^-m / (c_i c_j), m = 0, 1, 2, the within
     contrasts included in the last (p, p, 3); n^-m times the counts (S, 3).
     """
@@ -108,7 +120,7 @@ def _expected(xp: ModuleType, w: Array, b: Array, m: Array, roots: Array, betwee
 
 def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
     """Minus the second derivative (q, q) of the log-likelihood of one group in its moments, along directions as in `_expected`."""
-    inverse, single, pair, weight = _pairs(xp, roots, between_only, SizePools(s.size, s.count))
+    inverse, single, pair, weight = _pairs(xp, roots, between_only, SizePools(s.size, s.count) if xp is jnp else s)
     r = (s.mean - mean) @ transform.T
     scatter = (
         inverse[:, :, None] * (transform @ s.cov @ transform.T + r[:, :, None] * r[:, None, :]) * inverse[:, None, :]

@@ -26,11 +26,10 @@ def over_groups(xp: ModuleType, function: Callable, *by_group: Any) -> Any:
 
 
 def _stacked(parts: list[Any]) -> Any:
-    return (
-        tuple(_stacked(list(some)) for some in zip(*parts, strict=True))
-        if isinstance(parts[0], tuple)
-        else np.stack(parts)
-    )
+    if isinstance(parts[0], tuple):
+        return tuple(_stacked(list(some)) for some in zip(*parts, strict=True))
+    # one group is what most fits have
+    return np.asarray(parts[0])[None] if len(parts) == 1 else np.stack(parts)
 
 
 def with_tangents(function: Callable, primal: Any, tangents: Any) -> tuple[Any, Any]:

@@ -7,9 +7,8 @@ differentiation of the Structure, so they hold for any model.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -22,7 +21,7 @@ from mlsem_jax.models import Moments, Structure
 from mlsem_jax.observed import ClusterStatistics, CompleteStatistics
 
 
-class Evaluation(eqx.Module):
+class Evaluation(NamedTuple):
     """value: log-likelihood, a sum over all rows with its constant. gradient (q,). metric (q, q): what scoring
     steps are taken with, positive semidefinite (see `evaluate`)."""
 

@@ -150,16 +150,14 @@ def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], d
 def fixed_values(specification: Specification, exogenous: Moments | None) -> np.ndarray:
     """What each row is fixed at: its own value, or for exogenous moments the data's (rows,)."""
     place_of = {name: i for i, name in enumerate(specification.variables)}
-    out = np.zeros(len(specification.parameters))
+    out, of_level = np.zeros(len(specification.parameters)), {}
+    if exogenous is not None:
+        of_level = {number: (part.cov, part.mean) for number, part in enumerate(exogenous.levels, 1)}
     for i, row in enumerate(specification.parameters):
         if row.value is not None:
             out[i] = row.value
         elif row.exo and exogenous is not None:
-            cov, mean = (
-                (exogenous.within_cov, exogenous.within_mean)
-                if row.level == 1
-                else (exogenous.between_cov, exogenous.between_mean)
-            )
+            cov, mean = of_level[row.level]
             left = place_of[row.lhs]
             out[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place_of[row.rhs]]
     return out

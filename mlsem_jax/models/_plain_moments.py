@@ -151,7 +151,11 @@ class _PlainLevel:
         np.add.at(self._fixed.mean, (self.nu.k, self.nu.group, self.nu.row), 1.0)
         parts = (self.lambda_, self.beta, self.psi)
         self._k_cov, self._g_cov = (np.concatenate([getattr(e, f) for e in parts]) for f in ("k", "group"))
-        self._once = len(set(zip(self._k_cov.tolist(), self._g_cov.tolist(), strict=True))) == len(self._k_cov)
+        paths = len(self.lambda_.k) + len(self.beta.k)
+        self._k_mean = np.concatenate([self._k_cov[:paths], self.alpha.k])
+        self._g_mean = np.concatenate([self._g_cov[:paths], self.alpha.group])
+        # where every element is a parameter of its own nothing is added twice in one place
+        self._once = _distinct(self._k_cov, self._g_cov) and _distinct(self._k_mean, self._g_mean)
         self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
 
     def slopes(self, here: _Here) -> PlainPart:
@@ -161,17 +165,15 @@ class _PlainLevel:
             cov, mean = cov.copy(), mean.copy()
             left, right = self._rank_one(here)
             half = left[:, :, None] * right[:, None, :]
-            self._add(cov, half + np.swapaxes(half, 1, 2))
-            by_path, by_alpha = self._mean_slopes(here)
-            np.add.at(mean, (self._k_cov[: len(by_path)], self._g_cov[: len(by_path)]), by_path)
-            np.add.at(mean, (self.alpha.k, self.alpha.group), by_alpha)
+            self._add(cov, (self._k_cov, self._g_cov), half + np.swapaxes(half, 1, 2))
+            self._add(mean, (self._k_mean, self._g_mean), self._mean_slopes(here))
         return PlainPart(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
 
-    def _add(self, total: np.ndarray, parts: np.ndarray) -> None:
+    def _add(self, total: np.ndarray, at: tuple[np.ndarray, np.ndarray], parts: np.ndarray) -> None:
         if self._once:
-            total[self._k_cov, self._g_cov] += parts
+            total[at] += parts
         else:
-            np.add.at(total, (self._k_cov, self._g_cov), parts)
+            np.add.at(total, at, parts)
 
     def _rank_one(self, here: _Here) -> tuple[np.ndarray, np.ndarray]:
         """left, right (t, p): an element of Lambda, B or Psi moves the covariances by left right' + right left'."""
@@ -186,13 +188,13 @@ class _PlainLevel:
         ]
         return np.concatenate(left), np.concatenate(right)
 
-    def _mean_slopes(self, here: _Here) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of the means (t, p) in elements of Lambda and B, and in those of alpha."""
+    def _mean_slopes(self, here: _Here) -> np.ndarray:
+        """Derivatives of the means (t, p) in elements of Lambda, B and alpha."""
         lam, beta, alpha = self.lambda_, self.beta, self.alpha
         columns = np.swapaxes(here.paths, 1, 2)
         by_lambda = self._eye[lam.row] * here.eta_mean[lam.group, lam.column][:, None]
         by_beta = columns[beta.group, beta.row] * here.eta_mean[beta.group, beta.column][:, None]
-        return np.concatenate([by_lambda, by_beta]), columns[alpha.group, alpha.row]
+        return np.concatenate([by_lambda, by_beta, columns[alpha.group, alpha.row]])
 
     def add_curvature(self, total: np.ndarray, here: _Here, weight: LevelMoments | PlainPart) -> None:
         """Add the Hessian (k, k) of the sum of weight times moment, group by group.
@@ -222,3 +224,8 @@ class _PlainLevel:
             np.add.at(total, np.ix_(rows, rows), bent)
             np.add.at(total, np.ix_(rows, columns), linear)
             np.add.at(total, np.ix_(columns, rows), linear.T)
+
+
+def _distinct(k: np.ndarray, group: np.ndarray) -> bool:
+    """Whether no parameter stands twice in one group."""
+    return len(set(zip(k.tolist(), group.tolist(), strict=True))) == len(k)
