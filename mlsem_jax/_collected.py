@@ -130,10 +130,10 @@ def _reduced(layer: Layer) -> Statistics:
         return Statistics((CompleteTerm(complete),), pool_sizes(complete))
     keep = ~layer.without_covariates()
     if len(keep) and not keep.any():
-        held = [name for name, fixed in zip(layer.roles.variables, layer.clusters.needed, strict=True) if fixed]
+        covariates = [name for name, fixed in zip(layer.roles.variables, layer.clusters.needed, strict=True) if fixed]
         raise DataError(
-            f"No cluster has a value of all fixed covariates of level 2 ({listing(map(repr, held))}), so that no row is left. "
-            "Check how they were read or merged, or use fixed_x=False."
+            f"No cluster has a value of all fixed covariates of level 2 ({listing(map(repr, covariates))}), so that no row is "
+            "left. Check how they were read or merged, or use fixed_x=False."
         )
     sums = only_clusters(layer.clusters, keep)
     layer = replace(layer, clusters=sums, ids=layer.ids[keep])

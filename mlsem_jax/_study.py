@@ -95,8 +95,8 @@ class MonteCarlo:
         """Share of data sets whose profile interval holds the true value: those where it is not rejected."""
         tested = np.isfinite(ratio)
         count = tested.sum(axis=0)
-        held = (np.where(tested, ratio, np.inf) <= normal_quantile(0.5 + self.level / 2) ** 2).sum(axis=0)
-        share = np.where(count > 0, held / np.maximum(count, 1), np.nan)
+        covered = (np.where(tested, ratio, np.inf) <= normal_quantile(0.5 + self.level / 2) ** 2).sum(axis=0)
+        share = np.where(count > 0, covered / np.maximum(count, 1), np.nan)
         return {"coverage.profile": share, "coverage.profile.mcse": np.sqrt(share * (1 - share) / np.maximum(count, 1))}
 
     def rates(self) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def check_structure(units: Units, cluster: str, group: str | None) -> None:
 
 def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | None) -> None:
     """For a model of one level: more rows in each group than fixed covariates, two at least, and at least two clusters in all."""
-    held = list(roles.covariates_within)
+    covariates = list(roles.covariates_within)
     for g, text in groups(units):
         count = int(np.sum(units.group[units.codes] == g))
         remedy = f" Leave that group out with group_label=, or do without group={group!r}." if text else ""
@@ -67,10 +67,10 @@ def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | Non
             )
         if count == 1:
             raise DataError(f"There is a single row{text}: nothing varies, so that there is nothing to fit.{remedy}")
-        if held and count <= len(held):
+        if covariates and count <= len(covariates):
             raise DataError(
-                f"There are {len(held)} covariates ({listing(held)}) but only {count} rows{text}, so that the covariance matrix "
-                f"of the covariates is singular. Use fewer covariates, or more rows.{remedy}"
+                f"There are {len(covariates)} covariates ({listing(covariates)}) but only {count} rows{text}, so that the "
+                f"covariance matrix of the covariates is singular. Use fewer covariates, or more rows.{remedy}"
             )
     if cluster is not None and len(set(units.ids.tolist())) == 1:
         raise DataError(
@@ -81,13 +81,13 @@ def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | Non
 
 def check_covariates(units: Units, roles: Roles) -> None:
     """Each group has more clusters than fixed covariates of level 2 alone: their covariance matrix is held at the sample's."""
-    held = [name for name in roles.covariates_between if name not in roles.within]
+    covariates = [name for name in roles.covariates_between if name not in roles.within]
     for g, text in groups(units):
         count = int(np.sum(units.group == g))
-        if held and count <= len(held):
+        if covariates and count <= len(covariates):
             raise DataError(
-                f"Level 2{text} has {len(held)} covariates ({listing(held)}) but only {count} clusters, so that the covariance "
-                "matrix of the covariates is singular. Use fewer covariates at level: 2, or more clusters."
+                f"Level 2{text} has {len(covariates)} covariates ({listing(covariates)}) but only {count} clusters, so that the "
+                "covariance matrix of the covariates is singular. Use fewer covariates at level: 2, or more clusters."
             )
 
 

@@ -40,8 +40,8 @@ class Roles:
     @property
     def conditioning(self) -> np.ndarray:
         """(p,) True where a missing value makes the row unusable: fixed covariates of level 1, and between-only ones."""
-        held = {*self.covariates_within, *(name for name in self.covariates_between if name not in self.within)}
-        return np.array([name in held for name in self.variables], dtype=bool)
+        covariates = {*self.covariates_within, *(name for name in self.covariates_between if name not in self.within)}
+        return np.array([name in covariates for name in self.variables], dtype=bool)
 
     def level(self, name: str) -> str:
         """Where the variable stands, in words."""

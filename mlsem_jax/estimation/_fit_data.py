@@ -34,13 +34,13 @@ def normal_log_likelihood(cov: np.ndarray, count: float) -> float:
 
 def covariates_log_likelihood(specification: Specification, exogenous: Moments, reduction: Reduction) -> float:
     """Log-likelihood of the fixed covariates that exist at one level only, by group, at their sample moments."""
-    place = {name: i for i, name in enumerate(specification.variables)}
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     total = 0.0
     for level, cov, count in (
         (1, exogenous.within_cov, reduction.rows),
         (2, exogenous.between_cov, reduction.counts),
     ):
-        at = [place[v] for v in held(specification, level)]
+        at = [column_of[v] for v in held(specification, level)]
         for g in range(specification.ngroups):
             total += normal_log_likelihood(cov[g][np.ix_(at, at)], float(count[g]))
     return total

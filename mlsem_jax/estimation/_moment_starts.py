@@ -87,7 +87,7 @@ def _level(
     build: Build, level: int, rows: list[tuple[Parameter, int]], cov: np.ndarray, sd: np.ndarray, natural: np.ndarray
 ) -> None:
     """Write the parameters of one level and group into natural (k,), in place. sd (p,): total standard deviations."""
-    place = {name: i for i, name in enumerate(build.specification.variables)}
+    column_of = {name: i for i, name in enumerate(build.specification.variables)}
 
     def value(row: Parameter, index: int) -> float:
         return float(natural[index]) if index >= 0 else float(row.value or 0.0)
@@ -95,26 +95,26 @@ def _level(
     loads: dict[str, np.ndarray] = {}
     variance: dict[str, float] = {}
     for factor in build.specification.level(level).latent:
-        own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == factor and row.rhs in place]
+        own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == factor and row.rhs in column_of]
         spread = next(((row, i) for row, i in rows if row.op == "~~" and row.lhs == row.rhs == factor), None)
         if spread is None:
             continue
-        guess = _factor(cov, sd, [place[row.rhs] for row, _ in own], own) if spread[1] >= 0 else None
+        guess = _factor(cov, sd, [column_of[row.rhs] for row, _ in own], own) if spread[1] >= 0 else None
         if guess is not None:
             ratio, common = guess
             natural[spread[1]] = common
             for (row, i), loading in zip(own, ratio, strict=True):
                 if i >= 0 and row.start is None:
                     natural[i] = loading
-        loads[factor] = np.zeros(len(place))
+        loads[factor] = np.zeros(len(column_of))
         for row, i in own:
-            loads[factor][place[row.rhs]] = value(row, i)
+            loads[factor][column_of[row.rhs]] = value(row, i)
         variance[factor] = value(*spread)
     for row, i in rows:
         if i < 0 or row.op != "~~" or row.start is not None:
             continue
-        if row.lhs == row.rhs and row.lhs in place:
-            at = place[row.lhs]
+        if row.lhs == row.rhs and row.lhs in column_of:
+            at = column_of[row.lhs]
             common = sum(load[at] ** 2 * variance[f] for f, load in loads.items())
             if common != 0.0:
                 natural[i] = cov[at, at] - common

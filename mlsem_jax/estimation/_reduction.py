@@ -48,8 +48,8 @@ class Reduction:
 
 def slope_columns(specification: Specification) -> np.ndarray:
     """Columns of the covariates with random slopes, slope by slope in the order of `Specification.slopes`."""
-    place = {name: i for i, name in enumerate(specification.variables)}
-    return np.array([place[slope.covariate] for slope in specification.slopes], int)
+    column_of = {name: i for i, name in enumerate(specification.variables)}
+    return np.array([column_of[slope.covariate] for slope in specification.slopes], int)
 
 
 def make_statistics(specification: Specification, data: TwoLevelData) -> Reduction:

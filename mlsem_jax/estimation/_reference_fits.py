@@ -51,7 +51,7 @@ def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
     They can where no parameter is shared, and every block is saturated at each level among the variables it has there.
     """
     specification = built.specification
-    place = {name: i for i, name in enumerate(specification.variables)}
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     free_rows = int(np.sum(built.index >= 0))
     if len(built.names) != free_rows or specification.constraints or len(built.kept) != len(built.names):
         return None
@@ -59,10 +59,10 @@ def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
     given: dict[tuple[int, int, int], bool] = {}
     for row in specification.parameters:
         if row.group == 1 and row.op == "~~":
-            i, j = sorted((place[row.lhs], place[row.rhs]))
+            i, j = sorted((column_of[row.lhs], column_of[row.rhs]))
             edges[row.level].add((i, j))
             given[row.level, i, j] = not row.free
-    component = list(range(len(place)))
+    component = list(range(len(column_of)))
     for level in specification.numbers:
         for i, j in edges[level]:
             a, b = component[i], component[j]
@@ -145,12 +145,12 @@ def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterat
 def as_natural(built: Build, moments: Moments) -> np.ndarray:
     """The natural parameters (k,) of an unstructured model that has exactly these moments."""
     natural = np.zeros(len(built.names))
-    place = {name: i for i, name in enumerate(built.specification.variables)}
+    column_of = {name: i for i, name in enumerate(built.specification.variables)}
     mean, covariances = moments.mean, [level.cov for level in moments.levels]
     for row, i in zip(built.specification.parameters, built.index.tolist(), strict=True):
         if i >= 0:
-            cov, left = covariances[row.level - 1], place[row.lhs]
-            natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place[row.rhs]]
+            cov, left = covariances[row.level - 1], column_of[row.lhs]
+            natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, column_of[row.rhs]]
     return natural
 
 

@@ -58,17 +58,17 @@ def with_starts(build: Build, start: str | Mapping[str, float]) -> Build:
 def _level(
     specification: Specification, level: int, rows: list[Parameter], cov: np.ndarray, mean: np.ndarray
 ) -> list[float]:
-    place = {name: i for i, name in enumerate(specification.variables)}
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     latent = list(specification.level(level).latent)
-    loading, variance = _factors(rows, place, latent, cov)
-    common = dict.fromkeys(place, 0.0)
+    loading, variance = _factors(rows, column_of, latent, cov)
+    common = dict.fromkeys(column_of, 0.0)
     for (factor, name), value in loading.items():
         if name in common:
             common[name] += value**2 * variance[factor]
     measured = {row.rhs for row in rows if row.op == "=~"}
     out = []
     for row in rows:
-        left, right = place.get(row.lhs), place.get(row.rhs)
+        left, right = column_of.get(row.lhs), column_of.get(row.rhs)
         if row.op == "=~":
             out.append(loading[row.lhs, row.rhs])
         elif row.op == "~~" and row.lhs == row.rhs:
@@ -85,7 +85,7 @@ def _level(
     return out
 
 
-def _factors(rows, place, latent, cov):
+def _factors(rows, column_of, latent, cov):
     """Loadings by (factor, indicator) and variances by factor, each factor on its own from its observed indicators."""
     loading: dict[tuple[str, str], float] = {}
     variance: dict[str, float] = dict.fromkeys(latent, 0.05)
@@ -94,13 +94,13 @@ def _factors(rows, place, latent, cov):
     }
     for factor in latent:
         own = [row for row in rows if row.op == "=~" and row.lhs == factor]
-        seen = [row for row in own if row.rhs in place and cov[place[row.rhs], place[row.rhs]] > 0]
+        seen = [row for row in own if row.rhs in column_of and cov[column_of[row.rhs], column_of[row.rhs]] > 0]
         for row in own:
             loading[factor, row.rhs] = row.value if not row.free and row.value is not None else 1.0
         if not seen:
             continue
         marker = next((i for i, row in enumerate(seen) if not row.free and row.value), 0)
-        s = cov[np.ix_([place[r.rhs] for r in seen], [place[r.rhs] for r in seen])]
+        s = cov[np.ix_([column_of[r.rhs] for r in seen], [column_of[r.rhs] for r in seen])]
         # in correlations, so that the units of the indicators have no part in it
         sd = np.sqrt(np.diag(s))
         s = s / np.outer(sd, sd)

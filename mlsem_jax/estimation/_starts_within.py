@@ -89,18 +89,18 @@ class _Measured:
 
 def _measured(build: Build, name: str, level: int, group: int) -> _Measured | None:
     """The factor, where it has at least three observed indicators, a loading to be turned and a variance of its own."""
-    place = {v: i for i, v in enumerate(build.specification.variables)}
+    column_of = {v: i for i, v in enumerate(build.specification.variables)}
     rows = [
         (row, int(i))
         for row, i in zip(build.specification.parameters, build.index, strict=True)
         if (row.level, row.group) == (level, group)
     ]
     variance = {row.lhs: i for row, i in rows if row.op == "~~" and row.lhs == row.rhs}
-    own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == name and row.rhs in place]
+    own = [(row, i) for row, i in rows if row.op == "=~" and row.lhs == name and row.rhs in column_of]
     if len(own) < 3 or not any(i >= 0 for _, i in own) or name not in variance:
         return None
     residuals = [variance.get(row.rhs, -1) for row, _ in own]
-    return _Measured(own, [place[row.rhs] for row, _ in own], residuals, variance[name], level, group)
+    return _Measured(own, [column_of[row.rhs] for row, _ in own], residuals, variance[name], level, group)
 
 
 def _turn(natural: np.ndarray, f: _Measured, sample: Sample, axis: int, sign: float) -> bool:

@@ -131,8 +131,8 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: S
     """Observed information at theta; done if the decrement by it is small, otherwise what the next steps start from."""
     information = observed_information(structure, c.theta, statistics)
     inverse, pivot, least = scaled_inverse(information, 0.0)
-    held = jnp.diagonal(c.metric) <= 0
-    known = jnp.all(jnp.isfinite(information)) & jnp.all((jnp.diagonal(information) > 0) | held)
+    absent = jnp.diagonal(c.metric) <= 0
+    known = jnp.all(jnp.isfinite(information)) & jnp.all((jnp.diagonal(information) > 0) | absent)
     open_ended = known & _unidentified(structure, statistics, c, information)
     definite = known & (pivot > 0) & (least > flat_below(information.dtype)) & ~open_ended
     decrement = jnp.where(definite, 0.5 * (c.gradient @ inverse @ c.gradient), c.decrement)

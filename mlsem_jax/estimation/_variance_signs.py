@@ -60,9 +60,9 @@ def in_doubt(problem: Problem, maximum: Maximum) -> bool:
 
 def _indicators(build: Build, f: Factor) -> list[int]:
     """Observed indicators of a factor, as places among the variables."""
-    place = {name: i for i, name in enumerate(build.specification.variables)}
+    column_of = {name: i for i, name in enumerate(build.specification.variables)}
     own = (row for row in build.specification.parameters if (row.level, row.group) == (f.level, f.group))
-    return [place[row.rhs] for row in own if row.op == "=~" and row.lhs == f.name and row.rhs in place]
+    return [column_of[row.rhs] for row in own if row.op == "=~" and row.lhs == f.name and row.rhs in column_of]
 
 
 def _collinear(build: Build, f: Factor, sample: Sample) -> bool:
@@ -150,14 +150,14 @@ def _start(other: RescaledProblem, theta: np.ndarray, axis: int) -> np.ndarray |
 def _write(other: RescaledProblem, f: Factor, theta: np.ndarray, share: float, axis: int) -> None:
     """Write loadings and residual variances of a factor along an axis into theta (q,), in place; share: of their squares."""
     build, group = other.build, f.group - 1
-    place = {name: i for i, name in enumerate(build.specification.variables)}
+    column_of = {name: i for i, name in enumerate(build.specification.variables)}
     rows = [
         (row, int(i))
         for row, i in zip(build.specification.parameters, build.index, strict=True)
         if (row.level, row.group) == (f.level, f.group) and i >= 0
     ]
-    own = [(i, place[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in place]
-    residual = {place[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in place}
+    own = [(i, column_of[row.rhs]) for row, i in rows if row.op == "=~" and row.lhs == f.name and row.rhs in column_of]
+    residual = {column_of[r.lhs]: i for r, i in rows if r.op == "~~" and r.lhs == r.rhs and r.lhs in column_of}
     if len(own) < 3:
         return
     sign, at, top = float(build.values[f.variance]), [j for _, j in own], build.specification.numbers[-1]

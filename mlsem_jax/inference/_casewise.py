@@ -24,9 +24,9 @@ def _covariates(estimation: Estimation) -> np.ndarray:
     """Normal log-density (J,) of the fixed covariates that exist at one level only, at their sample moments."""
     specification, data, moments = estimation.model.build.specification, estimation.data, estimation.exogenous
     out = np.zeros(data.nclusters)
-    place = {name: i for i, name in enumerate(specification.variables)}
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     for level in specification.numbers:
-        at = [place[v] for v in held(specification, level)]
+        at = [column_of[v] for v in held(specification, level)]
         if not at:
             continue
         if data.values.shape[1] != len(specification.variables):

@@ -39,13 +39,13 @@ class MomentSpace:
         else:
             built = build(saturated(estimation.model.build.specification), estimation.exogenous)
             problem = Problem(built, estimation.statistics)
-        place = {name: i for i, name in enumerate(built.specification.variables)}
+        column_of = {name: i for i, name in enumerate(built.specification.variables)}
         free = [row for row in built.specification.parameters if row.free]
         return cls(
             level=np.array([row.level for row in free], int),
             group=np.array([row.group - 1 for row in free], int),
-            row=np.array([place[row.lhs] for row in free], int),
-            col=np.array([place[row.rhs] if row.op == "~~" else -1 for row in free], int),
+            row=np.array([column_of[row.lhs] for row in free], int),
+            col=np.array([column_of[row.rhs] if row.op == "~~" else -1 for row in free], int),
             problem=problem,
         )
 

@@ -26,12 +26,12 @@ ByGroup = list[tuple[LevelMoments, ...]]
 
 def by_level(specification: Specification, moments: Moments) -> ByGroup:
     """Pick each level's own variables from moments (G, p, p) and (G, p)."""
-    place = {name: i for i, name in enumerate(specification.variables)}
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     out = []
     for g in range(specification.ngroups):
         levels = []
         for block, own in zip(specification.levels, moments.levels, strict=True):
-            at = [place[name] for name in block.observed]
+            at = [column_of[name] for name in block.observed]
             cov, mean = np.asarray(own.cov[g])[np.ix_(at, at)], np.asarray(own.mean[g])[at]
             levels.append(LevelMoments(block.observed, cov, mean))
         out.append(tuple(levels))
@@ -98,7 +98,7 @@ def icc(estimation: Estimation) -> list[dict[str, float]]:
     out = []
     for g in range(specification.ngroups):
         within, between = np.diag(moments.within_cov[g]), np.diag(moments.between_cov[g])
-        place = {name: i for i, name in enumerate(specification.variables)}
+        column_of = {name: i for i, name in enumerate(specification.variables)}
         names = specification.within.observed
-        out.append({v: float(between[place[v]] / (between[place[v]] + within[place[v]])) for v in names})
+        out.append({v: float(between[column_of[v]] / (between[column_of[v]] + within[column_of[v]])) for v in names})
     return out

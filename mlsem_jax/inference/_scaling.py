@@ -122,16 +122,16 @@ def free_of_covariates(h1: Fitted, specification: Specification) -> np.ndarray:
 
 def moments_as_theta(h1: Fitted, within_cov: np.ndarray, between_cov: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Moments by group, (G, p, p, ...) and (G, p, ...), as elements of h1's theta: (q1, ...)."""
-    place = {name: i for i, name in enumerate(h1.build.specification.variables)}
+    column_of = {name: i for i, name in enumerate(h1.build.specification.variables)}
     out = np.zeros((h1.build.free, *mean.shape[2:]))
     for row, i in zip(h1.build.specification.parameters, h1.build.index, strict=True):
         if i < 0:
             continue
-        g, left = row.group - 1, place[row.lhs]
+        g, left = row.group - 1, column_of[row.lhs]
         if row.op == "~1":
             out[i] = mean[g, left]
         else:
-            out[i] = (within_cov if row.level == 1 else between_cov)[g, left, place[row.rhs]]
+            out[i] = (within_cov if row.level == 1 else between_cov)[g, left, column_of[row.rhs]]
     return out
 
 

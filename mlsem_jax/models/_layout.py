@@ -50,28 +50,28 @@ def width(specification: Specification, level: int) -> int:
 def cells(specification: Specification, level: int) -> Callable[[Parameter], Cell]:
     """The matrix element that a row of the table fills, as a function of rows of this level."""
     block = specification.level(level)
-    place = {name: i for i, name in enumerate(members(specification, level))}
+    member_of = {name: i for i, name in enumerate(members(specification, level))}
     row_of = {name: i for i, name in enumerate(specification.variables) if name in block.observed}
 
     def cell(row: Parameter) -> Cell:
         for name in (row.lhs, row.rhs) if row.op != "~1" else (row.lhs,):
-            if name not in place and name not in row_of:
+            if name not in member_of and name not in row_of:
                 raise ModelError(f"{row.lhs} {row.op} {row.rhs}: {name!r} is no variable of level {row.level}.")
         if row.op == "~1":
-            return Cell("alpha", place[row.lhs]) if row.lhs in place else Cell("nu", row_of[row.lhs])
+            return Cell("alpha", member_of[row.lhs]) if row.lhs in member_of else Cell("nu", row_of[row.lhs])
         if row.op == "=~":
             left, right = row.lhs, row.rhs
             return (
-                Cell("beta", place[right], place[left])
-                if right in place
-                else Cell("lambda", row_of[right], place[left])
+                Cell("beta", member_of[right], member_of[left])
+                if right in member_of
+                else Cell("lambda", row_of[right], member_of[left])
             )
         if row.op == "~":
-            return Cell("beta", place[row.lhs], place[row.rhs])
+            return Cell("beta", member_of[row.lhs], member_of[row.rhs])
         if row.op == "~~":
-            at = place if row.lhs in place else row_of
+            at = member_of if row.lhs in member_of else row_of
             one, other = at[row.lhs], at[row.rhs]
-            return Cell("psi" if at is place else "theta", max(one, other), min(one, other))
+            return Cell("psi" if at is member_of else "theta", max(one, other), min(one, other))
         raise ModelError(f"{row.lhs} {row.op} {row.rhs}: no such operator in a model.")
 
     return cell
