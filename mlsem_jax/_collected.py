@@ -36,6 +36,10 @@ from mlsem_jax.observed import (
 # rows of which sums by pattern are made at a time: they take a dozen copies of them
 BLOCK = 2**16
 Dropped = tuple[tuple[str, int], ...]
+ONE_TABLE = (
+    "Weighted statistics do not add up: weights are scaled over all rows. Put the rows into one table, of which "
+    "ml.statistics(model, data) makes them."
+)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -44,7 +48,7 @@ class Collected:
 
     What adds up stays behind when a JAX transformation takes the pytree apart, because ids are no arrays and must not decide
     whether a program is compiled again. rows_dropped: reasons and counts of rows that were left out. variables: names of the
-    columns, where they are known.
+    columns, where they are known. weighted: rows or clusters count by weights, which are scaled over the whole table.
     """
 
     def __init__(
@@ -53,8 +57,10 @@ class Collected:
         layer: Layer | None = None,
         rows_dropped: Dropped = (),
         variables: tuple[str, ...] | None = None,
+        weighted: bool = False,
     ):
         self._reduced, self._layer, self._dropped = reduced, layer, rows_dropped
+        self.weighted = weighted
         self.variables = layer.roles.variables if variables is None and layer is not None else variables
 
     def tree_flatten(self) -> tuple[tuple[Statistics], None]:
@@ -90,6 +96,8 @@ class Collected:
     @property
     def layer(self) -> Layer:
         """What adds up. Raises DataError for statistics that do not know their clusters."""
+        if self.weighted:
+            raise DataError(ONE_TABLE)
         if self._layer is None:
             raise DataError(
                 "These statistics cannot be added: they have been through a JAX transformation or were simulated, so the ids of "
@@ -113,6 +121,8 @@ class Collected:
         return self if isinstance(other, int) and other == 0 else self + other  # type: ignore[operator]
 
     def __repr__(self) -> str:
+        if self.weighted and self._reduced is not None:
+            return f"<mlsem_jax statistics, weighted, of {_total(self._reduced):.10g} rows>"
         if self._layer is None:
             return "<mlsem_jax statistics>"
         left_out = "".join(f"; {count} rows left out: {reason}" for reason, count in self.rows_dropped)
@@ -120,6 +130,12 @@ class Collected:
         rows, clusters = int(kept.sum()), int((kept > 0).sum())
         of = "" if self._layer.roles.single else f" in {clusters} clusters"
         return f"<mlsem_jax statistics of {rows} rows{of}{left_out}>"
+
+
+def _total(statistics: Statistics) -> float:
+    """How many rows the statistics count."""
+    sizes = [term.cluster_sizes() for term in statistics.terms]
+    return float(sum(s.size @ s.count for s in sizes))
 
 
 def _reduced(layer: Layer) -> Statistics:
@@ -176,6 +192,10 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
     """Statistics of a data set that comes in chunks, of which one at a time is in memory."""
     specification, source = model.labels.specification, model.labels.source
     roles = roles_of(model)
+    if source.survey is not None and source.survey.weighted:
+        raise DataError(ONE_TABLE)
+    if not source.cluster and not specification.single:
+        raise DataError("This model was made without data: it does not know which column identifies clusters.")
     if specification.single and by_pattern(model):
         raise DataError(
             "Statistics of one level with missing='ml' do not add up yet. Pass one table, or use missing='listwise'."

@@ -120,12 +120,16 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
     )
 
 
-def refuse_design(options: dict[str, Any], where: str) -> None:
-    """ModelError for weights, strata and replicate weights where only fits take them."""
-    if given := [name for name in options if name in _SURVEY and options[name] is not None]:
-        raise ModelError(
-            f"{where} takes no survey design: leave {listing(given)} out, and pass it to ml.sem and its kin."
-        )
+def survey_of(options: dict[str, Any], single: bool, where: str) -> SurveyColumns | None:
+    """The weights and strata among a user's options where no model is fitted, None without any; ModelError for replicate weights,
+    and for what does not go together.
+    """
+    given = {name: value for name, value in options.items() if name in _SURVEY and value is not None}
+    if of_fits := [name for name in given if name in ("replicate_weights", "replicate_type", "fay")]:
+        raise ModelError(f"{where} takes no replicate weights: leave {listing(of_fits)} out, and pass it to ml.sem.")
+    survey = SurveyColumns.of(read_options(given))
+    survey.check(single, given)
+    return survey if survey.given else None
 
 
 def _with_design(

@@ -2,7 +2,7 @@
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
 from mlsem_jax.estimation._batch_again import search_again
-from mlsem_jax.estimation._batch_starts import moment_starts
+from mlsem_jax.estimation._batch_starts import moment_starts, start_at
 from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
@@ -89,6 +89,7 @@ __all__ = [
     "maximise",
     "moment_log_likelihood",
     "moment_starts",
+    "start_at",
     "moments_of_data",
     "no_reference",
     "no_start",

@@ -40,6 +40,7 @@ from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
 from mlsem_jax.inference._vcov import (
     Vcov,
+    design_covariance,
     information,
     invert,
     register_vcov,
@@ -52,6 +53,7 @@ from mlsem_jax.inference._vcov import (
 from mlsem_jax.inference._wald import WaldTest, wald
 
 __all__ = [
+    "design_covariance",
     "difference_factor",
     "LEVELS",
     "TESTS",

@@ -347,11 +347,33 @@ def test_fewer_clusters_than_parameters_are_told(data):
         )
 
 
-def test_what_makes_no_fit_takes_no_design(data):
-    with pytest.raises(ModelError, match="takes no survey design: leave sampling_weights out"):
-        ml.model(TWO, data, "school", sampling_weights="w")
-    with pytest.raises(ModelError, match="takes no survey design: leave strata out"):
-        ml.diagnose(data, TWO, "school", strata="stratum")
+def test_what_makes_no_fit_takes_no_replicates(data):
+    more = {"replicate_weights": ["r1", "r2"], "replicate_type": "BRR", "sampling_weights": "w"}
+    for function, first in ((ml.model, (TWO, data)), (ml.diagnose, (data, TWO))):
+        with pytest.raises(ModelError, match="takes no replicate weights: leave replicate_weights, replicate_type out"):
+            function(*first, "school", **more)
+        with pytest.raises(ModelError, match="is for models of one level"):
+            function(*first, "school", sampling_weights="w", sampling_weights_normalization="none")
+        with pytest.raises(DataError, match="no column 'w2'"):
+            function(*first, "school", sampling_weights="w2")
+
+
+def test_diagnose_goes_by_weights(data):
+    weighted = ml.diagnose(
+        data.assign(w=data.w**4), TWO, "school", sampling_weights="w", sampling_weights_between="v", strata="stratum"
+    )
+    plain = ml.diagnose(data.assign(w=2.0, v=0.3), TWO, "school", sampling_weights="w", sampling_weights_between="v")
+    none = ml.diagnose(data, TWO, "school")
+    numbers = ["mean", "within", "between", "icc", "pvalue", "missing"]
+    assert np.allclose(plain.to_dataframe()[numbers], none.to_dataframe()[numbers], rtol=1e-10, equal_nan=True)
+    table, other = weighted.to_dataframe().set_index("name"), none.to_dataframe().set_index("name")
+    v = data.groupby("school").agg(z=("z", "first"), v=("v", "first"))
+    assert table.loc["z", "mean"] == pytest.approx(np.average(v.z, weights=v.v))
+    assert abs(table.loc["y1", "icc"] - other.loc["y1", "icc"]) > 1e-3
+    assert weighted.diagnosis.effects[0] > 1.5 > weighted.diagnosis.effects[1] > 1
+    assert "design effect of the weights of clusters: 1.1" in str(weighted)
+    costly = ml.diagnose(data.assign(w=np.where(data.index % 5, 1.0, 40.0)), ONE, sampling_weights="w")
+    assert any("The weights of rows vary much (design effect 4." in text for text in costly.advice)
 
 
 def test_rows_that_missing_values_and_weights_leave_together(data):
