@@ -126,9 +126,10 @@ def statistics(model: Model, data: Any) -> Collected:
 
     - `model`: from [`mlsem_jax.model`][].
     - `data`: a table with the columns that the model names, those of weights among them. Or an iterable of tables, an Arrow
-      dataset (`pyarrow.dataset.dataset`) or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which clusters may be split: memory is that
-      of a chunk and of one mean a cluster; with missing values (`missing="ml"`) of one sum for each pattern of them in a cluster,
-      and with random slopes of as many cross-products. A cluster's value of a level-2 variable may stand in any chunk.
+      dataset (`pyarrow.dataset.dataset`) or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which
+      clusters may be split: memory is that of a chunk and of one mean a cluster; with missing values (`missing="ml"`) of one sum
+      for each pattern of them in a cluster, and with random slopes of as many cross-products. A cluster's value of a level-2
+      variable may stand in any chunk.
 
     **Returns:** statistics that add up (`a + b`), also where a cluster has rows in both. One table is checked at once; what comes
     in chunks, such as the partitions of a distributed table (`ml.statistics(model, [partition])`), is checked as a whole when it

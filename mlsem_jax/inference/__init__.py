@@ -51,6 +51,7 @@ from mlsem_jax.inference._vcov import (
     vcov_theta,
 )
 from mlsem_jax.inference._wald import WaldTest, wald
+from mlsem_jax.inference._without_weights import Move, move
 
 __all__ = [
     "design_covariance",
@@ -60,6 +61,8 @@ __all__ = [
     "ChiSquare",
     "RobustTests",
     "Scaling",
+    "Move",
+    "move",
     "robust_by_name",
     "Bootstrap",
     "Comparison",

@@ -410,3 +410,38 @@ def test_fits_of_other_weights_are_not_pooled(data):
     other = quiet(ml.sem, TWO, data, "school", sampling_weights="w", sampling_weights_scaling="effective")
     with pytest.raises(ModelError, match="have other weights"):
         ml.pool([one, other])
+
+
+@pytest.mark.parametrize("missing", ["listwise", "ml"])
+def test_the_summary_says_how_far_weights_move_estimates(data, missing, tmp_path):
+    data = data.copy()
+    if missing == "ml":
+        data.loc[::7, "y2"] = np.nan
+    options = {"sampling_weights": "w", "missing": missing, "meanstructure": True}
+    fit, plain = quiet(ml.sem, ONE, data, **options), quiet(ml.sem, ONE, data, missing=missing, meanstructure=True)
+    moves = (fit.coef() - plain.coef()) / np.sqrt(np.diag(fit.vcov()))
+    name = moves.abs().idxmax()
+    text = str(fit.summary())
+    assert f"{moves[name]:+.2f} Std.Err" in text
+    assert text.split("that of")[1].split()[0] == name
+    assert "of a pseudo-likelihood" in text
+    assert "of a pseudo-likelihood" not in str(plain.summary())
+    page = fit.report(tmp_path / "page.html").read_text()
+    assert "Sampling design" in page
+    assert f"{moves[name]:+.2f} Std.Err" in page
+    if missing == "listwise":  # a fit read from a file has no rows to fit without weights
+        again = str(ml.load(fit.save(tmp_path / "fit.json")).summary())
+        assert "Design effect of weights of rows" in again
+        assert "Largest move" not in again
+
+
+def test_the_summary_says_by_what_scores_are_multiplied(data):
+    def said(*arguments, **options):
+        return " ".join(str(quiet(ml.cfa, "f =~ y1 + y2 + y3", *arguments, **options).summary()).split())
+
+    assert "Rows' scores, squared, times n_h / (n_h - 1)" in said(data, strata="stratum")
+    assert "Clusters' scores, squared, times n_h / (n_h - 1)" in said(data, "school", strata="stratum")
+    assert "Clusters' scores, squared, times J / (J - 1)" in said(data, "school")
+    assert "squared, times" not in said(data)
+    pooled = said([data, data.assign(y1=data.y1 + 0.1 * data.x)], sampling_weights="w")
+    assert "Sampling weights [w] scaled: total" in pooled
