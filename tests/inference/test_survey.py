@@ -445,3 +445,33 @@ def test_the_summary_says_by_what_scores_are_multiplied(data):
     assert "squared, times" not in said(data)
     pooled = said([data, data.assign(y1=data.y1 + 0.1 * data.x)], sampling_weights="w")
     assert "Sampling weights [w] scaled: total" in pooled
+
+
+@pytest.mark.parametrize(
+    "model", [TWO, 'level: 1\n  y1 ~ rv("s")*x\nlevel: 2\n  y1 ~~ y1\n  s ~~ s\n  s ~ z'], ids=["factors", "slopes"]
+)
+def test_factor_scores_of_integer_weights_are_those_of_repeated_rows(data, model):
+    options = {"sampling_weights": "w", "sampling_weights_scaling": "none", "se": "none", "test": "none"}
+    rows = repeated(data, rows="w")
+    weighted = quiet(ml.sem, model, data, "school", missing="ml", **options)
+    plain = quiet(ml.sem, model, rows, "school", missing="ml", se="none")
+    mine, theirs = weighted.predict(level=2, se=True), plain.predict(level=2, se=True)
+    assert np.allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    assert np.allclose(weighted.predict(newdata=data, level=2), mine.iloc[:, : mine.shape[1] // 2], atol=1e-10)
+    unweighted = weighted.predict(newdata=data.drop(columns="w"), level=2)
+    assert not np.allclose(unweighted, mine.iloc[:, : mine.shape[1] // 2], atol=1e-3)
+    if model == TWO:
+        often = data.w.astype(int).to_numpy()
+        first = np.concatenate([[0], np.cumsum(often)[:-1]])
+        assert np.allclose(weighted.predict(se=True), plain.predict(se=True).iloc[first], rtol=1e-5, atol=1e-6)
+
+
+def test_one_mean_is_the_pseudo_eblup(data):
+    """You and Rao (2002): shrinkage of the weighted mean by the effective number of rows."""
+    text = "level: 1\n  y1 ~~ y1\nlevel: 2\n  b =~ 1*y1\n  y1 ~~ 0*y1"
+    fit = quiet(ml.sem, text, data, "school", sampling_weights="w", sampling_weights_scaling="effective")
+    between, within = fit.coef()["b~~b.l2"], fit.coef()["y1~~y1"]
+    w = data.assign(wy=data.w * data.y1, w2=data.w**2).groupby("school")[["w", "wy", "w2"]].sum()
+    shrunk = between / (between + within * w.w2 / w.w**2)
+    expected = shrunk * (w.wy / w.w - fit.coef()["y1~1.l2"])
+    assert np.allclose(fit.predict(level=2)["b"], expected, atol=1e-8)
