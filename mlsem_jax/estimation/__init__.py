@@ -21,6 +21,7 @@ from mlsem_jax.estimation._given import (
     kind_of,
 )
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
+from mlsem_jax.estimation._nearby import maxima_nearby
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Point, Problem
 from mlsem_jax.estimation._records import Estimation, Fitted
@@ -88,6 +89,7 @@ __all__ = [
     "kind_of",
     "maximise",
     "moment_log_likelihood",
+    "maxima_nearby",
     "moment_starts",
     "start_at",
     "moments_of_data",

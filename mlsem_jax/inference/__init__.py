@@ -4,6 +4,7 @@ from mlsem_jax.inference._bootstrap import Bootstrap, bootstrap
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._chi_square import ChiSquare, RobustTests
+from mlsem_jax.inference._design import Replicates, replicates
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates, row_values
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
@@ -60,6 +61,8 @@ __all__ = [
     "TESTS",
     "ChiSquare",
     "RobustTests",
+    "Replicates",
+    "replicates",
     "Scaling",
     "Move",
     "move",

@@ -8,6 +8,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax import DataError, ModelError
+from mlsem_jax.inference import replicates
 
 TWO = """
 level: 1
@@ -475,3 +476,30 @@ def test_one_mean_is_the_pseudo_eblup(data):
     shrunk = between / (between + within * w.w2 / w.w**2)
     expected = shrunk * (w.wy / w.w - fit.coef()["y1~1.l2"])
     assert np.allclose(fit.predict(level=2)["b"], expected, atol=1e-8)
+
+
+def test_replicates_are_the_maxima_that_fits_with_their_weights_have(data):
+    """By steps from the full sample's maximum, where a group keeps its clusters; by a search where it does not."""
+    rng = np.random.default_rng(1)
+    columns = {f"r{i}": data.v * np.where(rng.random(60) < 0.5, 1.5, 0.5)[data.school] for i in range(3)}
+    columns["r3"] = data.v * (data.school % 3 > 0)
+    columns["r4"] = data.v * np.where(data.school < 10, 60.0, 1.0)  # far from the full sample's
+    wide = data.assign(**columns)
+    options = {"replicate_weights": list(columns), "replicate_type": "BRR", "sampling_weights": "w"}
+    fit = quiet(ml.sem, TWO, wide, "school", sampling_weights_between="v", **options)
+    found = quiet(lambda: replicates(fit.estimation))
+    assert found.usable.all()
+    for i, name in enumerate(columns):
+        one = quiet(ml.sem, TWO, wide, "school", sampling_weights="w", sampling_weights_between=name)
+        assert np.allclose(found.theta[i], one.coef(), rtol=0, atol=1e-6), name
+
+
+def test_a_replicate_without_a_group_has_no_maximum(data):
+    text = "level: 1\n  y1 ~~ y2\nlevel: 2\n  y1 ~~ y2"
+    wide = data.assign(**{f"r{i}": data.v * (data.school % (i + 3) > 0) for i in range(4)})
+    wide["r1"] = wide.v * (wide.region == "a")
+    options = {"replicate_weights": [f"r{i}" for i in range(4)], "replicate_type": "BRR", "group": "region"}
+    fit = quiet(ml.sem, text, wide, "school", sampling_weights_between="v", **options)
+    assert list(quiet(lambda: replicates(fit.estimation)).usable) == [True, False, True, True]
+    with pytest.warns(ml.ConvergenceWarning, match="1 of 4 replicates have no maximum .* r1"):
+        fit.vcov()
