@@ -184,7 +184,12 @@ def _clusters(results: Results) -> list[Section]:
 
 def _design(results: Results) -> list[Section]:
     rows = design_rows(results)
-    return [("Sampling design", html([Facts("", tuple(rows))], style=False) if rows else "")]
+    if not rows:
+        return []
+    data, picture = results.estimation.data, ""
+    if data.weighted and data.has_rows and results.converged:
+        picture = _figure(partial(plot, results, "weights"), "weights")
+    return [("Sampling design", f"<div class='side'>{html([Facts('', tuple(rows))], style=False)}{picture}</div>")]
 
 
 def _residuals(results: Results) -> list[Section]:
