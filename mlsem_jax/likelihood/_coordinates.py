@@ -13,6 +13,7 @@ structure's Jacobian, plus the structure's own curvature. Like the log-likelihoo
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -67,8 +68,13 @@ def _checked(transform: np.ndarray, roots: np.ndarray) -> Coordinates | None:
 
 def _vech(x: Array) -> Array:
     """The lower triangles (q, p (p + 1) / 2) of symmetric matrices (q, p, p)."""
-    rows, columns = np.tril_indices(x.shape[-1])
+    rows, columns = _lower(x.shape[-1])
     return x[:, rows, columns]
+
+
+@functools.cache
+def _lower(p: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.tril_indices(p)
 
 
 def _folded(xp: ModuleType, x: Array) -> Array:
