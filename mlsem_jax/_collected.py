@@ -29,6 +29,7 @@ from mlsem_jax.observed import (
     pair_sums,
     pool_sizes,
     reduce_merged,
+    reduce_row_sums,
     reduce_sums,
     row_means,
 )
@@ -75,6 +76,8 @@ class Collected:
         """Reasons and counts of rows that were left out, by what is known of their clusters so far."""
         count = Counter(dict(self._dropped))
         if self._layer is not None and isinstance(self._layer.clusters, PairSums):
+            if self._layer.roles.single:
+                count["no value of any variable"] += int(self._layer.clusters.blank.sum())
             count[MISSING_COVARIATE] += int(self._layer.clusters.rows[self._layer.without_covariates()].sum())
         return tuple((reason, number) for reason, number in count.items() if number)
 
@@ -154,7 +157,10 @@ def _reduced(layer: Layer) -> Statistics:
     sums = only_clusters(layer.clusters, keep)
     layer = replace(layer, clusters=sums, ids=layer.ids[keep])
     check_whole(layer)
-    whole, patterns, pools = reduce_sums(sums, layer.groups, layer.roles.between_only, layer.effects)
+    if layer.roles.single:
+        whole, patterns, pools = reduce_row_sums(sums, layer.groups)
+    else:
+        whole, patterns, pools = reduce_sums(sums, layer.groups, layer.roles.between_only, layer.effects)
     terms: list[Term] = [] if whole is None else [CompleteTerm(whole)]
     return Statistics((*terms, *([] if patterns is None else [PatternTerm(patterns)])), pools)
 
@@ -175,7 +181,7 @@ def layer_of(model: Model, values: np.ndarray, cluster: np.ndarray, group: np.nd
     """What adds up, of rows (N, p) with cluster codes (N,), and the groups and ids (J,) of the clusters."""
     specification, source, roles = model.labels.specification, model.labels.source, roles_of(model)
     clusters: ClusterMeans | PairSums
-    if by_pattern(model) and not specification.single:
+    if by_pattern(model):
         columns = slope_columns(specification)
         if np.isnan(values[:, columns]).any():
             names = listing(repr(roles.variables[i]) for i in columns)
@@ -196,10 +202,6 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
         raise DataError(ONE_TABLE)
     if not source.cluster and not specification.single:
         raise DataError("This model was made without data: it does not know which column identifies clusters.")
-    if specification.single and by_pattern(model):
-        raise DataError(
-            "Statistics of one level with missing='ml' do not add up yet. Pass one table, or use missing='listwise'."
-        )
     if not specification.means:
         raise DataError(
             "Statistics that add up need a model with mean structure: make it with ml.model, or pass one table."

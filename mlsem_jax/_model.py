@@ -195,7 +195,7 @@ def _rows_collected(model: Model, data: TwoLevelData, reduction: Reduction) -> C
     """Statistics of one level."""
     specification, statistics = model.labels.specification, _held(model, reduction.statistics)
     layer = None
-    if specification.means and not statistics.curved:
+    if specification.means:
         groups = np.arange(data.ngroups)
         layer = layer_of(model, data.values, data.group[data.cluster], groups, groups)
     return Collected(statistics, layer, data.rows_dropped, specification.variables)
