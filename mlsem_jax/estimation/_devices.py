@@ -39,7 +39,7 @@ def _one_lane(lanes: Parts, shared: Parts) -> tuple[Any, Any, Any]:
     return structure, statistics if weights is None else statistics(weights), theta
 
 
-def in_packs(one: Callable, inputs: Any, width: int | None) -> Any:
+def _in_packs(one: Callable, inputs: Any, width: int | None) -> Any:
     """One pack of `width` lanes after the other; all at once where they do not come in whole packs."""
     count = jax.tree.leaves(inputs)[0].shape[0]
     if width is None or count <= width or count % width:
@@ -56,7 +56,7 @@ def _begin(lanes: Parts, shared: Parts, limits: Settings, newton: bool, width: i
         end = search_traced(structure, statistics, start, limits, newton)
         return end, at_end(structure, end) if newton else end.ended
 
-    return in_packs(one, lanes, width)
+    return _in_packs(one, lanes, width)
 
 
 def _continue(
@@ -68,7 +68,7 @@ def _continue(
         end = resume(structure, statistics, state, limits, newton)
         return end, at_end(structure, end) if newton else end.ended
 
-    return in_packs(one, (lanes, state), width)
+    return _in_packs(one, (lanes, state), width)
 
 
 @functools.cache

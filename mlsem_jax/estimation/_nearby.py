@@ -6,9 +6,7 @@ gradients alone: neither a scoring metric nor a Hessian, which together take ten
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import equinox as eqx
@@ -18,7 +16,6 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Bool, Float
 from mlsem_jax.estimation._batch import pack_width
-from mlsem_jax.estimation._devices import in_packs
 from mlsem_jax.estimation._rules import is_done
 from mlsem_jax.estimation._traced_search import secant_step, value_and_gradient
 from mlsem_jax.estimation._traced_state import scaled_inverse, settings, start
@@ -28,6 +25,8 @@ from mlsem_jax.numerics import float64
 
 # steps of a search; of a lane that takes more the maximum is not near
 STEPS = 25
+# lanes of a call on a CPU, at most
+PACK = 16
 
 
 @float64
@@ -41,49 +40,36 @@ def maxima_nearby(
     """theta of every lane of weights, and whether its search came to an end. From theta, the maximum with all weights 1, and the
     observed information there. A lane without an end tells nothing: it has to be searched otherwise.
     """
-    device, cores = jax.devices()[0], 1
+    device, cores, width = jax.devices()[0], 1, len(weights)
     if device.platform == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    width = pack_width(structure, clusters, device)
-    length = -(-len(weights) // cores)
-    if width is not None:  # whole packs, of which none is much smaller than the others
-        packs = -(-length // width)
-        width = -(-length // packs)
-        length = packs * width
-    lanes = np.concatenate([weights, np.repeat(weights[-1:], -len(weights) % length, axis=0)])
-    compiled = _program(width)
+        width = min(pack_width(structure, clusters, device) or PACK, PACK)
+    lanes = np.concatenate([weights, np.repeat(weights[-1:], -len(weights) % width, axis=0)])
     shared = jax.device_put((structure, clusters, theta, information), device)
 
     def run(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with jax.enable_x64(True):  # of this thread
-            found, done = compiled(shared, part)
+            found, done = _pack(shared, part)
             return np.asarray(found), np.asarray(done)
 
-    parts = lanes.reshape(-1, length, lanes.shape[1])
-    first = run(parts[0])  # compiled before any two run at the same time
-    with ThreadPoolExecutor(cores) as pool:
-        found = [first, *pool.map(run, parts[1:])] if len(parts) > 1 else [first]
+    first, *others = lanes.reshape(-1, width, lanes.shape[1])
+    found = [run(first)]  # compiled before any two run at the same time
+    if others:
+        with ThreadPoolExecutor(cores) as pool:
+            found += pool.map(run, others)
     theta_, done = (np.concatenate(x)[: len(weights)] for x in zip(*found, strict=True))
     return theta_, done
 
 
-@functools.cache
-def _program(width: int | None) -> Callable:
-    """The jitted search over lanes of weights, in packs of `width`."""
-
-    def run(shared: tuple, weights: Array) -> tuple[Array, Array]:
-        structure, clusters, theta, information = shared
-        inverse = scaled_inverse(information)[0]
-
-        def one(own: Array) -> tuple[Array, Array]:
-            return _climb(structure, clusters(own), theta, inverse)
-
-        return in_packs(one, weights, width)
-
-    return jax.jit(run)
+@jax.jit
+def _pack(shared: tuple, weights: Array) -> tuple[Array, Array]:
+    """The search of a pack of lanes of weights; of one length, so that any number of them shares a program."""
+    structure, clusters, theta, information = shared
+    inverse = scaled_inverse(information)[0]
+    return jax.vmap(lambda own: climb(structure, clusters(own), theta, inverse))(weights)
 
 
-def _climb(structure: Structure, statistics, theta: Array, inverse: Array) -> tuple[Array, Array]:
+def climb(structure: Structure, statistics, theta: Array, inverse: Array) -> tuple[Array, Array]:
     """theta (q,) of one lane, and whether no rise is left."""
     limits = settings(theta.dtype)
     value, gradient = value_and_gradient(structure, theta, statistics)
