@@ -83,8 +83,8 @@ def _of_one_level(options: SyntaxOptions, cluster: Any) -> SyntaxOptions:
     if cluster is not None:
         raise ModelError(
             "The model has no level blocks, so that cluster= would only change standard errors, which the JAX layer takes from "
-            "the observed information. Leave it out, use ml.sem for standard errors that go by clusters, or write 'level: 1' and "
-            "'level: 2' blocks."
+            "the observed information. Leave it out; ml.sandwich(model, theta, data, cluster=...) and ml.sem have standard errors "
+            "that go by clusters. Or write 'level: 1' and 'level: 2' blocks."
         )
     if options.meanstructure is False:
         raise ModelError(
@@ -101,8 +101,8 @@ _OF_A_FIT = {
     "start": "Pass starting values to the search, ml.estimate(model, stats, theta0=...), or write start() into the model text.",
     "iter_max": "It belongs to the search: ml.estimate(model, stats, solver=mlsem_jax.estimation.settings(numpy.float64, "
     "iterations=...)).",
-    "se": "ml.estimate gives standard errors from the observed information; ml.sem gives the others.",
-    "estimator": "ml.estimate maximises the likelihood; ml.sem gives the robust standard errors and tests.",
+    "se": "ml.estimate gives standard errors from the observed information, ml.sandwich robust ones; ml.sem gives the others.",
+    "estimator": "ml.estimate maximises the likelihood, ml.sandwich gives robust standard errors; ml.sem gives the tests too.",
     "test": "ml.estimate(model, stats, chisq=True) gives the chi-square; ml.sem gives the scaled ones.",
     "h1": "ml.estimate(model, stats, chisq=True) fits the unrestricted model too.",
 }
