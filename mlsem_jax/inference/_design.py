@@ -156,7 +156,9 @@ def _of_units(estimation: Estimation, weights: np.ndarray) -> tuple[np.ndarray, 
     model, clusters = estimation.model, weighted_clusters(estimation)
     theta = np.tile(model.theta, (len(weights), 1))
     status = np.full(len(weights), int(Status.CONVERGED))
-    near = _same_support(estimation, weights) & (clusters.patterns is None)
+    near = _same_support(estimation, weights)
+    if clusters.patterns is not None:  # which patterns of missing values are left may decide what is identified
+        near &= np.all(weights > 0, axis=1)
     if near.any():
         known = model.maximum.observed
         information = model.problem.observed(model.theta) if known is None else known

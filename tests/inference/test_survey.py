@@ -503,3 +503,18 @@ def test_a_replicate_without_a_group_has_no_maximum(data):
     assert list(quiet(lambda: replicates(fit.estimation)).usable) == [True, False, True, True]
     with pytest.warns(ml.ConvergenceWarning, match="1 of 4 replicates have no maximum .* r1"):
         fit.vcov()
+
+
+def test_replicates_of_incomplete_data_are_the_maxima_too(data):
+    rng = np.random.default_rng(2)
+    columns = {f"r{i}": data.v * np.where(rng.random(60) < 0.5, 1.5, 0.5)[data.school] for i in range(2)}
+    columns["r2"] = data.v * (data.school % 5 > 0)
+    wide = data.assign(**columns)
+    wide.loc[::6, "y1"] = np.nan
+    text, options = "level: 1\n  y1 ~~ y2\nlevel: 2\n  y1 ~~ y2", {"missing": "ml", "h1": False, "baseline": False}
+    more = {"replicate_weights": list(columns), "replicate_type": "Fay"}
+    fit = quiet(ml.sem, text, wide, "school", sampling_weights_between="v", **more, **options)
+    found = quiet(lambda: replicates(fit.estimation))
+    for i, name in enumerate(columns):
+        one = quiet(ml.sem, text, wide, "school", sampling_weights_between=name, test="none", se="none", **options)
+        assert np.allclose(found.theta[i], one.coef(), rtol=0, atol=1e-6), name
