@@ -215,7 +215,10 @@ class Fit(ResultMethods, ResamplingMethods):
         rsquare: bool = False,
         modindices: bool = False,
     ) -> report.Summary:
-        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
+        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts.
+
+        With sampling weights the model is fitted without them too, once, to say how far they move the estimates.
+        """
         indices = self.modification_indices(sort=True) if modindices else None
         return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
 
