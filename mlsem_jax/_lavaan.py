@@ -22,7 +22,7 @@ from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 # model text, and data sets that are fitted each and pooled
 Text = str | Sequence[str]
-Several = list[Any] | tuple[Any, ...] | Mapping[Any, Any]
+Several = list[Any] | tuple[Any, ...]
 
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
@@ -30,6 +30,7 @@ _DATA_OPTIONS = ("group_label", *_SURVEY)
 _ELSEWHERE = {
     "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
+    "plausible_values": "It belongs to ml.sem and its kin, which fit the model with each of them: make one table of each.",
     "only_converged": "It is about several imputations: give their data sets in a list.",
     "clusters": "It is called cluster here.",
     "groups": "It is called group here.",
@@ -211,6 +212,10 @@ def sem(
     **options: Any,
 ) -> PooledFit: ...
 @overload
+def sem(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
 def sem(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
 def sem(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
@@ -272,6 +277,10 @@ def cfa(
     **options: Any,
 ) -> PooledFit: ...
 @overload
+def cfa(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
 def cfa(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
 def cfa(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
@@ -295,6 +304,10 @@ def growth(
     **options: Any,
 ) -> PooledFit: ...
 @overload
+def growth(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
 def growth(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
 def growth(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
@@ -317,6 +330,10 @@ def lavaan(
     plausible_values: Mapping[str, Sequence[str]],
     **options: Any,
 ) -> PooledFit: ...
+@overload
+def lavaan(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
 @overload
 def lavaan(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
 def lavaan(

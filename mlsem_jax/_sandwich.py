@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
-from mlsem_jax._errors import ModelError
+from mlsem_jax._collected import Collected
+from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._model import read_rows
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.data import comes_in_chunks
 from mlsem_jax.estimation import Model, as_theta, check_model
 from mlsem_jax.inference import design_covariance
+from mlsem_jax.likelihood import Statistics
 
 
 def sandwich(
@@ -38,6 +41,13 @@ def sandwich(
         raise ModelError("cluster= is for models of one level: this model knows its clusters. Leave it out.")
     if not specification.means:
         raise ModelError("ml.sandwich needs a model with mean structure: make it with ml.model.")
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((model, theta))):
+        raise ModelError(
+            "ml.sandwich reads a table, so that it cannot be jitted, mapped or differentiated. Call it with the numbers that the "
+            "transformed function returns."
+        )
+    if isinstance(data, (Collected, Statistics)):
+        raise DataError("ml.sandwich takes the table itself: statistics do not tell the scores of clusters apart.")
     if comes_in_chunks(data):
         raise ModelError("ml.sandwich takes one table: the scores of a cluster are of all of its rows.")
     model.check_estimable()

@@ -537,6 +537,6 @@ def test_editors_know_what_several_data_sets_give():
 
     for function in (ml.sem, ml.cfa, ml.growth, ml.lavaan):
         found = get_overloads(function)
-        assert [f.__annotations__["return"] for f in found] == ["PooledFit", "PooledFit", "Fit"]
+        assert [f.__annotations__["return"] for f in found] == ["PooledFit", "PooledFit", "Fit | PooledFit", "Fit"]
         assert found[0].__annotations__["data"] == "Several"
         assert "plausible_values" in found[1].__kwdefaults__ or "plausible_values" in found[1].__annotations__

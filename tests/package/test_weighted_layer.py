@@ -101,6 +101,12 @@ def test_what_a_weighted_model_says(data):
         ml.sandwich(model, model.start, [data])
     with pytest.raises(ModelError, match="is for models of one level"):
         ml.sandwich(model, model.start, data, cluster="school")
+    with pytest.raises(DataError, match="takes the table itself"):
+        ml.sandwich(model, model.start, stats)
+    with pytest.raises(ModelError, match="cannot be jitted"):
+        jax.jit(lambda theta: ml.sandwich(model, theta, data))(model.start)
+    with pytest.raises(ModelError, match="fit the model with each of them"):
+        ml.model(TWO, data, "school", plausible_values={"y1": ["y2", "y3"]})
     with pytest.raises(DataError, match="theta"):
         ml.sandwich(model, model.start[:2], data)
     with pytest.raises(ModelError, match="takes no replicate weights: leave"):
