@@ -28,15 +28,15 @@ PICTURES = {
 }
 
 
-def pooled_estimates():
-    """The picture of the page on imputations, by its own code."""
-    page = (Path(__file__).parent / "imputations.md").read_text(encoding="utf-8")
+def drawn_by(name):
+    """The first picture of a page, by its own code."""
+    page = (Path(__file__).parent / name).read_text(encoding="utf-8")
     space: dict = {}
     for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M):
         exec(code, space)
         if "ax" in space:
             return space["ax"]
-    raise RuntimeError("docs/imputations.md draws nothing")
+    raise RuntimeError(f"docs/{name} draws nothing")
 
 
 if __name__ == "__main__":
@@ -54,7 +54,8 @@ if __name__ == "__main__":
     network = ml.ml_ggm(load_schools(), clusters="school", vars=scores).fit()
     study = ml.montecarlo(fit.model, fit.estimation.model.theta, [20] * 100, n_datasets=1000, key=1)
     for name, draw in {
-        "imputations": pooled_estimates,
+        "imputations": lambda: drawn_by("imputations.md"),
+        "weights": lambda: drawn_by("surveys.md"),
         "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
         "influence": fit.influence().plot,
         "networks": lambda: network.plot_network()[0],

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._pool import pool as pool
     from mlsem_jax._pooled_fit import PooledFit as PooledFit
+    from mlsem_jax._sandwich import sandwich as sandwich
     from mlsem_jax._status import Status as Status
     from mlsem_jax.estimation import simulate as simulate
     from mlsem_jax.networks import NetworkFit as NetworkFit
@@ -73,6 +74,7 @@ _HOMES = {
     "mlsem_jax._pool": ("pool",),
     "mlsem_jax._pooled_fit": ("PooledFit",),
     "mlsem_jax._partable": ("read_partable",),
+    "mlsem_jax._sandwich": ("sandwich",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.estimation": ("simulate",),
     "mlsem_jax.networks": (

@@ -19,7 +19,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference, search_again
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
-from mlsem_jax.numerics import float_type, warn_single_precision
+from mlsem_jax.numerics import float_type, follows_precision, warn_single_precision
 from mlsem_jax.report import bar
 
 # of a search; a limit that the user lowered is an answer, and nothing is searched again
@@ -86,13 +86,28 @@ def estimate_batch(
         end, again = _again(model, share.mine(structure, statistics, None)[1], end)
     chi, df = None, None
     if chisq and saturated is not None:
-        h1 = fit(*share.mine(saturated, statistics, None), newton=False)
+        (own, data, _), reference = share.mine(structure, statistics, None), share.mine(saturated, statistics, None)[0]
+        start = None if statistics.only(CompleteTerm) is not None else _reference_starts(own, reference, end.theta)
+        h1 = fit(reference, data, start, newton=False)
         tested = end.converged & h1.converged
         chi = np.full(len(tested), np.nan)
         h0 = end.value[tested]
         chi[tested] = 2 * (np.maximum(h1.value[tested], h0) - h0)
         df = np.full(len(chi), model.df)
     return share.gathered(_estimate(end, chi, df, again))
+
+
+def _reference_start(structure: Structure, saturated: Structure, theta: jax.Array) -> jax.Array:
+    return estimation.start_at(saturated, structure(theta))
+
+
+@follows_precision
+def _reference_starts(structure: Structure, saturated: Structure, theta: np.ndarray) -> np.ndarray:
+    """Starting values (B, r) of the unrestricted models where the statistics say nothing of them: the moments of the restricted
+    ones at theta (B, q), where their searches ended.
+    """
+    many = [0 if np.ndim(s.between_only) == 2 else None for s in (structure, saturated)]
+    return np.asarray(jax.jit(jax.vmap(_reference_start, (*many, 0)))(structure, saturated, theta))
 
 
 def _again(model: Model, statistics: Statistics, end: BatchMaximum) -> tuple[BatchMaximum, np.ndarray]:

@@ -29,6 +29,7 @@ from mlsem_jax.observed import (
     pair_sums,
     pool_sizes,
     reduce_merged,
+    reduce_row_sums,
     reduce_sums,
     row_means,
 )
@@ -36,6 +37,10 @@ from mlsem_jax.observed import (
 # rows of which sums by pattern are made at a time: they take a dozen copies of them
 BLOCK = 2**16
 Dropped = tuple[tuple[str, int], ...]
+ONE_TABLE = (
+    "Weighted statistics do not add up: weights are scaled over all rows. Put the rows into one table, of which "
+    "ml.statistics(model, data) makes them."
+)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -44,7 +49,7 @@ class Collected:
 
     What adds up stays behind when a JAX transformation takes the pytree apart, because ids are no arrays and must not decide
     whether a program is compiled again. rows_dropped: reasons and counts of rows that were left out. variables: names of the
-    columns, where they are known.
+    columns, where they are known. weighted: rows or clusters count by weights, which are scaled over the whole table.
     """
 
     def __init__(
@@ -53,8 +58,10 @@ class Collected:
         layer: Layer | None = None,
         rows_dropped: Dropped = (),
         variables: tuple[str, ...] | None = None,
+        weighted: bool = False,
     ):
         self._reduced, self._layer, self._dropped = reduced, layer, rows_dropped
+        self.weighted = weighted
         self.variables = layer.roles.variables if variables is None and layer is not None else variables
 
     def tree_flatten(self) -> tuple[tuple[Statistics], None]:
@@ -69,6 +76,8 @@ class Collected:
         """Reasons and counts of rows that were left out, by what is known of their clusters so far."""
         count = Counter(dict(self._dropped))
         if self._layer is not None and isinstance(self._layer.clusters, PairSums):
+            if self._layer.roles.single:
+                count["no value of any variable"] += int(self._layer.clusters.blank.sum())
             count[MISSING_COVARIATE] += int(self._layer.clusters.rows[self._layer.without_covariates()].sum())
         return tuple((reason, number) for reason, number in count.items() if number)
 
@@ -90,6 +99,8 @@ class Collected:
     @property
     def layer(self) -> Layer:
         """What adds up. Raises DataError for statistics that do not know their clusters."""
+        if self.weighted:
+            raise DataError(ONE_TABLE)
         if self._layer is None:
             raise DataError(
                 "These statistics cannot be added: they have been through a JAX transformation or were simulated, so the ids of "
@@ -113,6 +124,8 @@ class Collected:
         return self if isinstance(other, int) and other == 0 else self + other  # type: ignore[operator]
 
     def __repr__(self) -> str:
+        if self.weighted and self._reduced is not None:
+            return f"<mlsem_jax statistics, weighted, of {_total(self._reduced):.10g} rows>"
         if self._layer is None:
             return "<mlsem_jax statistics>"
         left_out = "".join(f"; {count} rows left out: {reason}" for reason, count in self.rows_dropped)
@@ -120,6 +133,12 @@ class Collected:
         rows, clusters = int(kept.sum()), int((kept > 0).sum())
         of = "" if self._layer.roles.single else f" in {clusters} clusters"
         return f"<mlsem_jax statistics of {rows} rows{of}{left_out}>"
+
+
+def _total(statistics: Statistics) -> float:
+    """How many rows the statistics count."""
+    sizes = [term.cluster_sizes() for term in statistics.terms]
+    return float(sum(s.size @ s.count for s in sizes))
 
 
 def _reduced(layer: Layer) -> Statistics:
@@ -138,7 +157,10 @@ def _reduced(layer: Layer) -> Statistics:
     sums = only_clusters(layer.clusters, keep)
     layer = replace(layer, clusters=sums, ids=layer.ids[keep])
     check_whole(layer)
-    whole, patterns, pools = reduce_sums(sums, layer.groups, layer.roles.between_only, layer.effects)
+    if layer.roles.single:
+        whole, patterns, pools = reduce_row_sums(sums, layer.groups)
+    else:
+        whole, patterns, pools = reduce_sums(sums, layer.groups, layer.roles.between_only, layer.effects)
     terms: list[Term] = [] if whole is None else [CompleteTerm(whole)]
     return Statistics((*terms, *([] if patterns is None else [PatternTerm(patterns)])), pools)
 
@@ -159,7 +181,7 @@ def layer_of(model: Model, values: np.ndarray, cluster: np.ndarray, group: np.nd
     """What adds up, of rows (N, p) with cluster codes (N,), and the groups and ids (J,) of the clusters."""
     specification, source, roles = model.labels.specification, model.labels.source, roles_of(model)
     clusters: ClusterMeans | PairSums
-    if by_pattern(model) and not specification.single:
+    if by_pattern(model):
         columns = slope_columns(specification)
         if np.isnan(values[:, columns]).any():
             names = listing(repr(roles.variables[i]) for i in columns)
@@ -176,10 +198,10 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
     """Statistics of a data set that comes in chunks, of which one at a time is in memory."""
     specification, source = model.labels.specification, model.labels.source
     roles = roles_of(model)
-    if specification.single and by_pattern(model):
-        raise DataError(
-            "Statistics of one level with missing='ml' do not add up yet. Pass one table, or use missing='listwise'."
-        )
+    if source.survey is not None and source.survey.weighted:
+        raise DataError(ONE_TABLE)
+    if not source.cluster and not specification.single:
+        raise DataError("This model was made without data: it does not know which column identifies clusters.")
     if not specification.means:
         raise DataError(
             "Statistics that add up need a model with mean structure: make it with ml.model, or pass one table."

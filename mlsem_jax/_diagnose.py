@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import refuse_design, split_options, with_means
+from mlsem_jax._lavaan import split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -18,16 +18,17 @@ def diagnose(
 
     **Arguments:**
 
-    - `data`, `model`, `cluster`, `group`, `options`: as in [`mlsem_jax.sem`][].
+    - `data`, `model`, `cluster`, `group`, `options`: as in [`mlsem_jax.sem`][]; with weights the means, variances and
+      correlations are weighted, and what the weights cost is told.
 
     **Returns:** an object that prints as a table with advice in sentences; `.advice`, `.to_dataframe()`.
 
     Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing. In a model of one level,
     without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
     """
-    refuse_design(options, "ml.diagnose")
     syntax_options, fit_options, data_options = split_options("sem", options)
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
+    survey = survey_of(options, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)
     specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
@@ -42,6 +43,7 @@ def diagnose(
         missing=fit_options.missing,
         scoring=True,
         single=specification.single,
-        **data_options,
+        group_label=data_options.get("group_label"),
+        survey=survey,
     )
     return DiagnosisReport(diagnose_data(specification, prepared))

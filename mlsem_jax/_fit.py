@@ -195,15 +195,19 @@ class Fit(Estimated, ResultMethods, ResamplingMethods):
         rsquare: bool = False,
         modindices: bool = False,
     ) -> report.Summary:
-        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
+        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts.
+
+        With sampling weights the model is fitted without them too, once, to say how far they move the estimates.
+        """
         indices = self.modification_indices(sort=True) if modindices else None
         return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile" (needs matplotlib).
+        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile", "weights" (how
+        far sampling weights move the estimates). Needs matplotlib.
 
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
-        "scores"; parameter for "profile".
+        "scores"; parameter for "profile"; most, a number of parameters, for "weights".
         """
         return report.plot(self._results, kind, ax, **options)
 

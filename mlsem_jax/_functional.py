@@ -50,9 +50,13 @@ _estimate = jax.jit(estimation.estimate_structure)
 
 @jax.jit
 def _chi_square(
-    saturated: Structure, statistics: Statistics, value: Array, converged: Array, limits: Settings
+    structure: Structure, saturated: Structure, statistics: Statistics, end: Estimate, limits: Settings
 ) -> Array:
-    start = estimation.moment_starts(saturated, statistics)
+    value, converged = end.value, estimation.is_maximum(end.status)
+    if statistics.only(CompleteTerm) is None:  # the restricted model's moments are known
+        start = estimation.start_at(saturated, jax.lax.stop_gradient(structure(end.theta)))
+    else:
+        start = estimation.moment_starts(saturated, statistics)
     theta, status, *_ = estimation.optimum(saturated, statistics, start, limits)
     known = estimation.is_maximum(status) & converged
     chisq = 2 * (joint_log_likelihood(saturated, theta, statistics) - value)
@@ -81,8 +85,9 @@ def estimate(
     - `chisq`: also maximise the unrestricted model, for the chi-square statistic and its degrees of freedom.
 
     **Returns:** an `Estimate`: theta, value, gradient, information, se, status, iterations, decrement, and chisq and df if asked
-    for. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in forward and
-    reverse mode; they are NaN where the search did not end at a maximum.
+    for. With weighted statistics se, information and chisq are those of counts: [`mlsem_jax.sandwich`][] has the standard errors of
+    the design. Derivatives in the statistics and in the model's fixed values are exact, by the implicit function theorem, in
+    forward and reverse mode; they are NaN where the search did not end at a maximum.
 
     Where the search fails, a call with plain arrays goes on with everything that [`mlsem_jax.sem`][] tries (other signs of between
     variances, factors scaled by their variances, other starts, a trust region), for a model of `ml.model`, data without missing
@@ -115,7 +120,7 @@ def estimate(
     if not isinstance(model, Model) or model.saturated is None:
         raise estimation.no_reference(model)
     saturated = in_type(dtype, model.saturated)
-    value = _chi_square(saturated, statistics, out.value, estimation.is_maximum(out.status), limits)
+    value = _chi_square(structure, saturated, statistics, out, limits)
     return eqx.tree_at(lambda e: (e.chisq, e.df), out, (value, jnp.asarray(model.df)), is_leaf=lambda x: x is None)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
+from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
@@ -19,6 +20,9 @@ from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
+# model text, and data sets that are fitted each and pooled
+Text = str | Sequence[str]
+Several = list[Any] | tuple[Any, ...]
 
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
@@ -26,6 +30,7 @@ _DATA_OPTIONS = ("group_label", *_SURVEY)
 _ELSEWHERE = {
     "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
+    "plausible_values": "It belongs to ml.sem and its kin, which fit the model with each of them: make one table of each.",
     "only_converged": "It is about several imputations: give their data sets in a list.",
     "clusters": "It is called cluster here.",
     "groups": "It is called group here.",
@@ -120,12 +125,16 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
     )
 
 
-def refuse_design(options: dict[str, Any], where: str) -> None:
-    """ModelError for weights, strata and replicate weights where only fits take them."""
-    if given := [name for name in options if name in _SURVEY and options[name] is not None]:
-        raise ModelError(
-            f"{where} takes no survey design: leave {listing(given)} out, and pass it to ml.sem and its kin."
-        )
+def survey_of(options: dict[str, Any], single: bool, where: str) -> SurveyColumns | None:
+    """The weights and strata among a user's options where no model is fitted, None without any; ModelError for replicate weights,
+    and for what does not go together.
+    """
+    given = {name: value for name, value in options.items() if name in _SURVEY and value is not None}
+    if of_fits := [name for name in given if name in ("replicate_weights", "replicate_type", "fay")]:
+        raise ModelError(f"{where} takes no replicate weights: leave {listing(of_fits)} out, and pass it to ml.sem.")
+    survey = SurveyColumns.of(read_options(given))
+    survey.check(single, given)
+    return survey if survey.given else None
 
 
 def _with_design(
@@ -145,7 +154,7 @@ def _with_design(
 
 def _fit(
     function: Function,
-    model: str | Sequence[str],
+    model: Text,
     data: Any,
     cluster: str | None,
     group: str | None,
@@ -188,9 +197,29 @@ def _fit(
     return Fit(estimation, text=parsed.text, function=function, warnings=sentences)
 
 
+@overload
 def sem(
-    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
-) -> Fit:
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> PooledFit: ...
+@overload
+def sem(
+    model: Text,
+    data: Any,
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    plausible_values: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> PooledFit: ...
+@overload
+def sem(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
+def sem(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def sem(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit:
     """Fit a structural equation model of two levels, or of one, by exact maximum likelihood.
 
     **Arguments:**
@@ -233,22 +262,82 @@ def sem(
     return _fit("sem", model, data, cluster, group, options)
 
 
+@overload
 def cfa(
-    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
-) -> Fit:
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> PooledFit: ...
+@overload
+def cfa(
+    model: Text,
+    data: Any,
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    plausible_values: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> PooledFit: ...
+@overload
+def cfa(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
+def cfa(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def cfa(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit:
     """Fit a confirmatory factor model of two levels or one: `sem` with lavaan's defaults of `cfa`."""
     return _fit("cfa", model, data, cluster, group, options)
 
 
+@overload
 def growth(
-    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
-) -> Fit:
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> PooledFit: ...
+@overload
+def growth(
+    model: Text,
+    data: Any,
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    plausible_values: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> PooledFit: ...
+@overload
+def growth(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
+def growth(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def growth(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit:
     """Fit a growth curve model of two levels or one: `sem` with observed intercepts at 0 and latent means free."""
     return _fit("growth", model, data, cluster, group, options)
 
 
+@overload
 def lavaan(
-    model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
-) -> Fit:
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> PooledFit: ...
+@overload
+def lavaan(
+    model: Text,
+    data: Any,
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    plausible_values: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> PooledFit: ...
+@overload
+def lavaan(
+    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
+@overload
+def lavaan(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def lavaan(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Fit | PooledFit:
     """Fit a model of two levels or one exactly as written: no parameter is added by default."""
     return _fit("lavaan", model, data, cluster, group, options)

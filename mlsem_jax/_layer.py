@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import Roles, factorize, kind_of_ids, rounding
-from mlsem_jax.observed import ClusterMeans, PairSums, add_sums, merge
+from mlsem_jax.observed import ClusterMeans, PairSums, add_sums, merge, moments_by_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +164,20 @@ def _slopes(layer: Layer) -> bool:
 
 
 def _check_rows(layer: Layer) -> None:
-    """For one level: every variable varies in every group."""
+    """For one level: every variable has values in every group, and varies there."""
     clusters, roles = layer.clusters, layer.roles
-    assert isinstance(clusters, ClusterMeans)
-    for g, code in enumerate(clusters.group):
-        scatter = np.diagonal(clusters.within[code])
-        limit = clusters.size[g] * np.array([rounding(np.array([0.0, value])) ** 2 for value in clusters.mean[g]])
+    if isinstance(clusters, PairSums):
+        number, mean, spread = moments_by_group(clusters, layer.groups)
+    else:
+        order = np.argsort(clusters.group)
+        spread, mean = np.diagonal(clusters.within, axis1=1, axis2=2), clusters.mean[order]
+        number = np.broadcast_to(clusters.size[order][:, None], mean.shape)
+    for of, values, scatter in zip(number, mean, spread, strict=True):
+        for i in np.flatnonzero(of == 0):
+            raise DataError(
+                f"Variable {roles.placed(roles.variables[i])} has no observed value. Check how it was read or merged, or leave it "
+                "out of the model."
+            )
+        limit = of * np.array([rounding(np.array([0.0, value])) ** 2 for value in values])
         for i in np.flatnonzero(scatter <= limit):
             raise DataError(f"Variable {roles.placed(roles.variables[i])} is constant; remove it from the model.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
-from mlsem_jax._errors import DataError, ModelError
-from mlsem_jax._lavaan import refuse_design, specify_and_prepare, split_options
+from mlsem_jax._errors import DataError, ModelError, ModelWarning
+from mlsem_jax._lavaan import specify_and_prepare, split_options, survey_of
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import (
     FitOptions,
@@ -34,14 +35,18 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
     is not fitted yet. The data give names, groups, moments of fixed covariates and starting values; they are not kept. A model of
     one level always has a mean structure here, for the statistics of other data have other means, and takes no cluster=.
 
+    Of a survey design it takes `sampling_weights`, `sampling_weights_between`, how to scale them, `strata` and `lonely`: the
+    model's [`mlsem_jax.statistics`][] then count rows and clusters by the weights in these columns. Standard errors and
+    chi-squares of [`mlsem_jax.estimate`][] take weights for counts; [`mlsem_jax.sandwich`][] gives those of the design.
+
     **Returns:** a `Model`: `model(theta)` gives moments, `model.names` labels theta, `model.parameters(theta)` natural values.
     """
     if not isinstance(syntax, (str, Syntax)):
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
     _check_options(options)
-    refuse_design(options, "ml.model")
     syntax_options, fit_options, data_options = split_options("sem", options)
     parsed = read_model(syntax, data)
+    survey = survey_of(options, not parsed.has_levels, "ml.model")
     if not parsed.has_levels:
         syntax_options = _of_one_level(syntax_options, cluster)
     specification, prepared = specify_and_prepare(
@@ -51,16 +56,26 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
         group=group,
         syntax_options=syntax_options,
         missing=fit_options.missing,
-        **data_options,
+        group_label=data_options.get("group_label"),
+        survey=survey,
     )
+    if survey is not None and survey.weighted:
+        warnings.warn(ModelWarning(_WEIGHTED), stacklevel=2)
     labels = data_options.get("group_label")
     source = Source(
         cluster=prepared.cluster_name,
         group=prepared.group_name,
         missing=fit_options.missing,
         group_label=None if labels is None else tuple(str(label) for label in labels),
+        survey=survey,
     )
     return make_model(specification, make_statistics(specification, prepared), source)
+
+
+_WEIGHTED = (
+    "Standard errors and chi-squares of ml.estimate and ml.estimate_batch take weights for counts. Those of the design are "
+    "ml.sandwich(model, theta, data), as in ml.sem."
+)
 
 
 def _of_one_level(options: SyntaxOptions, cluster: Any) -> SyntaxOptions:
@@ -68,8 +83,8 @@ def _of_one_level(options: SyntaxOptions, cluster: Any) -> SyntaxOptions:
     if cluster is not None:
         raise ModelError(
             "The model has no level blocks, so that cluster= would only change standard errors, which the JAX layer takes from "
-            "the observed information. Leave it out, use ml.sem for standard errors that go by clusters, or write 'level: 1' and "
-            "'level: 2' blocks."
+            "the observed information. Leave it out; ml.sandwich(model, theta, data, cluster=...) and ml.sem have standard errors "
+            "that go by clusters. Or write 'level: 1' and 'level: 2' blocks."
         )
     if options.meanstructure is False:
         raise ModelError(
@@ -86,8 +101,8 @@ _OF_A_FIT = {
     "start": "Pass starting values to the search, ml.estimate(model, stats, theta0=...), or write start() into the model text.",
     "iter_max": "It belongs to the search: ml.estimate(model, stats, solver=mlsem_jax.estimation.settings(numpy.float64, "
     "iterations=...)).",
-    "se": "ml.estimate gives standard errors from the observed information; ml.sem gives the others.",
-    "estimator": "ml.estimate maximises the likelihood; ml.sem gives the robust standard errors and tests.",
+    "se": "ml.estimate gives standard errors from the observed information, ml.sandwich robust ones; ml.sem gives the others.",
+    "estimator": "ml.estimate maximises the likelihood, ml.sandwich gives robust standard errors; ml.sem gives the tests too.",
     "test": "ml.estimate(model, stats, chisq=True) gives the chi-square; ml.sem gives the scaled ones.",
     "h1": "ml.estimate(model, stats, chisq=True) fits the unrestricted model too.",
 }
@@ -110,38 +125,31 @@ def statistics(model: Model, data: Any) -> Collected:
     **Arguments:**
 
     - `model`: from [`mlsem_jax.model`][].
-    - `data`: a table with the columns that the model names. Or an iterable of tables, an Arrow dataset (`pyarrow.dataset.dataset`)
-      or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which clusters may be split: memory is that
-      of a chunk and of one mean a cluster; with missing values (`missing="ml"`) of one sum for each pattern of them in a cluster,
-      and with random slopes of as many cross-products. A cluster's value of a level-2 variable may stand in any chunk.
+    - `data`: a table with the columns that the model names, those of weights among them. Or an iterable of tables, an Arrow
+      dataset (`pyarrow.dataset.dataset`) or an Arrow stream (`pyarrow.RecordBatchReader`), read one chunk at a time, over which
+      clusters may be split: memory is that of a chunk and of one mean a cluster; with missing values (`missing="ml"`) of one sum
+      for each pattern of them in a cluster, and with random slopes of as many cross-products. A cluster's value of a level-2
+      variable may stand in any chunk.
 
     **Returns:** statistics that add up (`a + b`), also where a cluster has rows in both. One table is checked at once; what comes
     in chunks, such as the partitions of a distributed table (`ml.statistics(model, [partition])`), is checked as a whole when it
-    is first used. What a JAX transformation returns can no longer be added: ids of clusters are no arrays.
+    is first used. What a JAX transformation returns can no longer be added: ids of clusters are no arrays. Nor can weighted ones:
+    weights are scaled over all rows of a table, so that they come in one.
     """
     check_model(model, "ml.statistics", labelled=True)
     if isinstance(data, (Collected, Statistics)):
         raise DataError("ml.statistics takes a table; these are statistics already.")
     if isinstance(data, Rows):
         raise DataError("ml.statistics takes one table: ml.statistics(model, rows.frame(i)) for simulated data set i.")
-    labels = model.labels
-    if not labels.source.cluster and not labels.specification.single:
-        raise DataError("This model was made without data: it does not know which column identifies clusters.")
+    specification = model.labels.specification
     if comes_in_chunks(data):
         return collect(model, data)
-    specification, source = labels.specification, labels.source
-    prepared = prepare(
-        data,
-        cluster=source.cluster or None,
-        group=source.group,
-        within=specification.within.observed,
-        between=specification.between.observed,
-        covariates_within=specification.within.covariates,
-        covariates_between=specification.between.covariates,
-        missing=source.missing,
-        group_label=source.group_label or (specification.groups or None),
-        single=specification.single,
-    )
+    prepared = read_rows(model, data)
+    if prepared.weighted:
+        reduction = make_statistics(specification, prepared)
+        return Collected(
+            _held(model, reduction.statistics), None, prepared.rows_dropped, specification.variables, weighted=True
+        )
     if specification.single:
         return _rows_collected(model, prepared, make_statistics(specification, prepared))
     ids = plain_ids(prepared.cluster_ids)
@@ -155,15 +163,39 @@ def statistics(model: Model, data: Any) -> Collected:
     return Collected(reduction.statistics, layer, prepared.rows_dropped, specification.variables)
 
 
+def read_rows(model: Model, data: Any, cluster: str | None = None) -> TwoLevelData:
+    """The rows of one table that a model's statistics are made of. cluster: of a model of one level, which has none of its own."""
+    specification, source = model.labels.specification, model.labels.source
+    if not source.cluster and not specification.single:
+        raise DataError("This model was made without data: it does not know which column identifies clusters.")
+    return prepare(
+        data,
+        cluster=source.cluster or cluster,
+        group=source.group,
+        within=specification.within.observed,
+        between=specification.between.observed,
+        covariates_within=specification.within.covariates,
+        covariates_between=specification.between.covariates,
+        missing=source.missing,
+        group_label=source.group_label or (specification.groups or None),
+        single=specification.single,
+        survey=source.survey,
+    )
+
+
+def _held(model: Model, statistics: Statistics) -> Statistics:
+    """Where a model of one level without mean structure holds the means, the statistics of data that are moved to them."""
+    if model.labels.specification.means:
+        return statistics
+    held = np.asarray(model(np.asarray(model.start)).mean)
+    return Statistics(tuple(CompleteTerm(moved(term.data, held)) for term in statistics.terms), statistics.pools)
+
+
 def _rows_collected(model: Model, data: TwoLevelData, reduction: Reduction) -> Collected:
-    """Statistics of one level. Where a model without mean structure holds the means, those of the data are moved to them."""
-    specification, statistics = model.labels.specification, reduction.statistics
-    if not specification.means:
-        held = model(np.asarray(model.start)).mean
-        moved_to = tuple(CompleteTerm(moved(term.data, np.asarray(held))) for term in statistics.terms)
-        return Collected(Statistics(moved_to, statistics.pools), None, data.rows_dropped, specification.variables)
+    """Statistics of one level."""
+    specification, statistics = model.labels.specification, _held(model, reduction.statistics)
     layer = None
-    if not statistics.curved:
+    if specification.means:
         groups = np.arange(data.ngroups)
         layer = layer_of(model, data.values, data.group[data.cluster], groups, groups)
     return Collected(statistics, layer, data.rows_dropped, specification.variables)

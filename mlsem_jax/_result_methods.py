@@ -27,7 +27,7 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import DataError, ModelWarning, listing
-from mlsem_jax.data import TwoLevelData, group_labels, prepare
+from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, prepare
 from mlsem_jax.estimation import Estimation
 
 if TYPE_CHECKING:
@@ -179,10 +179,14 @@ class ResultMethods:
 
         - `se`: add a column `<name>.se` for each latent variable: posterior standard deviations at the estimates.
         - `newdata`: a table with the model's columns (clusters and groups included) to score in place of the fit's own;
-          rows with missing values are scored from what they have. `predict(table)` means `predict(newdata=table)`.
+          rows with missing values are scored from what they have. `predict(table)` means `predict(newdata=table)`. Where the
+          column of level-1 weights is there, rows count by it; where not, all alike.
         - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
           other than zero.
         - `method`: "regression", the posterior means; in a model of one level also "Bartlett", scores without shrinkage.
+
+        With sampling weights of rows in a two-level model a cluster's rows count by their weights, as in the pseudo-likelihood: the
+        pseudo-EBLUP (You & Rao 2002; theirs is that of `sampling_weights_scaling="effective"`). Weights of clusters have no part.
         """
         if newdata is None and hasattr(level, "columns"):
             level, newdata = 1, level
@@ -209,11 +213,22 @@ class ResultMethods:
             group_label=present or None,
             scoring=True,
             single=specification.single,
+            survey=self._weights_of(newdata),
         )
         if not present:
             return data
         number = np.array([mine.group_labels.index(label) for label in present])
         return replace(data, group=number[data.group], group_labels=mine.group_labels)
+
+    def _weights_of(self, newdata: Any) -> SurveyColumns | None:
+        """The column of level-1 weights of a two-level model, where new rows have it."""
+        mine, single = self.estimation.data.survey, self.estimation.model.build.specification.single
+        if mine is None or single or not mine.columns.sampling_weights:
+            return None
+        columns = mine.columns
+        if columns.sampling_weights not in column_names(newdata):
+            return None
+        return SurveyColumns(columns.sampling_weights, sampling_weights_scaling=columns.sampling_weights_scaling)
 
     def scores(self) -> pd.DataFrame:
         """Derivatives of every cluster's log-likelihood in the free parameters: one row a cluster, columns as in `coef()`.

@@ -1,7 +1,7 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
 from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
-from mlsem_jax.estimation._batch_starts import moment_starts
+from mlsem_jax.estimation._batch_starts import moment_starts, start_at
 from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._diagnosis import improper_parameters
 from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
@@ -20,6 +20,7 @@ from mlsem_jax.estimation._given import (
     kind_of,
 )
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
+from mlsem_jax.estimation._nearby import maxima_nearby
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Point, Problem
 from mlsem_jax.estimation._records import Estimated, Estimation, Fitted
@@ -90,7 +91,9 @@ __all__ = [
     "kind_of",
     "maximise",
     "moment_log_likelihood",
+    "maxima_nearby",
     "moment_starts",
+    "start_at",
     "moments_of_data",
     "no_reference",
     "no_start",

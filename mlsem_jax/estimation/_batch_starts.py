@@ -15,7 +15,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation._factor_start import PROPER, factor_start
 from mlsem_jax.estimation._traced_state import scaled_inverse
 from mlsem_jax.likelihood import CompleteTerm, Statistics, log_likelihood
-from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Structure
+from mlsem_jax.models import Choice, Covariance, Filled, LevelStructure, Moments, Structure
 from mlsem_jax.observed import moments_of_group
 
 # of the sample covariances, tried in this order
@@ -38,6 +38,19 @@ def moment_starts(structure: Structure, statistics: Statistics) -> Float[Array, 
 
     # the first that is finite; the last one if none is
     return jax.lax.while_loop(lambda s: ~s[2] & (s[0] < len(SHARES)), lambda s: at(s[0]), at(jnp.zeros((), int)))[1]
+
+
+def start_at(structure: Structure, moments: Moments) -> Float[Array, " q"]:
+    """theta (q,) of an unstructured model that has these moments: each of its parameters is one of them, so that the columns of the
+    Jacobian have no element in common.
+    """
+    zero = jnp.zeros(structure.basis.shape[-1], moments.mean.dtype)
+    jacobian, base = jax.jacfwd(structure)(zero), structure(zero)
+    parts = zip(*(jax.tree.leaves(tree) for tree in (jacobian, base, moments)), strict=True)
+    # elements that the model holds fixed are ones that no parameter moves
+    by = [(jnp.reshape(j, (-1, len(zero))), jnp.ravel(m - b)) for j, b, m in parts]
+    along, square = sum(j.T @ d for j, d in by), sum(jnp.sum(j**2, axis=0) for j, _ in by)
+    return along / jnp.where(square > 0, square, 1.0)
 
 
 def _absent(level: LevelStructure) -> Array:

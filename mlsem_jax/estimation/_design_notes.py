@@ -31,15 +31,18 @@ def _few_units(estimation: Estimation) -> list[str]:
     """Where standard errors of one level go by fewer clusters, or replicate weights, than there are parameters."""
     data, q, se = estimation.data, estimation.npar, estimation.options.se
     if se == "replicates" and data.survey is not None:
-        count, units = len(data.survey.columns.replicate_weights), "replicate weights"
+        rank = len(data.survey.columns.replicate_weights)
+        units = "There is 1 replicate weight" if rank == 1 else f"There are {rank} replicate weights"
     elif se == "robust.cluster":
-        lost = 1 if data.survey is None or data.survey.strata is None else len(np.unique(data.survey.strata))
-        count, units = int(data.independent.max()) + 1 - lost, "clusters (less one in each stratum)"
+        count, strata = int(data.independent.max()) + 1, None if data.survey is None else data.survey.strata
+        lost = 1 if strata is None else len(np.unique(strata))
+        rank = count - lost
+        units = f"There are {count} clusters{f' in {lost} strata' if strata is not None else ''}"
     else:
         return []
-    if count >= q:
+    if rank >= q:
         return []
     return [
-        f"There are {count} {units} for {q} parameters: the covariance matrix of the estimates has rank {count} at most, so that "
-        "joint tests of more parameters do not exist, and standard errors are rough."
+        f"{units} for {q} parameters: the covariance matrix of the estimates has rank {rank} at most, so that joint tests of more "
+        "parameters do not exist, and standard errors are rough."
     ]

@@ -23,6 +23,7 @@ from mlsem_jax.estimation._rescaled import rescale, signs_at
 from mlsem_jax.estimation._trust_region import LAST, STEPS, search_in_trust_region
 from mlsem_jax.estimation._variance_signs import variance_signs
 from mlsem_jax.likelihood import CompleteTerm
+from mlsem_jax.numerics import positive_definite
 
 # computes the moments of the unrestricted model at its maximum, None where it has none
 Saturated = Callable[[], Sample | None]
@@ -83,7 +84,11 @@ def off_saddle(problem: Problem, end: Maximum) -> Strategy:
     for _ in range(SADDLES):
         if not end.status.converged or end.information is None or not np.all(np.isfinite(end.information)):
             return
-        values, vectors = np.linalg.eigh(end.information * np.outer(unit, unit))
+        curvature = end.information * np.outer(unit, unit)
+        # nearly always, and a thousandth of the time of eigenvectors, which take threads and wait for them
+        if positive_definite(curvature):
+            return
+        values, vectors = np.linalg.eigh(curvature)
         if not len(values) or values[0] > -FLAT * values[-1]:
             return
         here, step = end, unit * vectors[:, 0] / np.abs(vectors[:, 0]).max()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.data import SurveyColumns
 from mlsem_jax.estimation._constraints import bounds_of
 from mlsem_jax.estimation._given import as_theta
 from mlsem_jax.estimation._records import Estimation
@@ -26,12 +27,15 @@ from mlsem_jax.numerics import delta_errors, float64
 
 @dataclass(frozen=True)
 class Source:
-    """How a table becomes the statistics of the model: its cluster and group columns and the treatment of missing values."""
+    """How a table becomes the statistics of the model: its cluster and group columns, the treatment of missing values, and the
+    columns of weights and strata.
+    """
 
     cluster: str = ""
     group: str | None = None
     missing: str = "listwise"
     group_label: tuple[str, ...] | None = None
+    survey: SurveyColumns | None = None
 
 
 @dataclass(frozen=True)
@@ -148,14 +152,14 @@ def held_mask(specification: Specification) -> np.ndarray:
 def model_of(estimation: Estimation) -> Model:
     """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
     built, data = estimation.model.build, estimation.data
+    columns = None if data.survey is None else replace(data.survey.columns, replicate_weights=(), replicate_type="")
+    source = Source(data.cluster_name, data.group_name, estimation.options.missing, survey=columns)
     return Model(
         structure=built.structure,
         saturated=None if estimation.h1 is None else estimation.h1.build.structure,
         start=estimation.model.theta,
         held=held_mask(built.specification),
-        labels=make_labels(
-            built, Source(data.cluster_name, data.group_name, estimation.options.missing), estimation.options.bounds
-        ),
+        labels=make_labels(built, source, estimation.options.bounds),
     )
 
 

@@ -93,7 +93,7 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: SearchState) 
     )
 
 
-def _secant_step(structure: Structure, statistics: Statistics, c: SearchState) -> SearchState:
+def secant_step(structure: Structure, statistics: Statistics, c: SearchState) -> SearchState:
     """One step by the inverse at hand, which then learns from the change of the gradient."""
     step = c.inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
@@ -267,7 +267,7 @@ def resume(
             ),
         )
         return jax.lax.while_loop(
-            lambda c: open_(c) & c.near & ~c.handover, lambda c: _secant_step(structure, statistics, c), c
+            lambda c: open_(c) & c.near & ~c.handover, lambda c: secant_step(structure, statistics, c), c
         )
 
     if not newton:

@@ -4,6 +4,7 @@ from mlsem_jax.inference._bootstrap import Bootstrap, bootstrap
 from mlsem_jax.inference._by_level import LEVELS, fit_measures_by_level, tied_levels
 from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._chi_square import ChiSquare, RobustTests
+from mlsem_jax.inference._design import Replicates, replicates
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates, row_values
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
@@ -40,6 +41,7 @@ from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
 from mlsem_jax.inference._vcov import (
     Vcov,
+    design_covariance,
     information,
     invert,
     register_vcov,
@@ -50,14 +52,20 @@ from mlsem_jax.inference._vcov import (
     vcov_theta,
 )
 from mlsem_jax.inference._wald import WaldTest, wald
+from mlsem_jax.inference._without_weights import Move, move
 
 __all__ = [
+    "design_covariance",
     "difference_factor",
     "LEVELS",
     "TESTS",
     "ChiSquare",
     "RobustTests",
+    "Replicates",
+    "replicates",
     "Scaling",
+    "Move",
+    "move",
     "robust_by_name",
     "Bootstrap",
     "Comparison",

@@ -11,7 +11,15 @@ import numpy as np
 from mlsem_jax._errors import ConvergenceWarning, ModelError, listing
 from mlsem_jax._status import Status
 from mlsem_jax.data import Survey, TwoLevelData
-from mlsem_jax.estimation import Estimation, Maximum, fit_batch, fit_build, is_maximum, make_statistics
+from mlsem_jax.estimation import (
+    Estimation,
+    Maximum,
+    fit_batch,
+    fit_build,
+    is_maximum,
+    make_statistics,
+    maxima_nearby,
+)
 from mlsem_jax.inference._clusters import beyond_linear, weighted_clusters
 from mlsem_jax.numerics import float64
 
@@ -131,20 +139,55 @@ def replicate_covariance(estimation: Estimation) -> np.ndarray:
 
 @float64
 def _refitted(estimation: Estimation) -> Replicates:
-    survey, model = estimation.data.survey, estimation.model
+    survey = estimation.data.survey
     assert survey is not None
     names = survey.columns.replicate_weights
     if survey.unit_replicates is not None and not beyond_linear(estimation):
+        theta, status = _of_units(estimation, survey.unit_replicates)
+        return Replicates(theta, status, names)
+    ends = [_with_weights(estimation, r) for r in range(len(names))]
+    return Replicates(np.array([e.theta for e in ends]), np.array([int(e.status) for e in ends]), names)
+
+
+def _of_units(estimation: Estimation, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """theta (R, q) and status (R,) with the weights (R, J) of units: by steps from the full sample's maximum, and where that does
+    not come to an end, or the replicate may leave parameters open, by a search like that of any batch.
+    """
+    model, clusters = estimation.model, weighted_clusters(estimation)
+    theta = np.tile(model.theta, (len(weights), 1))
+    status = np.full(len(weights), int(Status.CONVERGED))
+    near = _same_support(estimation, weights)
+    if clusters.patterns is not None:  # which patterns of missing values are left may decide what is identified
+        near &= np.all(weights > 0, axis=1)
+    if near.any():
+        known = model.maximum.observed
+        information = model.problem.observed(model.theta) if known is None else known
+        theta[near], near[near] = maxima_nearby(
+            model.build.structure, clusters, weights[near], model.theta, information
+        )
+    if not near.all():
         end = fit_batch(
             model.build.structure,
-            statistics=weighted_clusters(estimation),
-            weights=survey.unit_replicates,
+            statistics=clusters,
+            weights=weights[~near],
             theta0=model.theta,
             iterations=ITERATIONS,
         )
-        return Replicates(np.asarray(end.theta), np.asarray(end.status), names)
-    ends = [_with_weights(estimation, r) for r in range(len(names))]
-    return Replicates(np.array([e.theta for e in ends]), np.array([int(e.status) for e in ends]), names)
+        # what a lane says nothing of (a group that its weights leave out) stays where it is, which is no estimate
+        silent = np.any(np.diagonal(end.information, axis1=1, axis2=2) <= 0, axis=1) & end.converged
+        theta[~near], status[~near] = end.theta, np.where(silent, int(Status.NOT_IDENTIFIED), end.status)
+    return theta, status
+
+
+def _same_support(estimation: Estimation, weights: np.ndarray) -> np.ndarray:
+    """(R,) whether every group keeps rows, and with two levels clusters of several rows, by the weights (R, J): with complete data
+    what the full sample identifies is identified then.
+    """
+    data = estimation.data
+    size = np.bincount(data.cluster, data.row_weights, data.nclusters)
+    counts = size > (0 if data.single else 1)
+    groups = data.group == np.arange(data.ngroups)[:, None]
+    return np.all((weights > 0) @ (groups & counts).T, axis=1)
 
 
 def _with_weights(estimation: Estimation, r: int) -> Maximum:

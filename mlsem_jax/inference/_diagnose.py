@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import fdtrc
@@ -25,7 +25,7 @@ class VariableFacts:
 
     within, between: variances by analysis of variance; between may be negative. icc: between / (between + within), NaN where the
     variable has one of two levels, or where there are no clusters. pvalue: of no variance between clusters (F test). missing:
-    share of its rows.
+    share of its rows. With weights mean, variances and icc are weighted ones; pvalue and missing go by rows without weights.
     """
 
     name: str
@@ -43,7 +43,8 @@ class VariableFacts:
 class Diagnosis:
     """Facts about the data of a model. sizes: smallest, median, mean and largest cluster; singles: clusters of one row.
 
-    advice: sentences, the most serious first; empty where nothing stands against a fit.
+    advice: sentences, the most serious first; empty where nothing stands against a fit. effects: design effects of the weights of
+    rows and of clusters (Kish 1965), None where there are none.
     """
 
     rows: int
@@ -52,6 +53,7 @@ class Diagnosis:
     singles: int
     variables: tuple[VariableFacts, ...]
     advice: tuple[str, ...]
+    effects: tuple[float | None, float | None] = (None, None)
 
 
 def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
@@ -64,7 +66,10 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
         rows = np.flatnonzero(data.group[data.cluster] == g)
         _, code = np.unique(data.cluster[rows], return_inverse=True)
         values = data.values[rows]
-        here = [_variable(specification, name, group, values[:, i], code) for i, name in enumerate(data.variables)]
+        often = _weights(data, rows)
+        here = [
+            _variable(specification, name, group, values[:, i], code, often) for i, name in enumerate(data.variables)
+        ]
         facts += here
         where = f" in group {group}" if group else ""
         advice += _numbers(specification, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
@@ -80,10 +85,56 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
             f"{singles} of {data.nclusters} clusters have a single row: they say nothing about variation within clusters."
         )
     clusters = int(data.independent.max(initial=-1)) + 1 if size.any() else 0
-    return Diagnosis(data.nrows, clusters, sizes, singles, tuple(facts), (*order, *_units(facts)))
+    effects = _design_effects(data)
+    advice = [*order, *_units(facts), *_weighting(data, effects)]
+    return Diagnosis(data.nrows, clusters, sizes, singles, tuple(facts), tuple(advice), effects)
 
 
-def _variable(specification: Specification, name: str, group: str, y: np.ndarray, code: np.ndarray) -> VariableFacts:
+# a design effect of weights from which on a sentence says what they cost
+COSTLY = 2.0
+
+
+def _weights(data: TwoLevelData, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of some rows the weights within their cluster, and those of their clusters; None without weights."""
+    if not data.weighted:
+        return None
+    each = np.ones(len(rows)) if data.row_weights is None else data.row_weights[rows]
+    return each, data.cluster_weights[data.cluster[rows]]
+
+
+def _design_effects(data: TwoLevelData) -> tuple[float | None, float | None]:
+    if data.survey is None:
+        return None, None
+    columns = data.survey.columns
+    return (
+        data.survey.row_effect if columns.sampling_weights else None,
+        data.survey.cluster_effect if columns.sampling_weights_between else None,
+    )
+
+
+def _weighting(data: TwoLevelData, effects: tuple[float | None, float | None]) -> list[str]:
+    """What weights that vary much cost."""
+    out = []
+    for effect, what, count in zip(effects, ("rows", "clusters"), (data.nrows, data.nclusters), strict=True):
+        if effect is not None and effect >= COSTLY:
+            out.append(
+                f"The weights of {what} vary much (design effect {effect:.3g}): {count} {what} say as much about a mean as "
+                f"{count / effect:.0f} with equal weights. Look at the largest weights; trimming them trades bias for precision."
+            )
+    return out
+
+
+def _variable(
+    specification: Specification,
+    name: str,
+    group: str,
+    y: np.ndarray,
+    code: np.ndarray,
+    often: tuple[np.ndarray, np.ndarray] | None,
+) -> VariableFacts:
+    if often is not None:
+        plain = _variable(specification, name, group, y, code, None)
+        return replace(plain, **_weighted(plain, y, code, *often))
     known = ~np.isnan(y)
     within_only, between_only = name in specification.within_only, name in specification.between_only
     levels = "one" if specification.single else "within" if within_only else "between" if between_only else "both"
@@ -111,6 +162,32 @@ def _variable(specification: Specification, name: str, group: str, y: np.ndarray
     pvalue = float(fdtrc(clusters - 1, rows - clusters, msb / msw)) if msw > 0 else 0.0
     icc = between / total if levels != "within" and total > 0 else np.nan
     return VariableFacts(name, group, levels, mean, msw, between, float(icc), pvalue, float(missing))
+
+
+def _weighted(plain: VariableFacts, y: np.ndarray, code: np.ndarray, rows: np.ndarray, clusters: np.ndarray) -> dict:
+    """Weighted mean, variances and icc in the place of those by rows; rows, clusters (N,): weights within the cluster and of it.
+    The analysis of variance is that in which row i of cluster j occurs w_ij times, and cluster j v_j times, sum v = J.
+    """
+    if np.isnan(plain.mean):
+        return {}
+    known = ~np.isnan(y)
+    y, code = y[known], np.unique(code[known], return_inverse=True)[1]
+    w, first = rows[known], np.unique(code, return_index=True)[1]
+    v = clusters[known][first] * (len(first) / clusters[known][first].sum())
+    size = np.bincount(code, w)
+    means, total, number = np.bincount(code, w * y) / size, float(v @ size), float(v.sum())
+    if plain.levels == "between":
+        mean = float(v @ means / number)
+        return {"mean": mean, "between": float(v @ (means - mean) ** 2 / (number - 1))}
+    mean = float((v * size) @ means / total)
+    scatter, spread = float((v[code] * w) @ (y - means[code]) ** 2), float((v * size) @ (means - mean) ** 2)
+    if np.isnan(plain.pvalue) or total <= number or number <= 1:  # one level without clusters
+        return {"mean": mean, "within": (scatter + spread) / total}
+    msw = scatter / (total - number)
+    n0 = (total - float(v @ size**2) / total) / (number - 1)
+    between = (spread / (number - 1) - msw) / n0
+    icc = between / (between + msw) if not np.isnan(plain.icc) and between + msw > 0 else np.nan
+    return {"mean": mean, "within": msw, "between": between, "icc": icc}
 
 
 def _numbers(specification: Specification, rows: int, clusters: int, where: str, group: int) -> list[str]:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlsem_jax.data import TwoLevelData
 from mlsem_jax.likelihood import EffectPrior, inverse_of_observed
 from mlsem_jax.models import LevelMatrices
+
+
+def weights_of(data: TwoLevelData, rows: np.ndarray) -> np.ndarray:
+    """(n,) how many times these rows count within their clusters: their scaled weights, or 1."""
+    return np.ones(len(rows)) if data.row_weights is None else data.row_weights[rows]
 
 
 def precision_of(within: LevelMatrices, seen: np.ndarray) -> np.ndarray:

@@ -5,6 +5,10 @@ information A_j = sum W_i and t_j = sum W_i r_i with W_i the precision of row i'
 covariance (zero for the others) and r_i its deviation from the mean; so missing values need no case of their own. The
 posterior mean of (y_B, eta_B) is mu + C (I + A_j S)^-1 t_j with S the covariance of y_B and C that of (y_B, eta_B) with y_B.
 Given y_B, the rows are independent.
+
+With weights of rows row i counts w_ij times in A_j and t_j, as in the pseudo-likelihood that was maximised: the pseudo-EBLUP of
+survey statistics (You & Rao 2002, whose effective number of rows is what scaling="effective" makes the weights sum to). Weights of
+clusters, and in models of one level weights of rows, do not enter: a unit's scores are given its own data.
 """
 
 from __future__ import annotations
@@ -18,10 +22,11 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._one_level_scores import scores_of_one_level
-from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level
+from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level, weights_of
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
 from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, level_matrices, members
+from mlsem_jax.observed import whole
 
 ScoreConvention = Literal["lavaan", "exact"]
 ScoreMethod = Literal["regression", "Bartlett"]
@@ -78,7 +83,8 @@ def predict(
             continue
         rows = np.flatnonzero(data.group[data.cluster] == group)
         code = np.searchsorted(clusters, data.cluster[rows])
-        mean, cov = _between_posterior(within, between, data.values[rows], code, len(clusters), z)
+        often = weights_of(data, rows)
+        mean, cov = _between_posterior(within, between, data.values[rows], code, len(clusters), z, often)
         if level == 2:
             towards = between.eta_cov[at] @ between.lambda_.T
             shift = towards @ np.linalg.pinv(between.cov, hermitian=True) @ extra
@@ -111,10 +117,16 @@ def _check(estimation: Estimation, level: int, convention: str, method: str) -> 
 
 
 def _between_posterior(
-    within: LevelMatrices, between: LevelMatrices, y: np.ndarray, code: np.ndarray, clusters: int, z: np.ndarray
+    within: LevelMatrices,
+    between: LevelMatrices,
+    y: np.ndarray,
+    code: np.ndarray,
+    clusters: int,
+    z: np.ndarray,
+    often: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean (J, v) and covariance (J, v, v) of v = (y_B, eta_B) of every cluster, from the rows y (N, p), NaN where missing, of the
-    clusters code (N,).
+    clusters code (N,); often (N,): how many times a row counts.
     """
     p, prior = len(z), prior_of_level(between)
     z_values = cluster_values(y, code, clusters, z)
@@ -123,11 +135,12 @@ def _between_posterior(
     for seen, at in by_pattern(level_1):
         w = precision_of(within, seen)
         deviation = np.where(seen, level_1[at] - within.mean - between.mean, 0.0)
+        deviation = often[at, None] * deviation
         sums = np.stack([np.bincount(code[at], deviation[:, i], clusters) for i in range(p)], axis=1)
         total += sums @ w
         patterns.append(w)
-        counts.append(np.bincount(code[at], minlength=clusters))
-    count = np.stack(counts, axis=1).astype(float)
+        counts.append(whole(np.bincount(code[at], often[at], clusters)))
+    count = np.stack(counts, axis=1)
     v = len(prior.cov)
     mean, cov = np.empty((clusters, v)), np.empty((clusters, v, v))
     known = ~np.isnan(z_values) & z

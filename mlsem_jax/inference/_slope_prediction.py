@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, slope_columns
-from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level
+from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level, weights_of
 from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, Specification, level_matrices, members
 
@@ -42,7 +42,7 @@ def slope_scores(
         rows = np.flatnonzero(data.group[data.cluster] == group)
         code = np.searchsorted(clusters, data.cluster[rows])
         y, x = data.values[rows], data.values[rows][:, columns]
-        mean, cov = _posterior(within, between, targets, y, x, code, len(clusters), z)
+        mean, cov = _posterior(within, between, targets, y, x, code, len(clusters), z, weights_of(data, rows))
         u = len(z) + len(columns)
         if level == 2:
             values[clusters] = mean[:, u:][:, at]
@@ -60,8 +60,10 @@ def _design(within: LevelMatrices, targets: np.ndarray, x: np.ndarray) -> np.nda
     return np.concatenate([eye, np.einsum("kp,nk->npk", directions, x)], axis=2)
 
 
-def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.ndarray, np.ndarray]:
-    """Of (u, eta_B) given the data of each cluster: mean (J, u + m) and covariance (J, u + m, u + m)."""
+def _posterior(within, between, targets, y, x, code, clusters, z, often) -> tuple[np.ndarray, np.ndarray]:
+    """Of (u, eta_B) given the data of each cluster, row i counting often[i] times: mean (J, u + m) and covariance
+    (J, u + m, u + m).
+    """
     p, u = len(z), between.cov.shape[0]
     prior = prior_of_level(between)
     level_1 = np.where(z, np.nan, y)
@@ -72,7 +74,7 @@ def _posterior(within, between, targets, y, x, code, clusters, z) -> tuple[np.nd
     for seen, rows in by_pattern(level_1):
         w = precision_of(within, seen)
         deviation = np.where(seen, level_1[rows] - offset, 0.0)
-        zw = np.swapaxes(design[rows], 1, 2) @ w
+        zw = often[rows, None, None] * (np.swapaxes(design[rows], 1, 2) @ w)
         np.add.at(a, code[rows], zw @ design[rows])
         np.add.at(b, code[rows], np.einsum("nup,np->nu", zw, deviation))
     known_values = cluster_values(y, code, clusters, z)

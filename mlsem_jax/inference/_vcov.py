@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax._options import allow_se
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, Fitted, patterns_of
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation import Estimation, Fitted, Reduction, make_statistics, patterns_of
 from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
 from mlsem_jax.inference._design import by_design, replicate_covariance
-from mlsem_jax.likelihood import PatternTerm
+from mlsem_jax.likelihood import PatternTerm, Term, cluster_scores, observed_information, term_scores
+from mlsem_jax.models import Specification, Structure
 from mlsem_jax.numerics import float64
+from mlsem_jax.observed import ClusterStatistics
+
+_cluster_scores = jax.jit(cluster_scores)
+_term_scores = jax.jit(term_scores)
+_observed = jax.jit(observed_information)
 
 
 @float64
@@ -26,24 +34,60 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     """
     problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
-    value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, problem.q))
-    if reduction.clusters is not None:
-        at = reduction.complete_codes
-        value[at], score[at] = problem.cluster_scores(theta, reduction.clusters)
     if not data.has_rows and (len(reduction.pattern_codes) or reduction.clusters is None):
         raise DataError(
             "Scores of rows, and of clusters with missing values or random slopes, need the rows, which a fit read from a file "
             "does not hold: fit again."
         )
+    return _by_cluster(
+        lambda clusters: problem.cluster_scores(theta, clusters),
+        lambda term: problem.term_scores(theta, term),
+        fitted.build.specification,
+        reduction,
+        data,
+    )
+
+
+def _by_cluster(
+    of_complete: Callable[[ClusterStatistics], tuple[np.ndarray, np.ndarray]],
+    of_term: Callable[[Term], tuple[np.ndarray, np.ndarray]],
+    specification: Specification,
+    reduction: Reduction,
+    data: TwoLevelData,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-likelihood (J,) and score (J, q) of every cluster, times its weight, from functions that have them of complete clusters
+    and of a term.
+    """
+    parts = []
+    if reduction.clusters is not None:
+        parts.append((reduction.complete_codes, of_complete(reduction.clusters)))
     if len(reduction.pattern_codes):
         which = np.isin(np.arange(data.nclusters), reduction.pattern_codes)
-        patterns = patterns_of(fitted.build.specification, data, which, by_pair=True)
-        some, their = problem.term_scores(theta, PatternTerm(patterns))
-        count = len(reduction.pattern_codes)
-        value[reduction.pattern_codes] = some[:count]
-        score[reduction.pattern_codes] = their[:count]
+        patterns = patterns_of(specification, data, which, by_pair=True)
+        parts.append((reduction.pattern_codes, of_term(PatternTerm(patterns))))
+    value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, np.shape(parts[0][1][1])[1]))
+    for at, (some, their) in parts:  # of a term they end with padding
+        value[at], score[at] = np.asarray(some)[: len(at)], np.asarray(their)[: len(at)]
     often = data.cluster_weights
     return often * value, often[:, None] * score
+
+
+@float64
+def design_covariance(
+    structure: Structure, theta: np.ndarray, specification: Specification, data: TwoLevelData
+) -> np.ndarray:
+    """The sandwich (q, q) at theta (q,), a maximum for these data: observed information, and scores by the design."""
+    reduction = make_statistics(specification, data)
+    _, score = _by_cluster(
+        lambda clusters: _cluster_scores(structure, theta, clusters),
+        lambda term: _term_scores(structure, theta, term),
+        specification,
+        reduction,
+        data,
+    )
+    bread = invert(np.asarray(_observed(structure, theta, reduction.statistics)))
+    units = by_design(score, data)
+    return bread @ (units.T @ units) @ bread
 
 
 def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:

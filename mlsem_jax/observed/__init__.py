@@ -16,6 +16,7 @@ from mlsem_jax.observed._merging import ClusterMeans, merge, mergeable, reduce_m
 from mlsem_jax.observed._pair_sums import PairSums, add_sums, only_clusters, pair_sums, reduce_sums
 from mlsem_jax.observed._patterns import ClusterChunk, PatternStatistics, pattern_statistics
 from mlsem_jax.observed._pools import SizePools, pool_sizes
+from mlsem_jax.observed._row_sums import moments_by_group, reduce_row_sums
 from mlsem_jax.observed._weighted import (
     Plan,
     plan_sizes,
@@ -44,6 +45,7 @@ __all__ = [
     "merge",
     "mergeable",
     "moments_of_group",
+    "moments_by_group",
     "only_clusters",
     "pair_sums",
     "pattern_statistics",
@@ -52,6 +54,7 @@ __all__ = [
     "pooled",
     "reduce",
     "reduce_merged",
+    "reduce_row_sums",
     "reduce_rows",
     "reduce_sums",
     "row_means",

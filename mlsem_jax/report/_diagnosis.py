@@ -41,6 +41,11 @@ class DiagnosisReport:
         ]
         lines = [
             *(clusters if d.clusters else [f"{d.rows} rows, no clusters"]),
+            *(
+                f"design effect of the weights of {what}: {effect:.3g}"
+                for what, effect in zip(("rows", "clusters"), d.effects, strict=True)
+                if effect is not None
+            ),
             "",
             self._table(),
             "",

@@ -23,6 +23,7 @@ from mlsem_jax.report.summary import (
     Estimates,
     Facts,
     Heading,
+    design_rows,
     fit_blocks,
     html,
     model_test,
@@ -181,6 +182,16 @@ def _clusters(results: Results) -> list[Section]:
     return [("Clusters", f"<div class='side'>{icc}{sizes}</div>")]
 
 
+def _design(results: Results) -> list[Section]:
+    rows = design_rows(results)
+    if not rows:
+        return []
+    data, picture = results.estimation.data, ""
+    if data.weighted and data.has_rows and results.converged:
+        picture = _figure(partial(plot, results, "weights"), "weights")
+    return [("Sampling design", f"<div class='side'>{html([Facts('', tuple(rows))], style=False)}{picture}</div>")]
+
+
 def _residuals(results: Results) -> list[Section]:
     groups = results.specification.groups or (1,)
     maps = [
@@ -215,6 +226,7 @@ _SECTIONS: tuple[Callable[[Results], list[Section]], ...] = (
     _model,
     _fit,
     _estimates,
+    _design,
     _clusters,
     _residuals,
     _scores,

@@ -66,6 +66,31 @@ def test_options_reach_the_fit(folder, capsys):
     assert err == ""
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_designs_reach_the_fit(folder, capsys):
+    data = load_schools()
+    data["w"], number = 1.0 + data.index % 3, pd.factorize(data.school)[0]
+    data["stratum"] = np.maximum(number, 1) // 2  # the first holds one school
+    data.loc[number == 1, "stratum"] = 1
+    data.to_csv(folder / "survey.csv", index=False)
+    (folder / "one.txt").write_text("f =~ math1 + math2 + math3 + reading1")
+    words = ["--sampling-weights", "w", "--sampling-weights-normalization", "none", "--strata", "stratum"]
+    files = ["--cluster", "school", "--json", folder / "survey.json", "-q"]
+    assert run("fit", folder / "one.txt", folder / "survey.csv", *words, *files) == 2
+    assert "pass lonely='adjust'" in capsys.readouterr().err
+    assert run("fit", folder / "one.txt", folder / "survey.csv", *words, "--lonely", "adjust", *files) == 0
+    fit = ml.sem(
+        "f =~ math1 + math2 + math3 + reading1",
+        data,
+        "school",
+        sampling_weights="w",
+        sampling_weights_normalization="none",
+        strata="stratum",
+        lonely="adjust",
+    )
+    assert np.allclose(ml.load(folder / "survey.json").vcov(), fit.vcov(), rtol=1e-6)
+
+
 def test_a_parameter_table_is_a_model(folder, capsys):
     fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
     table = fit.parameter_estimates()

@@ -8,6 +8,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax import DataError, ModelError
+from mlsem_jax.inference import replicates
 
 TWO = """
 level: 1
@@ -331,7 +332,7 @@ def test_the_bootstrap_draws_within_strata(data):
 
 
 def test_fewer_clusters_than_parameters_are_told(data):
-    with pytest.warns(UserWarning, match="There are 7 clusters .* for 7 parameters|rank"):
+    with pytest.warns(UserWarning, match="There are 8 clusters for 9 parameters: .* has rank 7 at most"):
         ml.cfa("f =~ y1 + y2 + y3", data[data.school < 8], "school")
     with pytest.warns(UserWarning, match="goes by clusters here"):
         ml.cfa("f =~ y1 + y2 + y3", data, "school", se="robust.huber.white")
@@ -347,11 +348,33 @@ def test_fewer_clusters_than_parameters_are_told(data):
         )
 
 
-def test_what_makes_no_fit_takes_no_design(data):
-    with pytest.raises(ModelError, match="takes no survey design: leave sampling_weights out"):
-        ml.model(TWO, data, "school", sampling_weights="w")
-    with pytest.raises(ModelError, match="takes no survey design: leave strata out"):
-        ml.diagnose(data, TWO, "school", strata="stratum")
+def test_what_makes_no_fit_takes_no_replicates(data):
+    more = {"replicate_weights": ["r1", "r2"], "replicate_type": "BRR", "sampling_weights": "w"}
+    for function, first in ((ml.model, (TWO, data)), (ml.diagnose, (data, TWO))):
+        with pytest.raises(ModelError, match="takes no replicate weights: leave replicate_weights, replicate_type out"):
+            function(*first, "school", **more)
+        with pytest.raises(ModelError, match="is for models of one level"):
+            function(*first, "school", sampling_weights="w", sampling_weights_normalization="none")
+        with pytest.raises(DataError, match="no column 'w2'"):
+            function(*first, "school", sampling_weights="w2")
+
+
+def test_diagnose_goes_by_weights(data):
+    weighted = ml.diagnose(
+        data.assign(w=data.w**4), TWO, "school", sampling_weights="w", sampling_weights_between="v", strata="stratum"
+    )
+    plain = ml.diagnose(data.assign(w=2.0, v=0.3), TWO, "school", sampling_weights="w", sampling_weights_between="v")
+    none = ml.diagnose(data, TWO, "school")
+    numbers = ["mean", "within", "between", "icc", "pvalue", "missing"]
+    assert np.allclose(plain.to_dataframe()[numbers], none.to_dataframe()[numbers], rtol=1e-10, equal_nan=True)
+    table, other = weighted.to_dataframe().set_index("name"), none.to_dataframe().set_index("name")
+    v = data.groupby("school").agg(z=("z", "first"), v=("v", "first"))
+    assert table.loc["z", "mean"] == pytest.approx(np.average(v.z, weights=v.v))
+    assert abs(table.loc["y1", "icc"] - other.loc["y1", "icc"]) > 1e-3
+    assert weighted.diagnosis.effects[0] > 1.5 > weighted.diagnosis.effects[1] > 1
+    assert "design effect of the weights of clusters: 1.1" in str(weighted)
+    costly = ml.diagnose(data.assign(w=np.where(data.index % 5, 1.0, 40.0)), ONE, sampling_weights="w")
+    assert any("The weights of rows vary much (design effect 4." in text for text in costly.advice)
 
 
 def test_rows_that_missing_values_and_weights_leave_together(data):
@@ -388,3 +411,110 @@ def test_fits_of_other_weights_are_not_pooled(data):
     other = quiet(ml.sem, TWO, data, "school", sampling_weights="w", sampling_weights_scaling="effective")
     with pytest.raises(ModelError, match="have other weights"):
         ml.pool([one, other])
+
+
+@pytest.mark.parametrize("missing", ["listwise", "ml"])
+def test_the_summary_says_how_far_weights_move_estimates(data, missing, tmp_path):
+    data = data.copy()
+    if missing == "ml":
+        data.loc[::7, "y2"] = np.nan
+    options = {"sampling_weights": "w", "missing": missing, "meanstructure": True}
+    fit, plain = quiet(ml.sem, ONE, data, **options), quiet(ml.sem, ONE, data, missing=missing, meanstructure=True)
+    moves = (fit.coef() - plain.coef()) / np.sqrt(np.diag(fit.vcov()))
+    name = moves.abs().idxmax()
+    text = str(fit.summary())
+    assert f"{moves[name]:+.2f} Std.Err" in text
+    assert text.split("that of")[1].split()[0] == name
+    assert "of a pseudo-likelihood" in text
+    assert "of a pseudo-likelihood" not in str(plain.summary())
+    page = fit.report(tmp_path / "page.html").read_text()
+    assert "Sampling design" in page
+    assert f"{moves[name]:+.2f} Std.Err" in page
+    if missing == "listwise":  # a fit read from a file has no rows to fit without weights
+        again = str(ml.load(fit.save(tmp_path / "fit.json")).summary())
+        assert "Design effect of weights of rows" in again
+        assert "Largest move" not in again
+
+
+def test_the_summary_says_by_what_scores_are_multiplied(data):
+    def said(*arguments, **options):
+        return " ".join(str(quiet(ml.cfa, "f =~ y1 + y2 + y3", *arguments, **options).summary()).split())
+
+    assert "Rows' scores, squared, times n_h / (n_h - 1)" in said(data, strata="stratum")
+    assert "Clusters' scores, squared, times n_h / (n_h - 1)" in said(data, "school", strata="stratum")
+    assert "Clusters' scores, squared, times J / (J - 1)" in said(data, "school")
+    assert "squared, times" not in said(data)
+    pooled = said([data, data.assign(y1=data.y1 + 0.1 * data.x)], sampling_weights="w")
+    assert "Sampling weights [w] scaled: total" in pooled
+
+
+@pytest.mark.parametrize(
+    "model", [TWO, 'level: 1\n  y1 ~ rv("s")*x\nlevel: 2\n  y1 ~~ y1\n  s ~~ s\n  s ~ z'], ids=["factors", "slopes"]
+)
+def test_factor_scores_of_integer_weights_are_those_of_repeated_rows(data, model):
+    options = {"sampling_weights": "w", "sampling_weights_scaling": "none", "se": "none", "test": "none"}
+    rows = repeated(data, rows="w")
+    weighted = quiet(ml.sem, model, data, "school", missing="ml", **options)
+    plain = quiet(ml.sem, model, rows, "school", missing="ml", se="none")
+    mine, theirs = weighted.predict(level=2, se=True), plain.predict(level=2, se=True)
+    assert np.allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    assert np.allclose(weighted.predict(newdata=data, level=2), mine.iloc[:, : mine.shape[1] // 2], atol=1e-10)
+    unweighted = weighted.predict(newdata=data.drop(columns="w"), level=2)
+    assert not np.allclose(unweighted, mine.iloc[:, : mine.shape[1] // 2], atol=1e-3)
+    if model == TWO:
+        often = data.w.astype(int).to_numpy()
+        first = np.concatenate([[0], np.cumsum(often)[:-1]])
+        assert np.allclose(weighted.predict(se=True), plain.predict(se=True).iloc[first], rtol=1e-5, atol=1e-6)
+
+
+def test_one_mean_is_the_pseudo_eblup(data):
+    """You and Rao (2002): shrinkage of the weighted mean by the effective number of rows."""
+    text = "level: 1\n  y1 ~~ y1\nlevel: 2\n  b =~ 1*y1\n  y1 ~~ 0*y1"
+    fit = quiet(ml.sem, text, data, "school", sampling_weights="w", sampling_weights_scaling="effective")
+    between, within = fit.coef()["b~~b.l2"], fit.coef()["y1~~y1"]
+    w = data.assign(wy=data.w * data.y1, w2=data.w**2).groupby("school")[["w", "wy", "w2"]].sum()
+    shrunk = between / (between + within * w.w2 / w.w**2)
+    expected = shrunk * (w.wy / w.w - fit.coef()["y1~1.l2"])
+    assert np.allclose(fit.predict(level=2)["b"], expected, atol=1e-8)
+
+
+def test_replicates_are_the_maxima_that_fits_with_their_weights_have(data):
+    """By steps from the full sample's maximum, where a group keeps its clusters; by a search where it does not."""
+    rng = np.random.default_rng(1)
+    columns = {f"r{i}": data.v * np.where(rng.random(60) < 0.5, 1.5, 0.5)[data.school] for i in range(3)}
+    columns["r3"] = data.v * (data.school % 3 > 0)
+    columns["r4"] = data.v * np.where(data.school < 10, 60.0, 1.0)  # far from the full sample's
+    wide = data.assign(**columns)
+    options = {"replicate_weights": list(columns), "replicate_type": "BRR", "sampling_weights": "w"}
+    fit = quiet(ml.sem, TWO, wide, "school", sampling_weights_between="v", **options)
+    found = quiet(lambda: replicates(fit.estimation))
+    assert found.usable.all()
+    for i, name in enumerate(columns):
+        one = quiet(ml.sem, TWO, wide, "school", sampling_weights="w", sampling_weights_between=name)
+        assert np.allclose(found.theta[i], one.coef(), rtol=0, atol=1e-6), name
+
+
+def test_a_replicate_without_a_group_has_no_maximum(data):
+    text = "level: 1\n  y1 ~~ y2\nlevel: 2\n  y1 ~~ y2"
+    wide = data.assign(**{f"r{i}": data.v * (data.school % (i + 3) > 0) for i in range(4)})
+    wide["r1"] = wide.v * (wide.region == "a")
+    options = {"replicate_weights": [f"r{i}" for i in range(4)], "replicate_type": "BRR", "group": "region"}
+    fit = quiet(ml.sem, text, wide, "school", sampling_weights_between="v", **options)
+    assert list(quiet(lambda: replicates(fit.estimation)).usable) == [True, False, True, True]
+    with pytest.warns(ml.ConvergenceWarning, match="1 of 4 replicates have no maximum .* r1"):
+        fit.vcov()
+
+
+def test_replicates_of_incomplete_data_are_the_maxima_too(data):
+    rng = np.random.default_rng(2)
+    columns = {f"r{i}": data.v * np.where(rng.random(60) < 0.5, 1.5, 0.5)[data.school] for i in range(2)}
+    columns["r2"] = data.v * (data.school % 5 > 0)
+    wide = data.assign(**columns)
+    wide.loc[::6, "y1"] = np.nan
+    text, options = "level: 1\n  y1 ~~ y2\nlevel: 2\n  y1 ~~ y2", {"missing": "ml", "h1": False, "baseline": False}
+    more = {"replicate_weights": list(columns), "replicate_type": "Fay"}
+    fit = quiet(ml.sem, text, wide, "school", sampling_weights_between="v", **more, **options)
+    found = quiet(lambda: replicates(fit.estimation))
+    for i, name in enumerate(columns):
+        one = quiet(ml.sem, text, wide, "school", sampling_weights_between=name, test="none", se="none", **options)
+        assert np.allclose(found.theta[i], one.coef(), rtol=0, atol=1e-6), name

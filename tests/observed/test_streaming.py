@@ -363,3 +363,25 @@ def test_memory_is_that_of_a_chunk(missing, limit):
     rows = "800000" if missing == "listwise" else "799"
     assert re.search(rf"statistics of {rows}\d* rows in 500 clusters", repr(streamed))
     assert peak < limit
+
+
+@pytest.mark.parametrize("group", [None, "kind"])
+def test_one_level_with_missing_values_comes_in_chunks(group):
+    rng = np.random.default_rng(5)
+    data = DATA.assign(kind=np.where(np.arange(len(DATA)) % 3, "a", "b"))
+    for name in ("y1", "y2"):
+        data.loc[rng.random(len(data)) < 0.15, name] = np.nan
+    data.loc[[3, 500], ["y1", "y2", "y3"]] = np.nan
+    model = ml.model("f =~ y1 + y2 + y3", data, missing="ml", group=group)
+    whole, streamed = ml.statistics(model, data), ml.statistics(model, parts(data))
+    assert streamed.rows_dropped == whole.rows_dropped == (("no value of any variable", 2),)
+    assert repr(streamed) == repr(whole)
+    added = ml.statistics(model, data[:77]) + ml.statistics(model, data[77:])
+    with jax.enable_x64(True):
+        values = [float(ml.log_likelihood(model, model.start, s)) for s in (whole, streamed, added)]
+        assert np.allclose(values, values[0], rtol=1e-12)
+    kinds = [[type(term) for term in s.reduced.terms] for s in (whole, streamed, added)]
+    assert kinds[0] == kinds[1] == kinds[2]
+    for wrong, text in ((np.nan, "'y1' has no observed value"), (2.0, "'y1' is constant")):
+        with pytest.raises(ml.DataError, match=text):
+            repr(ml.statistics(model, parts(data.assign(y1=wrong))).reduced)

@@ -17,6 +17,7 @@ import pytest
 
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import _status, _traced_search, _traced_state
+from mlsem_jax.estimation._nearby import climb
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Choice, Moments, build
 from mlsem_jax.numerics import float64
@@ -126,6 +127,17 @@ def test_a_whole_fit(data):
         return _traced_search.search_traced(structure, statistics, theta, limits)
 
     assert "lapack" not in lowered(fit, structure, theta, statistics)
+
+
+@float64
+def test_maxima_near_a_known_one():
+    structure, theta, _, statistics = problem(*DATA["complete"])
+
+    def near(structure, theta, statistics):
+        inverse = _traced_state.scaled_inverse(likelihood.observed_information(structure, theta, statistics))[0]
+        return climb(structure, statistics, theta, inverse)
+
+    assert "lapack" not in lowered(near, structure, theta, statistics)
 
 
 @pytest.mark.parametrize("data", ["complete", "slopes"])

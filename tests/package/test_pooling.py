@@ -530,3 +530,13 @@ def test_summary_and_picture(sets, plain):
     for ask, sentence in (({"kind": "path"}, "no picture 'path'"), ({"levels": 1}, "no option 'levels'.*'level'")):
         with pytest.raises(ml.ModelError, match=sentence):
             plain.plot(**ask)
+
+
+def test_editors_know_what_several_data_sets_give():
+    from typing import get_overloads
+
+    for function in (ml.sem, ml.cfa, ml.growth, ml.lavaan):
+        found = get_overloads(function)
+        assert [f.__annotations__["return"] for f in found] == ["PooledFit", "PooledFit", "Fit | PooledFit", "Fit"]
+        assert found[0].__annotations__["data"] == "Several"
+        assert "plausible_values" in found[1].__kwdefaults__ or "plausible_values" in found[1].__annotations__

@@ -207,3 +207,27 @@ def test_a_failed_fit_has_a_report(tmp_path):
     page = failed.report(tmp_path / "report.html").read_text()
     assert "Warnings</h2>" in page
     assert failed.status.sentence in page
+
+
+def test_the_title_of_a_picture_of_one_level_stands_alone():
+    data = load_schools()
+    fit = ml.cfa("f =~ math1 + math2 + math3", data)
+    assert fit.plot("path", standardized=True).get_title() == "Standardized estimates"
+    assert not fit.plot("path").get_title()
+    plt.close("all")
+
+
+def test_the_picture_of_weights_shows_the_moves_of_the_summary():
+    data = load_schools()
+    data["w"] = 1.0 + (data["math1"] > data["math1"].median())
+    fit = ml.cfa("f =~ math1 + math2 + math3", data, sampling_weights="w")
+    ax = fit.plot("weights", most=3)
+    shown = ax.collections[-1].get_offsets()[:, 0]
+    assert len(shown) == 3
+    assert f"{shown[0]:+.2f} Std.Err" in str(fit.summary())
+    assert ax.get_yticklabels()[0].get_text().replace(" ", "") in str(fit.summary())
+    plt.close("all")
+    with pytest.raises(ml.ModelError, match="no sampling weights"):
+        ml.cfa("f =~ math1 + math2 + math3", data).plot("weights")
+    with pytest.raises(ml.ModelError, match="in standard errors"):
+        ml.cfa("f =~ math1 + math2 + math3", data, sampling_weights="w", se="none").plot("weights")

@@ -69,7 +69,8 @@ def draw_paths(
     name = "" if specification.single else {1: "Within", 2: "Between"}[level]
     where = [specification.groups[group - 1]] if specification.groups else []
     words = ", ".join([name, *where] if name else where)
-    ax.set_title(title if title is not None else f"{words}{' (standardized)' * standardized}".strip(), fontsize=10)
+    said = f"{words} (standardized)" if words else "Standardized estimates"
+    ax.set_title(title if title is not None else said if standardized else words, fontsize=10)
     return ax
 
 

@@ -14,6 +14,7 @@ from mlsem_jax.report.plots._moments import cluster_sizes_plot, icc_plot, residu
 from mlsem_jax.report.plots._path import path_diagram
 from mlsem_jax.report.plots._profile import profile_plot
 from mlsem_jax.report.plots._scores import caterpillar
+from mlsem_jax.report.plots._weights import weights_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "scores": caterpillar,
     "trace": trace_plot,
     "profile": profile_plot,
+    "weights": weights_plot,
 }
 
 

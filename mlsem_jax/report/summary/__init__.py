@@ -1,6 +1,7 @@
 """The summary of a fit: blocks of what is to be said, and how text, HTML, Markdown and LaTeX show them."""
 
 from mlsem_jax.report.summary._blocks import Estimates, Facts, Heading, number
+from mlsem_jax.report.summary._design import design_rows
 from mlsem_jax.report.summary._html import STYLE, html, paragraph
 from mlsem_jax.report.summary._model_and_fit import fit_blocks, model_test, standard_errors_used
 from mlsem_jax.report.summary._pooled import summarise_pooled
@@ -13,6 +14,7 @@ __all__ = [
     "Heading",
     "STYLE",
     "Summary",
+    "design_rows",
     "fit_blocks",
     "html",
     "model_test",

@@ -10,11 +10,10 @@ from mlsem_jax.likelihood import PatternTerm
 from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Facts, Heading, Prose, number
+from mlsem_jax.report.summary._design import design_rows, factor_of_scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlsem_jax.data import TwoLevelData
 
 _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
@@ -77,32 +76,10 @@ def _counts(results: Results) -> Facts:
     if data.group_labels and data.clustered:
         rows.append(("Number of clusters per group:",))
         rows += [line(f"  {name}", int(by_cluster[g])) for g, name in enumerate(data.group_labels)]
-    rows += [line(label, value) for label, value in _design(data)]
+    rows += [line(label, value) for label, value in design_rows(results)]
     if results.estimation.options.missing != "listwise":
         rows.append(line("Number of missing patterns", incomplete_rows(results)[1]))
     return Facts("", tuple(rows), columns)
-
-
-def _design(data: TwoLevelData) -> list[tuple[str, str]]:
-    """Weights with their scaling and design effect (Kish 1965: 1 + squared coefficient of variation), strata and replicates."""
-    if data.survey is None:
-        return []
-    survey, out = data.survey, []
-    columns = survey.columns
-    if columns.sampling_weights:
-        how = columns.sampling_weights_normalization if data.single else columns.sampling_weights_scaling
-        out.append((f"Sampling weights [{columns.sampling_weights}]", f"scaled: {how}"))
-    if columns.sampling_weights_between:
-        out.append((f"Level-2 weights [{columns.sampling_weights_between}]", "scaled: rows"))
-    if columns.sampling_weights:
-        out.append(("Design effect of weights of rows", number(survey.row_effect)))
-    if columns.sampling_weights_between:
-        out.append(("Design effect of weights of clusters", number(survey.cluster_effect)))
-    if survey.strata is not None:
-        out.append((f"Number of strata [{columns.strata}]", str(len(np.unique(survey.strata)))))
-    if columns.replicate_weights:
-        out.append((f"Replicate weights ({columns.replicate_type})", str(len(columns.replicate_weights))))
-    return out
 
 
 def incomplete_rows(results: Results) -> tuple[float, int]:
@@ -245,8 +222,7 @@ def standard_errors_used(results: Results) -> Facts:
         return Facts("Parameter Estimates", tuple(rows))
     if options.se != "none":
         rows.append(("Information bread" if options.se.startswith("robust") else "Information", kind))
-    if options.se == "robust.cluster":
-        rows.append(("Clusters' scores times", "J / (J - 1)"))
+    rows += factor_of_scores(results.estimation.data, options.se)
     if options.information == "observed" and options.se != "none":
         rows.append(("Observed information based on", "Hessian"))
     return Facts("Parameter Estimates", tuple(rows))

@@ -11,6 +11,7 @@ from mlsem_jax._version import __version__
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Estimates, Facts, Heading, Prose, Row, number
+from mlsem_jax.report.summary._design import columns_of_design
 from mlsem_jax.report.summary._estimates import estimate_blocks
 from mlsem_jax.report.summary._model_and_fit import standard_errors_used
 from mlsem_jax.report.summary._summary import Summary
@@ -78,6 +79,7 @@ def _counts(estimations: Sequence[Estimation], average: Results) -> Facts:
     if average.estimation.data.clustered:
         name = average.estimation.data.cluster_name
         rows.append((f"Number of clusters [{name}]", span([e.data.nclusters for e in estimations])))
+    rows += columns_of_design(average.estimation.data)
     return Facts("", tuple(rows))
 
 
