@@ -220,7 +220,8 @@ class Fit(ResultMethods, ResamplingMethods):
         return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile" (needs matplotlib).
+        """Draw the fit (needs matplotlib): "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile",
+        "reliability".
 
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
         "scores"; parameter for "profile".

@@ -12,7 +12,7 @@ from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
-from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
+from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances, unrestricted
 from mlsem_jax.inference._poolable import check_poolable, difference_of_models
 from mlsem_jax.inference._pooled_measures import TESTS as POOLED_TESTS
 from mlsem_jax.inference._pooled_measures import (
@@ -38,6 +38,7 @@ from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._scaling import Scaling
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
+from mlsem_jax.inference._unrestricted_joint import beside_unrestricted, vcov_beside_unrestricted
 from mlsem_jax.inference._vcov import (
     Vcov,
     information,
@@ -60,6 +61,7 @@ __all__ = [
     "Scaling",
     "robust_by_name",
     "Bootstrap",
+    "beside_unrestricted",
     "Comparison",
     "Convention",
     "Diagnosis",
@@ -124,7 +126,9 @@ __all__ = [
     "standardized",
     "tied_levels",
     "unregister_vcov",
+    "unrestricted",
     "vcov",
+    "vcov_beside_unrestricted",
     "vcov_natural",
     "vcov_theta",
     "wald",

@@ -9,6 +9,7 @@ from mlsem_jax.report._page import write_page
 from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
 from mlsem_jax.report._progress import bar, progress
+from mlsem_jax.report._reliability import ReliabilityInterval, reliability_tables
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
@@ -22,6 +23,7 @@ __all__ = [
     "AXES",
     "BootstrapReport",
     "DiagnosisReport",
+    "ReliabilityInterval",
     "InfluenceReport",
     "Results",
     "StorageError",
@@ -51,6 +53,7 @@ __all__ = [
     "profile_table",
     "progress",
     "register",
+    "reliability_tables",
     "rsquare_series",
     "save",
     "score_table",

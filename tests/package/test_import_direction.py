@@ -22,6 +22,7 @@ LAYERS = (
     ("likelihood",),
     ("estimation",),
     ("inference",),
+    ("measurement",),
     ("report",),
     ("syntax",),
     ("_resampling_methods", "_result_methods"),
