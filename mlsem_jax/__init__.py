@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from mlsem_jax._fit import lrt as lrt
     from mlsem_jax._functional import estimate as estimate
     from mlsem_jax._functional import log_likelihood as log_likelihood
+    from mlsem_jax._invariance import Invariance as Invariance
+    from mlsem_jax._invariance import invariance as invariance
     from mlsem_jax._lavaan import cfa as cfa
     from mlsem_jax._lavaan import growth as growth
     from mlsem_jax._lavaan import lavaan as lavaan
@@ -66,6 +68,7 @@ _HOMES = {
     "mlsem_jax._diagnose": ("diagnose",),
     "mlsem_jax._fit": ("Fit", "lrt"),
     "mlsem_jax._functional": ("estimate", "log_likelihood"),
+    "mlsem_jax._invariance": ("Invariance", "invariance"),
     "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
     "mlsem_jax._load": ("load",),
     "mlsem_jax._model": ("model", "statistics"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -143,17 +143,18 @@ def _with_design(
     return survey, options, ()
 
 
-def _fit(
+def fit_text(
     function: Function,
-    model: str | Sequence[str],
+    model: str | Sequence[str] | Syntax,
     data: Any,
     cluster: str | None,
     group: str | None,
     options: dict[str, Any],
+    adapt: Callable[[Specification], Specification] | None = None,
 ) -> Any:
-    """A Fit, or of several imputations a PooledFit."""
+    """A Fit, or of several imputations a PooledFit. adapt: changes the specification before anything is fitted."""
     if options.get("plausible_values") is not None or several(data):
-        return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
+        return fit_each(lambda one, rest: fit_text(function, model, one, cluster, group, rest, adapt), data, options)
     options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
@@ -173,6 +174,8 @@ def _fit(
         group_label=data_options.get("group_label"),
         survey=survey,
     )
+    if adapt is not None:
+        specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
     told = (*specification.warnings, *prepared.warnings, *notes)
@@ -230,25 +233,25 @@ def sem(
 
     **Raises:** ModelSyntaxError, ModelError, DataError, IdentificationError (all ValueError) before anything is fitted.
     """
-    return _fit("sem", model, data, cluster, group, options)
+    return fit_text("sem", model, data, cluster, group, options)
 
 
 def cfa(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
     """Fit a confirmatory factor model of two levels or one: `sem` with lavaan's defaults of `cfa`."""
-    return _fit("cfa", model, data, cluster, group, options)
+    return fit_text("cfa", model, data, cluster, group, options)
 
 
 def growth(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
     """Fit a growth curve model of two levels or one: `sem` with observed intercepts at 0 and latent means free."""
-    return _fit("growth", model, data, cluster, group, options)
+    return fit_text("growth", model, data, cluster, group, options)
 
 
 def lavaan(
     model: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit:
     """Fit a model of two levels or one exactly as written: no parameter is added by default."""
-    return _fit("lavaan", model, data, cluster, group, options)
+    return fit_text("lavaan", model, data, cluster, group, options)

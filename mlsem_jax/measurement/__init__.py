@@ -1,4 +1,4 @@
-"""What a fitted measurement model says of its scales: reliability by level."""
+"""What a fitted measurement model says of its scales: reliability by level, invariance."""
 
 from mlsem_jax.measurement._constructs import Construct, Scale, constructs
 from mlsem_jax.measurement._reliability import (
@@ -8,9 +8,29 @@ from mlsem_jax.measurement._reliability import (
     reliability,
     reliability_quantity,
 )
+from mlsem_jax.measurement._steps import (
+    ACROSS_LEVELS,
+    CONSTRAINED,
+    OVER_GROUPS,
+    Adapt,
+    across_levels,
+    group_equal_of,
+    matched_factors,
+    with_free_means,
+    with_free_variances,
+)
 
 __all__ = [
+    "ACROSS_LEVELS",
+    "Adapt",
     "COLUMNS",
+    "CONSTRAINED",
+    "OVER_GROUPS",
+    "across_levels",
+    "group_equal_of",
+    "matched_factors",
+    "with_free_means",
+    "with_free_variances",
     "Coefficients",
     "Construct",
     "Scale",

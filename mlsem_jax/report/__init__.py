@@ -4,6 +4,7 @@ from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._inspect_data import number_of_clusters
+from mlsem_jax.report._invariance import beyond_customary, invariance_table, invariance_text
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
@@ -16,7 +17,15 @@ from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsqua
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
-from mlsem_jax.report.plots import AXES, draw_intervals, draw_networks, imputations_plot, plot, study_plot
+from mlsem_jax.report.plots import (
+    AXES,
+    draw_intervals,
+    draw_networks,
+    imputations_plot,
+    invariance_plot,
+    plot,
+    study_plot,
+)
 from mlsem_jax.report.summary import Summary, summarise, summarise_pooled
 
 __all__ = [
@@ -30,6 +39,7 @@ __all__ = [
     "Summary",
     "add_tests",
     "bar",
+    "beyond_customary",
     "chosen_measures",
     "by_group",
     "comparison_table",
@@ -39,6 +49,9 @@ __all__ = [
     "draw_networks",
     "icc_series",
     "inspect",
+    "invariance_plot",
+    "invariance_table",
+    "invariance_text",
     "load",
     "modification_table",
     "moments_frames",

@@ -1,6 +1,7 @@
 """Pictures of results. matplotlib is imported when one is drawn."""
 
 from mlsem_jax.report.plots._base import AXES, require_pyplot
+from mlsem_jax.report.plots._invariance import invariance_plot
 from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
 from mlsem_jax.report.plots._plots import plot
 from mlsem_jax.report.plots._pooled import imputations_plot
@@ -13,6 +14,7 @@ __all__ = [
     "draw_networks",
     "imputations_plot",
     "influence_plot",
+    "invariance_plot",
     "plot",
     "require_pyplot",
     "study_plot",
