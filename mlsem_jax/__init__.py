@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlsem_jax._batches import estimate_batch as estimate_batch
     from mlsem_jax._cache import enable_compilation_cache as enable_compilation_cache
     from mlsem_jax._diagnose import diagnose as diagnose
+    from mlsem_jax._efa import efa as efa
     from mlsem_jax._errors import ConvergenceWarning as ConvergenceWarning
     from mlsem_jax._errors import DataError as DataError
     from mlsem_jax._errors import IdentificationError as IdentificationError
@@ -66,6 +67,7 @@ _HOMES = {
     "mlsem_jax._batches": ("estimate_batch",),
     "mlsem_jax._cache": ("enable_compilation_cache",),
     "mlsem_jax._diagnose": ("diagnose",),
+    "mlsem_jax._efa": ("efa",),
     "mlsem_jax._fit": ("Fit", "lrt"),
     "mlsem_jax._functional": ("estimate", "log_likelihood"),
     "mlsem_jax._invariance": ("Invariance", "invariance"),

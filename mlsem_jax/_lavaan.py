@@ -14,11 +14,12 @@ from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
-from mlsem_jax.models import Specification
+from mlsem_jax.measurement import exploratory_start, rotated
+from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
-Function = Literal["sem", "cfa", "growth", "lavaan"]
+Function = Literal["sem", "cfa", "growth", "lavaan", "efa"]
 
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
@@ -59,7 +60,9 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
                 name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, _ELSEWHERE
             )
     return (
-        SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
+        SyntaxOptions.for_function(
+            "sem" if function == "efa" else function, **{k: v for k, v in options.items() if k in syntax}
+        ),
         FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
         read_options({k: v for k, v in options.items() if k in _DATA_OPTIONS}),
     )
@@ -177,13 +180,16 @@ def fit_text(
     if adapt is not None:
         specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
-    fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
+    first = unrotated(specification)
+    fit_options = replace(fit_options, start=read_start(fit_options.start, first))
     told = (*specification.warnings, *prepared.warnings, *notes)
     for sentence in told:
         warnings.warn(sentence, ModelWarning, stacklevel=3)
-    estimation = estimate_model(
-        specification, prepared, fit_options, report=progress() if fit_options.verbose else None
-    )
+    axes = exploratory_start(specification.blocks) if specification.blocks and fit_options.start == "default" else None
+    told_to = progress() if fit_options.verbose else None
+    estimation = estimate_model(first, prepared, fit_options, start=axes, report=told_to)
+    if specification.blocks:
+        estimation = rotated(estimation, specification)
     raised = fit_warnings(estimation)
     for warning in raised:
         warnings.warn(warning, stacklevel=3)

@@ -136,6 +136,14 @@ class ResultMethods:
         """
         return report.reliability_tables(self.estimation, obs_var, se, level, ci, n, key)
 
+    def rotation(self) -> pd.DataFrame:
+        """How the factors of each efa() block were rotated: the criterion and its value, from how many of the starts the lowest
+        minimum was found, and `minima`, the values of all minima found.
+
+        Raises ModelError for a model without such a block.
+        """
+        return report.rotation_table(self.estimation)
+
     # -- intervals
     @checked(parameters=names("a parameter"), level=CONFIDENCE, progress=PROGRESS)
     def profile_ci(

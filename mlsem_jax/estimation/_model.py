@@ -129,7 +129,8 @@ class Model(eqx.Module):
 
 def make_labels(made: Build, source: Source, bounds: Any = "none") -> Labels:
     """The static part of a Model."""
-    refused = tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, bounds))
+    refused = tuple(dict.fromkeys(f"the rotation of the efa() block {b.name!r}" for b in made.specification.blocks))
+    refused += tuple(c.text for c in made.nonlinear) + tuple(text for *_, text in bounds_of(made, bounds))
     return Labels(
         specification=made.specification,
         names=tuple(made.names[i] for i in made.kept),

@@ -1,6 +1,8 @@
 """What a fitted measurement model says of its scales: reliability by level, invariance."""
 
 from mlsem_jax.measurement._constructs import Construct, Scale, constructs
+from mlsem_jax.measurement._exploratory import RotationReport, rotated, rotation_reports
+from mlsem_jax.measurement._exploratory_start import exploratory_start
 from mlsem_jax.measurement._reliability import (
     COLUMNS,
     Coefficients,
@@ -26,6 +28,7 @@ __all__ = [
     "COLUMNS",
     "CONSTRAINED",
     "OVER_GROUPS",
+    "RotationReport",
     "across_levels",
     "group_equal_of",
     "matched_factors",
@@ -35,7 +38,10 @@ __all__ = [
     "Construct",
     "Scale",
     "constructs",
+    "exploratory_start",
     "harmonic_mean_size",
     "reliability",
     "reliability_quantity",
+    "rotated",
+    "rotation_reports",
 ]

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlsem_jax._errors import listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import Quantity, beside_unrestricted, unrestricted, vcov_beside_unrestricted, vcov_natural
@@ -260,7 +261,16 @@ def _warnings(estimation: Estimation) -> list[str]:
     """What makes a sum of items doubtful: reversed items, other items at the other level."""
     specification = estimation.model.build.specification
     out: dict[str, None] = {}
+    exploratory = {(block.group, name) for block in specification.blocks for name in block.factors}
+    if exploratory:
+        named = listing(dict.fromkeys(repr(name) for _, name in sorted(exploratory)))
+        out[
+            f"{named}: a factor of an efa() block is measured by all items of the block, so that its coefficients are those of "
+            "their sum. For scales of some of them fit the model that says which, as in f =~ y1 + y2 + y3."
+        ] = None
     for construct in constructs(specification):
+        if (construct.group, construct.name) in exploratory:
+            continue
         group = f" in group {specification.groups[construct.group - 1]!r}" if specification.groups else ""
         for level, items in reversed_items(estimation, construct).items():
             at = "" if specification.single else f" at level {level}"

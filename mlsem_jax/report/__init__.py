@@ -13,6 +13,7 @@ from mlsem_jax.report._progress import bar, progress
 from mlsem_jax.report._reliability import ReliabilityInterval, reliability_tables
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
+from mlsem_jax.report._rotation import rotation_table
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
@@ -67,6 +68,7 @@ __all__ = [
     "progress",
     "register",
     "reliability_tables",
+    "rotation_table",
     "rsquare_series",
     "save",
     "score_table",

@@ -17,13 +17,14 @@ class Row:
     """A parameter with what only the rules of defaults and equalities need to know.
 
     explicit: a fixed value or NA was written. equal: the name inside equal(). replicated: the row stands for one of
-    several groups that share the line.
+    several groups that share the line. block: the name in the efa() before the factor.
     """
 
     parameter: Parameter
     explicit: bool = False
     equal: str = ""
     replicated: bool = False
+    block: str = ""
 
     def but(self, **changes) -> Row:
         """A copy with some fields of the parameter changed."""
@@ -126,7 +127,8 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
         parameter = parameter.but(free=False, value=values["fixed"])
     if "rv" in values:
         parameter = parameter.but(free=False, value=0.0, random=values["rv"])
-    return Row(parameter, "fixed" in values or "rv" in values, str(values.get("equal", "")), item.width > 1)
+    explicit, equal = "fixed" in values or "rv" in values, str(values.get("equal", ""))
+    return Row(parameter, explicit, equal, item.width > 1, lhs.block)
 
 
 def _value(modifier: Modifier, item: Placed, text: str) -> float | str | None:

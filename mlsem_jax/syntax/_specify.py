@@ -26,6 +26,7 @@ from mlsem_jax.syntax._equalities import (
     is_private,
     spread_fixed_labels,
 )
+from mlsem_jax.syntax._exploratory import check_free, explore
 from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
 from mlsem_jax.syntax._options import SyntaxOptions
 from mlsem_jax.syntax._parser import parse
@@ -72,6 +73,7 @@ def specify(
         free_by_equality(completed, names, options)
     else:
         warnings += _center_level_1(completed, both)
+    blocks_to_rotate = explore(completed, names, options, syntax)
     rows = list(chain.from_iterable(completed.values()))
     rows = apply_equal(rows, syntax.text)
     more: list[str] = []
@@ -79,6 +81,7 @@ def specify(
         rows, more = apply_group_equal(rows, names, options, len(group_labels))
     rows, generated = effect_coding(rows, names, options) if options.effect_coding else (rows, ())
     rows, spread = spread_fixed_labels(rows, syntax.text)
+    check_free([row.parameter for row in rows], blocks_to_rotate)
     warnings += more + spread + advice(rows, names, blocks, group_labels, options)
     parameters = tuple(row.parameter for row in rows)
     labels = [p.label for p in parameters if p.label and not is_private(p.label)]
@@ -93,6 +96,7 @@ def specify(
         group_labels if len(group_labels) > 1 else (),
         tuple(dict.fromkeys(warnings)),
         means=bool(options.meanstructure),
+        blocks=blocks_to_rotate,
     )
 
 

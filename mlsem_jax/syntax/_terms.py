@@ -125,7 +125,9 @@ def _number(cursor: Cursor) -> float:
 def _modifier_function(cursor: Cursor) -> Modifier:
     name = cursor.advance()
     if name.text == "efa":
-        raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", name)
+        raise cursor.error(
+            'efa() stands before the factors, on the left of =~: efa("a")*f1 + efa("a")*f2 =~ y1 + y2 + ...', name
+        )
     if name.text not in _MODIFIERS:
         known = ", ".join(f"{m}()" for m in _MODIFIERS)
         message = (

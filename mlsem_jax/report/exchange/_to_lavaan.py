@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.models import Parameter, Specification, kind_named
+from mlsem_jax.models import ExploratoryBlock, Parameter, Specification, kind_named
 from mlsem_jax.report.exchange._exported_names import labels_in_r, on_one_line, variables_in_r, written
 
 
@@ -30,6 +30,9 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
         for level in specification.numbers:
             lines += [] if specification.single else [f"level: {level}"]
             rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo]
+            blocks = [b for b in specification.blocks if (b.group, b.level) == (group, level)]
+            rows = [(i, r) for i, r in rows if not any(b.has(r) for b in blocks)]
+            lines += [f"  {_block(block, variables)}" for block in blocks]
             lines += [f"  {_formula(r, (starts or {}).get(i), variables, labels)}" for i, r in rows]
     same = all(name == new for name, new in labels.items())
     for d in specification.definitions:
@@ -38,6 +41,13 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
     for c in specification.constraints:
         lines.append(c.text if same and c.text else f"{written(c.left, labels)} {c.op} {written(c.right, labels)}")
     return "\n".join(lines) + "\n"
+
+
+def _block(block: ExploratoryBlock, variables: dict[str, str]) -> str:
+    """A block of factors that are rotated; how is an option of lavaan, which the comment says."""
+    factors = " + ".join(f'efa("{block.name}")*{variables[name]}' for name in block.factors)
+    items = " + ".join(variables[name] for name in block.items)
+    return f'{factors} =~ {items}  # rotation = "{block.rotation.criterion}"'
 
 
 def _is_odd(name: str, new: str) -> bool:
