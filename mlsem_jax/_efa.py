@@ -101,8 +101,8 @@ def _check_identified(p: int, m: int, level: str) -> None:
         most = max(k for k in range(p) if (p - k) ** 2 >= p + k)
         at = f" {level}" if level else ""
         raise IdentificationError(
-            f"{p} items cannot tell {m} factor{'s' * (m > 1)}{at} apart: there are {p * (p + 1) // 2} variances and covariances for "
-            f"{p * m + p - m * (m - 1) // 2} parameters. {p} items can have at most {most}."
+            f"{p} items cannot tell {m} factor{'s' * (m > 1)}{at} apart: there are {p * (p + 1) // 2} variances and covariances "
+            f"for {p * m + p - m * (m - 1) // 2} parameters. {p} items can have at most {most}."
         )
 
 
