@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._pool import pool as pool
     from mlsem_jax._pooled_fit import PooledFit as PooledFit
+    from mlsem_jax._sam import SamFit as SamFit
+    from mlsem_jax._sam import sam as sam
     from mlsem_jax._status import Status as Status
     from mlsem_jax.estimation import simulate as simulate
     from mlsem_jax.networks import NetworkFit as NetworkFit
@@ -78,6 +80,7 @@ _HOMES = {
     "mlsem_jax._pool": ("pool",),
     "mlsem_jax._pooled_fit": ("PooledFit",),
     "mlsem_jax._partable": ("read_partable",),
+    "mlsem_jax._sam": ("SamFit", "sam"),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.estimation": ("simulate",),
     "mlsem_jax.networks": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing
@@ -19,7 +19,7 @@ from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
-Function = Literal["sem", "cfa", "growth", "lavaan", "efa"]
+Function = Literal["sem", "cfa", "growth", "lavaan", "efa", "sam"]
 
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
@@ -61,7 +61,8 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
             )
     return (
         SyntaxOptions.for_function(
-            "sem" if function == "efa" else function, **{k: v for k, v in options.items() if k in syntax}
+            "sem" if function == "efa" or function == "sam" else function,
+            **{k: v for k, v in options.items() if k in syntax},
         ),
         FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
         read_options({k: v for k, v in options.items() if k in _DATA_OPTIONS}),
@@ -146,7 +147,18 @@ def _with_design(
     return survey, options, ()
 
 
-def fit_text(
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks to be fitted. specification: the model, with the data's columns and groups; told: sentences on both."""
+
+    parsed: Syntax
+    specification: Specification
+    data: TwoLevelData
+    options: FitOptions
+    told: tuple[str, ...]
+
+
+def read_text(
     function: Function,
     model: str | Sequence[str] | Syntax,
     data: Any,
@@ -154,10 +166,8 @@ def fit_text(
     group: str | None,
     options: dict[str, Any],
     adapt: Callable[[Specification], Specification] | None = None,
-) -> Any:
-    """A Fit, or of several imputations a PooledFit. adapt: changes the specification before anything is fitted."""
-    if options.get("plausible_values") is not None or several(data):
-        return fit_each(lambda one, rest: fit_text(function, model, one, cluster, group, rest, adapt), data, options)
+) -> Asked:
+    """Model text, table and options, read and checked. adapt: changes the specification before anything is fitted."""
     options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
@@ -180,21 +190,41 @@ def fit_text(
     if adapt is not None:
         specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
-    first = unrotated(specification)
-    fit_options = replace(fit_options, start=read_start(fit_options.start, first))
+    start = read_start(fit_options.start, unrotated(specification))
     told = (*specification.warnings, *prepared.warnings, *notes)
-    for sentence in told:
+    return Asked(parsed, specification, prepared, replace(fit_options, start=start), told)
+
+
+def fit_text(
+    function: Function,
+    model: str | Sequence[str] | Syntax,
+    data: Any,
+    cluster: str | None,
+    group: str | None,
+    options: dict[str, Any],
+    adapt: Callable[[Specification], Specification] | None = None,
+) -> Any:
+    """A Fit, or of several imputations a PooledFit. adapt: changes the specification before anything is fitted."""
+    if options.get("plausible_values") is not None or several(data):
+        return fit_each(lambda one, rest: fit_text(function, model, one, cluster, group, rest, adapt), data, options)
+    asked = read_text(function, model, data, cluster, group, options, adapt)
+    for sentence in asked.told:
         warnings.warn(sentence, ModelWarning, stacklevel=3)
-    axes = exploratory_start(specification.blocks) if specification.blocks and fit_options.start == "default" else None
-    told_to = progress() if fit_options.verbose else None
-    estimation = estimate_model(first, prepared, fit_options, start=axes, report=told_to)
-    if specification.blocks:
-        estimation = rotated(estimation, specification)
+    specification, fit_options = asked.specification, asked.options
+    blocks = specification.blocks
+    estimation = estimate_model(
+        unrotated(specification),
+        asked.data,
+        fit_options,
+        start=exploratory_start(blocks) if blocks and fit_options.start == "default" else None,
+        report=progress() if fit_options.verbose else None,
+    )
+    estimation = rotated(estimation, specification) if blocks else estimation
     raised = fit_warnings(estimation)
     for warning in raised:
         warnings.warn(warning, stacklevel=3)
-    sentences = (*told, *(str(w) for w in raised))
-    return Fit(estimation, text=parsed.text, function=function, warnings=sentences)
+    sentences = (*asked.told, *(str(w) for w in raised))
+    return Fit(estimation, text=asked.parsed.text, function=function, warnings=sentences)
 
 
 def sem(

@@ -6,6 +6,7 @@ from mlsem_jax.inference._casewise import loglik_by_cluster
 from mlsem_jax.inference._chi_square import ChiSquare, RobustTests
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates, row_values
+from mlsem_jax.inference._fit_measures import Measures, measures_together
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
 from mlsem_jax.inference._incomplete import TESTS, robust_by_name
 from mlsem_jax.inference._influence import Influence, influence
@@ -43,6 +44,7 @@ from mlsem_jax.inference._vcov import (
     Vcov,
     information,
     invert,
+    meat,
     register_vcov,
     scores,
     unregister_vcov,
@@ -71,6 +73,7 @@ __all__ = [
     "Influence",
     "Interval",
     "LevelMoments",
+    "Measures",
     "Method",
     "Modification",
     "Pooled",
@@ -112,8 +115,10 @@ __all__ = [
     "intervals",
     "invert",
     "likelihood_ratio",
+    "meat",
     "latent_covariances",
     "loglik_by_cluster",
+    "measures_together",
     "modification_indices",
     "parameters_and_defined",
     "predict",

@@ -10,6 +10,7 @@ from mlsem_jax.measurement._reliability import (
     reliability,
     reliability_quantity,
 )
+from mlsem_jax.measurement._sam_steps import TwoSteps, two_steps
 from mlsem_jax.measurement._steps import (
     ACROSS_LEVELS,
     CONSTRAINED,
@@ -29,7 +30,9 @@ __all__ = [
     "CONSTRAINED",
     "OVER_GROUPS",
     "RotationReport",
+    "TwoSteps",
     "across_levels",
+    "two_steps",
     "group_equal_of",
     "matched_factors",
     "with_free_means",
