@@ -82,6 +82,8 @@ class Fit(ResultMethods, ResamplingMethods):
     warnings: tuple[str, ...] = ()
     # what was fitted, in fits of network models
     network: ClassVar[Any] = None
+    # whether the estimates maximise one likelihood, as those of two steps do not
+    of_one_likelihood: ClassVar[bool] = True
 
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
@@ -289,6 +291,10 @@ def lrt(
         return pooled_lrt(pooled)
     for name, fit in by_name.items():
         check_fit(fit, f"lrt() takes fits, lrt(one, other) or lrt(full=one, small=other); {name!r}")
+        if not by_name[name].of_one_likelihood:  # type: ignore[union-attr]
+            raise ModelError(
+                f"{name!r} is a fit of sam(), whose estimates maximise no likelihood: compare fits of sem()."
+            )
     method = check("method", method, _METHOD)
     comparisons = inference.likelihood_ratio(
         {name: fit.estimation for name, fit in by_name.items() if isinstance(fit, Fit)}, method

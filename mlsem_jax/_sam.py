@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import check, choice
@@ -57,13 +57,15 @@ class SamFit(Fit):
     measurement model of step 1.
     """
 
+    of_one_likelihood: ClassVar[bool] = False
     steps: TwoSteps | None = None
     method: str = "local"
 
     @cached_property
     def _results(self) -> report.Results:
         assert self.steps is not None
-        return _Results(self.estimation, self.text, self.warnings, self.steps.structural)
+        errors = "Two-step, robust" if self.estimation.options.se.startswith("robust") else "Two-step"
+        return _Results(self.estimation, self.text, self.warnings, errors, self.steps.structural)
 
     @property
     def measurement(self) -> tuple[Fit, ...]:

@@ -29,6 +29,8 @@ class Results:
     estimation: Estimation
     text: str = ""
     warnings: tuple[str, ...] = ()
+    # how the standard errors came about, where no option says so
+    errors: str = ""
 
     @property
     def specification(self) -> Specification:
