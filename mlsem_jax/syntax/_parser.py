@@ -118,8 +118,8 @@ def _about_colon(cursor: Cursor, start: Token) -> str:
         if meant := nearest(before, ("level", "group"), 1):
             return f"'{before}:' starts no block.{meant}"
         return (
-            f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no"
-            " block ('level:', 'group:' do). Compute the product as a column of the data and use that column."
+            f"'{before}:{after}': a product of columns stands on the right-hand side only (y ~ x + w + x:w), and '{before}' starts"
+            " no block ('level:', 'group:' do)."
         )
     return "':' does not belong here. Blocks start with 'level:' or 'group:'."
 

@@ -9,6 +9,7 @@ from mlsem_jax.models import NO_LEVEL, Level, Parameter, Specification
 from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
 from mlsem_jax.syntax._checks import (
+    check_composites,
     check_groups_alike,
     check_levels_present,
     check_slope_predictors,
@@ -108,13 +109,15 @@ def _written(
     check_levels_present(rows, blocks, groups, syntax)
     check_slopes(rows, columns, syntax)
     slopes = {(g, lv): _slopes(rows[g, 1]) if lv == 2 else () for g, lv in rows}
-    names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w]) for w, block in rows.items()}
+    made = {w: unique(r.parameter.lhs for r in block if r.composite) for w, block in rows.items()}
+    check_composites(rows, made, syntax)
+    names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w], made[w]) for w, block in rows.items()}
     everything = unique(chain(*(n.latent for n in names.values()), *(n.observed for n in names.values())))
     order = {name: i for i, name in enumerate(everything)}
     for where, block in rows.items():
         swapped = [ordered_covariance(r.parameter, order) for r in block]
         rows[where] = [r.but(lhs=p.lhs, rhs=p.rhs) for r, p in zip(block, swapped, strict=True)]
-        names[where] = BlockNames(tuple(swapped), slopes[where])
+        names[where] = BlockNames(tuple(swapped), slopes[where], made[where])
     return rows, names
 
 
