@@ -27,6 +27,7 @@ from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
 from mlsem_jax._status import Status
+from mlsem_jax._table_methods import TableMethods
 from mlsem_jax.estimation import Estimation, kind_of
 from mlsem_jax.estimation import Model as JaxModel
 from mlsem_jax.models import Specification
@@ -68,7 +69,7 @@ class NotOfThisModel(ModelError, AttributeError):
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(ResultMethods, ResamplingMethods):
+class Fit(ResultMethods, TableMethods, ResamplingMethods):
     """A fitted model of two levels, or of one.
 
     Nothing in it changes after it is made; derived results are computed once, when asked for.

@@ -15,8 +15,10 @@ from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._rotation import rotation_table
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._side_by_side import FitTable, side_by_side
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
+from mlsem_jax.report._tidy import coefficient_table, glance, statistic, tidy
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
 from mlsem_jax.report.plots import (
     AXES,
@@ -34,6 +36,7 @@ __all__ = [
     "BootstrapReport",
     "DiagnosisReport",
     "ReliabilityInterval",
+    "FitTable",
     "InfluenceReport",
     "Results",
     "StorageError",
@@ -43,7 +46,12 @@ __all__ = [
     "beyond_customary",
     "chosen_measures",
     "by_group",
+    "coefficient_table",
     "comparison_table",
+    "glance",
+    "side_by_side",
+    "statistic",
+    "tidy",
     "cluster_scores_table",
     "cluster_series",
     "draw_intervals",

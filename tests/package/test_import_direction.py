@@ -25,7 +25,7 @@ LAYERS = (
     ("measurement",),
     ("report",),
     ("syntax",),
-    ("_resampling_methods", "_result_methods"),
+    ("_resampling_methods", "_result_methods", "_table_methods"),
     ("_pooled_fit",),
     ("_fit",),
     ("networks",),

@@ -2,6 +2,7 @@
 
 from mlsem_jax.report.summary._blocks import Estimates, Facts, Heading, number
 from mlsem_jax.report.summary._html import STYLE, html, paragraph
+from mlsem_jax.report.summary._markup import escape_latex, escape_markdown
 from mlsem_jax.report.summary._model_and_fit import fit_blocks, model_test, standard_errors_used
 from mlsem_jax.report.summary._pooled import summarise_pooled
 from mlsem_jax.report.summary._provenance import provenance
@@ -13,6 +14,8 @@ __all__ = [
     "Heading",
     "STYLE",
     "Summary",
+    "escape_latex",
+    "escape_markdown",
     "fit_blocks",
     "html",
     "model_test",
