@@ -39,6 +39,17 @@ def pooled_estimates():
     raise RuntimeError("docs/imputations.md draws nothing")
 
 
+def of_measurement(call: str):
+    """A picture of the page on measurement, by its own code up to the call that draws it."""
+    page = (Path(__file__).parent / "measurement.md").read_text(encoding="utf-8")
+    space: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M):
+        if code.strip() == call:
+            return eval(call, space)
+        exec(code, space)
+    raise RuntimeError(f"docs/measurement.md does not draw {call}")
+
+
 if __name__ == "__main__":
     ml.enable_compilation_cache()
     FOLDER.mkdir(exist_ok=True)
@@ -55,6 +66,8 @@ if __name__ == "__main__":
     study = ml.montecarlo(fit.model, fit.estimation.model.theta, [20] * 100, n_datasets=1000, key=1)
     for name, draw in {
         "imputations": pooled_estimates,
+        "reliability": lambda: of_measurement('fit.plot("reliability")'),
+        "invariance": lambda: of_measurement('groups.plot("loadings")'),
         "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
         "influence": fit.influence().plot,
         "networks": lambda: network.plot_network()[0],
