@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mlsem_jax._model import model as model
     from mlsem_jax._model import statistics as statistics
     from mlsem_jax._montecarlo import montecarlo as montecarlo
+    from mlsem_jax._parallel import ParallelAnalysis as ParallelAnalysis
+    from mlsem_jax._parallel import parallel_analysis as parallel_analysis
     from mlsem_jax._partable import read_partable as read_partable
     from mlsem_jax._pool import pool as pool
     from mlsem_jax._pooled_fit import PooledFit as PooledFit
@@ -77,6 +79,7 @@ _HOMES = {
     "mlsem_jax._load": ("load",),
     "mlsem_jax._model": ("model", "statistics"),
     "mlsem_jax._montecarlo": ("montecarlo",),
+    "mlsem_jax._parallel": ("ParallelAnalysis", "parallel_analysis"),
     "mlsem_jax._pool": ("pool",),
     "mlsem_jax._pooled_fit": ("PooledFit",),
     "mlsem_jax._partable": ("read_partable",),

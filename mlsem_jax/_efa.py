@@ -48,7 +48,7 @@ def efa(
 
     **Raises:** ModelError, DataError; IdentificationError for more factors than the moments of the items can tell.
     """
-    items = _items(vars, data)
+    items = read_items(vars, data)
     counts = _counts(nfactors, cluster)
     for level, m in counts.items():
         _check_identified(len(items), m, level if cluster is not None else "")
@@ -62,9 +62,9 @@ def efa(
     return fit_text("efa", text, data, cluster, group, options)
 
 
-def _items(vars: Any, data: Any) -> tuple[str, ...]:
+def read_items(vars: Any, data: Any) -> tuple[str, ...]:
     if vars is None:
-        raise ModelError("efa() needs the items: vars=['y1', 'y2', ...], columns of the data.")
+        raise ModelError("This needs the items: vars=['y1', 'y2', ...], columns of the data.")
     items = check("vars", vars, names("a column"))
     columns = column_names(data)
     for name in items:
@@ -120,5 +120,9 @@ def _text(items: tuple[str, ...], counts: dict[str, int], two_levels: bool) -> s
             left = " + ".join(f'efa("efa")*{stem}{i + 1}' for i in range(m))
             lines.append(f"{left} =~ {' + '.join(written)}")
         else:
-            lines += [f"{a} ~~ {' + '.join(written[i:])}" for i, a in enumerate(written)]
+            lines += _saturated(written)
     return "\n".join(lines)
+
+
+def _saturated(written: list[str]) -> list[str]:
+    return [f"{a} ~~ {' + '.join(written[i:])}" for i, a in enumerate(written)]

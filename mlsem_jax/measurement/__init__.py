@@ -3,6 +3,7 @@
 from mlsem_jax.measurement._constructs import Construct, Scale, constructs
 from mlsem_jax.measurement._exploratory import RotationReport, rotated, rotation_reports
 from mlsem_jax.measurement._exploratory_start import exploratory_start
+from mlsem_jax.measurement._parallel import correlation_eigenvalues, drawn_covariances, level_covariances
 from mlsem_jax.measurement._reliability import (
     COLUMNS,
     Coefficients,
@@ -41,8 +42,11 @@ __all__ = [
     "Construct",
     "Scale",
     "constructs",
+    "correlation_eigenvalues",
+    "drawn_covariances",
     "exploratory_start",
     "harmonic_mean_size",
+    "level_covariances",
     "reliability",
     "reliability_quantity",
     "rotated",

@@ -27,6 +27,7 @@ from mlsem_jax.report.plots import (
     imputations_plot,
     invariance_plot,
     plot,
+    scree_plot,
     study_plot,
 )
 from mlsem_jax.report.summary import Summary, summarise, summarise_pooled
@@ -81,6 +82,7 @@ __all__ = [
     "save",
     "score_table",
     "scores_table",
+    "scree_plot",
     "standardized_table",
     "study_plot",
     "summarise",

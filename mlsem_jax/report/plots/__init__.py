@@ -6,6 +6,7 @@ from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
 from mlsem_jax.report.plots._plots import plot
 from mlsem_jax.report.plots._pooled import imputations_plot
 from mlsem_jax.report.plots._resampling import bootstrap_plot, influence_plot, study_plot
+from mlsem_jax.report.plots._scree import scree_plot
 
 __all__ = [
     "AXES",
@@ -17,5 +18,6 @@ __all__ = [
     "invariance_plot",
     "plot",
     "require_pyplot",
+    "scree_plot",
     "study_plot",
 ]
