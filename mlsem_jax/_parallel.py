@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class ParallelAnalysis:
     """table: one row an eigenvalue, by level; `observed`, and of the draws `mean` and `limit`, the quantile. nfactors: by level,
-    how many eigenvalues from the first lie above their limit. draws: that were used.
+    how many eigenvalues from the first lie above their limit. draws: that were used; rows: of the data, dropped: those left out.
     """
 
     table: pd.DataFrame
     nfactors: dict[str, int]
     draws: int
     quantile: float
+    rows: int = 0
+    dropped: int = 0
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The eigenvalues of each level and the limits beside them (needs matplotlib)."""
@@ -38,7 +40,9 @@ class ParallelAnalysis:
 
     def __repr__(self) -> str:
         said = ", ".join(f"{level} {count}" for level, count in self.nfactors.items())
-        return f"Parallel analysis, {self.draws} draws: factors {said}\n" + self.table.round(3).to_string(index=False)
+        left = f" ({self.dropped} left out)" if self.dropped else ""
+        head = f"Parallel analysis of {self.rows} rows{left}, {self.draws} draws: factors {said}\n"
+        return head + self.table.round(3).to_string(index=False)
 
 
 def parallel_analysis(
@@ -89,7 +93,8 @@ def parallel_analysis(
             "are too few of these, to count factors there. Count those within (cluster=None)."
         )
     levels = ("within", "between")[: len(observed)]
-    return _result(levels, correlation_eigenvalues(np.stack(observed)[None])[0], drawn[known], quantile)
+    found = _result(levels, correlation_eigenvalues(np.stack(observed)[None])[0], drawn[known], quantile)
+    return replace(found, rows=len(rows.values), dropped=sum(count for _, count in rows.rows_dropped))
 
 
 def _generator(key: Any) -> np.random.Generator:
