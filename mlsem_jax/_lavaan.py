@@ -16,6 +16,7 @@ from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labe
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
+from mlsem_jax.numerics import outside_level
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
@@ -209,7 +210,7 @@ def fit_text(
         return fit_each(lambda one, rest: fit_text(function, model, one, cluster, group, rest, adapt), data, options)
     asked = read_text(function, model, data, cluster, group, options, adapt)
     for sentence in asked.told:
-        warnings.warn(sentence, ModelWarning, stacklevel=3)
+        warnings.warn(sentence, ModelWarning, stacklevel=outside_level())
     specification, fit_options = asked.specification, asked.options
     blocks = specification.blocks
     estimation = estimate_model(
@@ -222,7 +223,7 @@ def fit_text(
     estimation = rotated(estimation, specification) if blocks else estimation
     raised = fit_warnings(estimation)
     for warning in raised:
-        warnings.warn(warning, stacklevel=3)
+        warnings.warn(warning, stacklevel=outside_level())
     sentences = (*asked.told, *(str(w) for w in raised))
     return Fit(estimation, text=asked.parsed.text, function=function, warnings=sentences)
 

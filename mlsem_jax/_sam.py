@@ -14,7 +14,7 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
 from mlsem_jax._lavaan import read_text
 from mlsem_jax.data import several
-from mlsem_jax.estimation import Estimation
+from mlsem_jax.estimation import Estimation, fit_warnings
 from mlsem_jax.measurement import TwoSteps, two_steps
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _OF_A_MAXIMUM = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Results(report.Results):
     """Results whose fit measures are those of the structural model, where that is fitted by itself."""
 
@@ -48,7 +48,7 @@ class _Results(report.Results):
         return inference.measures_together(self.structural)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SamFit(Fit):
     """A fit in two steps: what a [`mlsem_jax.Fit`][] has, but for what needs a maximum of the likelihood of the whole model.
 
@@ -142,11 +142,14 @@ def sam(
     for sentence in asked.told:
         warnings.warn(sentence, ModelWarning, stacklevel=2)
     found = two_steps(asked.specification, asked.data, asked.options, sam_method == "local")
+    raised = [warning for one in (*found.measurement, *found.second) for warning in fit_warnings(one)]
+    for warning in raised:
+        warnings.warn(warning, stacklevel=2)
     return SamFit(
         found.estimation,
         text=asked.parsed.text,
         function="sam",
-        warnings=asked.told,
+        warnings=(*asked.told, *(str(warning) for warning in raised)),
         steps=found,
         method=sam_method,
     )

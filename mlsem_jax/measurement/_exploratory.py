@@ -87,6 +87,12 @@ def _note(one: RotationReport) -> str:
 
 def _rotate_block(fitted: Fitted, block: ExploratoryBlock) -> RotationReport:
     loadings, correlations, sd = _standardized(fitted.build, fitted.natural, block)
+    if bad := [item for item, value in zip(block.items, sd, strict=True) if not value > 0]:
+        raise ModelError(
+            f"The model's variance of {listing(map(repr, bad))} at level {block.level} is not positive, so that loadings cannot be "
+            f"standardized and the efa() block {block.name!r} cannot be rotated: the items hardly vary at this level. Use "
+            "bounds='pos.var', fewer factors there, or leave the level saturated."
+        )
     root = np.linalg.cholesky(correlations)
     a = loadings @ root / sd[:, None]
     if block.rotation.kaiser:
@@ -111,7 +117,8 @@ def _standardized(
         ]
     )
     variances = np.diagonal(x.cov)[[variables.index(item) for item in block.items]]
-    return loadings, x.psi[np.ix_(at, at)], np.sqrt(variances)
+    with np.errstate(invalid="ignore"):  # of improper solutions, which are told
+        return loadings, x.psi[np.ix_(at, at)], np.sqrt(variances)
 
 
 def conditions_jacobian(made: Build, natural: np.ndarray) -> np.ndarray:

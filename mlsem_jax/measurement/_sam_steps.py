@@ -34,12 +34,13 @@ ROBUST = ("robust.huber.white", "robust.cluster")
 @dataclass(frozen=True, eq=False)
 class TwoSteps:
     """estimation: the whole model at the estimates of both steps, its sampling covariance known. measurement: the fits of step 1.
-    structural: those of step 2, by level (local), or none.
+    second: those of step 2, by level (local), or that of the whole model; structural: the first kind alone.
     """
 
     estimation: Estimation
     parts: Parts
     measurement: tuple[Estimation, ...]
+    second: tuple[Estimation, ...]
     structural: tuple[Estimation, ...]
 
 
@@ -76,7 +77,7 @@ def two_steps(specification: Specification, data: TwoLevelData, options: FitOpti
     status = max(one.model.maximum.status for one in (*first, *(second if local else (whole,))))
     end = _combined(specification, whole, found, options, status)
     end.derived["vcov"] = Vcov(_two_step_vcov(end, tuple(first)))
-    return TwoSteps(end, parts, tuple(first), second)
+    return TwoSteps(end, parts, tuple(first), second or (whole,), second)
 
 
 def _key(row: Parameter) -> Key:
@@ -238,7 +239,7 @@ def _combined(
         more = {"jacobian": jacobian, "multipliers": np.zeros(len(jacobian))}
     maximum = Maximum.at(point, status, whole.model.maximum.trace, 0.0, **more)
     model = Fitted(problem, maximum, problem.moments(point.theta))
-    return replace(whole, model=model, options=options)
+    return replace(whole, model=model, options=options, notes=())
 
 
 def _two_step_vcov(end: Estimation, first: tuple[Estimation, ...]) -> np.ndarray:

@@ -271,6 +271,14 @@ def test_bad_blocks(text, words):
         ml.sem(text, rows())
 
 
+def test_items_without_variance_at_a_level():
+    rng = np.random.default_rng(2)
+    flat = rows().assign(c=rng.permutation(rows()["c"].to_numpy()))
+    with pytest.raises(ml.ModelError, match="cannot be rotated"):
+        ml.efa(flat, {"within": 2, "between": 2}, ITEMS, "c")
+    assert ml.efa(flat, {"within": 2}, ITEMS, "c").fit_measures()["df"] == 4
+
+
 def test_rotation_without_blocks_and_equal_loadings():
     with pytest.raises(ml.ModelError, match="efa"):
         ml.sem("f =~ y1 + y2 + y3", rows(), rotation="geomin")

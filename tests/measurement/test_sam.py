@@ -157,6 +157,15 @@ def test_parts_that_share_items_groups_covariates_and_higher_order_factors():
     assert np.isfinite(row(ml.sam(TWO, holes, "c", missing="ml"), "g2", "~", "g1", 2, "se"))
 
 
+def test_improper_steps_are_told_and_the_fit_shows_itself_briefly():
+    small = draw(3, 25)
+    small["y2"] = 0.99 * small["y1"] + 0.001 * small["y2"]
+    with pytest.warns(ml.ImproperSolutionWarning):
+        fit = ml.sam(ONE, small)
+    assert repr(fit).startswith("<mlsem_jax.Fit")
+    assert any("mproper" in sentence for sentence in fit.warnings)
+
+
 def test_constraints_and_definitions():
     labelled = TWO.replace("f2 ~ f1", "f2 ~ a*f1").replace("g2 ~ g1", "g2 ~ b*g1") + "\ncontext := b - a"
     fit = ml.sam(labelled, rows(), "c")
