@@ -20,6 +20,7 @@ ORDER = (
     "likelihood",
     "estimation",
     "inference",
+    "measurement",
     "report",
     "syntax",
     "networks",
@@ -34,12 +35,13 @@ SUBJECT = {
     "likelihood": "a sum of terms: value, gradient, information",
     "estimation": "searches, statuses, batches",
     "inference": "variances, tests, fit, quantities",
+    "measurement": "scales: reliability, rotation, two steps",
     "report": "summary, plots, exchange",
     "syntax": "model text",
     "networks": "matrices of network models",
     "cli": "the command line",
 }
-LEFT, WIDTH, HEIGHT, STEP = 340, 400, 34, 48
+LEFT, WIDTH, HEIGHT, STEP = 360, 400, 34, 48
 
 
 def edges() -> set[tuple[str, str]]:

@@ -39,6 +39,17 @@ def drawn_by(name):
     raise RuntimeError(f"docs/{name} draws nothing")
 
 
+def of_measurement(call: str):
+    """A picture of the page on measurement, by its own code up to the call that draws it."""
+    page = (Path(__file__).parent / "measurement.md").read_text(encoding="utf-8")
+    space: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M):
+        if code.strip() == call:
+            return eval(call, space)
+        exec(code, space)
+    raise RuntimeError(f"docs/measurement.md does not draw {call}")
+
+
 if __name__ == "__main__":
     ml.enable_compilation_cache()
     FOLDER.mkdir(exist_ok=True)
@@ -56,6 +67,8 @@ if __name__ == "__main__":
     for name, draw in {
         "imputations": lambda: drawn_by("imputations.md"),
         "weights": lambda: drawn_by("surveys.md"),
+        "reliability": lambda: of_measurement('fit.plot("reliability")'),
+        "invariance": lambda: of_measurement('groups.plot("loadings")'),
         "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
         "influence": fit.influence().plot,
         "networks": lambda: network.plot_network()[0],

@@ -58,7 +58,12 @@ def number_of(value: Any) -> float | None:
             return float(value)
         except OverflowError:
             return math.inf
-    if getattr(value, "shape", None) == () and getattr(getattr(value, "dtype", None), "kind", "") in "iuf":
+    # keys of jax.random have a type without a kind
+    if getattr(value, "shape", None) == () and getattr(getattr(value, "dtype", None), "kind", "none") in (
+        "i",
+        "u",
+        "f",
+    ):
         return float(value)
     return None
 

@@ -26,6 +26,7 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
+from mlsem_jax._table_methods import TableMethods
 from mlsem_jax.estimation import Estimated, Estimation, kind_of
 from mlsem_jax.estimation import Model as JaxModel
 from mlsem_jax.syntax import read_constraints
@@ -66,7 +67,7 @@ class NotOfThisModel(ModelError, AttributeError):
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(Estimated, ResultMethods, ResamplingMethods):
+class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
     """A fitted model of two levels, or of one.
 
     Nothing in it changes after it is made; derived results are computed once, when asked for.
@@ -80,6 +81,8 @@ class Fit(Estimated, ResultMethods, ResamplingMethods):
     warnings: tuple[str, ...] = ()
     # what was fitted, in fits of network models
     network: ClassVar[Any] = None
+    # whether the estimates maximise one likelihood, as those of two steps do not
+    of_one_likelihood: ClassVar[bool] = True
 
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
@@ -203,8 +206,8 @@ class Fit(Estimated, ResultMethods, ResamplingMethods):
         return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile", "weights" (how
-        far sampling weights move the estimates). Needs matplotlib.
+        """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile", "reliability",
+        "weights" (how far sampling weights move the estimates). Needs matplotlib.
 
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
         "scores"; parameter for "profile"; most, a number of parameters, for "weights".
@@ -272,6 +275,10 @@ def lrt(
         return pooled_lrt(pooled)
     for name, fit in by_name.items():
         check_fit(fit, f"lrt() takes fits, lrt(one, other) or lrt(full=one, small=other); {name!r}")
+        if not by_name[name].of_one_likelihood:  # type: ignore[union-attr]
+            raise ModelError(
+                f"{name!r} is a fit of sam(), whose estimates maximise no likelihood: compare fits of sem()."
+            )
     method = check("method", method, _METHOD)
     comparisons = inference.likelihood_ratio(
         {name: fit.estimation for name, fit in by_name.items() if isinstance(fit, Fit)}, method

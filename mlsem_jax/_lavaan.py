@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, overload
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing
@@ -15,11 +15,13 @@ from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
-from mlsem_jax.models import Specification
+from mlsem_jax.measurement import exploratory_start, rotated
+from mlsem_jax.models import Specification, unrotated
+from mlsem_jax.numerics import outside_level
 from mlsem_jax.report import progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
-Function = Literal["sem", "cfa", "growth", "lavaan"]
+Function = Literal["sem", "cfa", "growth", "lavaan", "efa", "sam"]
 # model text, and data sets that are fitted each and pooled
 Text = str | Sequence[str]
 Several = list[Any] | tuple[Any, ...]
@@ -64,7 +66,10 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
                 name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, _ELSEWHERE
             )
     return (
-        SyntaxOptions.for_function(function, **{k: v for k, v in options.items() if k in syntax}),
+        SyntaxOptions.for_function(
+            "sem" if function == "efa" or function == "sam" else function,
+            **{k: v for k, v in options.items() if k in syntax},
+        ),
         FitOptions.make(**{k: v for k, v in options.items() if k in fit}),
         read_options({k: v for k, v in options.items() if k in _DATA_OPTIONS}),
     )
@@ -152,17 +157,27 @@ def _with_design(
     return survey, options, ()
 
 
-def _fit(
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks to be fitted. specification: the model, with the data's columns and groups; told: sentences on both."""
+
+    parsed: Syntax
+    specification: Specification
+    data: TwoLevelData
+    options: FitOptions
+    told: tuple[str, ...]
+
+
+def read_text(
     function: Function,
-    model: Text,
+    model: Text | Syntax,
     data: Any,
     cluster: str | None,
     group: str | None,
     options: dict[str, Any],
-) -> Any:
-    """A Fit, or of several imputations a PooledFit."""
-    if options.get("plausible_values") is not None or several(data):
-        return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
+    adapt: Callable[[Specification], Specification] | None = None,
+) -> Asked:
+    """Model text, table and options, read and checked. adapt: changes the specification before anything is fitted."""
     options = {name: value for name, value in options.items() if name != "plausible_values"}
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
@@ -182,19 +197,44 @@ def _fit(
         group_label=data_options.get("group_label"),
         survey=survey,
     )
+    if adapt is not None:
+        specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
-    fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
+    start = read_start(fit_options.start, unrotated(specification))
     told = (*specification.warnings, *prepared.warnings, *notes)
-    for sentence in told:
-        warnings.warn(sentence, ModelWarning, stacklevel=3)
+    return Asked(parsed, specification, prepared, replace(fit_options, start=start), told)
+
+
+def fit_text(
+    function: Function,
+    model: Text | Syntax,
+    data: Any,
+    cluster: str | None,
+    group: str | None,
+    options: dict[str, Any],
+    adapt: Callable[[Specification], Specification] | None = None,
+) -> Any:
+    """A Fit, or of several imputations a PooledFit. adapt: changes the specification before anything is fitted."""
+    if options.get("plausible_values") is not None or several(data):
+        return fit_each(lambda one, rest: fit_text(function, model, one, cluster, group, rest, adapt), data, options)
+    asked = read_text(function, model, data, cluster, group, options, adapt)
+    for sentence in asked.told:
+        warnings.warn(sentence, ModelWarning, stacklevel=outside_level())
+    specification, fit_options = asked.specification, asked.options
+    blocks = specification.blocks
     estimation = estimate_model(
-        specification, prepared, fit_options, report=progress() if fit_options.verbose else None
+        unrotated(specification),
+        asked.data,
+        fit_options,
+        start=exploratory_start(blocks) if blocks and fit_options.start == "default" else None,
+        report=progress() if fit_options.verbose else None,
     )
+    estimation = rotated(estimation, specification) if blocks else estimation
     raised = fit_warnings(estimation)
     for warning in raised:
-        warnings.warn(warning, stacklevel=3)
-    sentences = (*told, *(str(w) for w in raised))
-    return Fit(estimation, text=parsed.text, function=function, warnings=sentences)
+        warnings.warn(warning, stacklevel=outside_level())
+    sentences = (*asked.told, *(str(w) for w in raised))
+    return Fit(estimation, text=asked.parsed.text, function=function, warnings=sentences)
 
 
 @overload
@@ -259,7 +299,7 @@ def sem(
 
     **Raises:** ModelSyntaxError, ModelError, DataError, IdentificationError (all ValueError) before anything is fitted.
     """
-    return _fit("sem", model, data, cluster, group, options)
+    return fit_text("sem", model, data, cluster, group, options)
 
 
 @overload
@@ -286,7 +326,7 @@ def cfa(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
     """Fit a confirmatory factor model of two levels or one: `sem` with lavaan's defaults of `cfa`."""
-    return _fit("cfa", model, data, cluster, group, options)
+    return fit_text("cfa", model, data, cluster, group, options)
 
 
 @overload
@@ -313,7 +353,7 @@ def growth(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
     """Fit a growth curve model of two levels or one: `sem` with observed intercepts at 0 and latent means free."""
-    return _fit("growth", model, data, cluster, group, options)
+    return fit_text("growth", model, data, cluster, group, options)
 
 
 @overload
@@ -340,4 +380,4 @@ def lavaan(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
     """Fit a model of two levels or one exactly as written: no parameter is added by default."""
-    return _fit("lavaan", model, data, cluster, group, options)
+    return fit_text("lavaan", model, data, cluster, group, options)

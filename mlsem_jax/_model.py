@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -28,7 +29,9 @@ from mlsem_jax.observed import mergeable
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model
 
 
-def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Model:
+def model(
+    syntax: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+) -> Model:
     """A model of two levels, or of one, as one equinox module whose leaves are arrays.
 
     **Arguments:** as [`mlsem_jax.sem`][], but for the options that say how to fit and what to report, which are refused: a model
@@ -41,7 +44,7 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
 
     **Returns:** a `Model`: `model(theta)` gives moments, `model.names` labels theta, `model.parameters(theta)` natural values.
     """
-    if not isinstance(syntax, (str, Syntax)):
+    if not isinstance(syntax, (str, Syntax, list, tuple)):
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
     _check_options(options)
     syntax_options, fit_options, data_options = split_options("sem", options)

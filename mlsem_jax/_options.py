@@ -33,6 +33,17 @@ GROUP_EQUAL = (
 )
 EFFECT_CODING = ("loadings", "intercepts")
 BOUNDS = ("none", "pos.var", "pos.ov.var", "pos.lv.var")
+ROTATIONS = ("geomin", "oblimin", "varimax", "target")
+# the target's form is seen with the block that it is for
+ROTATION_ARGS: dict[str, Rule | None] = {
+    "epsilon": number(0, above=True),
+    "gamma": number(highest=1),
+    "orthogonal": FLAG,
+    "kaiser": FLAG,
+    "target": None,
+    "starts": whole(0, 10_000),
+    "seed": whole(0, 2**63 - 1),
+}
 SOLVERS = ("scoring", "bfgs", "newton", "em")
 
 
@@ -133,6 +144,28 @@ def _column(value: Any) -> str:
 COLUMN = Rule("the name of one column", _column)
 
 
+def _rotation(value: Any) -> Any:
+    """One word for all levels, or a dictionary by level."""
+    one = choice(*ROTATIONS)
+    if not isinstance(value, Mapping):
+        return one.read(value)
+    level = choice("within", "between")
+    return {level.read(name): one.read(word) for name, word in value.items()}
+
+
+def _rotation_args(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or hasattr(value, "columns"):
+        raise Refused()
+    found = {}
+    for name, given in value.items():
+        if name not in ROTATION_ARGS:
+            near = nearest(name, ROTATION_ARGS)
+            raise Refused(f"There is no {shown(name)}; there are {', '.join(ROTATION_ARGS)}.{near}")
+        rule = ROTATION_ARGS[name]
+        found[str(name)] = given if rule is None else check(str(name), given, rule)
+    return found
+
+
 def _fay(value: Any) -> float:
     found = number(0, 1).read(value)
     if found == 1:
@@ -161,6 +194,11 @@ OPTIONS: dict[str, Rule] = {
     "effect_coding": Rule("True, False, or some of 'loadings' and 'intercepts'", _effect_coding),
     "group_equal": words(*GROUP_EQUAL),
     "group_partial": Rule("names of parameters, such as 'fw=~y2'", _group_partial),
+    "rotation": Rule(
+        "'geomin', 'oblimin', 'varimax' or 'target', or one of them by level, {'within': ..., 'between': ...}",
+        _rotation,
+    ),
+    "rotation_args": Rule("a dictionary, such as {'epsilon': 0.01}", _rotation_args),
     "level_label": Rule("two words, the one of level 1 first, as in ('within', 'between')", _level_label),
     # of the data
     "group_label": Rule("a list of the groups' labels in the wanted order", _labels),
@@ -225,7 +263,7 @@ _LAVAAN = (
     "gamma_n_minus_one gamma_unbiased group_w_free h1_information implied information_meat integration_ngh link "
     "loglik model_type nacov ncpus observed_information optim_attempts optim_bounds optim_dx_tol "
     "optim_force_converged optim_gradient optim_init_nelder_mead optim_parscale optim_partrace optim_var_transform "
-    "ov_order parallel parser rotation rotation_args rotation_se sample_icov sample_mean sample_th samplestats "
+    "ov_order parallel parser rotation_se sample_icov sample_mean sample_th samplestats "
     "store_vcov warn wls_v zero_add zero_cell_warn zero_keep_margins "
 )
 

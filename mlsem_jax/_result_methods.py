@@ -14,6 +14,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import (
     CONFIDENCE,
     FLAG,
+    KEY,
     Refused,
     Rule,
     check,
@@ -92,6 +93,56 @@ class ResultMethods:
     def rsquare(self) -> Any:
         """Share of explained variance of the endogenous variables: {"within": Series, "between": Series}; one level, one Series."""
         return self._results.rsquare()
+
+    # -- scales
+    @checked(
+        obs_var=FLAG,
+        se=FLAG,
+        level=CONFIDENCE,
+        ci=choice("wald", "profile", "bootstrap"),
+        n=whole(1),
+        key=KEY,
+    )
+    def reliability(
+        self,
+        obs_var: bool = True,
+        se: bool = False,
+        level: float = 0.95,
+        ci: report.ReliabilityInterval = "wald",
+        n: int = 1000,
+        key: Any = 0,
+    ) -> Any:
+        """Reliability of the scale of every factor, one row each: alpha and omega by level, AVE, H, ICC of factors.
+
+        - `omega_within`, `omega_between_latent`: of the items' latent parts at a level (Geldhof et al. 2014);
+          `omega_between`: of observed cluster means, with their sampling error (a shared construct, Lai 2021); `omega_2l`: of raw
+          scores (a configural construct, Lai 2021). `alpha_...`: the same with equal loadings.
+        - `irr`: agreement of a cluster's members about it; `ave_...`: average variance extracted; `h_...`: maximal reliability;
+          `icc_factor`: share of the factor's variance between clusters, where the loadings are equal across the levels.
+
+        A factor goes by its name: the same name at both levels has all columns. With one level there are `omega_within` (omega),
+        `alpha_within`, `ave_within` and `h_within`. What is not defined is NaN, and `table.attrs["undefined"]` says why.
+
+        **Arguments:**
+
+        - `obs_var`: the variance of the sum of the items is that of the saturated model (True), or of the model itself.
+        - `se`: add columns `.se`, `.ci.lower` and `.ci.upper` to each, standard errors by the delta method.
+        - `ci`: "wald" (estimate +- z se), or with `obs_var=False` also "profile", the likelihood-ratio limits, and "bootstrap",
+          percentiles of `n` draws of clusters from `key`.
+
+        **Returns:** a table by factor; {group: table} for groups. Warns of reversed items, and of other items at the other level.
+
+        **Raises:** ModelError for a model without factors, and where random slopes leave no saturated model (`obs_var=True`).
+        """
+        return report.reliability_tables(self.estimation, obs_var, se, level, ci, n, key)
+
+    def rotation(self) -> pd.DataFrame:
+        """How the factors of each efa() block were rotated: the criterion and its value, from how many of the starts the lowest
+        minimum was found, and `minima`, the values of all minima found.
+
+        Raises ModelError for a model without such a block.
+        """
+        return report.rotation_table(self.estimation)
 
     # -- intervals
     @checked(parameters=names("a parameter"), level=CONFIDENCE, progress=PROGRESS)

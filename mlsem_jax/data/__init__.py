@@ -2,7 +2,7 @@
 
 from mlsem_jax.data._checks import check_clusters
 from mlsem_jax.data._collinear import dependence
-from mlsem_jax.data._frame import column_names, read_columns
+from mlsem_jax.data._frame import column_names, factors_of, read_columns, with_products
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._imputations import data_sets, plausible_tables, several
 from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
@@ -25,6 +25,7 @@ __all__ = [
     "check_clusters",
     "chunks",
     "column_names",
+    "factors_of",
     "data_sets",
     "plausible_tables",
     "several",
@@ -46,4 +47,5 @@ __all__ = [
     "check_shape",
     "draw_rows",
     "punch_holes",
+    "with_products",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
+from mlsem_jax.data._columns import to_float
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +27,42 @@ def column_names(data: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in _keys(data))
 
 
+def factors_of(name: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a variable is made of: itself, or those of a product such as 'x:w'; () where they are not all known."""
+    if name in known:
+        return (name,)
+    parts = tuple(name.split(":"))
+    return parts if len(parts) > 1 and all(part in known for part in parts) else ()
+
+
+def with_products(known: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The columns, and those of the names that are products of columns."""
+    return (*known, *(name for name in dict.fromkeys(names) if name not in known and factors_of(name, known)))
+
+
 def read_columns(data: Any, names: Sequence[str]) -> Table:
-    """The columns `names` (all of them known to exist) of a table, and its row labels."""
+    """The columns `names` (all of them known to exist, or products of such) of a table, and its row labels."""
     keys = {str(key): key for key in _keys(data)}
-    _refuse_duplicates(column_names(data), names)
-    wanted = [keys[name] for name in dict.fromkeys(names)]
-    frame = _select(data, wanted)
-    return Table({str(key): frame[key] for key in wanted}, frame.index)
+    names = list(dict.fromkeys(names))
+    made_of = {name: factors_of(name, list(keys)) for name in names}
+    single = list(dict.fromkeys(part for parts in made_of.values() for part in parts))
+    _refuse_duplicates(column_names(data), single)
+    frame = _select(data, [keys[name] for name in single])
+    columns = {name: frame[keys[name]] for name in names if name in keys}
+    for name in names:
+        if name not in keys:
+            columns[name] = _product([frame[keys[part]] for part in made_of[name]], made_of[name], name)
+    return Table(columns, frame.index)
+
+
+def _product(parts: Sequence[pd.Series], names: Sequence[str], product: str) -> pd.Series:
+    """Row by row, of the columns as they are; missing where one of them is."""
+    import pandas as pd
+
+    values = np.ones(len(parts[0]))
+    for part, name in zip(parts, names, strict=True):
+        values = values * to_float(part, name, f"{name!r} in {product!r}")
+    return pd.Series(values, parts[0].index, name=product)
 
 
 def _refuse_duplicates(known: Sequence[str], names: Sequence[str]) -> None:

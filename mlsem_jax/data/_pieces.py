@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data._columns import to_float
-from mlsem_jax.data._frame import column_names, read_columns
+from mlsem_jax.data._frame import column_names, factors_of, read_columns, with_products
 from mlsem_jax.data._ids import Ids, factorize, read_ids
 from mlsem_jax.data._magnitude import check_magnitude, rounding_error
 from mlsem_jax.data._missing import MISSING_COVARIATE, fill_between, missing_option
@@ -52,6 +52,9 @@ def chunks(data: Any, needed: Sequence[str]) -> Iterator[Any]:
     if not hasattr(data, "to_batches"):
         yield from data
         return
+    if hasattr(getattr(data, "schema", None), "names"):
+        names = data.schema.names
+        needed = [part for name in needed for part in factors_of(name, names) or (name,)]
     if hasattr(data, "get_fragments"):
         _check_files(data, needed)
     if hasattr(data, "scanner"):
@@ -82,7 +85,7 @@ def read_piece(data: Any, roles: Roles, cluster: str, group: str | None, labels:
     the rows of a group are one cluster, whose id is the number of the group.
     """
     needed = [*roles.variables, *(name for name in (cluster, group) if name)]
-    _check_present(column_names(data), needed, "The table")
+    _check_present(with_products(column_names(data), needed), needed, "The table")
     table = read_columns(data, needed)
     values = np.empty((len(table.index), len(roles.variables)), order="F")
     for i, name in enumerate(roles.variables):

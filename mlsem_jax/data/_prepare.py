@@ -11,7 +11,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._checks import check_constant, check_covariates, check_rows, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
-from mlsem_jax.data._frame import Table, column_names, read_columns
+from mlsem_jax.data._frame import Table, column_names, read_columns, with_products
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
@@ -272,7 +272,7 @@ def _reject_moments(data: Any, single: bool) -> None:
 
 
 def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tuple[str | None, str | None]:
-    known = column_names(data)
+    known = with_products(column_names(data), roles.variables)
     if cluster is None and not roles.single:
         ids = [
             name for name in known if name.lower().startswith(("cluster", "school", "class", "group")) or name == "id"

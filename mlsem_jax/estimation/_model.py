@@ -133,7 +133,8 @@ class Model(eqx.Module):
 
 def make_labels(built: Build, source: Source, bounds: Any = "none") -> Labels:
     """The static part of a Model."""
-    refused = tuple(c.text for c in built.nonlinear) + tuple(text for *_, text in bounds_of(built, bounds))
+    refused = tuple(dict.fromkeys(f"the rotation of the efa() block {b.name!r}" for b in built.specification.blocks))
+    refused += tuple(c.text for c in built.nonlinear) + tuple(text for *_, text in bounds_of(built, bounds))
     return Labels(
         specification=built.specification,
         names=tuple(built.names[i] for i in built.kept),

@@ -94,7 +94,7 @@ class Estimation:
     @property
     def npar(self) -> int:
         """Free parameters after equality constraints; inequalities do not count."""
-        return self.model.build.free - sum(c.op == "==" for c in self.model.build.nonlinear)
+        return self.model.build.dimension
 
     @property
     def degrees_of_freedom(self) -> int:

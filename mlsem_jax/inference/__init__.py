@@ -7,13 +7,14 @@ from mlsem_jax.inference._chi_square import ChiSquare, RobustTests
 from mlsem_jax.inference._design import Replicates, replicates
 from mlsem_jax.inference._diagnose import Diagnosis, diagnose
 from mlsem_jax.inference._estimates import Estimates, estimates, row_values
+from mlsem_jax.inference._fit_measures import Measures, measures_together
 from mlsem_jax.inference._fit_measures_psychonetrics import Convention, criteria_measures, fit_measures
 from mlsem_jax.inference._incomplete import TESTS, robust_by_name
 from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
-from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances
+from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances, unrestricted
 from mlsem_jax.inference._poolable import check_poolable, difference_of_models
 from mlsem_jax.inference._pooled_measures import TESTS as POOLED_TESTS
 from mlsem_jax.inference._pooled_measures import (
@@ -39,11 +40,13 @@ from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._scaling import Scaling
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
 from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
+from mlsem_jax.inference._unrestricted_joint import beside_unrestricted, vcov_beside_unrestricted
 from mlsem_jax.inference._vcov import (
     Vcov,
     design_covariance,
     information,
     invert,
+    meat,
     register_vcov,
     scores,
     unregister_vcov,
@@ -68,6 +71,7 @@ __all__ = [
     "move",
     "robust_by_name",
     "Bootstrap",
+    "beside_unrestricted",
     "Comparison",
     "Convention",
     "Diagnosis",
@@ -77,6 +81,7 @@ __all__ = [
     "Influence",
     "Interval",
     "LevelMoments",
+    "Measures",
     "Method",
     "Modification",
     "Pooled",
@@ -118,8 +123,10 @@ __all__ = [
     "intervals",
     "invert",
     "likelihood_ratio",
+    "meat",
     "latent_covariances",
     "loglik_by_cluster",
+    "measures_together",
     "modification_indices",
     "parameters_and_defined",
     "predict",
@@ -132,7 +139,9 @@ __all__ = [
     "standardized",
     "tied_levels",
     "unregister_vcov",
+    "unrestricted",
     "vcov",
+    "vcov_beside_unrestricted",
     "vcov_natural",
     "vcov_theta",
     "wald",

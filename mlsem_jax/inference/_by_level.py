@@ -24,7 +24,7 @@ from mlsem_jax.inference._chi_square import check_converged, unrestricted
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._fit_measures import Measures, lavaan_measures
 from mlsem_jax.inference._scaling import moments_as_theta
-from mlsem_jax.models import Build, Level, Parameter, Specification, build
+from mlsem_jax.models import Build, Level, Parameter, Specification, build, unrotated
 from mlsem_jax.numerics import float64
 
 LEVELS = {"within": 1, "between": 2}
@@ -51,7 +51,7 @@ def level_estimation(estimation: Estimation, level: int) -> Estimation:
     """The same fit with the model of `level` alone: the other level saturated, h1 unchanged, the baseline that level's."""
     h1 = unrestricted(estimation)
     specification = partially_saturated(estimation, level)
-    model = _maximum(build(specification, estimation.exogenous), estimation)
+    model = _maximum(build(unrotated(specification), estimation.exogenous), estimation)
     baseline = None
     if estimation.baseline is not None:
         width = h1.build.width
@@ -89,6 +89,7 @@ def partially_saturated(estimation: Estimation, level: int) -> Specification:
         parameters=tuple(sorted(_rows(estimation, level), key=lambda row: (row.group, row.level))),
         constraints=tuple(c for c in specification.constraints if (c.left.names() | c.right.names()) <= here),
         definitions=tuple(definitions),
+        blocks=tuple(b for b in specification.blocks if b.level == level),
     )
 
 

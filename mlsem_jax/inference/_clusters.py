@@ -51,7 +51,9 @@ def beyond_linear(estimation: Estimation) -> list[str]:
     constraints = estimation.model.build.nonlinear
     bounded = estimation.options.bounds not in ("none", None, {})
     texts = [c.text for c in constraints] + (["bounds=" + repr(estimation.options.bounds)] if bounded else [])
-    rows = estimation.model.build.specification.parameters
+    specification = estimation.model.build.specification
+    texts += list(dict.fromkeys(f"the rotation of the efa() block {b.name!r}" for b in specification.blocks))
+    rows = specification.parameters
     return texts + [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
 
 

@@ -8,6 +8,7 @@ Brosseau-Liard & Savalei 2014).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -66,6 +67,26 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     if robust is not None:
         out |= _short(gfi_measures(robust.model, n, variables), ".robust")
     return out
+
+
+def measures_together(parts: Sequence[Estimation]) -> Measures:
+    """Measures of several models of one level that share nothing, as those of groups: chi-squares and log-likelihoods add up."""
+    tests, baselines = [chi_square(one) for one in parts], [baseline_chi_square(one) for one in parts]
+    test = ChiSquare(sum(t.statistic for t in tests), sum(t.df for t in tests))
+    n, npar = sum(one.ntotal for one in parts), sum(one.npar for one in parts)
+    groups = sum(one.data.ngroups for one in parts)
+    variables = max(len(one.model.build.specification.within.observed) for one in parts)
+    known = [b for b in baselines if b is not None]
+    baseline = ChiSquare(sum(b.statistic for b in known), sum(b.df for b in known))
+    logl = sum(one.loglik for one in parts)
+    free = sum(unrestricted(one).value - one.covariates_loglik for one in parts)
+    out: Measures = {"npar": npar, "fmin": sum(map(objective, parts)) / (2 * n), **test_measures(test)}
+    out |= baseline_measures(test, baseline, None, None)
+    out |= {"logl": logl, "unrestricted.logl": free, "aic": index.aic(logl, npar), "bic": index.bic(logl, npar, n)}
+    out |= {"ntotal": n, "bic2": index.bic_adjusted(logl, npar, n)}
+    out |= rmsea_measures(test, n, groups)
+    out |= {"srmr": sum(one.ntotal * srmr_of_one_level(one) for one in parts) / n}
+    return out | gfi_measures(test, n, variables)
 
 
 def loglik_scaling(estimation: Estimation) -> Measures:

@@ -69,7 +69,7 @@ def by_moments(estimation: Estimation) -> bool:
 
 def parameters_of(fitted: Fitted) -> int:
     """Number of free parameters after equality constraints."""
-    return fitted.build.free - sum(c.op == "==" for c in fitted.build.nonlinear)
+    return fitted.build.dimension
 
 
 @float64

@@ -5,6 +5,7 @@ from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._covariance import KINDS, CovarianceKind, Kind, kind_named
 from mlsem_jax.models._dual_numbers import Slopes, defined_with_jacobian, residuals_with_jacobian
+from mlsem_jax.models._exploratory import ROTATIONS, ExploratoryBlock, Rotation, unrotated
 from mlsem_jax.models._expressions import (
     BINARY,
     DEEPEST,
@@ -57,6 +58,7 @@ __all__ = [
     "FUNCTIONS",
     "KINDS",
     "NO_LEVEL",
+    "ROTATIONS",
     "Binary",
     "Build",
     "fixed_values",
@@ -67,6 +69,7 @@ __all__ = [
     "Covariance",
     "CovarianceKind",
     "Definition",
+    "ExploratoryBlock",
     "Expression",
     "Filled",
     "Kind",
@@ -77,6 +80,7 @@ __all__ = [
     "Name",
     "Number",
     "Parameter",
+    "Rotation",
     "Slope",
     "Specification",
     "Structure",
@@ -92,6 +96,7 @@ __all__ = [
     "registered",
     "residual_function",
     "unregister",
+    "unrotated",
     "values_by_label",
     "number",
     "MatrixName",

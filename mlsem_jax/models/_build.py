@@ -50,6 +50,11 @@ class Build:
         """(q,) names of the natural parameters that theta consists of."""
         return [self.names[k] for k in self.kept]
 
+    @property
+    def dimension(self) -> int:
+        """How many parameters the model has: theta less the equations that hold among its elements (constraints, rotations)."""
+        return self.free - sum(c.op == "==" for c in self.nonlinear) - self.specification.conditions
+
     def natural(self, theta: np.ndarray) -> np.ndarray:
         """Natural parameters (k,) at theta (q,), or (..., k) at (..., q)."""
         return self.offset + theta @ self.basis.T

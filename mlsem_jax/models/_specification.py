@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from mlsem_jax.models._covariance import Kind
+from mlsem_jax.models._exploratory import ExploratoryBlock
 from mlsem_jax.models._expressions import Expression
 
 MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale"]
@@ -139,7 +140,8 @@ class Specification:
 
     Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
     strings, empty for one group. A model of one level has NO_LEVEL as its second. means: whether there is a mean structure; without
-    one, at one level, the means are the sample's, no parameters and no moments that a test counts.
+    one, at one level, the means are the sample's, no parameters and no moments that a test counts. blocks: factors
+    that are rotated.
     """
 
     within: Level
@@ -150,6 +152,12 @@ class Specification:
     groups: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
     means: bool = True
+    blocks: tuple[ExploratoryBlock, ...] = ()
+
+    @property
+    def conditions(self) -> int:
+        """How many equations rotation adds: as many of the free parameters are no parameters of the model."""
+        return sum(block.conditions for block in self.blocks)
 
     @property
     def ngroups(self) -> int:

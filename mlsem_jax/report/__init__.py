@@ -4,39 +4,64 @@ from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._inspect_data import number_of_clusters
+from mlsem_jax.report._invariance import beyond_customary, invariance_table, invariance_text
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
 from mlsem_jax.report._profiles import profile_table, with_profile_limits
 from mlsem_jax.report._progress import bar, progress
+from mlsem_jax.report._reliability import ReliabilityInterval, reliability_tables
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
+from mlsem_jax.report._rotation import rotation_table
 from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._side_by_side import FitTable, side_by_side
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
+from mlsem_jax.report._tidy import coefficient_table, glance, statistic, tidy
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
-from mlsem_jax.report.plots import AXES, draw_intervals, draw_networks, imputations_plot, plot, study_plot
+from mlsem_jax.report.plots import (
+    AXES,
+    draw_intervals,
+    draw_networks,
+    imputations_plot,
+    invariance_plot,
+    plot,
+    scree_plot,
+    study_plot,
+)
 from mlsem_jax.report.summary import Summary, summarise, summarise_pooled
 
 __all__ = [
     "AXES",
     "BootstrapReport",
     "DiagnosisReport",
+    "ReliabilityInterval",
+    "FitTable",
     "InfluenceReport",
     "Results",
     "StorageError",
     "Summary",
     "add_tests",
     "bar",
+    "beyond_customary",
     "chosen_measures",
     "by_group",
+    "coefficient_table",
     "comparison_table",
+    "glance",
+    "side_by_side",
+    "statistic",
+    "tidy",
     "cluster_scores_table",
     "cluster_series",
     "draw_intervals",
     "draw_networks",
     "icc_series",
     "inspect",
+    "invariance_plot",
+    "invariance_table",
+    "invariance_text",
     "load",
     "modification_table",
     "moments_frames",
@@ -51,10 +76,13 @@ __all__ = [
     "profile_table",
     "progress",
     "register",
+    "reliability_tables",
+    "rotation_table",
     "rsquare_series",
     "save",
     "score_table",
     "scores_table",
+    "scree_plot",
     "standardized_table",
     "study_plot",
     "summarise",

@@ -27,6 +27,8 @@ class Results(Estimated):
     estimation: Estimation
     text: str = ""
     warnings: tuple[str, ...] = ()
+    # how the standard errors came about, where no option says so
+    errors: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:

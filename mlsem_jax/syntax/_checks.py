@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlsem_jax._errors import ModelError, ModelSyntaxError, listing, nearest
+from mlsem_jax.data import factors_of
 from mlsem_jax.models import Parameter
 from mlsem_jax.syntax._blocks import LEVEL_NAMES, Blocks
 from mlsem_jax.syntax._names import BlockNames
@@ -49,6 +50,30 @@ def saturated(variables: Sequence[str]) -> list[str]:
     return [f"  {name} ~~ {' + '.join(variables[i:])}" for i, name in enumerate(variables)]
 
 
+def check_composites(rows: dict[Where, list[Row]], composites: Mapping[Where, Sequence[str]], syntax: Syntax) -> None:
+    """**Raises:** ModelSyntaxError for a composite that is a factor as well, is explained beside, or explains nothing."""
+    for where, names in composites.items():
+        for name in names:
+            if message := _about_composite(name, rows[where]):
+                first = next(r.parameter for r in rows[where] if r.composite and r.parameter.lhs == name)
+                raise ModelSyntaxError(message, syntax.text, first.line, first.column)
+
+
+def _about_composite(name: str, rows: list[Row]) -> str:
+    """What is wrong with a composite, '' if nothing is."""
+    others = [r.parameter for r in rows if not r.composite]
+    if any(p.op == "=~" and p.lhs == name for p in others):
+        return f"'{name}' is a composite ('<~') and a factor ('=~') at once: it is measured, or made of others."
+    for p in others:
+        if p.op == "~" and p.lhs == name:
+            return (
+                f"'{name}' is a composite, made of what stands behind '<~' alone: '{name} ~ {p.rhs}' cannot explain it."
+            )
+    used = [r.parameter for r in rows if r.parameter.rhs == name and r.parameter.op in ("~", "=~")]
+    made = f"its weights are not identified: write a regression on it, as in y ~ {name}."
+    return "" if used else f"The composite '{name}' explains nothing, so that {made}"
+
+
 def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | None, syntax: Syntax) -> list[str]:
     """Every observed variable is a column of the data, no factor is one, no slope has a name that is taken.
 
@@ -57,12 +82,21 @@ def check_variables(names: dict[Where, BlockNames], columns: Sequence[str] | Non
     factors = {w: set(block.factors) for w, block in names.items()}
     known = None if columns is None else set(columns)
     warnings: list[str] = []
+    products = [
+        name for block in names.values() for name in block.observed if ":" in name and known and name not in known
+    ]
+    if products and syntax.has_levels:
+        warnings.append(
+            f"{listing(map(repr, dict.fromkeys(products)))}: the product is that of the columns as they are, row by row, before "
+            "they are split into levels; neither is centred. For products of deviations from cluster means, or of cluster means, "
+            "compute these as columns."
+        )
     for (group, level), block in names.items():
         slopes = set(names[group, 2].slopes) if level == 1 and syntax.has_levels else set()
         for name in block.observed:
             other = 3 - level if name in factors.get((group, 3 - level), ()) else None
             slope = name in slopes
-            unknown = known is not None and name not in known
+            unknown = known is not None and name not in known and not factors_of(name, tuple(known))
             if unknown or slope or other is not None:
                 raise _unknown(name, block, level, other, slope, columns, syntax)
         for name in block.factors:
@@ -83,7 +117,13 @@ def _unknown(
 ) -> ModelSyntaxError:
     row = next(p for p in block.rows if name in (p.lhs, p.rhs))
     where = LEVEL_NAMES[level]
-    if slope:
+    factors = [part for part in name.split(":") if part in block.latent]
+    if ":" in name and factors:
+        message = (
+            f"'{name}' is a product with {factors[0]!r}, a latent variable: products are those of columns of the data. A slope "
+            'that varies between clusters is written y ~ rv("s")*x.'
+        )
+    elif slope:
         message = f"'{name}' is a random slope: a variable of level 2, not of level 1."
     elif other is not None:
         message = (

@@ -49,11 +49,11 @@ def _exogenous(value: float | None = None) -> dict:
 
 
 def _fix_first(rows: list[Row], names: BlockNames) -> list[Row]:
-    """The first loading of every factor fixed at 1, or at its start value where the text gives one, as lavaan does."""
-    waiting, fixed = set(names.factors), []
+    """The first loading of every factor, and weight of every composite, fixed at 1, or at its start value, as lavaan does."""
+    waiting, fixed = {*names.factors, *names.composites}, []
     for row in rows:
         p = row.parameter
-        if p.op == "=~" and p.lhs in waiting:
+        if (p.op == "=~" or row.composite) and p.lhs in waiting:
             waiting.remove(p.lhs)
             if not row.explicit:
                 row = row.but(free=False, value=1.0 if p.start is None else p.start)
@@ -74,6 +74,8 @@ def _variances(names: BlockNames, options: SyntaxOptions) -> list[tuple[str, str
             fields = _fixed(0.0)
         if options.std_lv and name in factors:
             fields = _fixed(1.0)
+        if name in names.composites:
+            fields = _fixed(0.0)
         added.append((name, "~~", name, fields))
     return added
 

@@ -13,11 +13,10 @@ from mlsem_jax.syntax._look_alikes import in_plain_characters, with_plain_line_e
 
 Kind = Literal["name", "number", "string", "op", "newline", "semicolon", "end"]
 
-FORMULA_OPERATORS = ("=~", "~~", "~")
+FORMULA_OPERATORS = ("=~", "<~", "~~", "~")
 RELATIONS = (":=", "==", "<", ">")
 # What lavaan reads and this program does not (yet), with what to do instead.
 UNSUPPORTED = {
-    "<~": "composites are not supported: define a factor with '=~', or compute the composite as a column of the data",
     "~*~": "scaling factors of categorical indicators are not supported: indicators are continuous here",
     "|": "thresholds of categorical indicators are not supported: indicators are continuous here (a random slope is written"
     ' y ~ rv("s")*x at level 1)',

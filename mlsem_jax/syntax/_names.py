@@ -19,19 +19,20 @@ def unique(names: Iterable[str]) -> tuple[str, ...]:
 class BlockNames:
     """The roles of the variables in one block (one level of one group).
 
-    slopes: random slopes that level 1 defines, latent variables of level 2.
+    slopes: random slopes that level 1 defines, latent variables of level 2. composites: weighted sums of others (`<~`).
     """
 
     rows: tuple[Parameter, ...]
     slopes: tuple[str, ...] = ()
+    composites: tuple[str, ...] = ()
 
     def _of(self, op: str, side: str) -> tuple[str, ...]:
         return unique(getattr(row, side) for row in self.rows if row.op == op)
 
     @cached_property
     def latent(self) -> tuple[str, ...]:
-        """Factors in order of appearance, then random slopes."""
-        return unique(chain(self._of("=~", "lhs"), self.slopes))
+        """Factors in order of appearance, composites, then random slopes."""
+        return unique(chain(self._of("=~", "lhs"), self.composites, self.slopes))
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ class BlockNames:
     @cached_property
     def final_outcomes(self) -> tuple[str, ...]:
         """Outcomes that predict nothing and are no indicators: factors first, then observed variables."""
-        inner = {*self.indicators, *self.predictors, *self.slopes}
+        inner = {*self.indicators, *self.predictors, *self.slopes, *self.composites}
         final = {name for name in self.outcomes if name not in inner}
         return tuple(n for n in (*self.latent, *self.observed) if n in final)
 

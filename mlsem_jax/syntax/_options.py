@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError
@@ -19,7 +20,9 @@ class SyntaxOptions:
     are equal over groups; group_partial: names of parameters exempt from that, such as 'fw=~y2'. level_label: the words
     that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of
     appearance. meanstructure: None leaves it to the model: with two levels there always is one; with one level there is where the
-    text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=.
+    text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=. rotation: of efa() blocks, "geomin"
+    (the default), "oblimin", "varimax" or "target", or one for each level, {"within": ..., "between": ...}; rotation_args: see
+    [`mlsem_jax.efa`][].
     """
 
     std_lv: bool = False
@@ -37,6 +40,8 @@ class SyntaxOptions:
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
     level_label: tuple[str, str] | None = None
+    rotation: Any = None
+    rotation_args: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def for_function(cls, function: Function, **overrides: Any) -> SyntaxOptions:

@@ -118,8 +118,8 @@ def _about_colon(cursor: Cursor, start: Token) -> str:
         if meant := nearest(before, ("level", "group"), 1):
             return f"'{before}:' starts no block.{meant}"
         return (
-            f"'{before}:{after}': products of variables are not supported in the model text, and '{before}' starts no"
-            " block ('level:', 'group:' do). Compute the product as a column of the data and use that column."
+            f"'{before}:{after}': a product of columns stands on the right-hand side only (y ~ x + w + x:w), and '{before}' starts"
+            " no block ('level:', 'group:' do)."
         )
     return "':' does not belong here. Blocks start with 'level:' or 'group:'."
 
@@ -173,7 +173,7 @@ def _left_mention(cursor: Cursor) -> Mention:
     token = cursor.advance()
     if token.kind == "name" and cursor.peek().is_op("("):
         if token.text == "efa":
-            raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", token)
+            return _in_efa_block(cursor, token)
         raise cursor.error(f"'{token.text}(...)' does not belong on the left-hand side of a formula.", token)
     if token.kind not in ("name", "string"):
         found = f", not '{token.text}'" if token.text.strip() else ""
@@ -181,3 +181,19 @@ def _left_mention(cursor: Cursor) -> Mention:
     if not token.text.strip():
         raise cursor.error("A variable's name is expected between these quotation marks.", token)
     return Mention(token.text, token.line, token.column)
+
+
+def _in_efa_block(cursor: Cursor, efa: Token) -> Mention:
+    """`efa("block")*factor`, from its parenthesis on."""
+    opening = cursor.advance()
+    name = cursor.advance()
+    if name.kind not in ("name", "string") or not name.text.strip():
+        raise cursor.error(
+            'efa() takes the name of a block in quotation marks, as in efa("a")*f1 + efa("a")*f2 =~ ...', efa
+        )
+    cursor.expect_closing(opening)
+    if not cursor.peek().is_op("*"):
+        raise cursor.error(f'A factor is missing after efa("{name.text}"): write efa("{name.text}")*f1.', efa)
+    cursor.advance()
+    factor = _left_mention(cursor)
+    return Mention(factor.name, factor.line, factor.column, name.text)

@@ -17,13 +17,16 @@ class Row:
     """A parameter with what only the rules of defaults and equalities need to know.
 
     explicit: a fixed value or NA was written. equal: the name inside equal(). replicated: the row stands for one of
-    several groups that share the line.
+    several groups that share the line. block: the name in the efa() before the factor. composite: the row is the weight of a
+    composite, which is a regression without residual.
     """
 
     parameter: Parameter
     explicit: bool = False
     equal: str = ""
     replicated: bool = False
+    block: str = ""
+    composite: bool = False
 
     def but(self, **changes) -> Row:
         """A copy with some fields of the parameter changed."""
@@ -93,7 +96,15 @@ def _merged(terms: tuple[Term, ...], text: str) -> list[Term]:
 
 
 def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: str) -> Row:
-    op = item.formula.op
+    composite = item.formula.op == "<~"
+    op = "~" if composite else item.formula.op
+    if composite and term.name is None:
+        raise ModelSyntaxError(
+            f"'{lhs.name} <~ 1': a composite is a weighted sum of variables and has no intercept.",
+            text,
+            term.line,
+            term.column,
+        )
     if term.name == lhs.name and op != "~~":
         what = "its own indicator" if op == "=~" else "its own predictor"
         raise ModelSyntaxError(f"'{lhs.name}' cannot be {what}.", text, term.line, term.column)
@@ -126,7 +137,8 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
         parameter = parameter.but(free=False, value=values["fixed"])
     if "rv" in values:
         parameter = parameter.but(free=False, value=0.0, random=values["rv"])
-    return Row(parameter, "fixed" in values or "rv" in values, str(values.get("equal", "")), item.width > 1)
+    explicit, equal = "fixed" in values or "rv" in values, str(values.get("equal", ""))
+    return Row(parameter, explicit, equal, item.width > 1, lhs.block, composite)
 
 
 def _value(modifier: Modifier, item: Placed, text: str) -> float | str | None:

@@ -9,6 +9,7 @@ from mlsem_jax.models import NO_LEVEL, Level, Parameter, Specification
 from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
 from mlsem_jax.syntax._checks import (
+    check_composites,
     check_groups_alike,
     check_levels_present,
     check_slope_predictors,
@@ -26,6 +27,7 @@ from mlsem_jax.syntax._equalities import (
     is_private,
     spread_fixed_labels,
 )
+from mlsem_jax.syntax._exploratory import check_free, explore
 from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
 from mlsem_jax.syntax._options import SyntaxOptions
 from mlsem_jax.syntax._parser import parse
@@ -72,6 +74,7 @@ def specify(
         free_by_equality(completed, names, options)
     else:
         warnings += _center_level_1(completed, both)
+    blocks_to_rotate = explore(completed, names, options, syntax)
     rows = list(chain.from_iterable(completed.values()))
     rows = apply_equal(rows, syntax.text)
     more: list[str] = []
@@ -79,6 +82,7 @@ def specify(
         rows, more = apply_group_equal(rows, names, options, len(group_labels))
     rows, generated = effect_coding(rows, names, options) if options.effect_coding else (rows, ())
     rows, spread = spread_fixed_labels(rows, syntax.text)
+    check_free([row.parameter for row in rows], blocks_to_rotate)
     warnings += more + spread + advice(rows, names, blocks, group_labels, options)
     parameters = tuple(row.parameter for row in rows)
     labels = [p.label for p in parameters if p.label and not is_private(p.label)]
@@ -93,6 +97,7 @@ def specify(
         group_labels if len(group_labels) > 1 else (),
         tuple(dict.fromkeys(warnings)),
         means=bool(options.meanstructure),
+        blocks=blocks_to_rotate,
     )
 
 
@@ -104,13 +109,15 @@ def _written(
     check_levels_present(rows, blocks, groups, syntax)
     check_slopes(rows, columns, syntax)
     slopes = {(g, lv): _slopes(rows[g, 1]) if lv == 2 else () for g, lv in rows}
-    names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w]) for w, block in rows.items()}
+    made = {w: unique(r.parameter.lhs for r in block if r.composite) for w, block in rows.items()}
+    check_composites(rows, made, syntax)
+    names = {w: BlockNames(tuple(r.parameter for r in block), slopes[w], made[w]) for w, block in rows.items()}
     everything = unique(chain(*(n.latent for n in names.values()), *(n.observed for n in names.values())))
     order = {name: i for i, name in enumerate(everything)}
     for where, block in rows.items():
         swapped = [ordered_covariance(r.parameter, order) for r in block]
         rows[where] = [r.but(lhs=p.lhs, rhs=p.rhs) for r, p in zip(block, swapped, strict=True)]
-        names[where] = BlockNames(tuple(swapped), slopes[where])
+        names[where] = BlockNames(tuple(swapped), slopes[where], made[where])
     return rows, names
 
 

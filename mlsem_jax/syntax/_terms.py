@@ -52,10 +52,8 @@ def _about_leftover(cursor: Cursor, before: Token) -> str:
         missing = f"'+' or '*' is missing between '{previous.text}' and '{token.text}'"
         return f"{missing} (names with blanks go in quotation marks)."
     if token.is_op(":"):
-        return (
-            f"'{previous.text}:{cursor.peek(1).text}': products of variables are not supported in the model text."
-            " Compute the product as a column of the data and use that column."
-        )
+        product = f"{previous.text}:{cursor.peek(1).text}"
+        return f"'{product}': a product is written between two columns of the data, as in y ~ x + w + x:w."
     if token.is_op("-"):
         return "Terms are joined by '+'; a minus sign belongs to a number before '*', as in -1*x."
     if token.is_op(*FORMULA_OPERATORS, *RELATIONS):
@@ -100,13 +98,21 @@ def _factor(cursor: Cursor) -> tuple[Token, str | float | Modifier]:
         return token, _modifier_function(cursor)
     if token.kind in ("name", "string") and not (token.kind == "name" and calls):
         cursor.advance()
-        return token, token.text
+        return token, _with_products(cursor, token.text)
     if token.kind in ("number", "name") or token.is_op("-", "+", "("):
         return token, _number(cursor)
     if token.is_op(*FORMULA_OPERATORS, *RELATIONS):
         raise cursor.error(f"A variable is expected here, not a second operator '{token.text}'.", token)
     found = f", not '{token.text}'" if token.text.strip() else ""
     raise cursor.error(f"A variable is expected here{found}.", token)
+
+
+def _with_products(cursor: Cursor, name: str) -> str:
+    """The name, or with ':' behind it that of a product of columns, 'x:w'."""
+    while cursor.peek().is_op(":") and cursor.peek(1).kind in ("name", "string"):
+        cursor.advance()
+        name = f"{name}:{cursor.advance().text}"
+    return name
 
 
 def _number(cursor: Cursor) -> float:
@@ -125,7 +131,9 @@ def _number(cursor: Cursor) -> float:
 def _modifier_function(cursor: Cursor) -> Modifier:
     name = cursor.advance()
     if name.text == "efa":
-        raise cursor.error("efa() blocks are not supported: write the loadings as a confirmatory model.", name)
+        raise cursor.error(
+            'efa() stands before the factors, on the left of =~: efa("a")*f1 + efa("a")*f2 =~ y1 + y2 + ...', name
+        )
     if name.text not in _MODIFIERS:
         known = ", ".join(f"{m}()" for m in _MODIFIERS)
         message = (

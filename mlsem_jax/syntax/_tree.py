@@ -28,11 +28,12 @@ class Modifier:
 
 @dataclass(frozen=True)
 class Mention:
-    """A variable where it is written."""
+    """A variable where it is written. block: the name in the efa() before it, '' for none."""
 
     name: str
     line: int
     column: int
+    block: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Formula:
     """lhs1 + lhs2 op term + term."""
 
     lhs: tuple[Mention, ...]
-    op: Literal["=~", "~~", "~"]
+    op: Literal["=~", "<~", "~~", "~"]
     terms: tuple[Term, ...]
     line: int
     column: int

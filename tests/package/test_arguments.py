@@ -105,6 +105,18 @@ def test_sentences_say_what_to_write():
         assert words in str(raised.value), raised.value
 
 
+def test_keys_of_jax_random_are_keys():
+    """Typed keys, the older form, and whole numbers."""
+    import jax
+
+    typed = jax.random.key(3)
+    draws = [tiny_fit().simulate(key).terms[0].data.mean for key in (typed, jax.random.key_data(typed), np.int64(3))]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert np.shape(draws[2]) == np.shape(draws[0])
+    with pytest.raises(ml.ModelError, match="key"):
+        tiny_fit().simulate(jax.random.split(typed))
+
+
 def test_names_of_arguments_are_told_with_the_nearest():
     with pytest.raises(TypeError, match=r"summary\(\): .*'fit_measure'.* Did you mean 'fit_measures'"):
         tiny_fit().summary(fit_measure=True)

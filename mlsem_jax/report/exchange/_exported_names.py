@@ -45,9 +45,12 @@ def label_of(row: Parameter) -> str:
 
 def variables_in_r(specification: Specification) -> dict[str, str]:
     """What the variables, factors and random slopes are called in R."""
+    observed = [part for name in specification.variables for part in name.split(":")]
     latent = (*specification.within.latent, *specification.between.latent)
     slopes = (slope.name for slope in specification.slopes)
-    return renamed((*specification.variables, *latent, *slopes), name_in_r)
+    found = renamed((*observed, *latent, *slopes), name_in_r)
+    products = (name for name in specification.variables if name not in found)
+    return found | {name: ":".join(found[part] for part in name.split(":")) for name in products}
 
 
 def labels_in_r(specification: Specification) -> dict[str, str]:

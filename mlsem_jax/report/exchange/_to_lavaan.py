@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.models import Parameter, Specification, kind_named
+from mlsem_jax.models import ExploratoryBlock, Parameter, Specification, kind_named
 from mlsem_jax.report.exchange._exported_names import labels_in_r, on_one_line, variables_in_r, written
 
 
@@ -30,6 +30,12 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
         for level in specification.numbers:
             lines += [] if specification.single else [f"level: {level}"]
             rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo]
+            blocks = [b for b in specification.blocks if (b.group, b.level) == (group, level)]
+            rows = [(i, r) for i, r in rows if not any(b.has(r) for b in blocks)]
+            lines += [f"  {_block(block, variables)}" for block in blocks]
+            made = _composites(specification, level)
+            rows = [(i, r) for i, r in rows if not (r.op in ("~~", "~1") and r.lhs in made and not r.free)]
+            rows = [(i, r.but(op="<~") if r.op == "~" and r.lhs in made else r) for i, r in rows]
             lines += [f"  {_formula(r, (starts or {}).get(i), variables, labels)}" for i, r in rows]
     same = all(name == new for name, new in labels.items())
     for d in specification.definitions:
@@ -38,6 +44,20 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
     for c in specification.constraints:
         lines.append(c.text if same and c.text else f"{written(c.left, labels)} {c.op} {written(c.right, labels)}")
     return "\n".join(lines) + "\n"
+
+
+def _composites(specification: Specification, level: int) -> set[str]:
+    """Latent variables of a level that have no items and are no random slopes."""
+    measured = {row.lhs for row in specification.parameters if row.op == "=~" and row.level == level}
+    slopes = {slope.name for slope in specification.slopes} if level == 2 else set()
+    return {name for name in specification.level(level).latent if name not in measured | slopes}
+
+
+def _block(block: ExploratoryBlock, variables: dict[str, str]) -> str:
+    """A block of factors that are rotated; how is an option of lavaan, which the comment says."""
+    factors = " + ".join(f'efa("{block.name}")*{variables[name]}' for name in block.factors)
+    items = " + ".join(variables[name] for name in block.items)
+    return f'{factors} =~ {items}  # rotation = "{block.rotation.criterion}"'
 
 
 def _is_odd(name: str, new: str) -> bool:
@@ -80,7 +100,7 @@ def _modifiers(row: Parameter, start: float | None, variables: dict[str, str], l
         return f"{_number(row.value or 0.0)}*{label}"
     start = row.start if start is None else start
     parts = [
-        "NA*" if row.op == "=~" and not label else "",
+        "NA*" if row.op in ("=~", "<~") and not label else "",
         f"start({_number(start)})*" if start is not None and math.isfinite(start) else "",
         f"lower({_number(row.lower)})*" if row.lower is not None and math.isfinite(row.lower) else "",
         f"upper({_number(row.upper)})*" if row.upper is not None and math.isfinite(row.upper) else "",

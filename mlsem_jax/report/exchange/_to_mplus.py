@@ -52,6 +52,10 @@ def to_mplus(
     Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
     """
     refuse_networks(specification, "Mplus")
+    if specification.blocks:
+        raise ModelError(
+            "The Mplus input of efa() blocks is not written: write (*1) behind the items of BY, and ROTATION=, there."
+        )
     if set(data_file) & set("\n\r;\"'"):
         raise ModelError(
             f"data_file={data_file!r}: an Mplus input cannot hold line ends, ';' or quotation marks there."

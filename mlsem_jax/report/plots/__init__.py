@@ -1,10 +1,12 @@
 """Pictures of results. matplotlib is imported when one is drawn."""
 
 from mlsem_jax.report.plots._base import AXES, require_pyplot
+from mlsem_jax.report.plots._invariance import invariance_plot
 from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
 from mlsem_jax.report.plots._plots import plot
 from mlsem_jax.report.plots._pooled import imputations_plot
 from mlsem_jax.report.plots._resampling import bootstrap_plot, influence_plot, study_plot
+from mlsem_jax.report.plots._scree import scree_plot
 
 __all__ = [
     "AXES",
@@ -13,7 +15,9 @@ __all__ = [
     "draw_networks",
     "imputations_plot",
     "influence_plot",
+    "invariance_plot",
     "plot",
     "require_pyplot",
+    "scree_plot",
     "study_plot",
 ]

@@ -13,6 +13,7 @@ from mlsem_jax.report.plots._estimates import estimates_plot, trace_plot
 from mlsem_jax.report.plots._moments import cluster_sizes_plot, icc_plot, residual_map
 from mlsem_jax.report.plots._path import path_diagram
 from mlsem_jax.report.plots._profile import profile_plot
+from mlsem_jax.report.plots._reliability import reliability_plot
 from mlsem_jax.report.plots._scores import caterpillar
 from mlsem_jax.report.plots._weights import weights_plot
 
@@ -29,6 +30,7 @@ KINDS: dict[str, Callable[..., Any]] = {
     "trace": trace_plot,
     "profile": profile_plot,
     "weights": weights_plot,
+    "reliability": reliability_plot,
 }
 
 

@@ -3,6 +3,7 @@
 from mlsem_jax.report.summary._blocks import Estimates, Facts, Heading, number
 from mlsem_jax.report.summary._design import design_rows
 from mlsem_jax.report.summary._html import STYLE, html, paragraph
+from mlsem_jax.report.summary._markup import escape_latex, escape_markdown
 from mlsem_jax.report.summary._model_and_fit import fit_blocks, model_test, standard_errors_used
 from mlsem_jax.report.summary._pooled import summarise_pooled
 from mlsem_jax.report.summary._provenance import provenance
@@ -15,6 +16,8 @@ __all__ = [
     "STYLE",
     "Summary",
     "design_rows",
+    "escape_latex",
+    "escape_markdown",
     "fit_blocks",
     "html",
     "model_test",

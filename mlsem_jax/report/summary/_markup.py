@@ -24,9 +24,11 @@ def markdown(blocks: Sequence[Block]) -> str:
 
 def _markdown(block: Block) -> str:
     if isinstance(block, Heading):
-        return f"{'#' * (block.depth + 1)} {_plain(block.text)}"
+        return f"{'#' * (block.depth + 1)} {escape_markdown(block.text)}"
     if isinstance(block, Prose):
-        return "\n\n".join([*([f"**{block.title}**"] if block.title else []), *(_plain(s) for s in block.sentences)])
+        return "\n\n".join(
+            [*([f"**{block.title}**"] if block.title else []), *(escape_markdown(s) for s in block.sentences)]
+        )
     title = f"**{block.title}**\n\n" if block.title else ""
     if isinstance(block, Facts):
         width = max(len(row) for row in block.rows)
@@ -38,11 +40,11 @@ def _markdown(block: Block) -> str:
             [row.name.strip() + (f" ({row.label})" if row.label else ""), *(row.values or [""] * len(block.columns))]
             for row in block.rows
         ]
-    lines = ["| " + " | ".join(_plain(c) for c in heads) + " |", "|:--" + "|--:" * (len(heads) - 1) + "|"]
-    return title + "\n".join([*lines, *("| " + " | ".join(_plain(c) for c in row) + " |" for row in rows)])
+    lines = ["| " + " | ".join(escape_markdown(c) for c in heads) + " |", "|:--" + "|--:" * (len(heads) - 1) + "|"]
+    return title + "\n".join([*lines, *("| " + " | ".join(escape_markdown(c) for c in row) + " |" for row in rows)])
 
 
-def _plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     return re.sub(r"([|*_~<>`\[\]])", r"\\\1", text)
 
 
@@ -63,7 +65,7 @@ def latex(blocks: Sequence[Block]) -> str:
     return "\n".join([*_latex_facts(facts), *out]) + "\n"
 
 
-def _escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     escaped = "".join(_LATEX.get(c, c) for c in text)
     return re.sub(r"(?<![\w.])-(?=\d)", "$-$", escaped)
 
@@ -72,7 +74,7 @@ def _table(columns: str, lines: list[str], caption: str) -> list[str]:
     return [
         r"\begin{table}[htbp]",
         r"\centering",
-        *([rf"\caption{{{_escape(caption)}}}"] if caption else []),
+        *([rf"\caption{{{escape_latex(caption)}}}"] if caption else []),
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         *lines,
@@ -85,14 +87,14 @@ def _table(columns: str, lines: list[str], caption: str) -> list[str]:
 
 def _latex_estimates(title: str, sections: list[Estimates]) -> list[str]:
     width = max(len(section.columns) for section in sections)
-    lines = [" & ".join(["", *(_escape(c) for c in sections[0].columns)]) + r" \\"]
+    lines = [" & ".join(["", *(escape_latex(c) for c in sections[0].columns)]) + r" \\"]
     for section in sections:
-        lines += [r"\midrule", rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{_escape(section.title)}}}}} \\"]
+        lines += [r"\midrule", rf"\multicolumn{{{width + 1}}}{{l}}{{\textit{{{escape_latex(section.title)}}}}} \\"]
         for row in section.rows:
-            name = r"\quad " * ((len(row.name) - len(row.name.lstrip())) // 2) + _escape(row.name.strip())
-            label = f" ({_escape(row.label)})" if row.label else ""
+            name = r"\quad " * ((len(row.name) - len(row.name.lstrip())) // 2) + escape_latex(row.name.strip())
+            label = f" ({escape_latex(row.label)})" if row.label else ""
             cells = [*row.values, *[""] * (width - len(row.values))]
-            lines.append(" & ".join([name + label, *(_escape(c) for c in cells)]) + r" \\")
+            lines.append(" & ".join([name + label, *(escape_latex(c) for c in cells)]) + r" \\")
     return _table("l" + "r" * width, lines, title)
 
 
@@ -103,10 +105,10 @@ def _latex_facts(facts: list[Facts]) -> list[str]:
     lines: list[str] = []
     for block in facts:
         lines += [r"\midrule"] * bool(lines)
-        heads = [rf"\textit{{{_escape(block.title)}}}", *(_escape(c) for c in block.columns)]
+        heads = [rf"\textit{{{escape_latex(block.title)}}}", *(escape_latex(c) for c in block.columns)]
         lines.append(" & ".join([*heads, *[""] * (width - len(heads))]) + r" \\")
         for row in block.rows:
             if row[0]:
-                cells = [*(_escape(c) for c in row), *[""] * (width - len(row))]
+                cells = [*(escape_latex(c) for c in row), *[""] * (width - len(row))]
                 lines.append(" & ".join([r"\quad " + cells[0], *cells[1:]]) + r" \\")
     return _table("l" + "r" * (width - 1), lines, "Model fit and estimation")

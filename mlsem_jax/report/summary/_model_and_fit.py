@@ -215,7 +215,7 @@ def standard_errors_used(results: Results) -> Facts:
     """How the standard errors were computed."""
     options = results.estimation.options
     kind = {"first.order": "First-order"}.get(options.information, options.information.capitalize())
-    rows: list[tuple[str, ...]] = [("Standard errors", _ERRORS.get(options.se, options.se))]
+    rows: list[tuple[str, ...]] = [("Standard errors", results.errors or _ERRORS.get(options.se, options.se))]
     if options.se == "bootstrap":
         of = "clusters" if results.estimation.data.clustered else "rows"
         rows.append((f"Bootstrap draws of {of}", str(options.bootstrap)))

@@ -33,6 +33,10 @@ def provenance(results: Results) -> list[tuple[str, str]]:
         for g, value in enumerate(smallest_eigenvalues(results, level)):
             where = f" [{results.specification.groups[g]}]" if many else ""
             rows.append((f"Smallest eigenvalue: Sigma{name}{where}", small(value)))
+    for block in results.specification.blocks:
+        where = "" if results.specification.single else f", level {block.level}"
+        where += f" [{results.specification.groups[block.group - 1]}]" if many else ""
+        rows.append((f"Rotation of {block.name!r}{where}", block.rotation.criterion))
     if estimation.h1 is not None:
         rows.append(("logl(H1) - logl(H0)", small(estimation.h1.value - estimation.model.value)))
     rows += [(f"Rows dropped: {reason}", str(count)) for reason, count in estimation.data.rows_dropped]
