@@ -63,7 +63,7 @@ def stacked(stats):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *stats)
 
 
-@pytest.mark.timeout(3600 if SEEDS > 6 else 300)
+@pytest.mark.timeout(3600 if SEEDS > 6 else 900)
 def test_every_route_says_what_a_single_fit_says(lanes):
     model, stats, batch, singles = lanes
     with jax.enable_x64(True):
