@@ -7,16 +7,26 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from mlsem_jax._errors import ModelError, ModelWarning, listing
+from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
-from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
+from mlsem_jax.data import (
+    OrderedColumn,
+    SurveyColumns,
+    TwoLevelData,
+    column_names,
+    group_labels,
+    missing_option,
+    prepare,
+    read_ordered,
+    several,
+)
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.models import Specification
 from mlsem_jax.report import progress
-from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
+from mlsem_jax.syntax import Syntax, SyntaxOptions, endogenous, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 
@@ -24,7 +34,6 @@ _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
 # options of lavaan's that its users may type, and what to do instead
 _ELSEWHERE = {
-    "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "only_converged": "It is about several imputations: give their data sets in a list.",
     "clusters": "It is called cluster here.",
@@ -39,7 +48,7 @@ _ELSEWHERE = {
     "sample_nobs": "Pass the rows, a data frame, as data.",
     "representation": "Leave it out.",
     "mimic": "Leave it out.",
-    "parameterization": "Leave it out: it concerns ordered indicators.",
+    "integration_ngh": "It is called integration_points here.",
 }
 
 
@@ -75,6 +84,7 @@ def specify_and_prepare(
     missing: str = "listwise",
     group_label: Any = None,
     survey: SurveyColumns | None = None,
+    unit: float = 1.0,
 ) -> tuple[Specification, TwoLevelData]:
     """The specification that a model text and a table make together, and the table as checked arrays.
 
@@ -86,7 +96,16 @@ def specify_and_prepare(
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
         labels = tuple(str(label) for label in group_label)
-    specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
+    columns, told = ordered_columns(parsed, data, syntax_options.ordered)
+    specification = specify(
+        parsed,
+        options=syntax_options,
+        data_variables=column_names(data),
+        group_labels=labels,
+        categories={name: len(column.categories) for name, column in columns.items()},
+        unit=unit,
+    )
+    responses = {v.name for v in specification.ordered}
     prepared = prepare(
         data,
         cluster=cluster,
@@ -99,8 +118,25 @@ def specify_and_prepare(
         group_label=group_label,
         single=single,
         survey=survey,
+        ordered={name: column for name, column in columns.items() if name in responses},
     )
-    return specification, prepared
+    return specification, replace(prepared, warnings=(*told, *prepared.warnings)) if told else prepared
+
+
+def ordered_columns(
+    parsed: Syntax, data: Any, ordered: bool | tuple[str, ...]
+) -> tuple[dict[str, OrderedColumn], tuple[str, ...]]:
+    """The ordered variables of a model as columns of categories, and sentences on them. ordered: names, or True for all that the
+    model explains. Raises ModelError for a name that the data do not have, DataError where a column cannot be ordered.
+    """
+    if not ordered:
+        return {}, ()
+    known = column_names(data)
+    names = endogenous(parsed, known) if ordered is True else ordered
+    for name in names:
+        if name not in known:
+            raise ModelError(f"ordered= names {name!r}, which is no column of the data.{nearest(name, known)}")
+    return read_ordered(data, names)
 
 
 def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, missing: str) -> SyntaxOptions:
@@ -109,6 +145,8 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
     """
     if parsed.has_levels or options.meanstructure:
         return options
+    if options.ordered:  # thresholds are means of a kind
+        return replace(options, meanstructure=True)
     incomplete = missing_option(missing) == "ml"
     if options.meanstructure is False and incomplete:
         raise ModelError(
@@ -172,6 +210,7 @@ def _fit(
         missing=fit_options.missing,
         group_label=data_options.get("group_label"),
         survey=survey,
+        unit=fit_options.unit,
     )
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))

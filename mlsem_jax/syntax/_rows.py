@@ -94,6 +94,8 @@ def _merged(terms: tuple[Term, ...], text: str) -> list[Term]:
 
 def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: str) -> Row:
     op = item.formula.op
+    if op == "|":
+        _check_threshold(term, lhs, text)
     if term.name == lhs.name and op != "~~":
         what = "its own indicator" if op == "=~" else "its own predictor"
         raise ModelSyntaxError(f"'{lhs.name}' cannot be {what}.", text, term.line, term.column)
@@ -127,6 +129,18 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
     if "rv" in values:
         parameter = parameter.but(free=False, value=0.0, random=values["rv"])
     return Row(parameter, "fixed" in values or "rv" in values, str(values.get("equal", "")), item.width > 1)
+
+
+def _check_threshold(term: Term, lhs: Mention, text: str) -> None:
+    """**Raises:** ModelSyntaxError where what follows '|' is no threshold's name."""
+    number = (term.name or "")[1:]
+    if term.name is None or term.name[:1] != "t" or not (number.isdecimal() and number.isascii() and number[:1] != "0"):
+        message = (
+            f"Thresholds are written t1, t2, ...; did you mean {lhs.name} | {term.name}*t1?"
+            if term.name
+            else f"Thresholds are written t1, t2, ..., as in {lhs.name} | t1."
+        )
+        raise ModelSyntaxError(message, text, term.line, term.column)
 
 
 def _value(modifier: Modifier, item: Placed, text: str) -> float | str | None:

@@ -1,0 +1,87 @@
+"""A fit of ordered variables by full-information maximum likelihood: the integral's dimensions, starting values, the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation._constraints import constraints_of
+from mlsem_jax.estimation._fit_surely import maximum_of
+from mlsem_jax.estimation._options import FitOptions
+from mlsem_jax.estimation._problem import Problem, Sample
+from mlsem_jax.estimation._records import Estimation, Fitted
+from mlsem_jax.estimation._reduction import Reduction
+from mlsem_jax.estimation._starts import starting_values, with_starts
+from mlsem_jax.estimation._verify import with_status
+from mlsem_jax.likelihood import Statistics
+from mlsem_jax.models import Build, Specification, build
+from mlsem_jax.numerics import float64
+from mlsem_jax.ordinal import (
+    covariate_moments,
+    integral,
+    latent_moments,
+    ordinal_layout,
+    ordinal_term,
+)
+
+
+@float64
+def estimate_ordinal(
+    specification: Specification,
+    data: TwoLevelData,
+    options: FitOptions,
+    *,
+    start: Callable[[Build, Sample], np.ndarray] | None = None,
+    pad_to: int | None = None,
+    report: Callable[[dict], None] | None = None,
+) -> Estimation:
+    """Maximise the log-likelihood given the covariates, a sum over rows. start: natural parameters of the build."""
+    if options.optim_method == "em":
+        raise ModelError("optim_method='em' is for normal data: with ordered variables leave it out.")
+    sample, thresholds = latent_moments(specification, data, options.unit)
+    exogenous = covariate_moments(specification, data)
+    made = build(specification, exogenous, pad_to)
+    natural = ordinal_start(made, sample, thresholds, options) if start is None else start(made, sample)
+    layout = ordinal_layout(specification, options.link)
+    moments = jax.tree.map(np.asarray, _moments(made.structure, natural))
+    layout, notes = integral(layout, moments, options.integration, options.integration_points)
+    term = ordinal_term(layout, data)
+    statistics = Statistics((term,), None)
+    problem = Problem(made, statistics, sample, constraints_of(made, options.bounds))
+    maximum, found = maximum_of(problem, natural[made.kept], options, report)
+    model = Fitted(problem, maximum, problem.moments(maximum.theta), found)
+    reduction = _reduction(data, statistics, sample)
+    return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, notes))
+
+
+_moments = jax.jit(lambda structure, natural: structure.moments(natural))
+
+
+def ordinal_start(made: Build, sample: Sample, thresholds: np.ndarray, options: FitOptions) -> np.ndarray:
+    """Natural parameters (k,): those that the moments of latent responses suggest, thresholds at the shares of the categories."""
+    begun = with_starts(made, options.start)
+    natural = starting_values(begun, *sample)
+    variables = made.specification.variables
+    guesses: dict[int, list[float]] = {}
+    for row, index in zip(begun.specification.parameters, made.index, strict=True):
+        if row.op == "|" and index >= 0:
+            value = thresholds[row.group - 1, variables.index(row.lhs), int(row.rhs[1:]) - 1]
+            guesses.setdefault(index, []).append(float(value) if row.start is None else row.start)
+    for index, values in guesses.items():
+        natural[index] = np.mean(values)
+    return natural
+
+
+def _reduction(data: TwoLevelData, statistics: Statistics, sample: Sample) -> Reduction:
+    groups = data.ngroups
+    each = data.cluster_weights[data.cluster] * (1.0 if data.row_weights is None else data.row_weights)
+    rows = np.bincount(data.group[data.cluster], each, groups)
+    counts = np.bincount(data.group, data.cluster_weights, groups)
+    none, every = np.zeros(0, int), np.arange(data.nclusters)
+    return Reduction(None, statistics, none, every, rows, counts, sample)
+
+

@@ -1,0 +1,16 @@
+"""Ordered variables: their likelihood by integration over latent variables."""
+
+from mlsem_jax.ordinal._ml_design import integral, ordinal_layout, ordinal_term
+from mlsem_jax.ordinal._ml_layout import Layout
+from mlsem_jax.ordinal._ml_start import covariate_moments, latent_moments
+from mlsem_jax.ordinal._ml_term import OrdinalTerm
+
+__all__ = [
+    "Layout",
+    "OrdinalTerm",
+    "covariate_moments",
+    "integral",
+    "latent_moments",
+    "ordinal_layout",
+    "ordinal_term",
+]
