@@ -148,6 +148,13 @@ class Problem:
         """Whether the Hessian is differentiated forward instead of in closed form: with missing values or random slopes."""
         return self._statistics.curved > 0
 
+    @property
+    def metric_is_rough(self) -> bool:
+        """Whether the metric is the outer products of scores of a likelihood that is an integral: secant steps from the Hessian then
+        end sooner than steps by the metric.
+        """
+        return any(term.own_scores for term in self._statistics.terms)
+
     @functools.cached_property
     def _many_sizes(self) -> bool:
         """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""

@@ -27,10 +27,3 @@ def log_category(lower: Array, upper: Array, link: str) -> Array:
     found = 0.5 * (jax.scipy.special.erfc(-root * high) - jax.scipy.special.erfc(-root * low))
     return jnp.log(jnp.maximum(found, TINY))
 
-
-def limits(cuts: Array, categories: int) -> tuple[Array, Array]:
-    """Lower and upper limits (..., categories) of the categories from cut points (..., K - 1), those beyond the last at BEYOND."""
-    ends = jnp.full_like(cuts[..., :1], BEYOND)
-    upper = jnp.concatenate([cuts, ends], axis=-1)[..., :categories]
-    lower = jnp.concatenate([-ends, cuts], axis=-1)[..., :categories]
-    return lower, upper

@@ -16,7 +16,7 @@ from mlsem_jax.ordinal._ml_layout import Layout, points_for
 from mlsem_jax.ordinal._ml_term import Block, OrdinalTerm
 
 # padding that is accepted before clusters of different sizes are put into blocks of their own, and the most blocks of a group
-PADDED, BLOCKS = 1.3, 3
+PADDED, BLOCKS = 2.0, 2
 
 
 def ordinal_layout(specification: Specification, link: str) -> Layout:

@@ -14,7 +14,7 @@ from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Term
 from mlsem_jax.models import Moments
 from mlsem_jax.ordinal._ml_conditional import Conditional, of_groups
-from mlsem_jax.ordinal._ml_integral import Cluster, cluster_log_likelihood, mode
+from mlsem_jax.ordinal._ml_integral import Cluster, cluster_log_likelihood, expected_cells, posterior, score_spread
 from mlsem_jax.ordinal._ml_layout import Layout
 
 # numbers that the clusters of one step hold at a time: 32 MB an array
@@ -107,11 +107,40 @@ class OrdinalTerm(Term):
         return inside, found
 
     def gradient_near(self, moments: Moments, between_only: Float[Array, " p"]) -> Callable[[Moments], Moments]:
-        return lambda near: self.value_and_gradient(near, between_only)[1]
+        if self.layout.moving:
+            return lambda near: self.value_and_gradient(near, between_only)[1]
+        parts, _ = of_groups(moments, self.layout)
+        layout, sizes = self.layout, [_elements(block, self.layout) for block in self.blocks]
+        known = [
+            in_chunks(lambda c, at=parts[block.group]: posterior(at, layout, c), (block.clusters,), size)
+            for block, size in zip(self.blocks, sizes, strict=True)
+        ]
+
+        def total(near: Moments) -> Array:
+            found, _ = of_groups(near, layout)
+            sums = [
+                block.count
+                @ in_chunks(lambda c, k, at=found[block.group]: expected_cells(at, layout, c, k), (block.clusters, post), size)
+                for block, post, size in zip(self.blocks, known, sizes, strict=True)
+            ]
+            return sum(sums)
+
+        return jax.grad(total)
 
     def curvature(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None) -> Array:
-        q = jax.tree.leaves(jacobian)[0].shape[-1]
-        return jnp.zeros((q, q))
+        q, layout = jax.tree.leaves(jacobian)[0].shape[-1], self.layout
+        if layout.moving:
+            return jnp.zeros((q, q))
+        parts, push, _ = jax.linearize(lambda m: of_groups(m, layout), moments, has_aux=True)
+        tangents = jax.vmap(push, in_axes=-1, out_axes=0)(jacobian)
+
+        def summed(block: Block) -> Array:
+            at, along = parts[block.group], tangents[block.group]
+            size = q * _elements(block, layout)
+            found = in_chunks(lambda c: score_spread(at, along, layout, c), (block.clusters,), size)
+            return jnp.tensordot(block.count, found, 1)
+
+        return sum(summed(block) for block in self.blocks)
 
     def expected_information(
         self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None
@@ -141,14 +170,27 @@ def _elements(block: Block, layout: Layout) -> int:
 
 def clusters_and_slopes(at: Conditional, layout: Layout, block: Block) -> tuple[Float[Array, " J"], Conditional]:
     """Log-likelihood (J,) of every cluster of a block and its derivatives in the pieces, along a leading axis J."""
-    still = jax.lax.stop_gradient(at)
 
     def one(cluster: Cluster) -> tuple[Array, Conditional]:
-        centre = mode(still, layout, cluster) if layout.between_pivots else jnp.zeros(0)
-        return jax.value_and_grad(cluster_log_likelihood)(at, layout, cluster, centre)
+        return jax.value_and_grad(cluster_log_likelihood)(at, layout, cluster)
 
-    count = block.count.shape[0]
-    step = max(1, TOGETHER * count // max(_elements(block, layout), 1))
+    return in_chunks(one, (block.clusters,), _elements(block, layout))
+
+
+def in_chunks(function: Callable, arrays: tuple[Any, ...], elements: int) -> Any:
+    """The function mapped over the leading axis of arrays, as much of it at a time as keeps `elements`, the size of what it makes of
+    all, below TOGETHER.
+    """
+    count = jax.tree.leaves(arrays)[0].shape[0]
+    step = max(1, TOGETHER * count // max(elements, 1))
     if step >= count:
-        return jax.vmap(one)(block.clusters)
-    return jax.lax.map(one, block.clusters, batch_size=step)
+        return jax.vmap(function)(*arrays)
+    chunks = -(-count // step)
+
+    def cut(x: Array) -> Array:
+        """Along its first axis into chunks, the last one filled up with repetitions."""
+        whole = jnp.concatenate([x, jnp.broadcast_to(x[-1:], (chunks * step - count, *x.shape[1:]))])
+        return whole.reshape(chunks, step, *x.shape[1:])
+
+    found = jax.lax.map(lambda some: jax.vmap(function)(*some), jax.tree.map(cut, arrays))
+    return jax.tree.map(lambda x: x.reshape(chunks * step, *x.shape[2:])[:count], found)
