@@ -25,8 +25,6 @@ from mlsem_jax.numerics import damped_step, decrement, positive_definite
 
 # promised gain below which steps use more than the metric: here, where a metric costs no more than a Hessian of complete data
 NEWTON_FROM = 1e-2
-# the same where the metric is rough (see `Problem`)
-ROUGH_FROM = 1.0
 # the decrement below which the last step is too short to change standard errors in the eighth digit: its Hessian is kept
 SAME_HESSIAN = 1e-18
 # DECREMENT of models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
@@ -49,8 +47,9 @@ class _Curvature:
 
     def __init__(self, problem: Problem, newton: bool, newton_from: float | None):
         self._problem, self._newton = problem, newton
-        near = ROUGH_FROM if problem.metric_is_rough else NEWTON_FROM
-        self._near = near if newton_from is None else newton_from
+        if newton_from is None and problem.metric_is_rough:
+            newton_from = np.inf
+        self._near = NEWTON_FROM if newton_from is None else newton_from
         self._secant = newton and newton_from is None and problem.hessian_is_costly
         self._inverse: np.ndarray | None = None
         self._steps = 0
@@ -77,11 +76,8 @@ class _Curvature:
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:
-            q, base = len(here.theta), here.metric
-            if self._problem.metric_is_rough:
-                hessian = self._problem.observed(here.theta)
-                base = hessian if positive_definite(hessian, DEFINITE) else base
-            self._inverse = np.reshape([damped_step(base, unit, 0.0) for unit in np.eye(q)], (q, q))
+            q = len(here.theta)
+            self._inverse = np.reshape([damped_step(here.metric, unit, 0.0) for unit in np.eye(q)], (q, q))
         self._steps += 1
         return self._inverse @ here.gradient
 

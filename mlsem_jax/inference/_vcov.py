@@ -26,6 +26,10 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     """
     problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
+    own = [term for term in estimation.statistics.terms if term.own_scores]
+    if own:
+        value, score = (sum(parts) for parts in zip(*(problem.term_scores(theta, term) for term in own), strict=True))
+        return data.cluster_weights * value, data.cluster_weights[:, None] * score
     value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, problem.q))
     if reduction.clusters is not None:
         at = reduction.complete_codes
