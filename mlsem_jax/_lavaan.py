@@ -174,7 +174,7 @@ def _with_design(
     survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
     if survey.given:
         options = FitOptions.of_survey(options, bool(survey.replicate_weights))
-    if not parsed.has_levels:
+    if not parsed.has_levels and not options.get("ordered"):
         asked, options = options.get("se"), FitOptions.of_one_level(options, clustered)
         if isinstance(asked, str) and asked.lower() == "robust.huber.white" and options["se"] == "robust.cluster":
             return survey, options, (_BY_CLUSTERS,)

@@ -10,8 +10,8 @@ from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.likelihood import ClusterSizes
 from mlsem_jax.models import Moments, Specification
+from mlsem_jax.ordinal._ml_cells import Cluster
 from mlsem_jax.ordinal._ml_conditional import left_over, pivots_of
-from mlsem_jax.ordinal._ml_integral import Cluster
 from mlsem_jax.ordinal._ml_layout import Layout, points_for
 from mlsem_jax.ordinal._ml_term import Block, OrdinalTerm
 

@@ -5,7 +5,8 @@ rows' latent variables.
 
 Level 2 by adaptive Gauss-Hermite quadrature about the mode of each cluster (Liu & Pierce 1994; Rabe-Hesketh, Skrondal & Pickles
 2005), with one point Laplace's approximation; level 1 by a trapezoid rule whose nodes all rows share, so that the categories'
-probabilities are computed once for a cluster and rows pick theirs.
+probabilities are computed once for a cluster and rows pick theirs. First and second derivatives are means over the posterior of the
+nodes (Louis 1982).
 """
 
 from __future__ import annotations
@@ -17,9 +18,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax._typing import Array, Float
 from mlsem_jax.numerics import inverse_and_logdet
-from mlsem_jax.ordinal._ml_category import BEYOND, log_category
+from mlsem_jax.ordinal._ml_category import CategorySlopes
+from mlsem_jax.ordinal._ml_cells import (
+    Cells,
+    Cluster,
+    cells_of,
+    log_cells,
+    log_density,
+    of_rows,
+    slopes_of_cells,
+    to_cells,
+)
 from mlsem_jax.ordinal._ml_conditional import Conditional, root_at
 from mlsem_jax.ordinal._ml_layout import Layout, hermite, trapezoid
 
@@ -27,113 +38,28 @@ from mlsem_jax.ordinal._ml_layout import Layout, hermite, trapezoid
 STEPS, LONGEST, NEAR = 30, 1.5, 1e-5
 
 
-class Cluster(eqx.Module):
-    """The rows of one cluster, or (leading axis J) of several: answers (n, o), -1 where missing; how often a row counts (n,), 0 for
-    padding; covariates of level 1 (n, q1) and of random slopes (n, r), continuous outcomes (n, c); covariates of level 2 (q2,).
-    """
-
-    answers: Int[Array, "n o"]
-    often: Float[Array, " n"]
-    within_x: Float[Array, "n q1"]
-    slope_x: Float[Array, "n r"]
-    continuous: Float[Array, "n c"]
-    between_x: Float[Array, " q2"]
-
-
-class _Predictor(eqx.Module):
-    """Linear predictors of the ordered outcomes of a cluster's rows, offset (n, o) and loadings on z (n, o, m2), n = 1 where all rows
-    have the same; residuals (n, c) of the continuous ones and their loadings (n, c, m2).
-    """
-
-    offset: Array
-    loading: Array
-    residual: Array
-    residual_loading: Array
-
-
-def _predictor(at: Conditional, layout: Layout, cluster: Cluster) -> _Predictor:
-    count, total = len(layout.ordered), len(layout.outcomes)
-    about = cluster.between_x - at.between_mean
-    between = at.on_between @ about
-    rows = (cluster.within_x - at.within_mean) @ at.on_within.T if layout.aligned else jnp.zeros((1, total))
-    mean = at.mean + between[:total] + rows
-    loading = jnp.broadcast_to(at.between_root[:total], (mean.shape[0], *at.between_root[:total].shape))
-    if layout.slopes:
-        slope = at.slope_mean + between[total:]
-        mean = mean + (cluster.slope_x * slope) @ at.directions
-        loading = loading + jnp.einsum("nr,rp,rm->npm", cluster.slope_x, at.directions, at.between_root[total:])
-    residual = cluster.continuous - mean[:, count:] if layout.continuous else jnp.zeros((mean.shape[0], 0))
-    own = loading[:, count:]
-    offset = mean[:, :count] + residual @ at.on_continuous.T
-    return _Predictor(offset, loading[:, :count] - jnp.einsum("oc,ncm->nom", at.on_continuous, own), residual, own)
-
-
-def _cells(at: Conditional, layout: Layout, cluster: Cluster, z: Float[Array, "Q m2"]) -> Float[Array, "cells QR"]:
-    """Log-probabilities at all nodes, those of level 2 by those of level 1: of every category of every ordered outcome where rows differ
-    in their answers alone (o k, Q R), else of every answer, and the log-density of the continuous outcomes of a row, (n (o + 1), Q R).
-    """
-    predictor = _predictor(at, layout, cluster)
-    eta = predictor.offset[:, :, None] + jnp.einsum("nom,qm->noq", predictor.loading, z)
-    w, _ = trapezoid(layout.points[1], len(layout.within_pivots))
-    eta = eta[:, :, :, None] + (at.within_root @ w.T)[:, None, :]
-    eta = eta.reshape(*eta.shape[:2], -1) * at.scale[:, None]
-    k, cuts = max(layout.categories), at.cuts * at.scale[:, None]
-    real = np.array([[t < c - 1 for t in range(k - 1)] for c in layout.categories])
-    if not layout.aligned:
-        far = jnp.where(real[:, :, None], cuts[:, :, None] - eta[0][:, None, :], BEYOND)
-        ends = jnp.full_like(far[:, :1], BEYOND)
-        upper, lower = jnp.concatenate([far, ends], axis=1), jnp.concatenate([-ends, far], axis=1)
-        return log_category(lower, upper, layout.link).reshape(-1, eta.shape[-1])
-    answer = jnp.maximum(cluster.answers, 0)
-    ends = jnp.full_like(cuts[:, :1], 2 * BEYOND)
-    limits = jnp.concatenate([-ends, jnp.where(real, cuts, 2 * BEYOND), ends], axis=1)
-    places = jnp.arange(len(layout.ordered))
-    low, high = (limits[places, answer + i][:, :, None] for i in (0, 1))
-    low, high = (jnp.where(jnp.abs(x) > BEYOND, jnp.sign(x) * BEYOND, x - eta) for x in (low, high))
-    found = jnp.where((cluster.answers >= 0)[:, :, None], log_category(low, high, layout.link), 0.0)
-    if layout.continuous:
-        left = predictor.residual[:, None, :] - jnp.einsum("ncm,qm->nqc", predictor.residual_loading, z)
-        distance = jnp.einsum("nqc,cd,nqd->nq", left, at.precision, left)
-        density = -0.5 * (distance + at.logdet + len(layout.continuous) * np.log(2 * np.pi))
-        density = jnp.repeat(density, len(w), axis=1)[:, None, :]
-        found = jnp.concatenate([found, density], axis=1)
-    return found.reshape(-1, found.shape[-1])
-
-
-def _of_rows(layout: Layout, cluster: Cluster, cells: Array) -> Float[Array, "n QR"]:
-    """Sums of the cells of each row; linear, so that it serves their derivatives too."""
-    if layout.aligned:
-        return jnp.sum(cells.reshape(cluster.often.shape[0], -1, cells.shape[-1]), axis=1)
-    return _choice(layout, cluster, cells.dtype) @ cells
-
-
-def _choice(layout: Layout, cluster: Cluster, dtype: Any) -> Float[Array, "n ok"]:
-    """1 where a row has the category."""
-    chosen = cluster.answers[:, :, None] == jnp.arange(max(layout.categories))
-    return chosen.reshape(chosen.shape[0], -1).astype(dtype)
-
-
-def log_rows(at: Conditional, layout: Layout, cluster: Cluster, z: Float[Array, "Q m2"]) -> Float[Array, " Q"]:
+def log_rows(cells: Cells, layout: Layout, cluster: Cluster, z: Float[Array, "Q m2"]) -> Float[Array, " Q"]:
     """Sum over a cluster's rows of log p_i(z), each as often as it counts."""
-    _, logw = trapezoid(layout.points[1], len(layout.within_pivots))
-    by_node = _of_rows(layout, cluster, _cells(at, layout, cluster, z)).reshape(-1, z.shape[0], len(logw))
-    return cluster.often @ jax.scipy.special.logsumexp(by_node + logw, axis=-1)
+    w, logw = trapezoid(layout.points[1], len(layout.within_pivots))
+    joint = of_rows(layout, cluster, log_cells(cells, layout, z, w)).reshape(-1, z.shape[0], len(logw)) + logw
+    found = jax.scipy.special.logsumexp(joint, axis=-1)
+    return cluster.often @ (found + log_density(cells, layout, z) if layout.continuous else found)
 
 
-def _joint(z: Array, at: Conditional, layout: Layout, cluster: Cluster) -> Array:
+def _joint(z: Array, cells: Cells, layout: Layout, cluster: Cluster) -> Array:
     """log p(y, z) less its constant."""
-    return log_rows(at, layout, cluster, z[None])[0] - 0.5 * z @ z
+    return log_rows(cells, layout, cluster, z[None])[0] - 0.5 * z @ z
 
 
-def mode(at: Conditional, layout: Layout, cluster: Cluster) -> Float[Array, " m2"]:
+def mode(cells: Cells, layout: Layout, cluster: Cluster) -> Float[Array, " m2"]:
     """Where a cluster's integrand is highest: Newton's method on a concave function. Not to be differentiated."""
     m = len(layout.between_pivots)
     slope, bend = jax.grad(_joint), jax.hessian(_joint)
 
     def step(state: Any) -> Any:
         z, _, count = state
-        inverse, _ = inverse_and_logdet(jnp, -bend(z, at, layout, cluster))
-        move = inverse @ slope(z, at, layout, cluster)
+        inverse, _ = inverse_and_logdet(jnp, -bend(z, cells, layout, cluster))
+        move = inverse @ slope(z, cells, layout, cluster)
         size = jnp.sqrt(move @ move)
         return z + move * jnp.minimum(1.0, LONGEST / jnp.maximum(size, 1e-12)), size, count + 1
 
@@ -143,7 +69,7 @@ def mode(at: Conditional, layout: Layout, cluster: Cluster) -> Float[Array, " m2
     return jax.lax.while_loop(go_on, step, (jnp.zeros(m), jnp.asarray(jnp.inf), 0))[0]
 
 
-def _nodes(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Float[Array, "Q m2"], Float[Array, " Q"]]:
+def _nodes(cells: Cells, layout: Layout, cluster: Cluster) -> tuple[Float[Array, "Q m2"], Float[Array, " Q"]]:
     """Nodes of level 2 and their log-weights, the normal density and the rule's scale included, about the mode of the cluster.
 
     Many nodes are held fixed where the integral is differentiated. With few the derivative follows the rule as it moves: one more
@@ -153,12 +79,12 @@ def _nodes(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Float[Arr
     if not m:
         return jnp.zeros((1, 0)), jnp.zeros(1)
     x, logw = hermite(layout.points[0], m)
-    still = jax.lax.stop_gradient(at)
+    still = jax.lax.stop_gradient(cells)
     centre = jax.lax.stop_gradient(mode(still, layout, cluster))
-    held = at if layout.moving else still
+    held = cells if layout.moving else still
     if layout.moving:
         inverse, _ = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, still, layout, cluster))
-        centre = centre + inverse @ jax.grad(_joint)(centre, at, layout, cluster)
+        centre = centre + inverse @ jax.grad(_joint)(centre, cells, layout, cluster)
     spread, logdet = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, held, layout, cluster))
     root, _ = root_at(spread, tuple(range(m)))
     z = centre + x @ root.T
@@ -166,44 +92,115 @@ def _nodes(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Float[Arr
 
 
 def cluster_log_likelihood(at: Conditional, layout: Layout, cluster: Cluster) -> Float[Array, ""]:
-    z, logw = _nodes(at, layout, cluster)
-    return jax.scipy.special.logsumexp(log_rows(at, layout, cluster, z) + logw)
+    cells = cells_of(at, layout, cluster)
+    z, logw = _nodes(cells, layout, cluster)
+    return jax.scipy.special.logsumexp(log_rows(cells, layout, cluster, z) + logw)
 
 
 class Posterior(eqx.Module):
-    """Of one cluster, at nodes (Q, m2) held fixed: their probabilities (Q,) and those of each row's nodes given them (n, Q, R), given
-    the data.
+    """Of one cluster, at nodes held fixed: its log-likelihood; the nodes (Q, m2), their probabilities (Q,) and those of each row's nodes
+    given them (n, Q, R), given the data; the cells' log-probabilities with their derivatives.
     """
 
+    value: Float[Array, ""]
     nodes: Float[Array, "Q m2"]
     share: Float[Array, " Q"]
     inner: Float[Array, "n Q R"]
+    slopes: CategorySlopes
 
     def weight(self, layout: Layout, cluster: Cluster) -> Float[Array, "cells QR"]:
         """How often each cell counts at each node."""
-        rows = ((cluster.often[:, None] * self.share)[:, :, None] * self.inner).reshape(self.inner.shape[0], -1)
-        if not layout.aligned:
-            return _choice(layout, cluster, rows.dtype).T @ rows
-        return jnp.repeat(rows, len(layout.ordered) + bool(layout.continuous), axis=0)
+        rows = (cluster.often[:, None] * self.share)[:, :, None] * self.inner
+        return to_cells(layout, cluster, rows.reshape(rows.shape[0], -1))
 
 
-def posterior(at: Conditional, layout: Layout, cluster: Cluster) -> Posterior:
-    z, logw2 = _nodes(jax.lax.stop_gradient(at), layout, cluster)
-    _, logw1 = trapezoid(layout.points[1], len(layout.within_pivots))
-    rows = _of_rows(layout, cluster, _cells(at, layout, cluster, z))
-    joint = rows.reshape(-1, z.shape[0], len(logw1)) + logw1
+def posterior(cells: Cells, layout: Layout, cluster: Cluster) -> Posterior:
+    z, logw2 = _nodes(cells, layout, cluster)
+    w, logw1 = trapezoid(layout.points[1], len(layout.within_pivots))
+    slopes = slopes_of_cells(cells, layout, z, w)
+    joint = of_rows(layout, cluster, slopes.value).reshape(-1, z.shape[0], len(logw1)) + logw1
     by_row = jax.scipy.special.logsumexp(joint, axis=-1)
-    return Posterior(z, jax.nn.softmax(cluster.often @ by_row + logw2), jnp.exp(joint - by_row[:, :, None]))
+    inner = jnp.exp(joint - by_row[:, :, None])
+    total = cluster.often @ (by_row + log_density(cells, layout, z) if layout.continuous else by_row) + logw2
+    value = jax.scipy.special.logsumexp(total)
+    return Posterior(value, z, jnp.exp(total - value), inner, slopes)
 
 
-def score_spread(at: Conditional, tangents: Any, layout: Layout, cluster: Cluster) -> Float[Array, "q q"]:
-    """What the second derivative of the log-likelihood has beside the mean one of the complete data, given the data: the covariance of
-    their scores (Louis 1982), along tangents of the pieces with a leading axis q.
+def _axes(known: Posterior, layout: Layout) -> Float[Array, "QR m"]:
+    """The coordinates of the nodes, those of level 2 first."""
+    w, _ = trapezoid(layout.points[1], len(layout.within_pivots))
+    count = known.nodes.shape[0]
+    return jnp.concatenate([jnp.repeat(known.nodes, len(w), axis=0), jnp.tile(w, (count, 1))], axis=1)
+
+
+def gradient_in_cells(cells: Cells, layout: Layout, cluster: Cluster, known: Posterior) -> Cells:
+    """Derivatives of the log-likelihood of a cluster in what its cells hold."""
+    weight, axes = known.weight(layout, cluster), _axes(known, layout)
+    low, high = weight * known.slopes.lower, weight * known.slopes.upper
+    found = jax.tree.map(jnp.zeros_like, cells)
+    if layout.continuous:
+        share = cluster.often[:, None] * known.share
+        found = jax.grad(lambda c: jnp.sum(share * log_density(c, layout, known.nodes)))(cells)
+    return eqx.tree_at(
+        lambda c: (c.low, c.high, c.slope),
+        found,
+        (low.sum(axis=1), high.sum(axis=1), -(low + high) @ axes),
+    )
+
+
+class Quadratic(eqx.Module):
+    """A function of a cluster's cells with the gradient of the log-likelihood at `about`, and there the mean second derivative of the
+    complete data's, given the data. bend (cells, m + 2, m + 2): in low, high and slope of each cell.
     """
-    known = posterior(at, layout, cluster)
-    push = jax.linearize(lambda a: _cells(a, layout, cluster, known.nodes), at)[1]
-    slope = jax.vmap(lambda t: _of_rows(layout, cluster, push(t)))(tangents)
-    q, (n, z, r) = slope.shape[0], known.inner.shape
+
+    about: Cells
+    slope: Cells
+    bend: Float[Array, "cells d d"]
+    nodes: Float[Array, "Q m2"]
+    share: Float[Array, " Q"]
+
+    def __call__(self, cells: Cells, layout: Layout, cluster: Cluster) -> Float[Array, ""]:
+        move = _packed(cells) - _packed(self.about)
+        total = jnp.sum(_packed(self.slope) * move) + 0.5 * jnp.einsum("ci,cij,cj->", move, self.bend, move)
+        if layout.continuous:
+            total = total + jnp.sum(cluster.often[:, None] * self.share * log_density(cells, layout, self.nodes))
+        return total
+
+
+def _packed(cells: Cells) -> Float[Array, "cells d"]:
+    return jnp.concatenate([cells.low[:, None], cells.high[:, None], cells.slope], axis=1)
+
+
+def quadratic(cells: Cells, layout: Layout, cluster: Cluster, known: Posterior) -> Quadratic:
+    weight, axes, s = known.weight(layout, cluster), _axes(known, layout), known.slopes
+    ll, lu, uu = (weight * x for x in (s.lower_lower, s.lower_upper, s.upper_upper))
+    m = axes.shape[1]
+    squares = ((ll + 2 * lu + uu) @ (axes[:, :, None] * axes[:, None, :]).reshape(-1, m * m)).reshape(-1, m, m)
+    on_low, on_high = -(ll + lu) @ axes, -(lu + uu) @ axes
+    ll, lu, uu = (x.sum(axis=1)[:, None, None] for x in (ll, lu, uu))
+    first = jnp.concatenate([ll, lu, on_low[:, None, :]], axis=2)
+    second = jnp.concatenate([lu, uu, on_high[:, None, :]], axis=2)
+    rest = jnp.concatenate([on_low[:, :, None], on_high[:, :, None], squares], axis=2)
+    bend = jnp.concatenate([first, second, rest], axis=1)
+    return Quadratic(cells, gradient_in_cells(cells, layout, cluster, known), bend, known.nodes, known.share)
+
+
+def score_spread(cells: Cells, tangents: Cells, layout: Layout, cluster: Cluster, known: Posterior) -> Float[Array, "q q"]:
+    """The covariance of the complete data's scores given the data, along tangents of the cells with a leading axis q: what the second
+    derivative of the log-likelihood has beside the mean one of the complete data.
+    """
+    axes, s = _axes(known, layout), known.slopes
+    q, (n, z, r) = tangents.low.shape[0], known.inner.shape
+
+    def along(t: Cells) -> Array:
+        shift = t.slope @ axes.T
+        rows = of_rows(layout, cluster, s.lower * (t.low[:, None] - shift) + s.upper * (t.high[:, None] - shift))
+        if not layout.continuous:
+            return rows
+        push = jax.jvp(lambda c: log_density(c, layout, known.nodes), (cells,), (t,))[1]
+        return rows + jnp.repeat(push, r, axis=1)
+
+    slope = jax.vmap(along)(tangents)
     mean = jnp.sum(slope.reshape(q, n, z, r) * known.inner, axis=-1)
     often = cluster.often[:, None] * known.share
     weight = (often[:, :, None] * known.inner).ravel()
@@ -212,8 +209,3 @@ def score_spread(at: Conditional, tangents: Any, layout: Layout, cluster: Cluste
     score = jnp.einsum("n,qnz->qz", cluster.often, mean)
     centre = score @ known.share
     return within + (score * known.share) @ score.T - centre[:, None] * centre[None, :]
-
-
-def expected_cells(at: Conditional, layout: Layout, cluster: Cluster, known: Posterior) -> Float[Array, ""]:
-    """Mean log-probability of the complete data, given the data at other pieces: its gradient there is that of the log-likelihood."""
-    return jnp.sum(known.weight(layout, cluster) * _cells(at, layout, cluster, known.nodes))

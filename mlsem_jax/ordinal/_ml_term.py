@@ -13,8 +13,16 @@ import numpy as np
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Term
 from mlsem_jax.models import Moments
+from mlsem_jax.ordinal._ml_cells import Cluster, cells_of
 from mlsem_jax.ordinal._ml_conditional import Conditional, of_groups
-from mlsem_jax.ordinal._ml_integral import Cluster, cluster_log_likelihood, expected_cells, posterior, score_spread
+from mlsem_jax.ordinal._ml_integral import (
+    Quadratic,
+    cluster_log_likelihood,
+    gradient_in_cells,
+    posterior,
+    quadratic,
+    score_spread,
+)
 from mlsem_jax.ordinal._ml_layout import Layout
 
 # numbers that the clusters of one step hold at a time: 32 MB an array
@@ -107,21 +115,29 @@ class OrdinalTerm(Term):
         return inside, found
 
     def gradient_near(self, moments: Moments, between_only: Float[Array, " p"]) -> Callable[[Moments], Moments]:
-        if self.layout.moving:
+        if self.layout.moving and self.layout.between_pivots:
             return lambda near: self.value_and_gradient(near, between_only)[1]
-        parts, _ = of_groups(moments, self.layout)
-        layout, sizes = self.layout, [_elements(block, self.layout) for block in self.blocks]
-        known = [
-            in_chunks(lambda c, at=parts[block.group]: posterior(at, layout, c), (block.clusters,), size)
+        layout, (parts, _) = self.layout, of_groups(moments, self.layout)
+        sizes = [_elements(block, layout) for block in self.blocks]
+
+        def known(at: Conditional, cluster: Cluster) -> Quadratic:
+            about = cells_of(at, layout, cluster)
+            return quadratic(about, layout, cluster, posterior(about, layout, cluster))
+
+        kept = [
+            in_chunks(lambda c, at=parts[block.group]: known(at, c), (block.clusters,), size)
             for block, size in zip(self.blocks, sizes, strict=True)
         ]
 
         def total(near: Moments) -> Array:
             found, _ = of_groups(near, layout)
+
+            def one(at: Conditional, cluster: Cluster, form: Quadratic) -> Array:
+                return form(cells_of(at, layout, cluster), layout, cluster)
+
             sums = [
-                block.count
-                @ in_chunks(lambda c, k, at=found[block.group]: expected_cells(at, layout, c, k), (block.clusters, post), size)
-                for block, post, size in zip(self.blocks, known, sizes, strict=True)
+                block.count @ jax.vmap(one, in_axes=(None, 0, 0))(found[block.group], block.clusters, forms)
+                for block, forms in zip(self.blocks, kept, strict=True)
             ]
             return sum(sums)
 
@@ -129,15 +145,19 @@ class OrdinalTerm(Term):
 
     def curvature(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None) -> Array:
         q, layout = jax.tree.leaves(jacobian)[0].shape[-1], self.layout
-        if layout.moving:
+        if layout.moving and layout.between_pivots:
             return jnp.zeros((q, q))
         parts, push, _ = jax.linearize(lambda m: of_groups(m, layout), moments, has_aux=True)
         tangents = jax.vmap(push, in_axes=-1, out_axes=0)(jacobian)
 
+        def one(at: Conditional, along: Conditional, cluster: Cluster) -> Array:
+            cells, push = jax.linearize(lambda a: cells_of(a, layout, cluster), at)
+            known = posterior(cells, layout, cluster)
+            return score_spread(cells, jax.vmap(push)(along), layout, cluster, known)
+
         def summed(block: Block) -> Array:
             at, along = parts[block.group], tangents[block.group]
-            size = q * _elements(block, layout)
-            found = in_chunks(lambda c: score_spread(at, along, layout, c), (block.clusters,), size)
+            found = in_chunks(lambda c: one(at, along, c), (block.clusters,), q * _elements(block, layout))
             return jnp.tensordot(block.count, found, 1)
 
         return sum(summed(block) for block in self.blocks)
@@ -172,7 +192,11 @@ def clusters_and_slopes(at: Conditional, layout: Layout, block: Block) -> tuple[
     """Log-likelihood (J,) of every cluster of a block and its derivatives in the pieces, along a leading axis J."""
 
     def one(cluster: Cluster) -> tuple[Array, Conditional]:
-        return jax.value_and_grad(cluster_log_likelihood)(at, layout, cluster)
+        if layout.moving and layout.between_pivots:
+            return jax.value_and_grad(cluster_log_likelihood)(at, layout, cluster)
+        cells, back = jax.vjp(lambda a: cells_of(a, layout, cluster), at)
+        known = posterior(cells, layout, cluster)
+        return known.value, back(gradient_in_cells(cells, layout, cluster, known))[0]
 
     return in_chunks(one, (block.clusters,), _elements(block, layout))
 
