@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import refuse_design, split_options, with_means
+from mlsem_jax._lavaan import refuse_design, refuse_ordered, split_options, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -27,6 +27,7 @@ def diagnose(
     """
     refuse_design(options, "ml.diagnose")
     syntax_options, fit_options, data_options = split_options("sem", options)
+    refuse_ordered(syntax_options, "ml.diagnose")
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)

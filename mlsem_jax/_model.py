@@ -9,7 +9,7 @@ import numpy as np
 
 from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError
-from mlsem_jax._lavaan import refuse_design, specify_and_prepare, split_options
+from mlsem_jax._lavaan import refuse_design, refuse_ordered, specify_and_prepare, split_options
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import (
     FitOptions,
@@ -41,6 +41,7 @@ def model(syntax: str, data: Any, cluster: str | None = None, *, group: str | No
     _check_options(options)
     refuse_design(options, "ml.model")
     syntax_options, fit_options, data_options = split_options("sem", options)
+    refuse_ordered(syntax_options, "ml.model")
     parsed = read_model(syntax, data)
     if not parsed.has_levels:
         syntax_options = _of_one_level(syntax_options, cluster)

@@ -56,20 +56,21 @@ def integral(
     return points_for(replace(layout, within_pivots=within, between_pivots=between), integration, points)
 
 
-def ordinal_term(layout: Layout, data: TwoLevelData) -> OrdinalTerm:
-    """The data as a term. Raises DataError for missing values of continuous outcomes."""
+def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> OrdinalTerm:
+    """The data as a term; merge: rows of a cluster, and clusters of one row, that are alike are one. Raises DataError for missing values of continuous outcomes."""
     gap = [data.variables[v] for v in layout.continuous if np.isnan(data.values[:, v]).any()]
     if gap:
         raise DataError(
             f"{listing(gap)} {'has' if len(gap) == 1 else 'have'} missing values: with estimator='ML' and ordered variables, "
             "continuous outcomes must be complete. Use missing='listwise', or estimator='WLSMV'."
         )
-    rows = _Rows(layout, data)
+    rows = _Rows(layout, data, merge)
     blocks, member, before = [], np.zeros(data.nclusters, int), 0
     for group in range(data.ngroups):
         for some in _by_size(np.flatnonzero(data.group == group), rows.sizes):
             clusters = rows.clusters(some)
-            first, where = _distinct(clusters) if len(clusters.often[0]) == 1 else (np.arange(len(some)),) * 2
+            alone = merge and len(clusters.often[0]) == 1
+            first, where = _distinct(clusters) if alone else (np.arange(len(some)),) * 2
             count = np.bincount(where, data.cluster_weights[some], len(first))
             kept = Cluster(*(getattr(clusters, f)[first] for f in Cluster.__dataclass_fields__))
             blocks.append(Block(kept, count, group))
@@ -83,9 +84,10 @@ def ordinal_term(layout: Layout, data: TwoLevelData) -> OrdinalTerm:
 class _Rows:
     """The columns of all rows, sorted by cluster."""
 
-    def __init__(self, layout: Layout, data: TwoLevelData):
+    def __init__(self, layout: Layout, data: TwoLevelData, merge: bool):
         order = np.argsort(data.cluster, kind="stable")
         values, cluster = data.values[order], data.cluster[order]
+        self._merge = merge
         self.sizes = np.bincount(cluster, minlength=data.nclusters)
         self.start = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
         answers = values[:, list(layout.ordered)]
@@ -112,7 +114,7 @@ class _Rows:
         """Clusters (by code) padded to the largest of them; in clusters without covariates and continuous outcomes rows with the
         same answers are one.
         """
-        plain = not (self.within_x.shape[1] or self.slope_x.shape[1] or self.continuous.shape[1])
+        plain = self._merge and not (self.within_x.shape[1] or self.slope_x.shape[1] or self.continuous.shape[1])
         parts = [self._one(j, plain) for j in some]
         longest = max(len(often) for *_, often in parts)
         answers = np.full((len(some), longest, self.answers.shape[1]), -1)

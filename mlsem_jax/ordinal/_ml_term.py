@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.likelihood import ClusterSizes, LevelSum, Term
+from mlsem_jax.likelihood import ClusterSizes, LevelSum, Statistics, Term
 from mlsem_jax.models import Moments
 from mlsem_jax.ordinal._ml_cells import Cluster, cells_of
 from mlsem_jax.ordinal._ml_conditional import Conditional, of_groups
@@ -177,6 +177,35 @@ class OrdinalTerm(Term):
 
     def covariate_sums(self, moments: Moments) -> tuple[LevelSum, LevelSum]:
         raise TypeError("The likelihood of ordered outcomes is one given the covariates.")
+
+
+class WeightedOrdinal(eqx.Module):
+    """A data set of ordered outcomes by clusters, from which weights on clusters make statistics: as `WeightedClusters`."""
+
+    term: OrdinalTerm
+    base: Float[Array, " J"] | None = None
+
+    @property
+    def complete_codes(self) -> Int[Array, " J"]:
+        return np.arange(np.shape(self.term.member)[-1])
+
+    @property
+    def pattern_codes(self) -> Int[Array, " none"]:
+        return np.zeros(0, int)
+
+    @property
+    def patterns(self) -> None:
+        return None
+
+    def __call__(self, weights: Float[Array, " J"]) -> Statistics:
+        """Statistics in which cluster j counts weights[j] times."""
+        weights = weights if self.base is None else weights * self.base
+        lengths = [np.shape(block.count)[0] for block in self.term.blocks]
+        counts = jnp.split(jax.ops.segment_sum(weights, self.term.member, sum(lengths)), np.cumsum(lengths)[:-1])
+        blocks = tuple(
+            Block(block.clusters, count, block.group) for block, count in zip(self.term.blocks, counts, strict=True)
+        )
+        return Statistics((eqx.tree_at(lambda t: t.blocks, self.term, blocks),), None)
 
 
 def _elements(block: Block, layout: Layout) -> int:

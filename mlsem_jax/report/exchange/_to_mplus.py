@@ -45,6 +45,7 @@ def to_mplus(
     estimator: str = "ML",
     data_file: str = "data.dat",
     columns: Sequence[str] | None = None,
+    link: str = "probit",
 ) -> str:
     """The input file. columns: of the data file in order (default: the model's variables, then cluster and group). cluster: None
     in a model of one level that does not have it.
@@ -67,7 +68,7 @@ def to_mplus(
         f"TITLE: {'Model of one level' if specification.single else 'Two-level model'} written by mlsem_jax;",
         _statement("DATA", [f"FILE = {data_file}"]),
         _variables(specification, cluster, group, columns, short),
-        _statement("ANALYSIS", [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]),
+        _statement("ANALYSIS", _analysis(specification, cluster, estimator, link)),
         *_models(specification, short),
         *_constraints(specification, short),
         "OUTPUT: STANDARDIZED;",
@@ -76,6 +77,15 @@ def to_mplus(
     cut += [f"! {on_one_line(label)} is group g{k}" for k, label in enumerate(specification.groups, 1)]
     cut = [line[: _LINE + 4] for line in cut]
     return "\n".join([*dict.fromkeys(cut), *parts]) + "\n"
+
+
+def _analysis(specification: Specification, cluster: str | None, estimator: str, link: str) -> list[str]:
+    found = [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]
+    if not specification.ordered:
+        return found
+    if estimator.startswith("ML"):
+        return [*found, f"LINK = {link.upper()}", "ALGORITHM = INTEGRATION"]
+    return [*found, "PARAMETERIZATION = THETA"]
 
 
 def _model(specification: Specification) -> str:
@@ -145,6 +155,7 @@ def _variables(
         f"USEVARIABLES = {listed(specification.variables)}",
         *([f"CLUSTER = {listed([cluster])}"] if cluster else []),
         "MISSING = ALL (-9999)",
+        *([f"CATEGORICAL = {listed(v.name for v in specification.ordered)}"] if specification.ordered else []),
     ]
     if specification.within_only and not specification.single:
         statements.append(f"WITHIN = {listed(specification.within_only)}")
@@ -177,6 +188,11 @@ def _line(specification: Specification, row: Parameter, short: Names) -> str:
         return f"{_name(short, row.random, 2)} | {left} ON {right};"
     tail = (f" ({_name(short, label_of(row), 0)})" if row.label else "") + ";"
     value = "*" if row.free and row.start is None else f"*{row.start:g}" if row.free else f"@{row.value or 0:g}"
+    if row.op == "|":
+        return f"[{left}${row.rhs[1:]}{value}]{tail}"
+    if row.lhs in {v.name for v in specification.ordered}:
+        if row.op == "~1" or (row.op == "~~" and row.lhs == row.rhs and row.level == specification.unit_level(row.lhs)):
+            return ""  # fixed there by what a threshold is
     if row.op == "~1":
         if row.level == 1 and row.lhs in specification.variables and row.lhs not in specification.within_only:
             return ""
