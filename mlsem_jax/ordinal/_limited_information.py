@@ -1,0 +1,138 @@
+"""Stages 1 to 3 of estimation with limited information: each variable, each pair, and the covariance matrix of what was found.
+
+Muthen, B. (1984). A general structural equation model with dichotomous, ordered categorical, and continuous latent variable
+indicators. Psychometrika 49. Asparouhov, T., and Muthen, B. (2007). Computationally efficient estimation of multilevel
+high-dimensional latent variable models. Proceedings of the JSM.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import jax
+import numpy as np
+
+from mlsem_jax._errors import DataError
+from mlsem_jax.numerics import float64
+from mlsem_jax.ordinal import _problems, _starts
+from mlsem_jax.ordinal._acov import LARGEST, Found, assemble
+from mlsem_jax.ordinal._cells import empty_cells, half_a_row
+from mlsem_jax.ordinal._grid import nodes_needed
+from mlsem_jax.ordinal._kernels import FEW_UP_TO, MANY, legendre
+from mlsem_jax.ordinal._layout import of_variable
+from mlsem_jax.ordinal._prepared import Prepared, prepare
+from mlsem_jax.ordinal._problems import Problem
+from mlsem_jax.ordinal._programs import KINDS, live, scores, search_terms
+from mlsem_jax.ordinal._records import LimitedInformation, OrdinalData
+from mlsem_jax.ordinal._search import maximise
+
+
+NO_VARIANCE = 1e-5  # between variance, of the within variance, that counts as none
+TOO_LARGE = 1e3
+
+
+@float64
+def limited_information(data: OrdinalData) -> LimitedInformation:
+    """Thresholds, means, slopes, variances and covariances of latent responses by maximum likelihood of each variable, then of
+    each pair given its variables, and the covariance matrix of all of them by the scores of units: rows with one level, clusters
+    with two. Missing values: each variable and each pair uses the rows where it is seen.
+
+    DataError where a variable has an unused category, does not vary, or varies between clusters alone.
+    """
+    prepared = prepare(data)
+    moments = _starts.Moments(prepared)
+    singles = [_variable(prepared, moments, j) for j in range(len(data.names))]
+    blocks = [found.theta for found in singles]
+    problems = [_problems.of_pair(prepared, a, c) for a, c in combinations(range(len(data.names)), 2)]
+    there = [problem for problem in problems if problem is not None]
+    starts = [_start(prepared, moments, problem, blocks) for problem in there]
+    nodes = nodes_needed(there, starts, prepared)
+    pairs = [_pair(problem, start, prepared, nodes) for problem, start in zip(there, starts, strict=True)]
+    return assemble(prepared, singles, pairs, empty_cells(prepared, there))
+
+
+def _variable(prepared: Prepared, moments: _starts.Moments, variable: int) -> Found:
+    """Stage 1."""
+    problem = _problems.of_variable(prepared, variable)
+    size, slopes = prepared.size.block, prepared.size.slopes
+    theta = _starts.of_variable(moments, variable)
+    where = live(problem.kind, size, slopes)
+    used = np.isin(where, [s.at for s in of_variable(prepared.data, variable)])
+    low, high = np.where(used, -np.inf, theta[where]), np.where(used, np.inf, theta[where])
+    first = prepared.size.thresholds
+    least = NO_VARIANCE * (1.0 if prepared.ordered(variable) else theta[first + 1])
+    low[where == first + 1], low[where == first + 2] = 1e-6, least
+    high[where == first + 2] = TOO_LARGE if prepared.ordered(variable) else np.inf
+    rows = jax.device_put(problem.rows)
+    found, reached, count = _searched(problem.kind, slopes, theta, where, rows, low, high)
+    name = prepared.data.names[variable]
+    if prepared.ordered(variable) and found[first + 2] >= TOO_LARGE:
+        raise DataError(
+            f"Ordered variable {name!r} hardly varies within clusters: its between variance grows without bound. "
+            "Declare it at the between level alone, or take it out of the model."
+        )
+    if not reached:
+        raise DataError(
+            f"The thresholds and variances of variable {name!r} could not be estimated: the search did not end."
+        )
+    zero = first + 2 in where and found[first + 2] <= least * 1.0001
+    return Found(problem, found, np.asarray(scores(problem.kind, slopes, found, rows)), count, zero)
+
+
+def _searched(kind, slopes, theta, where, rows, low, high) -> tuple[np.ndarray, bool, int]:
+    """The maximum over the elements `where` of theta."""
+
+    def terms(free: np.ndarray):
+        changed = theta.copy()
+        changed[where] = free
+        value, gradient, hessian = jax.device_get(search_terms(kind, slopes, changed, rows))
+        return float(value), gradient, hessian
+
+    found, reached, count = maximise(terms, theta[where], low, high)
+    theta = theta.copy()
+    theta[where] = found
+    return theta, reached, count
+
+
+def _start(prepared: Prepared, moments: _starts.Moments, problem: Problem, blocks: list[np.ndarray]) -> np.ndarray:
+    """Theta of a pair: the blocks of its variables, then where the covariances start."""
+    first, second = (blocks[j] for j in problem.variables)
+    return np.concatenate(
+        [first, second, _starts.of_pair(moments, problem.variables, deviations(problem, first, second, prepared))]
+    )
+
+
+def deviations(problem: Problem, first: np.ndarray, second: np.ndarray, prepared: Prepared) -> np.ndarray:
+    """Standard deviations of both variables (part, variable): a between-only variable has its variance in the place of `within`."""
+    place = prepared.size.thresholds + 1
+    sd = np.sqrt([[first[place], second[place]], [first[place + 1], second[place + 1]]])
+    if problem.kind.endswith("between"):
+        sd[1, 1] = sd[0, 1]
+    return sd
+
+
+def _pair(problem: Problem, theta: np.ndarray, prepared: Prepared, nodes: int) -> Found:
+    """Stage 2."""
+    if "table" in problem.kind:
+        problem = _problems.with_grid(problem, nodes)
+    size, slopes = prepared.size.block, prepared.size.slopes
+    parts = np.array(KINDS[problem.kind].covariances)
+    limit = LARGEST * deviations(problem, theta[:size], theta[size:-2], prepared).prod(axis=1)[parts]
+    where = 2 * size + parts
+    absent = np.setdiff1d([0, 1], parts)
+    theta[2 * size + absent] = 0.0
+    adjusted = half_a_row(problem, prepared)
+    rows = jax.device_put((adjusted or problem).rows)
+    found, reached, count = _searched(problem.kind, slopes, theta, where, rows, -limit, limit)
+    if rows.rule is not None and abs(found[2 * size]) > FEW_UP_TO:
+        rows = rows._replace(rule=legendre(MANY))
+        found, reached, more = _searched(problem.kind, slopes, found, where, rows, -limit, limit)
+        count += more
+    if not reached:
+        names = " and ".join(repr(prepared.data.names[j]) for j in sorted(problem.variables))
+        raise DataError(f"The covariance of {names} could not be estimated: the search did not end.")
+    perfect = np.where(np.abs(found[where]) >= limit * (1 - 1e-6), np.sign(found[where]), 0).astype(int)
+    if adjusted:
+        rows = rows._replace(multiplicity=problem.rows.multiplicity)
+    found_scores = np.asarray(scores(problem.kind, slopes, found, rows))
+    return Found(problem, found, found_scores, count, False, perfect, adjusted is not None)
