@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from mlsem_jax.ordinal._prepared import Prepared
 from mlsem_jax.ordinal._problems import Problem
 from mlsem_jax.ordinal._programs import KINDS
 from mlsem_jax.ordinal._records import LimitedInformation
-
 
 LARGEST = 0.9999  # correlation that is searched for
 
@@ -44,7 +44,7 @@ def assemble(prepared: Prepared, singles: list[Found], pairs: list[Found], empty
     shared = [_layout.of_pair(prepared.data, *sorted(found.problem.variables)) for found in pairs]
     lengths = [len(s) for s in own + shared]
     ends = np.cumsum([0, *lengths])
-    places = [np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    places = [np.arange(a, b) for a, b in pairwise(ends)]
     columns = [[s.at for s in group] for group in own]
     columns += [_pair_columns(prepared, found, group) for found, group in zip(pairs, shared, strict=True)]
     values = np.concatenate([f.theta[c] for f, c in zip(singles + pairs, columns, strict=True)])

@@ -7,20 +7,23 @@ import numpy as np
 from mlsem_jax.ordinal._prepared import Prepared
 from mlsem_jax.ordinal._problems import ENDS, Problem, padded
 
-STEP = 0.9  # of the smallest standard deviation: the trapezoid rule then errs by exp(-2 pi^2 / 0.81) = 3e-11
+STEP = (
+    1.0  # of the smallest standard deviation there can be: the trapezoid rule then errs by at most exp(-2 pi^2) = 3e-9
+)
 
 
-def nodes_needed(problems: list[Problem], thetas: list[np.ndarray], prepared: Prepared) -> int:
-    """For all pairs with a table; 0 where there are none.
+def nodes_needed(problems: list[Problem], thetas: list[np.ndarray], prepared: Prepared) -> tuple[int, int]:
+    """Of each effect, for all pairs with a table; 0 where there are none.
 
     The curvature of minus the log-probability of a rectangle is at most the inverse within correlation matrix R, so the
     posterior covariance matrix of the effects of a cluster of n is at least (I + n L' R^-1 L)^-1, L L' their covariance matrix.
     """
     needed = [_nodes(p, t, prepared) for p, t in zip(problems, thetas, strict=True) if "table" in p.kind]
-    return padded(max(needed), 32) if needed else 0
+    first, second = np.max(needed, axis=0) if needed else (0, 0)
+    return padded(int(first), 32), padded(int(second), 32)
 
 
-def _nodes(problem: Problem, theta: np.ndarray, prepared: Prepared) -> int:
+def _nodes(problem: Problem, theta: np.ndarray, prepared: Prepared) -> np.ndarray:
     size, place = prepared.size.block, prepared.size.thresholds + 2
     v1, v2 = theta[place], theta[size + place]
     within, between = theta[-2:]
@@ -30,5 +33,4 @@ def _nodes(problem: Problem, theta: np.ndarray, prepared: Prepared) -> int:
     root = np.array([[l11, 0.0], [l21, np.sqrt(max(v2 - l21**2, 0.0))]])
     information = np.linalg.inv(np.array([[1.0, within], [within, 1.0]]))
     posterior = np.linalg.inv(np.eye(2) + most * root.T @ information @ root)
-    step = STEP * np.sqrt(np.diag(posterior).min())
-    return int(np.ceil(2 * ENDS / step)) + 1
+    return np.ceil(2 * ENDS / (STEP * np.sqrt(np.diag(posterior)))) + 1

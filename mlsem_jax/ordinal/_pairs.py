@@ -47,13 +47,17 @@ def effects(a: Block, c: Block, cov: Array, both: bool) -> tuple[Array, Array, A
 
 
 def ordered_ordered_table(a: Block, c: Block, cov: Array, rows: Rows) -> Array:
-    """Two levels, no covariates: logarithms of the probabilities of all cells at all nodes of a grid, times the counts of units."""
+    """Two levels, no covariates: logarithms of the probabilities of all cells at all nodes of a grid, times the counts of units.
+
+    The nodes are held: derivatives by variances and covariance of the effects are those of their density at the nodes.
+    """
     z1, z2 = rows.grid
-    l11, l21, l22 = effects(a, c, cov, z2.shape[0] > 1)
+    both = z2.shape[0] > 1
+    l11, l21, l22 = jax.lax.stop_gradient(effects(a, c, cov, both))
     b1 = l11 * z1[:, None]
     b2 = l21 * z1[:, None] + l22 * z2
     table = log_rectangles(edges(a.tau)[:, None, None] - b1, edges(c.tau)[:, None, None] - b2, cov[0], rows.rule)
-    weight = trapezoid(z1)[:, None] + trapezoid(z2)
+    weight = trapezoid(z1)[:, None] + trapezoid(z2) + _change(log_density(a, c, cov, b1, b2, both))
     table, weight = table.reshape(-1, weight.size), weight.reshape(-1)
 
     def units(counts):
@@ -62,6 +66,20 @@ def ordered_ordered_table(a: Block, c: Block, cov: Array, rows: Rows) -> Array:
     if rows.counts.shape[0] == 1:
         return units(rows.counts[0])
     return jax.lax.map(units, rows.counts).reshape(-1)
+
+
+def _change(value: Array) -> Array:
+    """Zero, with the derivatives of `value`."""
+    return value - jax.lax.stop_gradient(value)
+
+
+def log_density(a: Block, c: Block, cov: Array, b1: Array, b2: Array, both: bool) -> Array:
+    """Of the effects of a cluster, without constants."""
+    if not both:
+        return -0.5 * (jnp.log(a.between) + b1**2 / a.between)
+    determinant = a.between * c.between - cov[1] ** 2
+    square = (c.between * b1**2 - 2 * cov[1] * b1 * b2 + a.between * b2**2) / determinant
+    return -0.5 * (jnp.log(determinant) + square)
 
 
 def trapezoid(z: Array) -> Array:

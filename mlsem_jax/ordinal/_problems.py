@@ -12,7 +12,7 @@ from mlsem_jax.ordinal._prepared import Prepared
 from mlsem_jax.ordinal._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY
 
 SEGMENT = 8
-ENDS = 8.0  # of the grid of standardized effects
+ENDS = 7.5  # of the grid of standardized effects
 CELLS_AT_ONCE = 2**21
 
 
@@ -214,14 +214,17 @@ def _table(prepared: Prepared, kind: str, pair: tuple[int, int]) -> Problem:
     return Problem(kind, pair, rows, pattern, there, np.ones(there.size), seen.size)
 
 
-def with_grid(problem: Problem, nodes: int) -> Problem:
-    """A table over `nodes` of each effect, its units in blocks that bound the memory."""
-    z = np.linspace(-ENDS, ENDS, nodes)
-    second = np.zeros(1) if problem.kind.endswith("within") else z
+def with_grid(problem: Problem, nodes: tuple[int, int]) -> Problem:
+    """A table over so many nodes of each effect, its units in blocks that bound the memory."""
+    first, second = (np.linspace(-ENDS, ENDS, count) for count in nodes)
+    if problem.kind.endswith("within"):
+        second = np.zeros(1)
     counts = problem.rows.counts.reshape(-1, problem.rows.counts.shape[-1])
-    blocks = max(1, -(-counts.shape[0] * nodes * second.size // CELLS_AT_ONCE))
+    blocks = max(1, -(-counts.shape[0] * first.size * second.size // CELLS_AT_ONCE))
     size = -(-counts.shape[0] // blocks)
     counts = fill(counts, blocks * size)
     multiplicity = fill(problem.rows.multiplicity[: counts.shape[0]], blocks * size)
-    rows = problem.rows._replace(counts=counts.reshape(blocks, size, -1), multiplicity=multiplicity, grid=(z, second))
+    rows = problem.rows._replace(
+        counts=counts.reshape(blocks, size, -1), multiplicity=multiplicity, grid=(first, second)
+    )
     return replace(problem, rows=rows)
