@@ -31,10 +31,11 @@ def one_dimension(log_integrand: Callable[[Any, Array], Array], parameters: Any,
     """
     held = _held(log_integrand, parameters)
     dtype = jnp.result_type(*jax.tree.leaves(parameters))
-    mode, width = _mode_1d(held, jnp.zeros(units, dtype))
-    low, high = (_reach(held, mode, sign * width, 1 / width) for sign in (-1.0, 1.0))
-    step = (high + low) * width / (POINTS - 1)
-    first = mode - low * width
+    mode, curvature = _mode(lambda z: held(z[0]), jnp.zeros((1, units), dtype))
+    width = 1 / jnp.sqrt(-curvature[0, 0])
+    low, high = _reaches(lambda z: held(z[0]), mode, width[None, None])[0]
+    step = (low + high) * width / (POINTS - 1)
+    first = mode[0] - low * width
     values = jax.lax.map(lambda i: log_integrand(parameters, first + i * step), jnp.arange(POINTS, dtype=dtype))
     return jax.nn.logsumexp(values, axis=0) + jnp.log(step)
 
@@ -45,20 +46,18 @@ def two_dimensions(log_integrand: Callable[[Any, Array], Array], parameters: Any
     """
     held = _held(log_integrand, parameters)
     dtype = jnp.result_type(*jax.tree.leaves(parameters))
-    mode, (a, b, c) = _mode_2d(held, jnp.zeros((2, units), dtype))
-    # z = mode + root t with root root' the inverse of the curvature
-    directions = jnp.stack([a, b]), jnp.stack([jnp.zeros_like(c), c])
-    firsts, steps = [], []
-    for direction in directions:
-        along = lambda t, direction=direction: held(mode + t * direction)  # noqa: E731
-        longest = 1 / jnp.sqrt(jnp.sum(direction**2, axis=0))
-        low, high = (_reach(along, jnp.zeros_like(a), sign * jnp.ones_like(a), longest) for sign in (-1.0, 1.0))
-        firsts.append(-low)
-        steps.append((low + high) / (POINTS_EACH - 1))
+    mode, curvature = _mode(held, jnp.zeros((2, units), dtype))
+    # z = mode + root t, with root root' the inverse of the negative curvature
+    determinant = curvature[0, 0] * curvature[1, 1] - curvature[0, 1] ** 2
+    a = jnp.sqrt(-curvature[1, 1] / determinant)
+    b, c = curvature[0, 1] / determinant / a, 1 / jnp.sqrt(-curvature[1, 1])
+    root = jnp.stack([jnp.stack([a, b]), jnp.stack([jnp.zeros_like(c), c])])
+    reaches = _reaches(held, mode, root)
+    steps = reaches.sum(axis=1) / (POINTS_EACH - 1)
 
     def at(index):
-        t1, t2 = (first + i * step for first, step, i in zip(firsts, steps, index, strict=True))
-        return log_integrand(parameters, mode + t1 * directions[0] + t2 * directions[1])
+        t = index[:, None] * steps - reaches[:, 0]
+        return log_integrand(parameters, mode + jnp.einsum("du,diu->iu", t, root))
 
     grid = jnp.stack(jnp.meshgrid(*[jnp.arange(POINTS_EACH, dtype=dtype)] * 2), -1).reshape(-1, 2)
     return jax.nn.logsumexp(jax.lax.map(at, grid), axis=0) + jnp.log(steps[0] * steps[1] * a * c)
@@ -69,59 +68,55 @@ def _held(log_integrand: Callable[[Any, Array], Array], parameters: Any) -> Call
     return lambda z: log_integrand(parameters, z)
 
 
-def _mode_1d(f: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
-    """Where the integrand of every unit is largest, and its width there, by Newton steps on a log-concave function."""
-
-    def derivatives(z):
-        slope = lambda v: jax.jvp(f, (v,), (jnp.ones_like(v),))[1]  # noqa: E731
-        first, second = jax.jvp(slope, (z,), (jnp.ones_like(z),))
-        return first, jnp.minimum(second, -1.0)
-
-    def step(_, z):
-        first, second = derivatives(z)
-        return z - jnp.clip(first / second, -1.5, 1.5)
-
-    z = jax.lax.fori_loop(0, STEPS, step, z)
-    return z, 1 / jnp.sqrt(-derivatives(z)[1])
-
-
-def _mode_2d(f: Callable[[Array], Array], z: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Modes (2, U) and the lower triangular root (a; b c) of the inverse of the curvature."""
-    axes = [jnp.zeros_like(z).at[i].set(1.0) for i in range(2)]
-    slopes = [lambda v, axis=axis: jax.jvp(f, (v,), (axis,))[1] for axis in axes]
-
-    def derivatives(z):
-        g1, h11 = jax.jvp(slopes[0], (z,), (axes[0],))
-        g2, h22 = jax.jvp(slopes[1], (z,), (axes[1],))
-        h12 = jax.jvp(slopes[0], (z,), (axes[1],))[1]
-        h11, h22 = jnp.minimum(h11, -1.0), jnp.minimum(h22, -1.0)
-        # the curvature is at least that of N(0, I): det(H + I) >= 0
-        bound = jnp.sqrt((h11 + 1) * (h22 + 1))
-        return g1, g2, h11, h22, jnp.clip(h12, -bound, bound)
-
-    def step(_, z):
-        g1, g2, h11, h22, h12 = derivatives(z)
-        determinant = h11 * h22 - h12 * h12
-        move = jnp.stack([(h22 * g1 - h12 * g2) / determinant, (h11 * g2 - h12 * g1) / determinant])
-        return z - jnp.clip(move, -1.5, 1.5)
-
-    z = jax.lax.fori_loop(0, STEPS, step, z)
-    _, _, h11, h22, h12 = derivatives(z)
-    determinant = h11 * h22 - h12 * h12
-    a = jnp.sqrt(-h22 / determinant)
-    b = h12 / determinant / a
-    return z, (a, b, 1 / jnp.sqrt(-h22))
-
-
-def _reach(f: Callable[[Array], Array], mode: Array, width: Array, longest: Array) -> Array:
-    """How many widths from the mode the integrand becomes negligible: the first of a few tries that is far enough. At least what
-    a normal integrand needs, at most what the prior N(0, 1) allows, whose standard deviation is `longest` widths.
+def _mode(f: Callable[[Array], Array], z: Array) -> tuple[Array, Array]:
+    """Where the integrand of every unit is largest (D, U), and its second derivatives there (D, D, U) or a step before, by Newton
+    steps on a log-concave function of one or two dimensions that is at least as curved as N(0, I).
     """
-    most = jnp.maximum(longest, 1.0) * WIDEST
-    top = f(mode)
+    dimensions = z.shape[0]
+    axes = jnp.stack([jnp.zeros_like(z).at[i].set(1.0) for i in range(dimensions)])
+
+    def gradient(z):
+        return jax.vmap(lambda axis: jax.jvp(f, (z,), (axis,))[1])(axes)
+
+    def step(_, state):
+        z = state[0]
+        slope, push = jax.linearize(gradient, z)
+        curvature = jax.vmap(push)(axes)
+        move, curvature = _newton(slope, curvature)
+        return z + jnp.clip(move, -1.5, 1.5), curvature
+
+    return jax.lax.fori_loop(0, STEPS, step, (z, jnp.zeros((dimensions, *z.shape), z.dtype)))
+
+
+def _newton(slope: Array, curvature: Array) -> tuple[Array, Array]:
+    """The step, and the curvature with what rounding takes from it."""
+    if slope.shape[0] == 1:
+        curvature = jnp.minimum(curvature, -1.0)
+        return -slope / curvature[0], curvature
+    h11, h22 = (jnp.minimum(curvature[i, i], -1.0) for i in range(2))
+    bound = jnp.sqrt((h11 + 1) * (h22 + 1))  # det(H + I) >= 0
+    h12 = jnp.clip(curvature[0, 1], -bound, bound)
+    determinant = h11 * h22 - h12 * h12
+    move = jnp.stack([h12 * slope[1] - h22 * slope[0], h12 * slope[0] - h11 * slope[1]]) / determinant
+    return move, jnp.stack([jnp.stack([h11, h12]), jnp.stack([h12, h22])])
+
+
+def _reaches(f: Callable[[Array], Array], mode: Array, directions: Array) -> Array:
+    """How far below and above the mode, along each of the directions (D, D, U), the integrand becomes negligible: (D, 2, U).
+
+    The first of a few tries that is far enough: at least what a normal integrand needs, at most what the prior N(0, I) allows.
+    """
+    dimensions, units = mode.shape
+    length = jnp.sqrt(jnp.sum(directions**2, axis=1))
+    most = jnp.repeat(jnp.maximum(1 / length, 1.0) * WIDEST, 2, axis=0)
+    signed = jnp.stack([-directions, directions], axis=1).reshape(2 * dimensions, dimensions, units)
 
     def widen(_, reach):
-        fallen = top - f(mode + reach * width)
-        return jnp.where(fallen < NEGLIGIBLE - 1, jnp.minimum(1.25 * reach, most), reach)
+        ends = mode + jnp.concatenate([jnp.zeros((1, units), mode.dtype), reach])[:, None] * jnp.concatenate(
+            [signed[:1], signed]
+        )
+        values = jax.vmap(f)(ends)
+        return jnp.where(values[0] - values[1:] < NEGLIGIBLE - 1, jnp.minimum(1.25 * reach, most), reach)
 
-    return jax.lax.fori_loop(0, 6, widen, jnp.full_like(mode, WIDEST))
+    reach = jax.lax.fori_loop(0, 6, widen, jnp.full((2 * dimensions, units), WIDEST, mode.dtype))
+    return reach.reshape(dimensions, 2, units)
