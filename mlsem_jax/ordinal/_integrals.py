@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from mlsem_jax._typing import Array
 
 POINTS = 21  # in one dimension
-POINTS_EACH = 17  # in each of two
-NEGLIGIBLE = 26.0  # what the logarithm of the integrand falls by to the ends of the grid
+POINTS_EACH = 19  # in each of two
+NEGLIGIBLE = 24.0  # what the logarithm of the integrand falls by to the ends of the grid
 WIDEST = math.sqrt(2 * NEGLIGIBLE)  # N(0, 1) falls by as much
 STEPS = 12
 

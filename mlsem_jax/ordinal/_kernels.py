@@ -68,7 +68,7 @@ def excess(h: Array, k: Array, correlation: Array, rule: tuple[Array, Array]) ->
 
     `rule`: nodes and weights on (0, 1) for the integral over the arc sine of the correlation, a scalar.
     """
-    return _excess(h, k, correlation, *rule)
+    return _excess(h, k, correlation, jnp.asarray(rule[0]), jnp.asarray(rule[1]))
 
 
 @jax.custom_jvp
