@@ -1,8 +1,10 @@
-"""Integrals over the effects of clusters by the trapezoid rule, in steps that follow each cluster's integrand.
+"""Integrals over the effects of clusters by the trapezoid rule, on a grid that follows each cluster's integrand.
 
 For an analytic integrand of width s the error of step h is about exp(-2 pi^2 s^2 / h^2): below 1e-10 where h < 0.9 s, and no
 polynomial need be near (Trefethen and Weideman 2014). The integrands here, N(0, 1) times probabilities of intervals or rectangles,
-are log-concave, and never wider than N(0, 1).
+are log-concave and never wider than N(0, 1), but may be much steeper on one side of the mode than on the other: where all of a
+large cluster chose the last category. So the grid has its own step on each side, and goes over from one to the other smoothly.
+Measured on clusters of 2 to 300 with between variances up to 1 (within variance 1): 1e-9 in the log-likelihood; up to 5, 1e-7.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
 
-POINTS = 21  # in one dimension
+POINTS = 23  # in one dimension
 POINTS_EACH = 19  # in each of two
 NEGLIGIBLE = 24.0  # what the logarithm of the integrand falls by to the ends of the grid
-WIDEST = math.sqrt(2 * NEGLIGIBLE)  # N(0, 1) falls by as much
-STEPS = 12
+ENDS = math.sqrt(2 * NEGLIGIBLE)  # N(0, 1) falls by as much; the ends of the grid in its own units
+SMOOTH = 0.7  # how fast one step goes over into the other, in the same units
+STEPS = 24  # of Newton's method for the mode
+TRIES = 8  # for the ends
 
 
 def one_dimension(log_integrand: Callable[[Any, Array], Array], parameters: Any, units: int) -> Array:
@@ -31,13 +35,15 @@ def one_dimension(log_integrand: Callable[[Any, Array], Array], parameters: Any,
     """
     held = _held(log_integrand, parameters)
     dtype = jnp.result_type(*jax.tree.leaves(parameters))
-    mode, curvature = _mode(lambda z: held(z[0]), jnp.zeros((1, units), dtype))
-    width = 1 / jnp.sqrt(-curvature[0, 0])
-    low, high = _reaches(lambda z: held(z[0]), mode, width[None, None])[0]
-    step = (low + high) * width / (POINTS - 1)
-    first = mode[0] - low * width
-    values = jax.lax.map(lambda i: log_integrand(parameters, first + i * step), jnp.arange(POINTS, dtype=dtype))
-    return jax.nn.logsumexp(values, axis=0) + jnp.log(step)
+    mode, _ = _mode(lambda z: held(z[0]), jnp.zeros((1, units), dtype))
+    ends = _ends(lambda z: held(z[0]), mode, jnp.ones((1, 1, units), dtype))
+
+    def at(t):
+        away, stretch = _stretched(t, ends[0])
+        return log_integrand(parameters, mode[0] + away) + stretch
+
+    grid = jnp.linspace(-ENDS, ENDS, POINTS, dtype=dtype)
+    return jax.nn.logsumexp(jax.lax.map(at, grid), axis=0) + math.log(2 * ENDS / (POINTS - 1))
 
 
 def two_dimensions(log_integrand: Callable[[Any, Array], Array], parameters: Any, units: int) -> Array:
@@ -52,15 +58,23 @@ def two_dimensions(log_integrand: Callable[[Any, Array], Array], parameters: Any
     a = jnp.sqrt(-curvature[1, 1] / determinant)
     b, c = curvature[0, 1] / determinant / a, 1 / jnp.sqrt(-curvature[1, 1])
     root = jnp.stack([jnp.stack([a, b]), jnp.stack([jnp.zeros_like(c), c])])
-    reaches = _reaches(held, mode, root)
-    steps = reaches.sum(axis=1) / (POINTS_EACH - 1)
+    ends = _ends(held, mode, root)
 
-    def at(index):
-        t = index[:, None] * steps - reaches[:, 0]
-        return log_integrand(parameters, mode + jnp.einsum("du,diu->iu", t, root))
+    def at(t):
+        (away1, stretch1), (away2, stretch2) = (_stretched(t[i], ends[i]) for i in range(2))
+        return log_integrand(parameters, mode + away1 * root[0] + away2 * root[1]) + stretch1 + stretch2
 
-    grid = jnp.stack(jnp.meshgrid(*[jnp.arange(POINTS_EACH, dtype=dtype)] * 2), -1).reshape(-1, 2)
-    return jax.nn.logsumexp(jax.lax.map(at, grid), axis=0) + jnp.log(steps[0] * steps[1] * a * c)
+    line = jnp.linspace(-ENDS, ENDS, POINTS_EACH, dtype=dtype)
+    grid = jnp.stack(jnp.meshgrid(line, line), -1).reshape(-1, 2)
+    step = 2 * ENDS / (POINTS_EACH - 1)
+    return jax.nn.logsumexp(jax.lax.map(at, grid), axis=0) + jnp.log(a * c) + 2 * math.log(step)
+
+
+def _stretched(t: Array, ends: Array) -> tuple[Array, Array]:
+    """Distances from the mode at t of the grid, about t times the step of the side, and the logarithms of their derivatives."""
+    low, high = ends / ENDS
+    away = low * t + (high - low) * jax.nn.softplus(SMOOTH * t) / SMOOTH
+    return away, jnp.log(low + (high - low) * jax.nn.sigmoid(SMOOTH * t))
 
 
 def _held(log_integrand: Callable[[Any, Array], Array], parameters: Any) -> Callable[[Array], Array]:
@@ -101,22 +115,20 @@ def _newton(slope: Array, curvature: Array) -> tuple[Array, Array]:
     return move, jnp.stack([jnp.stack([h11, h12]), jnp.stack([h12, h22])])
 
 
-def _reaches(f: Callable[[Array], Array], mode: Array, directions: Array) -> Array:
+def _ends(f: Callable[[Array], Array], mode: Array, directions: Array) -> Array:
     """How far below and above the mode, along each of the directions (D, D, U), the integrand becomes negligible: (D, 2, U).
 
-    The first of a few tries that is far enough: at least what a normal integrand needs, at most what the prior N(0, I) allows.
+    Where it is normal, the root of what its logarithm falls by grows in proportion to the distance; the prior N(0, I) says how far
+    it can be at most.
     """
     dimensions, units = mode.shape
-    length = jnp.sqrt(jnp.sum(directions**2, axis=1))
-    most = jnp.repeat(jnp.maximum(1 / length, 1.0) * WIDEST, 2, axis=0)
+    most = jnp.repeat(ENDS / jnp.sqrt(jnp.sum(directions**2, axis=1)), 2, axis=0)
     signed = jnp.stack([-directions, directions], axis=1).reshape(2 * dimensions, dimensions, units)
 
-    def widen(_, reach):
-        ends = mode + jnp.concatenate([jnp.zeros((1, units), mode.dtype), reach])[:, None] * jnp.concatenate(
-            [signed[:1], signed]
-        )
-        values = jax.vmap(f)(ends)
-        return jnp.where(values[0] - values[1:] < NEGLIGIBLE - 1, jnp.minimum(1.25 * reach, most), reach)
+    def again(_, ends):
+        tries = jnp.concatenate([jnp.zeros_like(mode[:1]), ends])
+        values = jax.vmap(f)(mode + tries[:, None] * jnp.concatenate([signed[:1], signed]))
+        fallen = jnp.maximum(values[0] - values[1:], 1e-2 * NEGLIGIBLE)
+        return jnp.minimum(ends * jnp.sqrt(NEGLIGIBLE / fallen), most)
 
-    reach = jax.lax.fori_loop(0, 6, widen, jnp.full((2 * dimensions, units), WIDEST, mode.dtype))
-    return reach.reshape(dimensions, 2, units)
+    return jax.lax.fori_loop(0, TRIES, again, most).reshape(dimensions, 2, units)

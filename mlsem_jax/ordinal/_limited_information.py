@@ -28,7 +28,7 @@ from mlsem_jax.ordinal._records import LimitedInformation, OrdinalData
 from mlsem_jax.ordinal._search import maximise
 
 NO_VARIANCE = 1e-5  # between variance, of the within variance, that counts as none
-TOO_LARGE = 1e3
+TOO_LARGE = 50.0  # between variance of an ordered variable, of its within variance
 
 
 @float64
@@ -67,7 +67,7 @@ def _variable(prepared: Prepared, moments: _starts.Moments, variable: int) -> Fo
     terms = _terms_by_differences(problem.kind, slopes, theta, where, rows)
     found, reached, count = _searched(terms, theta, where, low, high)
     name = prepared.data.names[variable]
-    if prepared.ordered(variable) and found[first + 2] >= TOO_LARGE:
+    if prepared.ordered(variable) and found[first + 2] >= (TOO_LARGE if reached else TOO_LARGE / 5):
         raise DataError(
             f"Ordered variable {name!r} hardly varies within clusters: its between variance grows without bound. "
             "Declare it at the between level alone, or take it out of the model."
