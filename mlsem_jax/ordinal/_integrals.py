@@ -23,7 +23,7 @@ POINTS_EACH = 19  # in each of two
 NEGLIGIBLE = 24.0  # what the logarithm of the integrand falls by to the ends of the grid
 ENDS = math.sqrt(2 * NEGLIGIBLE)  # N(0, 1) falls by as much; the ends of the grid in its own units
 SMOOTH = 0.7  # how fast one step goes over into the other, in the same units
-STEPS = 24  # of Newton's method for the mode
+STEPS = 14  # of Newton's method for the mode
 TRIES = 8  # for the ends
 
 

@@ -18,16 +18,17 @@ from mlsem_jax.numerics import float64
 from mlsem_jax.ordinal import _problems, _starts
 from mlsem_jax.ordinal._acov import LARGEST, Found, assemble
 from mlsem_jax.ordinal._cells import empty_cells, half_a_row
-from mlsem_jax.ordinal._grid import nodes_needed
+from mlsem_jax.ordinal._grid import MOST_NODES, nodes_needed, nodes_of_pair, padded_nodes
 from mlsem_jax.ordinal._kernels import FEW_UP_TO, MANY, legendre
 from mlsem_jax.ordinal._layout import of_variable
 from mlsem_jax.ordinal._prepared import Prepared, prepare
 from mlsem_jax.ordinal._problems import Problem
-from mlsem_jax.ordinal._programs import KINDS, live, scores, search_terms
+from mlsem_jax.ordinal._programs import KINDS, compile_ahead, live, scores, search_terms
 from mlsem_jax.ordinal._records import LimitedInformation, OrdinalData
 from mlsem_jax.ordinal._search import maximise
 
 NO_VARIANCE = 1e-5  # between variance, of the within variance, that counts as none
+TOO_COARSE = 1.15  # a grid that is made anew: of the step that is safe
 TOO_LARGE = 50.0  # between variance of an ordered variable, of its within variance
 
 
@@ -41,21 +42,37 @@ def limited_information(data: OrdinalData) -> LimitedInformation:
     """
     prepared = prepare(data)
     moments = _starts.Moments(prepared)
-    singles = [_variable(prepared, moments, j) for j in range(len(data.names))]
-    blocks = [found.theta for found in singles]
-    problems = [_problems.of_pair(prepared, a, c) for a, c in combinations(range(len(data.names)), 2)]
-    there = [problem for problem in problems if problem is not None]
-    starts = [_start(prepared, moments, problem, blocks) for problem in there]
-    nodes = nodes_needed(there, starts, prepared)
-    pairs = [_pair(problem, start, prepared, nodes) for problem, start in zip(there, starts, strict=True)]
-    return assemble(prepared, singles, pairs, empty_cells(prepared, there))
+    singles = _variables(prepared, moments)
+    pairs = _pairs(prepared, moments, [found.theta for found in singles])
+    return assemble(prepared, singles, pairs, empty_cells(prepared, [found.problem for found in pairs]))
 
 
-def _variable(prepared: Prepared, moments: _starts.Moments, variable: int) -> Found:
+def _variables(prepared: Prepared, moments: _starts.Moments) -> list[Found]:
     """Stage 1."""
-    problem = _problems.of_variable(prepared, variable)
+    variables = range(len(prepared.data.names))
+    problems = [_problems.of_variable(prepared, j) for j in variables]
+    thetas = [_starts.of_variable(moments, j) for j in variables]
+    compile_ahead([(p.kind, t, p.rows) for p, t in zip(problems, thetas, strict=True)], prepared.size.slopes)
+    return [_variable(prepared, problem, theta) for problem, theta in zip(problems, thetas, strict=True)]
+
+
+def _pairs(prepared: Prepared, moments: _starts.Moments, blocks: list[np.ndarray]) -> list[Found]:
+    """Stage 2."""
+    every = [_problems.of_pair(prepared, a, c) for a, c in combinations(range(len(blocks)), 2)]
+    problems = [problem for problem in every if problem is not None]
+    starts = [_start(prepared, moments, problem, blocks) for problem in problems]
+    nodes = nodes_needed(problems, starts, prepared)
+    if nodes[0] * nodes[1] > MOST_NODES:
+        problems = [_problems.by_cells(problem, prepared) for problem in problems]
+    problems = [_problems.with_grid(p, nodes) if "table" in p.kind else p for p in problems]
+    compile_ahead([(p.kind, t, p.rows) for p, t in zip(problems, starts, strict=True)], prepared.size.slopes)
+    return [_pair(problem, start, prepared, nodes) for problem, start in zip(problems, starts, strict=True)]
+
+
+def _variable(prepared: Prepared, problem: Problem, theta: np.ndarray) -> Found:
+    """Stage 1 of one variable."""
+    variable = problem.variables[0]
     size, slopes = prepared.size.block, prepared.size.slopes
-    theta = _starts.of_variable(moments, variable)
     where = live(problem.kind, size, slopes)
     used = np.isin(where, [s.at for s in of_variable(prepared.data, variable)])
     low, high = np.where(used, -np.inf, theta[where]), np.where(used, np.inf, theta[where])
@@ -133,22 +150,27 @@ def deviations(problem: Problem, first: np.ndarray, second: np.ndarray, prepared
 
 
 def _pair(problem: Problem, theta: np.ndarray, prepared: Prepared, nodes: tuple[int, int]) -> Found:
-    """Stage 2."""
-    if "table" in problem.kind:
-        problem = _problems.with_grid(problem, nodes)
+    """Stage 2 of one pair."""
     size, slopes = prepared.size.block, prepared.size.slopes
     parts = np.array(KINDS[problem.kind].covariances)
     limit = LARGEST * deviations(problem, theta[:size], theta[size:-2], prepared).prod(axis=1)[parts]
     where = 2 * size + parts
     absent = np.setdiff1d([0, 1], parts)
     theta[2 * size + absent] = 0.0
+    bounds = where, -limit, limit
     adjusted = half_a_row(problem, prepared)
     terms = partial(search_terms, problem.kind, slopes)
     rows = jax.device_put((adjusted or problem).rows)
-    found, reached, count = _searched(partial(terms, rows=rows), theta, where, -limit, limit)
+    found, reached, count = _searched(partial(terms, rows=rows), theta, *bounds)
+    if "table" in problem.kind and np.any(
+        (finer := nodes_of_pair(problem, found, prepared)) > TOO_COARSE * np.array(nodes)
+    ):
+        problem = _problems.with_grid(problem, padded_nodes(*np.maximum(finer, nodes)))
+        rows = jax.device_put(problem.rows)
+        found, reached, count = _searched(partial(terms, rows=rows), found, *bounds)
     if rows.rule is not None and abs(found[2 * size]) > FEW_UP_TO:
         rows = rows._replace(rule=legendre(MANY))
-        found, reached, more = _searched(partial(terms, rows=rows), found, where, -limit, limit)
+        found, reached, more = _searched(partial(terms, rows=rows), found, *bounds)
         count += more
     if not reached:
         names = " and ".join(repr(prepared.data.names[j]) for j in sorted(problem.variables))

@@ -62,7 +62,7 @@ class Prepared:
 def prepare(data: OrdinalData) -> Prepared:
     """Check, sort by cluster and standardize."""
     values = np.array(data.values, float)
-    n, p = values.shape
+    n = values.shape[0]
     q = 0 if data.covariates is None else data.covariates.shape[1]
     x = np.zeros((n, q)) if data.covariates is None else np.array(data.covariates, float)
     weight = np.ones(n) if data.weights is None else np.asarray(data.weights, float)

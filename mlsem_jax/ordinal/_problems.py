@@ -214,6 +214,18 @@ def _table(prepared: Prepared, kind: str, pair: tuple[int, int]) -> Problem:
     return Problem(kind, pair, rows, pattern, there, np.ones(there.size), seen.size)
 
 
+def by_cells(problem: Problem, prepared: Prepared) -> Problem:
+    """A table with two effects as weighted rows, one for each cell: for clusters so large that the grid would be too fine."""
+    if problem.kind != "ordered-ordered table":
+        return problem
+    counts, k = problem.rows.counts[0], prepared.size.thresholds + 1
+    units = counts.shape[0]
+    first, second = (np.tile(c.astype(np.int32), (units, 1)) for c in np.divmod(np.arange(k * k), k))
+    x = np.zeros((units, k * k, 0))
+    rows = Rows(problem.rows.multiplicity, first, second, x, counts, np.arange(units), rule=legendre(FEW))
+    return replace(problem, kind="ordered-ordered clusters", rows=rows)
+
+
 def with_grid(problem: Problem, nodes: tuple[int, int]) -> Problem:
     """A table over so many nodes of each effect, its units in blocks that bound the memory."""
     first, second = (np.linspace(-ENDS, ENDS, count) for count in nodes)

@@ -1,13 +1,16 @@
 """The compiled programs: one to search with and one for scores, of each kind of variable and pair.
 
-All variables have blocks of one length (thresholds padded, unused elements present), so that all problems of a kind share a program.
+All variables have blocks of one length (thresholds padded, unused elements present), so that all problems of a kind share a
+program.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -122,3 +125,28 @@ def scores(kind: str, slopes: int, theta: np.ndarray, rows: Rows) -> tuple[np.nd
 
 
 search_terms.__doc__, scores.__doc__ = _search_terms.__doc__, _scores.__doc__
+
+
+_COMPILED: set[Any] = set()  # kinds and shapes of what was called before
+
+
+def compile_ahead(problems: list[tuple[str, np.ndarray, Rows]], slopes: int) -> None:
+    """Compile what problems (kind, theta, rows) need, at the same time: XLA compiles without Python's lock. The first problem of
+    each kind and shape is evaluated, and the numbers are thrown away.
+    """
+    jobs = {}
+    for kind, theta, rows in problems:
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(rows))
+        for function in (scores, search_terms) if KINDS[kind].covariances else (scores,):
+            jobs[function, kind, slopes, theta.size, shapes] = (theta, rows)
+    jobs = {key: job for key, job in jobs.items() if key not in _COMPILED}
+
+    def run(item):
+        (function, kind, *_), (theta, rows) = item
+        with jax.enable_x64(True):
+            function(kind, slopes, theta, rows)
+
+    if len(jobs) > 1:
+        with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+            list(pool.map(run, jobs.items()))
+    _COMPILED.update(jobs)

@@ -67,7 +67,7 @@ def of_variable(moments: Moments, variable: int) -> np.ndarray:
     theta[: size.thresholds] = FAR
     within, between = moments.components(variable, variable)
     both = prepared.two_level and prepared.level(variable) == BOTH
-    coefficients, residual = moments.fits[variable]
+    coefficients = moments.fits[variable][0]
     tail = slice(size.thresholds, size.thresholds + 3)
     if not prepared.ordered(variable):
         theta[tail] = coefficients[0], max(within, 1e-3), max(between, 0.02 * within) if both else 0.0

@@ -46,7 +46,9 @@ def test_stored_statistics(case):
     assert list(found.names) == expected["names"]
     np.testing.assert_allclose(found.values, expected["values"], rtol=0, atol=1e-8)
     np.testing.assert_allclose(np.sqrt(np.diag(found.acov)), expected["se"], rtol=1e-7)
-    assert not found.perfect and not found.added and not found.no_between_variance
+    assert not found.perfect
+    assert not found.added
+    assert not found.no_between_variance
 
 
 def simulated(seed=3, n=300, missing=0.0, clusters=None, p=3):
@@ -114,6 +116,18 @@ def test_units_of_numbers_do_not_matter():
     np.testing.assert_allclose(np.diag(scaled.acov), np.diag(found.acov) * 1e10**power, rtol=1e-7)
 
 
+def test_large_clusters_have_grids_of_their_own(monkeypatch):
+    data = simulated(clusters=20)
+    data = changed(
+        data, values=data.values[:, :2], categories=np.array([2, 3]), level=np.zeros(2, int), names=("u", "v")
+    )
+    found = limited_information(data)
+    monkeypatch.setattr("mlsem_jax.ordinal._limited_information.MOST_NODES", 100)
+    own = limited_information(data)
+    np.testing.assert_allclose(own.values, found.values, atol=1e-8)
+    np.testing.assert_allclose(own.acov, found.acov, atol=1e-8)
+
+
 def test_order_of_variables_and_rows_does_not_matter():
     data = simulated(clusters=40, missing=0.1)
     found = limited_information(data)
@@ -141,7 +155,8 @@ def test_missing_values_are_pairwise():
     data = simulated(missing=0.2)
     found = limited_information(data)
     seen = np.isfinite(data.values[:, :2]).all(axis=1)
-    assert found.rows[0, 1] == seen.sum() and found.rows[2, 2] == np.isfinite(data.values[:, 2]).sum()
+    assert found.rows[0, 1] == seen.sum()
+    assert found.rows[2, 2] == np.isfinite(data.values[:, 2]).sum()
     # a variable by itself does not know of the others
     alone = changed(data, values=data.values[:, 2:], categories=np.zeros(1, int), level=np.zeros(1, int), names=("y",))
     np.testing.assert_allclose(limited_information(alone).values, found.values[[4 - 1, 5 - 1]], rtol=1e-12)
@@ -156,22 +171,25 @@ def test_an_empty_cell_of_a_two_by_two_table_holds_half_a_row():
     found = limited_information(table([[40, 30], [0, 30]]))
     # lavaan's rule keeps the margins
     np.testing.assert_allclose(found.values[-1], limited_information(table([[79, 61], [1, 59]])).values[-1], atol=1e-10)
-    assert found.added == (("u", "v"),) and found.empty_cells == (("u", "v", 1),)
+    assert found.added == (("u", "v"),)
+    assert found.empty_cells == (("u", "v", 1),)
     larger = limited_information(table([[40, 30, 5], [0, 30, 10]]))
-    assert not larger.added and larger.empty_cells == (("u", "v", 1),)
+    assert not larger.added
+    assert larger.empty_cells == (("u", "v", 1),)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_correlation_of_one_is_reported(sign):
     counts = np.array([[40, 0], [0, 60]])
     found = limited_information(table(counts if sign == 1 else counts[:, ::-1]))
-    assert found.perfect == (("u", "v", 1, sign),) and found.values[-1] == pytest.approx(sign)
+    assert found.perfect == (("u", "v", 1, sign),)
+    assert found.values[-1] == pytest.approx(sign)
     assert np.isfinite(found.acov).all()
 
 
 def test_a_category_without_rows_and_a_variable_without_variance_are_told():
     data = simulated()
-    with pytest.raises(DataError, match="'v'.*categories 4"):
+    with pytest.raises(DataError, match=r"'v'.*categories 4"):
         limited_information(changed(data, categories=np.array([2, 4, 0])))
     with pytest.raises(DataError, match="'y' does not vary"):
         limited_information(changed(data, values=data.values * [1, 1, 0]))
@@ -191,4 +209,5 @@ def test_a_variable_without_between_variance_is_reported():
     values = data.values.copy()
     values[:, 0] = (np.arange(400) // 40) % 2  # the same in all clusters
     found = limited_information(changed(data, values=values, cluster=cluster))
-    assert "u" in found.no_between_variance and np.isfinite(found.values).all()
+    assert "u" in found.no_between_variance
+    assert np.isfinite(found.values).all()

@@ -1,4 +1,4 @@
-"""Log-likelihoods of variables and pairs by unit against dense sums: all random effects on a fine grid, rectangles by conditioning."""
+"""Log-likelihoods of variables and pairs by unit against dense sums: random effects on a fine grid, rectangles by conditioning."""
 
 from functools import lru_cache
 
