@@ -161,7 +161,9 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
 def refuse_ordered(options: SyntaxOptions, where: str) -> None:
     """ModelError for ordered variables where only fits take them."""
     if options.ordered:
-        raise ModelError(f"{where} does not take ordered variables yet: leave ordered= out, or fit the model with ml.sem.")
+        raise ModelError(
+            f"{where} does not take ordered variables yet: leave ordered= out, or fit the model with ml.sem."
+        )
 
 
 def refuse_design(options: dict[str, Any], where: str) -> None:

@@ -67,7 +67,9 @@ def _read(series: pd.Series, name: str) -> tuple[OrderedColumn, list[str]]:
         codes[known] = where
         seen = tuple(int(v) if v == int(v) else float(v) for v in distinct)
         if any(isinstance(v, float) for v in seen) and len(seen) <= MANY:
-            told.append(f"{name!r}: {len(seen)} distinct values ({listing(seen, 6)}) are taken as categories in this order.")
+            told.append(
+                f"{name!r}: {len(seen)} distinct values ({listing(seen, 6)}) are taken as categories in this order."
+            )
     return _checked(OrderedColumn(name, seen, codes), told)
 
 
@@ -118,7 +120,9 @@ def _checked(column: OrderedColumn, told: list[str]) -> tuple[OrderedColumn, lis
     return column, told
 
 
-def check_categories(columns: Sequence[OrderedColumn], codes: np.ndarray, group: np.ndarray, labels: Sequence[str]) -> None:
+def check_categories(
+    columns: Sequence[OrderedColumn], codes: np.ndarray, group: np.ndarray, labels: Sequence[str]
+) -> None:
     """**Raises:** DataError where a category does not occur in a group. codes (N, v): of the rows used; group (N,): theirs."""
     for i, column in enumerate(columns):
         known = ~np.isnan(codes[:, i])

@@ -83,5 +83,3 @@ def _reduction(data: TwoLevelData, statistics: Statistics, sample: Sample) -> Re
     counts = np.bincount(data.group, data.cluster_weights, groups)
     none, every = np.zeros(0, int), np.arange(data.nclusters)
     return Reduction(None, statistics, none, every, rows, counts, sample)
-
-

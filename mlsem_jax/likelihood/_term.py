@@ -114,7 +114,9 @@ class Term(eqx.Module):
         """Whether `by_cluster` gives every cluster of the data, in their order."""
         return False
 
-    def scored(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"]) -> tuple[Array, Array, Array]:
+    def scored(
+        self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"]
+    ) -> tuple[Array, Array, Array]:
         """Log-likelihood (scalar), gradient (q,) and the clusters' summed outer products of scores (q, q)."""
         value, slope = self.value_and_gradient(moments, between_only)
         score = self.by_cluster(moments, jacobian, between_only)[1]

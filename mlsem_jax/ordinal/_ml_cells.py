@@ -92,7 +92,9 @@ def _shifts(cells: Cells, z: Array, w: Array) -> Float[Array, "cells QR"]:
     return both.reshape(both.shape[0], -1)
 
 
-def log_cells(cells: Cells, layout: Layout, z: Float[Array, "Q m2"], w: Float[Array, "R m1"]) -> Float[Array, "cells QR"]:
+def log_cells(
+    cells: Cells, layout: Layout, z: Float[Array, "Q m2"], w: Float[Array, "R m1"]
+) -> Float[Array, "cells QR"]:
     """Log-probabilities at all nodes, those of level 2 by those of level 1."""
     shift = _shifts(cells, z, w)
     return log_category(cells.low[:, None] - shift, cells.high[:, None] - shift, layout.link)

@@ -163,7 +163,9 @@ def pivots_of(a: np.ndarray) -> tuple[int, ...]:
 
 def _increasing(cuts: Array, categories: tuple[int, ...]) -> Array:
     """Whether the thresholds of every variable increase."""
-    real = np.array([[t + 1 < k - 1 for t in range(cuts.shape[1] - 1)] for k in categories]).reshape(len(categories), -1)
+    real = np.array([[t + 1 < k - 1 for t in range(cuts.shape[1] - 1)] for k in categories]).reshape(
+        len(categories), -1
+    )
     return jnp.all(jnp.where(real, jnp.diff(cuts, axis=1) > 0, True))
 
 

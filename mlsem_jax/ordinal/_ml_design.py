@@ -46,13 +46,13 @@ def ordinal_layout(specification: Specification, link: str) -> Layout:
     )
 
 
-def integral(
-    layout: Layout, moments: Moments, integration: str, points: int
-) -> tuple[Layout, tuple[str, ...]]:
+def integral(layout: Layout, moments: Moments, integration: str, points: int) -> tuple[Layout, tuple[str, ...]]:
     """The layout with the dimensions that moments (NumPy) inside the model's domain say and points for each; sentences on these."""
     empty = replace(layout, within_pivots=(), between_pivots=())
     found = [left_over(moments, empty, g) for g in range(moments.levels[0].cov.shape[0])]
-    within, between = (pivots_of(np.asarray(sum(part[i] / np.trace(part[i]).clip(1e-300) for part in found))) for i in (0, 1))
+    within, between = (
+        pivots_of(np.asarray(sum(part[i] / np.trace(part[i]).clip(1e-300) for part in found))) for i in (0, 1)
+    )
     return points_for(replace(layout, within_pivots=within, between_pivots=between), integration, points)
 
 
@@ -77,7 +77,9 @@ def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> Ordi
             member[some] = before + where
             before += len(first)
     values = np.array([np.sum(~np.isnan(data.values[:, list(layout.outcomes)]))], float)
-    sizes = ClusterSizes(data.group, np.bincount(data.cluster, minlength=data.nclusters).astype(float), data.cluster_weights)
+    sizes = ClusterSizes(
+        data.group, np.bincount(data.cluster, minlength=data.nclusters).astype(float), data.cluster_weights
+    )
     return OrdinalTerm(tuple(blocks), member, sizes, values, layout)
 
 
@@ -98,9 +100,11 @@ class _Rows:
         self.answers = answers.astype(int)
         self.often = np.ones(len(cluster)) if data.row_weights is None else data.row_weights[order]
         both = np.isin(layout.within_x, layout.between_x)
-        mean = np.stack([np.bincount(cluster, values[:, v], data.nclusters) for v in layout.between_x], axis=1) if (
-            layout.between_x
-        ) else np.zeros((data.nclusters, 0))
+        mean = (
+            np.stack([np.bincount(cluster, values[:, v], data.nclusters) for v in layout.between_x], axis=1)
+            if (layout.between_x)
+            else np.zeros((data.nclusters, 0))
+        )
         self.between_x = mean / self.sizes[:, None]
         within = values[:, list(layout.within_x)]
         for i, v in enumerate(layout.within_x):
@@ -146,6 +150,8 @@ def _by_size(codes: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
 
 def _distinct(clusters: Cluster) -> tuple[np.ndarray, np.ndarray]:
     """Of clusters of one row: the first of each kind, and the kind of each."""
-    flat = np.concatenate([np.reshape(getattr(clusters, f), (len(clusters.often), -1)) for f in Cluster.__dataclass_fields__], axis=1)
+    flat = np.concatenate(
+        [np.reshape(getattr(clusters, f), (len(clusters.often), -1)) for f in Cluster.__dataclass_fields__], axis=1
+    )
     _, first, where = np.unique(flat, axis=0, return_index=True, return_inverse=True)
     return first, where.ravel()

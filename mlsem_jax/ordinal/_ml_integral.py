@@ -185,7 +185,9 @@ def quadratic(cells: Cells, layout: Layout, cluster: Cluster, known: Posterior) 
     return Quadratic(cells, gradient_in_cells(cells, layout, cluster, known), bend, known.nodes, known.share)
 
 
-def score_spread(cells: Cells, tangents: Cells, layout: Layout, cluster: Cluster, known: Posterior) -> Float[Array, "q q"]:
+def score_spread(
+    cells: Cells, tangents: Cells, layout: Layout, cluster: Cluster, known: Posterior
+) -> Float[Array, "q q"]:
     """The covariance of the complete data's scores given the data, along tangents of the cells with a leading axis q: what the second
     derivative of the log-likelihood has beside the mean one of the complete data.
     """

@@ -83,8 +83,11 @@ def _linear(at: Conditional, layout: Layout, matrices: LevelMatrices, level: int
         on_c = on_y[:, count:]
         on_left = on_c @ np.asarray(at.precision)
         left = left - np.sum(on_left * on_c, axis=1)
-        on_y = on_y[:, :count] - on_left @ (np.linalg.solve(np.asarray(at.precision), np.asarray(at.on_continuous).T)
-                                           if layout.continuous else np.zeros((0, count)))
+        on_y = on_y[:, :count] - on_left @ (
+            np.linalg.solve(np.asarray(at.precision), np.asarray(at.on_continuous).T)
+            if layout.continuous
+            else np.zeros((0, count))
+        )
     root = np.asarray(at.within_root if level == 1 else at.between_root)
     on_node = on_y @ np.linalg.pinv(root).T
     x_mean = np.asarray(at.within_mean if level == 1 else at.between_mean)
@@ -105,16 +108,18 @@ def _block(at: Conditional, layout: Layout, block: Block, linear: _Linear, level
         weight = (known.share[:, None] * known.inner).reshape(known.inner.shape[0], -1)
         value = jnp.tile(w @ linear.on_node.T, (known.nodes.shape[0], 1))
         return jax.vmap(lambda row, x, base: _moments(value + base + x, row, linear.open))(
-            weight, _left(cells, known.nodes, linear, len(w), weight.shape[0]), _of_rows(cluster, linear, weight.shape[0])
+            weight,
+            _left(cells, known.nodes, linear, len(w), weight.shape[0]),
+            _of_rows(cluster, linear, weight.shape[0]),
         )
 
     return in_chunks(one, (block.clusters,), int(np.prod(np.shape(block.clusters.answers))) * len(w) * 64)
 
 
 def _of_rows(cluster: Cluster, linear: _Linear, rows: int) -> Array:
-    return linear.base + jnp.broadcast_to(
-        (cluster.within_x - linear.x_mean) @ linear.on_x.T, (rows, len(linear.base))
-    )[:, None, :].reshape(rows, 1, -1)
+    return linear.base + jnp.broadcast_to((cluster.within_x - linear.x_mean) @ linear.on_x.T, (rows, len(linear.base)))[
+        :, None, :
+    ].reshape(rows, 1, -1)
 
 
 def _left(cells: Cells, nodes: Array, linear: _Linear, points: int, rows: int) -> Array:

@@ -34,7 +34,9 @@ def latent_moments(specification: Specification, data: TwoLevelData, unit: float
         within[g], between[g] = (m * np.outer(scale, scale) for m in (inside, above))
         for v, k in ordered.items():
             known = data.values[rows, v]
-            share = np.cumsum(np.bincount(known[~np.isnan(known)].astype(int), minlength=k))[:-1] / np.sum(~np.isnan(known))
+            share = np.cumsum(np.bincount(known[~np.isnan(known)].astype(int), minlength=k))[:-1] / np.sum(
+                ~np.isnan(known)
+            )
             size = np.sqrt(within[g, v, v] + between[g, v, v])
             thresholds[g, v, : k - 1] = size * normal_quantile(np.clip(share, 1e-4, 1 - 1e-4))
         mean[g, list(ordered)] = 0.0
@@ -80,9 +82,7 @@ def covariate_moments(specification: Specification, data: TwoLevelData) -> Momen
     clusters. A covariate of both levels is split into its cluster mean, as observed, and the deviations from that.
     """
     place = {name: i for i, name in enumerate(specification.variables)}
-    first, second = (
-        [place[v] for v in level.covariates] for level in (specification.within, specification.between)
-    )
+    first, second = ([place[v] for v in level.covariates] for level in (specification.within, specification.between))
     groups, p = data.ngroups, len(place)
     cov = [np.zeros((groups, p, p)) for _ in range(2)]
     mean = [np.zeros((groups, p)) for _ in range(2)]

@@ -159,7 +159,12 @@ def free_by_equality(completed: dict[tuple[int, int], list[Row]], names: BlocksO
         latent = names[group, level].latent
         for i, row in enumerate(block if group > 1 else ()):
             p = row.parameter
-            mean = p.op == "~1" and {"intercepts", "thresholds"} & {*equal} and "means" not in equal and not options.int_lv_free
+            mean = (
+                p.op == "~1"
+                and {"intercepts", "thresholds"} & {*equal}
+                and "means" not in equal
+                and not options.int_lv_free
+            )
             variance = p.op == "~~" and p.lhs == p.rhs and options.std_lv
             if (
                 p.lhs in latent

@@ -97,9 +97,7 @@ class OrderedRules:
         written = {(r.parameter.lhs, r.parameter.rhs): r for r in rows if r.parameter.op == "|"}
         rest = [r for r in rows if r.parameter.op != "|"]
         thresholds = [
-            written.get(
-                (name, f"t{c}"), Row(Parameter(name, "|", f"t{c}", level, group, user=0))
-            )
+            written.get((name, f"t{c}"), Row(Parameter(name, "|", f"t{c}", level, group, user=0)))
             for name, k in self._categories.items()
             for c in range(1, k)
         ]
@@ -120,7 +118,9 @@ class OrderedRules:
                 f"{' of level 1' if not self._single and level == 1 else ''}."
             )
         if not p.free and p.value is not None and p.value <= 0:
-            message = f"The residual variance of ordered {p.lhs!r} is the unit of its latent response: it must be above 0."
+            message = (
+                f"The residual variance of ordered {p.lhs!r} is the unit of its latent response: it must be above 0."
+            )
             raise ModelSyntaxError(message, self._syntax.text, p.line, p.column)
         return row
 
@@ -128,11 +128,7 @@ class OrderedRules:
         p = row.parameter
         if not p.user:
             return row.but(free=False, value=0.0)
-        held = any(
-            r.op == "|" and r.lhs == p.lhs and not r.free
-            for block in self._names.values()
-            for r in block.rows
-        )
+        held = any(r.op == "|" and r.lhs == p.lhs and not r.free for block in self._names.values() for r in block.rows)
         if p.free and not held:
             raise IdentificationError(
                 f"The intercept of ordered {p.lhs!r} and its thresholds are not identified together: leave '{p.lhs} ~ 1' out, or "

@@ -110,10 +110,7 @@ def _sections(
     listed += [(k.scale_heading, part(_is(k.scale_operator, k, specification))) for k in written if k.scale is not None]
     for title, chosen in listed:
         if chosen:
-            lines = [
-                Row(_listed_name(r, dotted, explained), _format(values[i]), _label(r))
-                for i, r in chosen
-            ]
+            lines = [Row(_listed_name(r, dotted, explained), _format(values[i]), _label(r)) for i, r in chosen]
             blocks.append(Estimates(title, heads, tuple(lines)))
     return blocks
 
