@@ -132,7 +132,7 @@ def ordered_columns(
     if not ordered:
         return {}, ()
     known = column_names(data)
-    names = endogenous(parsed, known) if ordered is True else ordered
+    names = endogenous(parsed, known) if isinstance(ordered, bool) else ordered
     for name in names:
         if name not in known:
             raise ModelError(f"ordered= names {name!r}, which is no column of the data.{nearest(name, known)}")

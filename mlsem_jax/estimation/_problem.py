@@ -150,8 +150,8 @@ class Problem:
 
     @property
     def metric_is_rough(self) -> bool:
-        """Whether the metric is the outer products of scores of a likelihood that is an integral: Newton's steps from the start, with
-        the metric where the Hessian is indefinite, then take a fifth of the iterations.
+        """Whether the metric is the outer products of scores of a likelihood that is an integral: Newton's steps from the start,
+        with the metric where the Hessian is indefinite, then take a fifth of the iterations.
         """
         return any(term.own_scores for term in self._statistics.terms)
 

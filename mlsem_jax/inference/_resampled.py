@@ -16,8 +16,8 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._clusters import held_means, weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
 from mlsem_jax.models import Moments
-from mlsem_jax.ordinal import WeightedOrdinal
 from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
+from mlsem_jax.ordinal import WeightedOrdinal
 
 # a draw that takes more iterations has no maximum nearby: a loading that runs off, as a rule
 ITERATIONS = 100

@@ -28,8 +28,9 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     reduction, data = estimation.reduction, estimation.data
     own = [term for term in estimation.statistics.terms if term.own_scores]
     if own:
-        value, score = (sum(parts) for parts in zip(*(problem.term_scores(theta, term) for term in own), strict=True))
-        return data.cluster_weights * value, data.cluster_weights[:, None] * score
+        found = [problem.term_scores(theta, term) for term in own]
+        often = data.cluster_weights
+        return often * sum(v for v, _ in found), often[:, None] * sum(s for _, s in found)
     value, score = np.zeros(data.nclusters), np.zeros((data.nclusters, problem.q))
     if reduction.clusters is not None:
         at = reduction.complete_codes

@@ -149,8 +149,9 @@ class Specification:
     """A complete model: variables by level, parameter table, constraints, definitions.
 
     Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
-    strings, empty for one group. ordered: the variables that are seen in categories. A model of one level has NO_LEVEL as its second. means: whether there is a mean structure; without
-    one, at one level, the means are the sample's, no parameters and no moments that a test counts.
+    strings, empty for one group. ordered: the variables that are seen in categories. A model of one level has NO_LEVEL as its
+    second. means: whether there is a mean structure; without one, at one level, the means are the sample's, no parameters and no
+    moments that a test counts.
     """
 
     within: Level

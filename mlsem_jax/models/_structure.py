@@ -179,8 +179,8 @@ class Structure(eqx.Module):
 
     levels: the lowest first. natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints,
     and columns of zeros pad q. between_only (p,) is 1 for variables that exist at level 2 only. slope_targets (r, m): the member of
-    the within eta that each random slope explains, as a row of the identity; the between level then has p + r observed rows. ordered: what ordered
-    variables have besides, None where there are none.
+    the within eta that each random slope explains, as a row of the identity; the between level then has p + r observed rows.
+    ordered: what ordered variables have besides, None where there are none.
     """
 
     levels: tuple[LevelStructure, ...]

@@ -1,8 +1,8 @@
 """What the linear predictors of a cluster's answers are made of, cell by cell.
 
-A cell is a category of an ordered outcome, or, where rows differ in covariates too, one answer of a row. At nodes z of level 2 and w of
-level 1 its log-probability is log P(low - s < e <= high - s), s = slope [z, w]: so the integrals, and their derivatives, are of a few
-numbers a cell, whatever the model is.
+A cell is a category of an ordered outcome, or, where rows differ in covariates too, one answer of a row. At nodes z of level 2 and
+w of level 1 its log-probability is log P(low - s < e <= high - s), s = slope [z, w]: so the integrals, and their derivatives, are
+of a few numbers a cell, whatever the model is.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
 
 
 def _predictors(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Array, Array, Array, Array]:
-    """Offsets (n, o) and loadings on z (n, o, m2) of the ordered outcomes, n = 1 where all rows have the same; residuals (n, c) of the
-    continuous ones and their loadings (n, c, m2).
+    """Offsets (n, o) and loadings on z (n, o, m2) of the ordered outcomes, n = 1 where all rows have the same; residuals (n, c) of
+    the continuous ones and their loadings (n, c, m2).
     """
     count, total = len(layout.ordered), len(layout.outcomes)
     between = at.on_between @ (cluster.between_x - at.between_mean)

@@ -4,9 +4,9 @@ Given the covariates x and, within a row, the continuous outcomes c, the latent 
 
     y*_o = m_o + R_W (x_W - mu) + R_B (x_B - mu) + R_c (c - m_c) + A w + (L_o - R_c L_c) z + e,   w, z, e independent,
 
-w ~ N(0, I) of a row and z ~ N(0, I) of a cluster, var(e) the unit. A A' is the within covariance given x and c less the units, L L' the
-between covariance given x: both are of a rank that the model's structure fixes, so that a root with as many columns is found by
-elimination at a fixed choice of pivots, and has derivatives.
+w ~ N(0, I) of a row and z ~ N(0, I) of a cluster, var(e) the unit. A A' is the within covariance given x and c less the units, L
+L' the between covariance given x: both are of a rank that the model's structure fixes, so that a root with as many columns is
+found by elimination at a fixed choice of pivots, and has derivatives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.models import Moments
+from mlsem_jax.models import Moments, OrderedMoments
 from mlsem_jax.numerics import inverse_and_logdet
 from mlsem_jax.ordinal._ml_layout import Layout
 
@@ -29,9 +29,9 @@ RANK = 1e-9
 
 class Conditional(eqx.Module):
     """Of one group, p outcomes (ordered, then continuous), r slopes: means (p,) and (r,); regressions on the covariates of level 1
-    (p, q1) and of level 2 (p + r, q2), and their means; roots A (o, m1) and L (p + r, m2); regression (o, c) on the continuous outcomes,
-    their precision (c, c) and the log-determinant of their covariance; thresholds (o, K - 1) and their scale (o,), 1 / sd of the residual;
-    directions (r, p).
+    (p, q1) and of level 2 (p + r, q2), and their means; roots A (o, m1) and L (p + r, m2); regression (o, c) on the continuous
+    outcomes, their precision (c, c) and the log-determinant of their covariance; thresholds (o, K - 1) and their scale (o,), 1 /
+    sd of the residual; directions (r, p).
     """
 
     mean: Float[Array, " p"]
@@ -63,13 +63,19 @@ class _Left(eqx.Module):
     fine: Array
 
 
+def _of_ordered(moments: Moments) -> OrderedMoments:
+    if moments.ordered is None:
+        raise TypeError("These are no moments of ordered variables: they have no thresholds.")
+    return moments.ordered
+
+
 def _left(moments: Moments, layout: Layout, group: int) -> _Left:
     o, y = list(layout.ordered), list(layout.outcomes)
     rows, count, total = y + list(layout.slopes), len(o), len(y)
     on_within, within = _regressed(moments.levels[0].cov[group], y, list(layout.within_x))
     on_between, between = _regressed(moments.between_cov[group], rows, list(layout.between_x))
     on_continuous, precision, logdet, fine = _given_continuous(within, count, total)
-    units = moments.ordered.unit[group][np.array(o)]
+    units = _of_ordered(moments).unit[group][np.array(o)]
     here = np.array([float(level == 1) for level in layout.unit_levels])
     part = within[:count, :count] - on_continuous @ within[count:, :count] - jnp.diag(here * units)
     there = jnp.zeros(len(rows)).at[jnp.arange(count)].set((1.0 - here) * units)
@@ -89,7 +95,8 @@ def conditional(moments: Moments, layout: Layout, group: int) -> tuple[Condition
     left = _left(moments, layout, group)
     within_root, ok1 = root_at(left.within, layout.within_pivots)
     between_root, ok2 = root_at(left.between, layout.between_pivots)
-    units, cuts, mean = moments.ordered.unit[group][o], moments.ordered.thresholds[group][o], moments.mean[group]
+    known, mean = _of_ordered(moments), moments.mean[group]
+    units, cuts = known.unit[group][o], known.thresholds[group][o]
     none = jnp.zeros((0, len(y)))
     found = Conditional(
         mean=mean[y],
@@ -133,7 +140,9 @@ def _given_continuous(left: Array, count: int, total: int) -> tuple[Array, Array
 
 
 def root_at(a: Array, pivots: tuple[int, ...]) -> tuple[Array, Array]:
-    """R (p, m) with R R' = a for a positive semidefinite `a` of rank m, by elimination at m pivots; and whether these are positive."""
+    """R (p, m) with R R' = a for a positive semidefinite `a` of rank m, by elimination at m pivots; and whether these are
+    positive.
+    """
     columns: list[Any] = []
     fine = jnp.asarray(True)
     size = jnp.maximum(jnp.abs(jnp.diagonal(a)), 1e-300)

@@ -57,7 +57,9 @@ def integral(layout: Layout, moments: Moments, integration: str, points: int) ->
 
 
 def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> OrdinalTerm:
-    """The data as a term; merge: rows of a cluster, and clusters of one row, that are alike are one. Raises DataError for missing values of continuous outcomes."""
+    """The data as a term; merge: rows of a cluster, and clusters of one row, that are alike are one. Raises DataError for missing
+    values of continuous outcomes.
+    """
     gap = [data.variables[v] for v in layout.continuous if np.isnan(data.values[:, v]).any()]
     if gap:
         raise DataError(

@@ -98,8 +98,8 @@ def cluster_log_likelihood(at: Conditional, layout: Layout, cluster: Cluster) ->
 
 
 class Posterior(eqx.Module):
-    """Of one cluster, at nodes held fixed: its log-likelihood; the nodes (Q, m2), their probabilities (Q,) and those of each row's nodes
-    given them (n, Q, R), given the data; the cells' log-probabilities with their derivatives.
+    """Of one cluster, at nodes held fixed: its log-likelihood; the nodes (Q, m2), their probabilities (Q,) and those of each row's
+    nodes given them (n, Q, R), given the data; the cells' log-probabilities with their derivatives.
     """
 
     value: Float[Array, ""]
@@ -149,8 +149,8 @@ def gradient_in_cells(cells: Cells, layout: Layout, cluster: Cluster, known: Pos
 
 
 class Quadratic(eqx.Module):
-    """A function of a cluster's cells with the gradient of the log-likelihood at `about`, and there the mean second derivative of the
-    complete data's, given the data. bend (cells, m + 2, m + 2): in low, high and slope of each cell.
+    """A function of a cluster's cells with the gradient of the log-likelihood at `about`, and there the mean second derivative of
+    the complete data's, given the data. bend (cells, m + 2, m + 2): in low, high and slope of each cell.
     """
 
     about: Cells
@@ -188,8 +188,8 @@ def quadratic(cells: Cells, layout: Layout, cluster: Cluster, known: Posterior) 
 def score_spread(
     cells: Cells, tangents: Cells, layout: Layout, cluster: Cluster, known: Posterior
 ) -> Float[Array, "q q"]:
-    """The covariance of the complete data's scores given the data, along tangents of the cells with a leading axis q: what the second
-    derivative of the log-likelihood has beside the mean one of the complete data.
+    """The covariance of the complete data's scores given the data, along tangents of the cells with a leading axis q: what the
+    second derivative of the log-likelihood has beside the mean one of the complete data.
     """
     axes, s = _axes(known, layout), known.slopes
     q, (n, z, r) = tangents.low.shape[0], known.inner.shape

@@ -69,7 +69,9 @@ def hermite(points: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trapezoid(points: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Equally spaced nodes (R, m) over +-7 and log-weights (R,): exact to rounding where the step is below 0.7 sd of the integrand."""
+    """Equally spaced nodes (R, m) over +-7 and log-weights (R,): exact to rounding where the step is below 0.7 sd of the
+    integrand.
+    """
     x = np.linspace(-WIDEST, WIDEST, points)
     density = np.exp(-0.5 * x**2)
     return _product(x, np.log(density / density.sum()), dimensions)
@@ -84,15 +86,15 @@ def _product(x: np.ndarray, logw: np.ndarray, dimensions: int) -> tuple[np.ndarr
 
 
 def points_for(layout: Layout, integration: str, points: int) -> tuple[Layout, tuple[str, ...]]:
-    """The layout with its points a dimension, and sentences where they are fewer than asked for. Raises ModelError where the integral
-    is too large.
+    """The layout with its points a dimension, and sentences where they are fewer than asked for. Raises ModelError where the
+    integral is too large.
     """
     between, within = layout.dimensions
     if within > MOST_WITHIN:
         raise ModelError(
-            f"The likelihood of ordered variables is an integral over {within} dimensions for every row here (factors and covariances "
-            f"within clusters; {(2 * points + 1) ** within:.1g} points): at most {MOST_WITHIN} are integrated. Use estimator='WLSMV', "
-            "whose integrals have one and two dimensions whatever the model."
+            f"The likelihood of ordered variables is an integral over {within} dimensions for every row here (factors and "
+            f"covariances within clusters; {(2 * points + 1) ** within:.1g} points): at most {MOST_WITHIN} are integrated. Use "
+            "estimator='WLSMV', whose integrals have one and two dimensions whatever the model."
         )
     outer = 1 if integration == "laplace" else points
     while outer > 1 and outer**between > max(MOST_NODES, points**2 if between <= 2 else 0):

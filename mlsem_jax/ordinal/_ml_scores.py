@@ -1,7 +1,8 @@
 """Posterior means of the latent variables given ordered answers (EAP scores), with posterior standard deviations.
 
-A latent variable is a linear function of the integral's variables z, w and of the continuous outcomes and covariates, plus what these
-leave open, which is normal: its mean and variance are those of that function over the posterior of the nodes, and the open variance.
+A latent variable is a linear function of the integral's variables z, w and of the continuous outcomes and covariates, plus what
+these leave open, which is normal: its mean and variance are those of that function over the posterior of the nodes, and the open
+variance.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ class Block(eqx.Module):
 
 
 class OrdinalTerm(Term):
-    """blocks: the distinct clusters; member (J,): which of these, one block after the other, each cluster of the data is. rows, sizes
-    as of `Statistics`; values: number of answers.
+    """blocks: the distinct clusters; member (J,): which of these, one block after the other, each cluster of the data is. rows,
+    sizes as of `Statistics`; values: number of answers.
     """
 
     blocks: tuple[Block, ...]
@@ -231,8 +231,8 @@ def clusters_and_slopes(at: Conditional, layout: Layout, block: Block) -> tuple[
 
 
 def in_chunks(function: Callable, arrays: tuple[Any, ...], elements: int) -> Any:
-    """The function mapped over the leading axis of arrays, as much of it at a time as keeps `elements`, the size of what it makes of
-    all, below TOGETHER.
+    """The function mapped over the leading axis of arrays, as much of it at a time as keeps `elements`, the size of what it makes
+    of all, below TOGETHER.
     """
     count = jax.tree.leaves(arrays)[0].shape[0]
     step = max(1, TOGETHER * count // max(elements, 1))

@@ -19,8 +19,8 @@ class SyntaxOptions:
     are equal over groups; group_partial: names of parameters exempt from that, such as 'fw=~y2'. level_label: the words
     that mean level 1 and level 2 in the text, in this order; None for 1 and 2, within and between, or order of
     appearance. meanstructure: None leaves it to the model: with two levels there always is one; with one level there is where the
-    text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=. ordered: names of the variables seen in
-    ordered categories, or True for all that the model explains. parameterization: "theta", the residual variance of a latent
+    text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=. ordered: names of the variables seen
+    in ordered categories, or True for all that the model explains. parameterization: "theta", the residual variance of a latent
     response is fixed.
     """
 

@@ -67,7 +67,8 @@ class OrderedRules:
                 self._check_threshold(p)
                 if level == 1 and not self._single:
                     self.warnings.append(
-                        f"The thresholds of {p.lhs!r} are written at level 1; they belong to the whole variable and stand at level 2."
+                        f"The thresholds of {p.lhs!r} are written at level 1; they belong to the whole variable and stand at "
+                        "level 2."
                     )
                 top = 1 if self._single else 2
                 same = [r for r in out[group, top] if r.key == row.key]

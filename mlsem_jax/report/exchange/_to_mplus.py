@@ -181,6 +181,13 @@ def _models(specification: Specification, short: Names) -> list[str]:
     return parts
 
 
+def _is_unit(specification: Specification, row: Parameter) -> bool:
+    """Whether a row is the intercept or the unit of an ordered variable."""
+    if row.lhs not in {v.name for v in specification.ordered}:
+        return False
+    return row.op == "~1" or (row.op == "~~" and row.lhs == row.rhs and row.level == specification.unit_level(row.lhs))
+
+
 def _line(specification: Specification, row: Parameter, short: Names) -> str:
     """One parameter; '' for what Mplus does not have: means at level 1 of variables that are in both levels."""
     left, right = _name(short, row.lhs, row.level), _name(short, row.rhs, row.level)
@@ -190,9 +197,8 @@ def _line(specification: Specification, row: Parameter, short: Names) -> str:
     value = "*" if row.free and row.start is None else f"*{row.start:g}" if row.free else f"@{row.value or 0:g}"
     if row.op == "|":
         return f"[{left}${row.rhs[1:]}{value}]{tail}"
-    if row.lhs in {v.name for v in specification.ordered}:
-        if row.op == "~1" or (row.op == "~~" and row.lhs == row.rhs and row.level == specification.unit_level(row.lhs)):
-            return ""  # fixed there by what a threshold is
+    if _is_unit(specification, row):
+        return ""  # fixed there by what a threshold is
     if row.op == "~1":
         if row.level == 1 and row.lhs in specification.variables and row.lhs not in specification.within_only:
             return ""
