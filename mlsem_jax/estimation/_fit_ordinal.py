@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
-from mlsem_jax._errors import ModelError
+from mlsem_jax._errors import ModelError, listing
+from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation._constraints import constraints_of
-from mlsem_jax.estimation._fit_surely import maximum_of
+from mlsem_jax.estimation._constraints import bounds_of, constraints_of
+from mlsem_jax.estimation._minimisers import search
 from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._problem import Problem, Sample
+from mlsem_jax.estimation._problem import Maximum, Problem, Report, Sample
 from mlsem_jax.estimation._records import Estimation, Fitted
 from mlsem_jax.estimation._reduction import Reduction
+from mlsem_jax.estimation._sqp import maximise_constrained
 from mlsem_jax.estimation._starts import starting_values, with_starts
 from mlsem_jax.estimation._verify import with_status
 from mlsem_jax.likelihood import Statistics
@@ -27,6 +30,9 @@ from mlsem_jax.ordinal import (
     ordinal_layout,
     ordinal_term,
 )
+
+# a variance that counts as zero, in units of the residual of a latent response
+LEAST = 1e-5
 
 
 @float64
@@ -51,11 +57,57 @@ def estimate_ordinal(
     layout, notes = integral(layout, moments, options.integration, options.integration_points)
     term = ordinal_term(layout, data)
     statistics = Statistics((term,), None)
-    problem = Problem(made, statistics, sample, constraints_of(made, options.bounds))
-    maximum, found = maximum_of(problem, natural[made.kept], options, report)
+    problem = Problem(made, statistics, sample, constraints_of(made, _off_zero(made, options)))
+    problem, maximum, found = _maximum(problem, natural[made.kept], options, report)
     model = Fitted(problem, maximum, problem.moments(maximum.theta), found)
     reduction = _reduction(data, statistics, sample)
     return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, notes))
+
+
+def _off_zero(made: Build, options: FitOptions) -> Any:
+    """The user's bounds, those of variances at zero moved to LEAST: at zero the integral has no derivatives."""
+    if options.bounds in ("none", None, {}):
+        return "none"
+    floors = _floors(made, options)
+    if isinstance(options.bounds, str):
+        named = {made.names[i] for i, *_ in bounds_of(made, options.bounds)}
+        return {name: pair for name, pair in floors.items() if name in named} or "none"
+    least = {name: pair[0] for name, pair in floors.items()}
+    return {
+        name: (max(low, least[name]) if low is not None and name in least else low, high)
+        for name, (low, high) in options.bounds.items()
+    }
+
+
+def _floors(made: Build, options: FitOptions) -> dict[str, tuple[float, None]]:
+    """A lower bound next to zero for every free variance."""
+    rows = zip(made.specification.parameters, made.index, strict=True)
+    return {made.names[i]: (LEAST * options.unit, None) for r, i in rows if i >= 0 and r.op == "~~" and r.lhs == r.rhs}
+
+
+def _maximum(
+    problem: Problem, theta: np.ndarray, options: FitOptions, report: Report
+) -> tuple[Problem, Maximum, tuple[str, ...]]:
+    """The maximum from theta (q,). Where the search fails, which a variance on its way to zero makes it do, again with variances
+    kept off zero; the problem that was solved in the end, and what it took.
+    """
+    if problem.constraints is not None:
+        return problem, maximise_constrained(problem, theta, problem.constraints, report=report), ()
+    end, notes = search(problem, theta, options, report)
+    if end.status.converged or end.status is Status.NON_FINITE or options.iter_max < FitOptions.iter_max:
+        return problem, end, notes
+    made, floors = problem.build, _floors(problem.build, options)
+    bounded = Problem(made, problem.plain_statistics, problem.sample, constraints_of(made, floors))
+    if bounded.constraints is None:
+        return problem, end, notes
+    start = bounded.constraints.nearest(theta)
+    second = maximise_constrained(bounded, start, bounded.constraints, report=report)
+    if not second.status.converged:
+        return problem, end, notes
+    values = dict(zip(made.names, made.natural(second.theta), strict=True))
+    at = [name for name, (least, _) in floors.items() if values[name] < 1.01 * least]
+    note = f"The likelihood is highest with {listing(at)} at zero: kept at {LEAST * options.unit:.1g}." if at else ""
+    return bounded, second, (*notes, *([note] if note else []))
 
 
 _moments = jax.jit(lambda structure, natural: structure.moments(natural))

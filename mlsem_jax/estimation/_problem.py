@@ -122,6 +122,11 @@ class Problem:
             )
         return self._sample
 
+    @property
+    def plain_statistics(self) -> Statistics:
+        """As they were given, NumPy arrays as a rule."""
+        return self._statistics
+
     @functools.cached_property
     def _packed(self) -> tuple[list[jax.Array], Layout]:
         """Structure and statistics, sent to the device when a program first needs them."""

@@ -11,8 +11,8 @@ from mlsem_jax._typing import Array, Float
 
 # a limit beyond every latent response, in standard deviations of the residual: its density is zero in double precision
 BEYOND = 1e3
-# the smallest probability, far below those that matter in any sum
-TINY = 1e-300
+# the smallest probability, far below those that matter in any sum; its square is a number too
+TINY = 1e-150
 
 
 def log_category(lower: Array, upper: Array, link: str) -> Array:

@@ -55,7 +55,10 @@ def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
     on_within = jnp.broadcast_to(at.within_root * at.scale[:, None], (*shift.shape, at.within_root.shape[1]))
     slope = jnp.concatenate([on_between, on_within], axis=-1)
     if not layout.aligned:
-        low, high = limits[:, :-1] - shift[0][:, None], limits[:, 1:] - shift[0][:, None]
+        exists = np.array([[t < c for t in range(k)] for c in layout.categories])
+        # a category that a variable lacks, and no row has: certain, and so without derivatives
+        low = jnp.where(exists, limits[:, :-1] - shift[0][:, None], -BEYOND)
+        high = jnp.where(exists, limits[:, 1:] - shift[0][:, None], BEYOND)
         slope = jnp.broadcast_to(slope[0][:, None, :], (*low.shape, slope.shape[-1]))
     else:
         answer, seen = jnp.maximum(cluster.answers, 0), cluster.answers >= 0
