@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import split_options, survey_of, with_means
+from mlsem_jax._lavaan import refuse_ordered, split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -27,6 +27,7 @@ def diagnose(
     without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
     """
     syntax_options, fit_options, data_options = split_options("sem", options)
+    refuse_ordered(syntax_options, "ml.diagnose")
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     survey = survey_of(options, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)

@@ -7,19 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, overload
 
-from mlsem_jax._errors import ModelError, ModelWarning, listing
+from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
 from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax._start import check_bounds, read_start
-from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, missing_option, prepare, several
+from mlsem_jax.data import (
+    OrderedColumn,
+    SurveyColumns,
+    TwoLevelData,
+    column_names,
+    group_labels,
+    missing_option,
+    prepare,
+    read_ordered,
+    several,
+)
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.numerics import outside_level
 from mlsem_jax.report import progress
-from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
+from mlsem_jax.syntax import Syntax, SyntaxOptions, endogenous, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan", "efa", "sam"]
 # model text, and data sets that are fitted each and pooled
@@ -30,7 +40,6 @@ _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
 # options of lavaan's that its users may type, and what to do instead
 _ELSEWHERE = {
-    "ordered": "Ordered indicators are not available yet; treat them as continuous with estimator='MLR'.",
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "plausible_values": "It belongs to ml.sem and its kin, which fit the model with each of them: make one table of each.",
     "only_converged": "It is about several imputations: give their data sets in a list.",
@@ -46,7 +55,7 @@ _ELSEWHERE = {
     "sample_nobs": "Pass the rows, a data frame, as data.",
     "representation": "Leave it out.",
     "mimic": "Leave it out.",
-    "parameterization": "Leave it out: it concerns ordered indicators.",
+    "integration_ngh": "It is called integration_points here.",
 }
 
 
@@ -85,6 +94,7 @@ def specify_and_prepare(
     missing: str = "listwise",
     group_label: Any = None,
     survey: SurveyColumns | None = None,
+    unit: float = 1.0,
 ) -> tuple[Specification, TwoLevelData]:
     """The specification that a model text and a table make together, and the table as checked arrays.
 
@@ -96,7 +106,16 @@ def specify_and_prepare(
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
         labels = tuple(str(label) for label in group_label)
-    specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
+    columns, told = ordered_columns(parsed, data, syntax_options.ordered)
+    specification = specify(
+        parsed,
+        options=syntax_options,
+        data_variables=column_names(data),
+        group_labels=labels,
+        categories={name: len(column.categories) for name, column in columns.items()},
+        unit=unit,
+    )
+    responses = {v.name for v in specification.ordered}
     prepared = prepare(
         data,
         cluster=cluster,
@@ -109,8 +128,25 @@ def specify_and_prepare(
         group_label=group_label,
         single=single,
         survey=survey,
+        ordered={name: column for name, column in columns.items() if name in responses},
     )
-    return specification, prepared
+    return specification, replace(prepared, warnings=(*told, *prepared.warnings)) if told else prepared
+
+
+def ordered_columns(
+    parsed: Syntax, data: Any, ordered: bool | tuple[str, ...]
+) -> tuple[dict[str, OrderedColumn], tuple[str, ...]]:
+    """The ordered variables of a model as columns of categories, and sentences on them. ordered: names, or True for all that the
+    model explains. Raises ModelError for a name that the data do not have, DataError where a column cannot be ordered.
+    """
+    if not ordered:
+        return {}, ()
+    known = column_names(data)
+    names = endogenous(parsed, known) if isinstance(ordered, bool) else ordered
+    for name in names:
+        if name not in known:
+            raise ModelError(f"ordered= names {name!r}, which is no column of the data.{nearest(name, known)}")
+    return read_ordered(data, names)
 
 
 def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, missing: str) -> SyntaxOptions:
@@ -119,6 +155,8 @@ def with_means(options: SyntaxOptions, parsed: Syntax, cluster: str | None, miss
     """
     if parsed.has_levels or options.meanstructure:
         return options
+    if options.ordered:  # thresholds are means of a kind
+        return replace(options, meanstructure=True)
     incomplete = missing_option(missing) == "ml"
     if options.meanstructure is False and incomplete:
         raise ModelError(
@@ -142,6 +180,14 @@ def survey_of(options: dict[str, Any], single: bool, where: str) -> SurveyColumn
     return survey if survey.given else None
 
 
+def refuse_ordered(options: SyntaxOptions, where: str) -> None:
+    """ModelError for ordered variables where only fits take them."""
+    if options.ordered:
+        raise ModelError(
+            f"{where} does not take ordered variables yet: leave ordered= out, or fit the model with ml.sem."
+        )
+
+
 def _with_design(
     function: Function, options: dict[str, Any], parsed: Syntax, clustered: bool
 ) -> tuple[SurveyColumns, dict[str, Any], tuple[str, ...]]:
@@ -150,7 +196,7 @@ def _with_design(
     survey.check(not parsed.has_levels, {k: v for k, v in options.items() if k in _SURVEY and v is not None})
     if survey.given:
         options = FitOptions.of_survey(options, bool(survey.replicate_weights))
-    if not parsed.has_levels:
+    if not parsed.has_levels and not options.get("ordered"):
         asked, options = options.get("se"), FitOptions.of_one_level(options, clustered)
         if isinstance(asked, str) and asked.lower() == "robust.huber.white" and options["se"] == "robust.cluster":
             return survey, options, (_BY_CLUSTERS,)
@@ -196,6 +242,7 @@ def read_text(
         missing=fit_options.missing,
         group_label=data_options.get("group_label"),
         survey=survey,
+        unit=fit_options.unit,
     )
     if adapt is not None:
         specification = adapt(specification)

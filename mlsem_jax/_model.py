@@ -11,7 +11,7 @@ import numpy as np
 
 from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
-from mlsem_jax._lavaan import specify_and_prepare, split_options, survey_of
+from mlsem_jax._lavaan import refuse_ordered, specify_and_prepare, split_options, survey_of
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import (
     FitOptions,
@@ -48,6 +48,7 @@ def model(
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
     _check_options(options)
     syntax_options, fit_options, data_options = split_options("sem", options)
+    refuse_ordered(syntax_options, "ml.model")
     parsed = read_model(syntax, data)
     survey = survey_of(options, not parsed.has_levels, "ml.model")
     if not parsed.has_levels:

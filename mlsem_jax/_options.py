@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from mlsem_jax._arguments import (
     FLAG,
     Refused,
@@ -26,6 +28,7 @@ GROUP_EQUAL = (
     "intercepts",
     "means",
     "regressions",
+    "thresholds",
     "residuals",
     "residual.covariances",
     "lv.variances",
@@ -134,6 +137,14 @@ def _start(value: Any) -> Any:
     return value
 
 
+def _ordered(value: Any) -> bool | tuple[str, ...]:
+    """True for all that the model explains, or names; () for none."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value) or ()
+    given = (value,) if isinstance(value, str) else names("a variable").read(value)
+    return tuple(given)
+
+
 def _column(value: Any) -> str:
     if isinstance(value, str) and value.strip():
         return value
@@ -217,6 +228,13 @@ OPTIONS: dict[str, Rule] = {
     "se": choice("standard", "robust.huber.white", "robust.cluster", "replicates", "bootstrap", "none"),
     "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "none"),
     "information": choice("observed", "expected", "first.order"),
+    "ordered": Rule("True or the names of the ordered variables", _ordered),
+    "parameterization": Rule(
+        "'theta': the residual variance of a latent response is its unit, at one level and at two", choice("theta").read
+    ),
+    "link": choice("probit", "logit"),
+    "integration": choice("adaptive", "laplace"),
+    "integration_points": whole(3, 101),
     "optim_method": Rule(
         "'scoring', 'bfgs', 'newton', 'em', an optimistix minimiser such as optimistix.LBFGS(rtol=1e-8, atol=1e-8), or an "
         "optax transformation such as optax.adam(0.1)",
@@ -260,7 +278,7 @@ def allow_se(known: Iterable[str]) -> None:
 _LAVAAN = (
     "auto_delta auto_efa auto_th categorical check_gradient check_lv_interaction check_lv_names check_post "
     "check_start check_vcov cl constraints control debug do_fit em_h1_iter_max em_h1_tol estimator_args "
-    "gamma_n_minus_one gamma_unbiased group_w_free h1_information implied information_meat integration_ngh link "
+    "gamma_n_minus_one gamma_unbiased group_w_free h1_information implied information_meat integration_ngh "
     "loglik model_type nacov ncpus observed_information optim_attempts optim_bounds optim_dx_tol "
     "optim_force_converged optim_gradient optim_init_nelder_mead optim_parscale optim_partrace optim_var_transform "
     "ov_order parallel parser rotation_se sample_icov sample_mean sample_th samplestats "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NEEDED = ("lhs", "op", "rhs", "free")
-_FORMULAS = ("=~", "~", "~~", "~1")
+_FORMULAS = ("=~", "~", "~~", "~1", "|")
 _CONSTRAINTS = ("==", "<", ">")
 _WORDS = ("lhs", "op", "rhs", "label", "plabel", "rv")
 

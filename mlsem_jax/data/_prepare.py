@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
 from mlsem_jax.data._missing_codes import code_warnings
+from mlsem_jax.data._ordered import OrderedColumn, check_categories
 from mlsem_jax.data._roles import Roles, check_names
 from mlsem_jax.data._survey import Survey, SurveyColumns
 from mlsem_jax.data._survey_columns import check_survey_names, read_survey
@@ -38,7 +39,8 @@ class TwoLevelData:
 
     single: the data are of a model of one level. Its clusters are the units that scores are summed over, and resampled: those of
     cluster_name, where an id that occurs in two groups stands once for each; the rows where cluster_name is "".
-    survey: weights, strata and replicate weights, None where there are none.
+    survey: weights, strata and replicate weights, None where there are none. ordered: the categories of the ordered variables, by
+    name; their values are codes 0, 1, ...
     """
 
     values: np.ndarray
@@ -56,6 +58,7 @@ class TwoLevelData:
     warnings: tuple[str, ...]
     single: bool = False
     survey: Survey | None = None
+    ordered: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
     @property
     def row_weights(self) -> np.ndarray | None:
@@ -141,6 +144,7 @@ def prepare(
     scoring: bool = False,
     single: bool = False,
     survey: SurveyColumns | None = None,
+    ordered: Mapping[str, OrderedColumn] | None = None,
 ) -> TwoLevelData:
     """Read, convert and check what a model needs of a table.
 
@@ -151,7 +155,7 @@ def prepare(
     that occurs in two groups stands for two clusters; if not, it is an error. scoring: rows that only get scores from a fitted
     model, so that neither one cluster nor a variable that does not vary is an obstacle. single: for a model of one level, whose
     variables are all in within; cluster may be None there. survey: columns of weights, strata and replicate weights; rows of
-    weight 0 are dropped, but stay part of the design.
+    weight 0 are dropped, but stay part of the design. ordered: variables whose values are codes of categories.
 
     Raises DataError, naming variable, level and remedy.
     """
@@ -165,7 +169,8 @@ def prepare(
     if not len(table.index):
         raise DataError("The data hold no rows.")
 
-    columns = _read_values(table, roles)
+    ordered = ordered or {}
+    columns = _read_values(table, roles, ordered)
     units = _units(table, cluster, group, group_label, group_splits_clusters or single)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
@@ -182,6 +187,9 @@ def prepare(
     used, index = units, table.index
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
+    if ordered and not scoring:
+        at = [roles.variables.index(name) for name in ordered]
+        check_categories(list(ordered.values()), columns[at].T, used.group[used.codes], used.labels)
 
     warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if raw is not None:
@@ -209,6 +217,7 @@ def prepare(
         survey=None
         if raw is None
         else made_survey(raw, keep, units, used, _with_values(columns, roles), single, bool(cluster)),
+        ordered=tuple((name, column.categories) for name, column in ordered.items()),
     )
 
 
@@ -286,11 +295,12 @@ def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tupl
     return cluster, group
 
 
-def _read_values(table: Table, roles: Roles) -> np.ndarray:
+def _read_values(table: Table, roles: Roles, ordered: Mapping[str, OrderedColumn]) -> np.ndarray:
     """(p, N) float64, one contiguous row a variable."""
     columns = np.empty((len(roles.variables), len(table.index)))
     for i, name in enumerate(roles.variables):
-        columns[i] = to_float(table.columns[name], name, roles.placed(name))
+        known = ordered.get(name)
+        columns[i] = to_float(table.columns[name], name, roles.placed(name)) if known is None else known.codes
     return columns
 
 

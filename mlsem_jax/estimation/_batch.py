@@ -20,6 +20,7 @@ from mlsem_jax.estimation._traced_state import RUNNING, SearchState, Settings, s
 from mlsem_jax.likelihood import Statistics, WeightedClusters
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import anew
+from mlsem_jax.ordinal import WeightedOrdinal
 
 # lanes of a call; on a CPU they go in packs of at most PACK, the largest arrays of which take about PACK_BYTES
 CPU_CHUNK, GPU_CHUNK = 512, 8192
@@ -67,7 +68,7 @@ def _number_of_lanes(lanes: Parts) -> int:
     )
 
 
-def _lane(statistics: Statistics | WeightedClusters) -> Statistics:
+def _lane(statistics: Any) -> Statistics:
     """The statistics of one lane or of all, or their shapes where weights are to make them."""
     if isinstance(statistics, Statistics):
         return statistics
@@ -122,7 +123,7 @@ def chunk_size(
 
 def fit_batch(
     structures: Structure,
-    statistics: Statistics | WeightedClusters,
+    statistics: Statistics | WeightedClusters | WeightedOrdinal,
     theta0: Float[Array, " q"] | Float[Array, "B q"] | None = None,
     *,
     weights: Float[Array, "B J"] | None = None,

@@ -12,6 +12,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._diagnosis import singular_edge
 from mlsem_jax.estimation._fit_build import fit_build, fit_reference
+from mlsem_jax.estimation._fit_ordinal import estimate_ordinal
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted, given_covariates
 from mlsem_jax.estimation._reduction import Reduction, make_statistics
@@ -80,6 +81,8 @@ def estimate_model(
     place of the independence model. pad_to: width of the basis (see `build`).
     """
     options = options or FitOptions()
+    if specification.ordered:
+        return estimate_ordinal(specification, data, options, start=start, pad_to=pad_to, report=report)
     reduction = make_statistics(specification, data)
     statistics, sample = reduction.statistics, reduction.sample
     exogenous = sample_as_moments(specification, sample)

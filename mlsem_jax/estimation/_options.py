@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,7 +16,9 @@ class FitOptions:
 
     bootstrap, iseed: number of draws and seed of se="bootstrap", whose confidence intervals are normal ones around the
     estimates; `fit.bootstrap` gives the others. bounds: "none", "pos.var", "pos.ov.var", "pos.lv.var", or {name: (lower, upper)},
-    None where there is no limit. start: "default", "simple", or {name: value}, which front ends make of a fit or a table.
+    None where there is no limit. link, integration, integration_points: of ordered variables, whose likelihood is an integral over
+    latent variables: "probit" or "logit", by adaptive Gauss-Hermite quadrature with so many points a dimension at level 2 or by
+    Laplace's approximation there. start: "default", "simple", or {name: value}, which front ends make of a fit or a table.
     """
 
     estimator: str = "ML"
@@ -33,6 +36,9 @@ class FitOptions:
     iseed: int = 0
     bounds: Any = "none"
     start: Any = "default"
+    link: str = "probit"
+    integration: str = "adaptive"
+    integration_points: int = 15
     h1: bool = True
     baseline: bool = True
     verbose: bool = False
@@ -93,6 +99,11 @@ class FitOptions:
                 "se='robust.cluster' is for models of one level (without 'level:' blocks) with cluster=. In a two-level model "
                 "se='robust.huber.white' goes by clusters; in one level without clusters it goes by rows."
             )
+
+    @property
+    def unit(self) -> float:
+        """The residual variance of the latent response behind an ordered variable: that of the standard normal or logistic."""
+        return math.pi**2 / 3 if self.link == "logit" else 1.0
 
     @property
     def robust(self) -> bool:

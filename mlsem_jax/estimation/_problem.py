@@ -122,6 +122,11 @@ class Problem:
             )
         return self._sample
 
+    @property
+    def plain_statistics(self) -> Statistics:
+        """As they were given, NumPy arrays as a rule."""
+        return self._statistics
+
     @functools.cached_property
     def _packed(self) -> tuple[list[jax.Array], Layout]:
         """Structure and statistics, sent to the device when a program first needs them."""
@@ -147,6 +152,13 @@ class Problem:
     def hessian_is_costly(self) -> bool:
         """Whether the Hessian is differentiated forward instead of in closed form: with missing values or random slopes."""
         return self._statistics.curved > 0
+
+    @property
+    def metric_is_rough(self) -> bool:
+        """Whether the metric is the outer products of scores of a likelihood that is an integral: Newton's steps from the start,
+        with the metric where the Hessian is indefinite, then take a fifth of the iterations.
+        """
+        return any(term.own_scores for term in self._statistics.terms)
 
     @functools.cached_property
     def _many_sizes(self) -> bool:

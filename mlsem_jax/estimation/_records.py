@@ -78,6 +78,16 @@ class Estimation:
         return {}
 
     @property
+    def why_unsaturated(self) -> str:
+        """Why the data have no unrestricted model of moments, as the rest of a sentence."""
+        if self.model.build.specification.ordered:
+            return (
+                "with ordered variables estimator='ML' has none: compare models by likelihood-ratio tests, or use "
+                "estimator='WLSMV', which has tests of fit"
+            )
+        return "with random slopes there is none: the covariance matrix differs from row to row"
+
+    @property
     def statistics(self) -> Statistics:
         return self.reduction.statistics
 

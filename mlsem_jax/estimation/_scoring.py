@@ -47,6 +47,8 @@ class _Curvature:
 
     def __init__(self, problem: Problem, newton: bool, newton_from: float | None):
         self._problem, self._newton = problem, newton
+        if newton_from is None and problem.metric_is_rough:
+            newton_from = np.inf
         self._near = NEWTON_FROM if newton_from is None else newton_from
         self._secant = newton and newton_from is None and problem.hessian_is_costly
         self._inverse: np.ndarray | None = None

@@ -24,6 +24,8 @@ def _covariates(estimation: Estimation) -> np.ndarray:
     """Normal log-density (J,) of the fixed covariates that exist at one level only, at their sample moments."""
     specification, data, moments = estimation.model.build.specification, estimation.data, estimation.exogenous
     out = np.zeros(data.nclusters)
+    if specification.ordered:  # their likelihood is one given the covariates
+        return out
     column_of = {name: i for i, name in enumerate(specification.variables)}
     for level in specification.numbers:
         at = [column_of[v] for v in held(specification, level)]

@@ -49,9 +49,7 @@ class RobustTests:
 def unrestricted(estimation: Estimation) -> Fitted:
     """h1, or an error in words."""
     if not estimation.statistics.saturated:
-        raise ModelError(
-            "With random slopes there is no unrestricted model to test against: the covariance matrix differs from row to row."
-        )
+        raise ModelError(f"The test needs an unrestricted model; {estimation.why_unsaturated}.")
     if estimation.h1 is None:
         raise ModelError(
             " ".join(("There is no unrestricted model to test against: fit with h1=True.", *estimation.notes))

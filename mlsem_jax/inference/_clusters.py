@@ -8,11 +8,15 @@ from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.estimation import Estimation, patterns_of
 from mlsem_jax.likelihood import WeightedClusters
 from mlsem_jax.observed import plan_sizes
+from mlsem_jax.ordinal import OrdinalTerm, WeightedOrdinal
 
 
-def weighted_clusters(estimation: Estimation) -> WeightedClusters:
+def weighted_clusters(estimation: Estimation) -> WeightedClusters | WeightedOrdinal:
     """Every cluster's statistics, numbered as in the data; weights (J,) make statistics of them without the rows."""
     reduction, data = estimation.reduction, estimation.data
+    ordinal = [term for term in reduction.statistics.terms if isinstance(term, OrdinalTerm)]
+    if ordinal:
+        return WeightedOrdinal(ordinal[0], data.cluster_weights if data.weighted else None)
     if data.single and not data.has_rows and reduction.clusters is None:
         raise DataError("Weights on rows need the rows, which a fit read from a file does not hold: fit again.")
     specification, groups = estimation.model.build.specification, data.ngroups

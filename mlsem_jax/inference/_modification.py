@@ -51,7 +51,7 @@ def modification_indices(
         raise ModelError(f"information must be 'expected' or 'observed', not {information!r}.")
     model, specification = estimation.model, estimation.model.build.specification
     if not estimation.statistics.saturated:
-        raise ModelError("Modification indices need the saturated model, which models with random slopes do not have.")
+        raise ModelError(f"Modification indices need the saturated model; {estimation.why_unsaturated}.")
     rows = tuple(candidates(specification) if rows is None else rows)
     if not rows:
         return Modification((), *(np.zeros(0) for _ in range(4)))

@@ -61,9 +61,7 @@ def latent_covariances(estimation: Estimation) -> ByGroup:
 def unrestricted(estimation: Estimation, purpose: str = "The unrestricted moments") -> Fitted:
     """The saturated model at its maximum; a plain error where the fit does not have it."""
     if not estimation.statistics.saturated:
-        raise ModelError(
-            f"{purpose} need the saturated model. With random slopes there is none: the covariance matrix differs from row to row."
-        )
+        raise ModelError(f"{purpose} need the saturated model; {estimation.why_unsaturated}.")
     single = estimation.model.build.specification.single
     if estimation.h1 is None:
         raise ModelError(

@@ -26,7 +26,9 @@ from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
 from mlsem_jax.likelihood import EffectInformation, posterior
 from mlsem_jax.models import LevelMatrices, level_matrices, members
+from mlsem_jax.numerics import float64
 from mlsem_jax.observed import whole
+from mlsem_jax.ordinal import OrdinalTerm, ordinal_scores
 
 ScoreConvention = Literal["lavaan", "exact"]
 ScoreMethod = Literal["regression", "Bartlett"]
@@ -67,6 +69,8 @@ def predict(
         raise ModelError("The rows are not kept in a saved fit: give them as newdata=.")
     latent, names = specification.level(level).latent, members(specification, level)
     at = [names.index(v) for v in latent]
+    if specification.ordered:
+        return FactorScores(latent, *_of_ordered(estimation, level, data, at))
     if specification.slopes:
         return FactorScores(*slope_scores(estimation, level, data))
     if specification.single:
@@ -93,6 +97,16 @@ def predict(
         else:
             values[rows], se[rows] = _within_scores(within, data.values[rows] - extra, code, z, mean, cov, at)
     return FactorScores(latent, values, se)
+
+
+@float64
+def _of_ordered(estimation: Estimation, level: int, data: TwoLevelData, at: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """EAP scores of latent variables behind ordered answers."""
+    build, natural = estimation.model.build, estimation.model.natural
+    layout = next(term.layout for term in estimation.statistics.terms if isinstance(term, OrdinalTerm))
+    groups, numbers = range(build.specification.ngroups), build.specification.numbers
+    levels = [[level_matrices(build.structure, natural, lv, g) for g in groups] for lv in numbers]
+    return ordinal_scores(estimation.model.moments, layout, levels, data, level, at)
 
 
 def _check(estimation: Estimation, level: int, convention: str, method: str) -> None:

@@ -17,6 +17,7 @@ from mlsem_jax.inference._clusters import held_means, weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
 from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
+from mlsem_jax.ordinal import WeightedOrdinal
 
 # a draw that takes more iterations has no maximum nearby: a loading that runs off, as a rule
 ITERATIONS = 100
@@ -30,7 +31,7 @@ class Resampler(eqx.Module):
     (C,): how often each drawn unit counts (default: once).
     """
 
-    source: WeightedClusters | None = None
+    source: WeightedClusters | WeightedOrdinal | None = None
     order: np.ndarray | None = None
     first: np.ndarray | None = None
     count: np.ndarray | None = None
@@ -66,7 +67,7 @@ def resampler(estimation: Estimation, type: str) -> Resampler:
         return _parametric(estimation)
     source = weighted_clusters(estimation)
     if type == "bollen.stine":
-        if source.patterns is not None:
+        if not isinstance(source, WeightedClusters) or source.patterns is not None:
             raise ModelError("type='bollen.stine' is for data without missing values and models without random slopes.")
         if estimation.clusters is None or estimation.h1 is None:
             raise ModelError("type='bollen.stine' needs the unrestricted model: fit with h1=True.")
@@ -120,6 +121,8 @@ def _draw(keys, moments: Moments, plan: Plan, count, mean):
 
 
 def _parametric(estimation: Estimation) -> Resampler:
+    if estimation.model.build.specification.ordered:
+        raise ModelError("type='parametric' is for continuous variables; use type='nonparametric'.")
     if len(estimation.reduction.pattern_codes):
         raise ModelError("type='parametric' is for data without missing values and models without random slopes.")
     data = estimation.data

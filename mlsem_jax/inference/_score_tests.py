@@ -35,7 +35,7 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     1959). release: which equalities, counted from 1 in the order of the univariate tests; all of them by default.
     """
     if not estimation.statistics.saturated:
-        raise ModelError("Score tests need the saturated model, which models with random slopes do not have.")
+        raise ModelError(f"Score tests need the saturated model; {estimation.why_unsaturated}.")
     apart = _apart(estimation.model.build)
     sides, jacobian = _equalities(estimation, apart)
     if not sides:

@@ -34,6 +34,11 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     """
     problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
+    own = [term for term in estimation.statistics.terms if term.own_scores]
+    if own:
+        found = [problem.term_scores(theta, term) for term in own]
+        often = data.cluster_weights
+        return often * sum(v for v, _ in found), often[:, None] * sum(s for _, s in found)
     if not data.has_rows and (len(reduction.pattern_codes) or reduction.clusters is None):
         raise DataError(
             "Scores of rows, and of clusters with missing values or random slopes, need the rows, which a fit read from a file "

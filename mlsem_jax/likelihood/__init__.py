@@ -29,12 +29,13 @@ from mlsem_jax.likelihood._expected import (
 from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_clusters import cluster_forms
 from mlsem_jax.likelihood._pattern_term import PatternTerm
-from mlsem_jax.likelihood._term import ClusterSizes, Statistics, Term
+from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Statistics, Term
 from mlsem_jax.likelihood._weighted import WeightedClusters, moved, weighted_statistics
 
 __all__ = [
     "ClosedForm",
     "ClusterSizes",
+    "LevelSum",
     "CompleteTerm",
     "Coordinates",
     "EffectInformation",

@@ -16,7 +16,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._complete import complete_log_likelihood, information_of_sizes
 from mlsem_jax.likelihood._coordinates import Coordinates, information_at
 from mlsem_jax.likelihood._directions import jacobian_in_parts
-from mlsem_jax.likelihood._term import Statistics, Term
+from mlsem_jax.likelihood._term import Statistics, Term, chain
 from mlsem_jax.models import Moments, Structure
 from mlsem_jax.observed import ClusterStatistics, CompleteStatistics
 
@@ -46,12 +46,6 @@ def log_likelihood(structure: Structure, theta: Float[Array, " q"], statistics: 
     return moment_gradient(structure(theta), structure.between_only, statistics)[0]
 
 
-def chain(gradient: Moments, jacobian: Moments) -> Array:
-    """Sum over groups and elements of d loglik/d moments times d moments/d theta: (q,)."""
-    terms = jax.tree.map(lambda g, j: jnp.tensordot(g, j, g.ndim), gradient, jacobian)
-    return sum(jax.tree.leaves(terms))
-
-
 def moments_and_jacobian(structure: Structure, theta: Float[Array, " q"]) -> tuple[Moments, Moments]:
     """Moments, and their derivatives in theta along a new last axis (q)."""
 
@@ -66,10 +60,10 @@ def evaluate(
     coordinates, where they cost nothing more, of the sizes themselves. at: `coordinates` of the moments at theta.
     """
     moments, jacobian = moments_and_jacobian(structure, theta)
-    value, gradient = moment_gradient(moments, structure.between_only, statistics)
     if statistics.pools is None:
-        metric = _outer_products(moments, jacobian, structure.between_only, statistics)
-    elif at is None:
+        return Evaluation(*_sum([term.scored(moments, jacobian, structure.between_only) for term in statistics.terms]))
+    value, gradient = moment_gradient(moments, structure.between_only, statistics)
+    if at is None:
         metric = information_of_sizes(moments, jacobian, structure.between_only, statistics.pools)
     else:
         own = statistics.terms[0].sizes if len(statistics.terms) == 1 else None
@@ -175,9 +169,5 @@ def outer_product_information(
     structure: Structure, theta: Float[Array, " q"], statistics: Statistics
 ) -> Float[Array, "q q"]:
     """Sum over clusters of score outer products (Berndt, Hall, Hall & Hausman 1974): positive semidefinite for any model."""
-    return _outer_products(*moments_and_jacobian(structure, theta), structure.between_only, statistics)
-
-
-def _outer_products(moments: Moments, jacobian: Moments, between_only: Array, statistics: Statistics) -> Array:
-    scores = [term.by_cluster(moments, jacobian, between_only)[1] for term in statistics.terms]
-    return _sum([score.T @ score for score in scores])
+    moments, jacobian = moments_and_jacobian(structure, theta)
+    return _sum([term.scored(moments, jacobian, structure.between_only)[2] for term in statistics.terms])

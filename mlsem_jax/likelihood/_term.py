@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
@@ -21,6 +23,12 @@ from mlsem_jax.observed import SizePools
 
 # count (G,), total (G, p), cross-products (G, p, p), of the rows and of the clusters
 LevelSum = tuple[Array, Array, Array]
+
+
+def chain(gradient: Moments, jacobian: Moments) -> Array:
+    """Sum over groups and elements of d loglik/d moments times d moments/d theta: (q,)."""
+    terms = jax.tree.map(lambda g, j: jnp.tensordot(g, j, g.ndim), gradient, jacobian)
+    return sum(jax.tree.leaves(terms))
 
 
 class ClusterSizes(eqx.Module):
@@ -100,6 +108,19 @@ class Term(eqx.Module):
         scores of complete data are asked of their cluster layer (`cluster_scores`).
         """
         raise TypeError(f"The clusters of a {type(self).__name__} are summed: it has no scores by cluster.")
+
+    @property
+    def own_scores(self) -> bool:
+        """Whether `by_cluster` gives every cluster of the data, in their order."""
+        return False
+
+    def scored(
+        self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"]
+    ) -> tuple[Array, Array, Array]:
+        """Log-likelihood (scalar), gradient (q,) and the clusters' summed outer products of scores (q, q)."""
+        value, slope = self.value_and_gradient(moments, between_only)
+        score = self.by_cluster(moments, jacobian, between_only)[1]
+        return value, chain(slope, jacobian), score.T @ score
 
     @abstractmethod
     def expected_sums(self, moments: Moments, between_only: Float[Array, " p"]) -> tuple[LevelSum, LevelSum]:

@@ -39,11 +39,21 @@ from mlsem_jax.models._specification import (
     Definition,
     Level,
     MatrixName,
+    Ordered,
     Parameter,
     Slope,
     Specification,
 )
-from mlsem_jax.models._structure import Covariance, Filled, LevelMoments, LevelStructure, Moments, Structure
+from mlsem_jax.models._structure import (
+    Covariance,
+    Filled,
+    LevelMoments,
+    LevelStructure,
+    Moments,
+    OrderedMoments,
+    OrderedStructure,
+    Structure,
+)
 
 __all__ = [
     "Directions",
@@ -83,6 +93,9 @@ __all__ = [
     "Rotation",
     "Slope",
     "Specification",
+    "Ordered",
+    "OrderedMoments",
+    "OrderedStructure",
     "Structure",
     "build",
     "Slopes",

@@ -12,7 +12,14 @@ from mlsem_jax.models._covariance import kind_named
 from mlsem_jax.models._kinds import Choice
 from mlsem_jax.models._layout import members, place, width
 from mlsem_jax.models._specification import Constraint, Specification
-from mlsem_jax.models._structure import Covariance, Filled, LevelStructure, Moments, Structure
+from mlsem_jax.models._structure import (
+    Covariance,
+    Filled,
+    LevelStructure,
+    Moments,
+    OrderedStructure,
+    Structure,
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class Build:
             basis=self.basis,
             between_only=self.between_only,
             slope_targets=_slope_targets(specification),
+            ordered=_ordered(specification, self.index, self.values),
         )
 
     @cached_property
@@ -195,7 +203,7 @@ def _level(
             base["lambda"][:, variables.index(name), column] = 1.0
     kinds = {"psi": kind_named(block.psi_kind), "theta": kind_named(block.theta_kind)}
     for row, free, value in zip(specification.parameters, index, values, strict=True):
-        if row.level != level or row.cell is None:
+        if row.level != level or row.cell is None or row.cell.matrix == "tau":
             continue
         matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
         spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
@@ -227,6 +235,29 @@ def _slope_targets(specification: Specification) -> np.ndarray | None:
     for i, slope in enumerate(specification.slopes):
         out[i, names.index(slope.target)] = 1.0
     return out
+
+
+def _ordered(specification: Specification, index: np.ndarray, values: np.ndarray) -> OrderedStructure | None:
+    """Thresholds and units of the ordered variables; None without ordered variables."""
+    if not specification.ordered:
+        return None
+    variables, groups = specification.variables, specification.ngroups
+    shapes = {
+        "thresholds": (groups, len(variables), max(v.categories for v in specification.ordered) - 1),
+        "unit": (groups, len(variables)),
+    }
+    where = {name: np.full(shape, -1) for name, shape in shapes.items()}
+    base = {"thresholds": np.zeros(shapes["thresholds"]), "unit": np.ones(shapes["unit"])}
+    units = {v.name: specification.unit_level(v.name) for v in specification.ordered}
+    for row, free, value in zip(specification.parameters, index, values, strict=True):
+        name, spot = "", (row.group - 1, *(() if row.lhs not in variables else (variables.index(row.lhs),)))
+        if row.op == "|" and row.cell is not None:
+            name, spot = "thresholds", (*spot, row.cell.col)
+        elif row.op == "~~" and row.lhs == row.rhs and units.get(row.lhs) == row.level:
+            name = "unit"
+        if name:
+            where[name][spot], base[name][spot] = free, 0.0 if free >= 0 else value
+    return OrderedStructure(*(Filled(where[name], base[name]) for name in shapes))
 
 
 def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float) -> None:

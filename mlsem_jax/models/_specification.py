@@ -9,7 +9,7 @@ from mlsem_jax.models._covariance import Kind
 from mlsem_jax.models._exploratory import ExploratoryBlock
 from mlsem_jax.models._expressions import Expression
 
-MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale"]
+MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale", "tau"]
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,24 @@ class Slope:
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """An ordered variable y = 0, ..., K - 1 with a latent response y* behind it: y = c where tau_c < y* <= tau_{c+1}.
+
+    categories: their number K, in all groups. Thresholds are rows 'y | t1' of the highest level.
+    """
+
+    name: str
+    categories: int
+
+
+@dataclass(frozen=True)
 class Specification:
     """A complete model: variables by level, parameter table, constraints, definitions.
 
     Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
     strings, empty for one group. A model of one level has NO_LEVEL as its second. means: whether there is a mean structure; without
     one, at one level, the means are the sample's, no parameters and no moments that a test counts. blocks: factors
-    that are rotated.
+    that are rotated. ordered: the variables that are seen in categories.
     """
 
     within: Level
@@ -153,6 +164,7 @@ class Specification:
     warnings: tuple[str, ...] = field(default=(), compare=False)
     means: bool = True
     blocks: tuple[ExploratoryBlock, ...] = ()
+    ordered: tuple[Ordered, ...] = ()
 
     @property
     def conditions(self) -> int:
@@ -196,6 +208,12 @@ class Specification:
     def single(self) -> bool:
         """Whether the model has one level."""
         return not self.between.present
+
+    def unit_level(self, name: str) -> int:
+        """The level whose residual variance is the unit of an ordered variable's latent response: 2 where it is a variable of
+        level 2 alone, else 1.
+        """
+        return 1 if name in self.within.observed else 2
 
     def level(self, level: int) -> Level:
         """A level by its number, 1 or 2; an empty one where the model has no second."""

@@ -107,6 +107,15 @@ class LevelStructure(eqx.Module):
         return jax.vmap(one)(self.of_group())
 
 
+class OrderedMoments(eqx.Module):
+    """What the model says of ordered variables by group: thresholds (G, p, K - 1) of the latent responses, zeros where a variable
+    has fewer, and their residual variances (G, p), the unit that the thresholds are in.
+    """
+
+    thresholds: Float[Array, "G p t"]
+    unit: Float[Array, "G p"]
+
+
 class Moments(eqx.Module):
     """Model-implied moments by level, the lowest first, and group; the mean of y is the sum of the levels' means.
 
@@ -117,6 +126,7 @@ class Moments(eqx.Module):
 
     levels: tuple[LevelMoments, ...]
     directions: Float[Array, "G r p"] | None = None
+    ordered: OrderedMoments | None = None
 
     @classmethod
     def two_level(
@@ -154,12 +164,23 @@ class Moments(eqx.Module):
         return functools.reduce(lambda total, level: total + level.mean[:, :p], self.levels[1:], self.levels[0].mean)
 
 
+class OrderedStructure(eqx.Module):
+    """Thresholds (G, p, K - 1) and residual variances (G, p) of the latent responses of ordered variables."""
+
+    thresholds: Filled
+    unit: Filled
+
+    def moments(self, natural: Array) -> OrderedMoments:
+        return OrderedMoments(self.thresholds(natural), self.unit(natural))
+
+
 class Structure(eqx.Module):
     """A multilevel model as arrays only: what every kernel of the library takes.
 
     levels: the lowest first. natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints,
     and columns of zeros pad q. between_only (p,) is 1 for variables that exist at level 2 only. slope_targets (r, m): the member of
     the within eta that each random slope explains, as a row of the identity; the between level then has p + r observed rows.
+    ordered: what ordered variables have besides, None where there are none.
     """
 
     levels: tuple[LevelStructure, ...]
@@ -167,6 +188,7 @@ class Structure(eqx.Module):
     basis: Float[Array, "k q"]
     between_only: Float[Array, " p"]
     slope_targets: Float[Array, "r m"] | None = None
+    ordered: OrderedStructure | None = None
 
     @property
     def within(self) -> LevelStructure:
@@ -194,4 +216,4 @@ class Structure(eqx.Module):
         if self.slope_targets is not None:
             lowest = self.levels[0].of_group()
             directions = jax.vmap(lambda level: self.slope_targets @ level.paths(natural).T)(lowest)
-        return Moments(levels, directions)
+        return Moments(levels, directions, None if self.ordered is None else self.ordered.moments(natural))

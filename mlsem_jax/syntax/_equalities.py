@@ -119,6 +119,8 @@ def _class(p: Parameter, names: BlockNames) -> str:
         return "loadings"
     if p.op == "~":
         return "regressions"
+    if p.op == "|":
+        return "thresholds"
     latent = p.lhs in names.latent
     if p.lhs in names.exogenous:
         return ""
@@ -157,7 +159,12 @@ def free_by_equality(completed: dict[tuple[int, int], list[Row]], names: BlocksO
         latent = names[group, level].latent
         for i, row in enumerate(block if group > 1 else ()):
             p = row.parameter
-            mean = p.op == "~1" and "intercepts" in equal and "means" not in equal and not options.int_lv_free
+            mean = (
+                p.op == "~1"
+                and {"intercepts", "thresholds"} & {*equal}
+                and "means" not in equal
+                and not options.int_lv_free
+            )
             variance = p.op == "~~" and p.lhs == p.rhs and options.std_lv
             if (
                 p.lhs in latent

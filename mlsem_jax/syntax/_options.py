@@ -22,7 +22,8 @@ class SyntaxOptions:
     appearance. meanstructure: None leaves it to the model: with two levels there always is one; with one level there is where the
     text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=. rotation: of efa() blocks, "geomin"
     (the default), "oblimin", "varimax" or "target", or one for each level, {"within": ..., "between": ...}; rotation_args: see
-    [`mlsem_jax.efa`][].
+    [`mlsem_jax.efa`][]. ordered: names of the variables seen in ordered categories, or True for all that the model explains.
+    parameterization: "theta", the residual variance of a latent response is fixed.
     """
 
     std_lv: bool = False
@@ -37,6 +38,8 @@ class SyntaxOptions:
     int_ov_free: bool = False
     int_lv_free: bool = False
     meanstructure: bool | None = None
+    ordered: Any = ()
+    parameterization: str = "theta"
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
     level_label: tuple[str, str] | None = None

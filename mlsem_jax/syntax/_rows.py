@@ -98,6 +98,8 @@ def _merged(terms: tuple[Term, ...], text: str) -> list[Term]:
 def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: str) -> Row:
     composite = item.formula.op == "<~"
     op = "~" if composite else item.formula.op
+    if op == "|":
+        _check_threshold(term, lhs, text)
     if composite and term.name is None:
         raise ModelSyntaxError(
             f"'{lhs.name} <~ 1': a composite is a weighted sum of variables and has no intercept.",
@@ -139,6 +141,18 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
         parameter = parameter.but(free=False, value=0.0, random=values["rv"])
     explicit, equal = "fixed" in values or "rv" in values, str(values.get("equal", ""))
     return Row(parameter, explicit, equal, item.width > 1, lhs.block, composite)
+
+
+def _check_threshold(term: Term, lhs: Mention, text: str) -> None:
+    """**Raises:** ModelSyntaxError where what follows '|' is no threshold's name."""
+    number = (term.name or "")[1:]
+    if term.name is None or term.name[:1] != "t" or not (number.isdecimal() and number.isascii() and number[:1] != "0"):
+        message = (
+            f"Thresholds are written t1, t2, ...; did you mean {lhs.name} | {term.name}*t1?"
+            if term.name
+            else f"Thresholds are written t1, t2, ..., as in {lhs.name} | t1."
+        )
+        raise ModelSyntaxError(message, text, term.line, term.column)
 
 
 def _value(modifier: Modifier, item: Placed, text: str) -> float | str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from mlsem_jax.models import NO_LEVEL, Level, Parameter, Specification
@@ -30,6 +30,7 @@ from mlsem_jax.syntax._equalities import (
 from mlsem_jax.syntax._exploratory import check_free, explore
 from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
 from mlsem_jax.syntax._options import SyntaxOptions
+from mlsem_jax.syntax._ordered import OrderedRules
 from mlsem_jax.syntax._parser import parse
 from mlsem_jax.syntax._rows import Row, rows_of_block
 from mlsem_jax.syntax._tree import Syntax
@@ -43,11 +44,14 @@ def specify(
     options: SyntaxOptions,
     data_variables: Sequence[str] | None,
     group_labels: Sequence[str] = (),
+    categories: Mapping[str, int] | None = None,
+    unit: float = 1.0,
 ) -> Specification:
     """The complete model that a text stands for, in lavaan's order of rows.
 
     data_variables: the columns of the data, None where they are not known (every name that is no factor is then taken
-    to be observed). group_labels: the groups in the data in order of first appearance, as strings; empty for one group.
+    to be observed). group_labels: the groups in the data in order of first appearance, as strings; empty for one group. categories:
+    the number of categories of each ordered variable; unit: the residual variance of their latent responses.
 
     **Raises:** ModelSyntaxError where the text is at fault, ModelError where groups or options are.
     """
@@ -65,9 +69,13 @@ def specify(
         not syntax.has_levels,
         options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1),
     )
+    ordered = OrderedRules(categories or {}, unit, names, syntax)
+    written = ordered.placed(written)
     both = frozenset() if single else frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
     completed = {
-        (group, level): complete_block(written[group, level], names[group, level], both, level, group, options)
+        (group, level): ordered.complete(
+            complete_block(written[group, level], names[group, level], both, level, group, options), group, level
+        )
         for group, level in sorted(written)
     }
     if single:
@@ -83,7 +91,7 @@ def specify(
     rows, generated = effect_coding(rows, names, options) if options.effect_coding else (rows, ())
     rows, spread = spread_fixed_labels(rows, syntax.text)
     check_free([row.parameter for row in rows], blocks_to_rotate)
-    warnings += more + spread + advice(rows, names, blocks, group_labels, options)
+    warnings += ordered.warnings + more + spread + advice(rows, names, blocks, group_labels, options)
     parameters = tuple(row.parameter for row in rows)
     labels = [p.label for p in parameters if p.label and not is_private(p.label)]
     fixed = {p.label: p.value for p in parameters if p.label and not p.free and p.value is not None}
@@ -98,6 +106,7 @@ def specify(
         tuple(dict.fromkeys(warnings)),
         means=bool(options.meanstructure),
         blocks=blocks_to_rotate,
+        ordered=ordered.ordered,
     )
 
 

@@ -94,6 +94,8 @@ def _factor(cursor: Cursor) -> tuple[Token, str | float | Modifier]:
     """One factor of a term: a word, a number or a modifier function; with the token where it begins."""
     token = cursor.peek()
     calls = cursor.peek(1).is_op("(")
+    if token.is_op("("):
+        _no_mixed_model(cursor, token)
     if token.kind == "name" and calls and token.text not in FUNCTIONS:
         return token, _modifier_function(cursor)
     if token.kind in ("name", "string") and not (token.kind == "name" and calls):
@@ -113,6 +115,19 @@ def _with_products(cursor: Cursor, name: str) -> str:
         cursor.advance()
         name = f"{name}:{cursor.advance().text}"
     return name
+
+
+def _no_mixed_model(cursor: Cursor, opening: Token) -> None:
+    """**Raises:** ModelSyntaxError for a random effect as formulas of mixed models write it, (1 + x | school)."""
+    ahead = 1
+    while not cursor.peek(ahead).is_op(")") and cursor.peek(ahead).kind not in ("end", "newline", "semicolon"):
+        if cursor.peek(ahead).is_op("|", "||"):
+            raise cursor.error(
+                "Random effects are not written (... | cluster) here: intercepts vary between clusters by the second level of the"
+                ' model, and a random slope is written y ~ rv("s")*x at level 1.',
+                opening,
+            )
+        ahead += 1
 
 
 def _number(cursor: Cursor) -> float:

@@ -334,9 +334,7 @@ INPUTS: dict[str, Input] = {
     "estimator-pml": wrong(Model, "estimator='PML'", args={"estimator": "PML"}),
     "test-satorra-bentler": wrong(Model, "test='satorra.bentler'", "'yuan.bentler'", args={"test": "satorra.bentler"}),
     "se-robust-sem": wrong(Model, "se='robust.sem'", "'robust.huber.white'", args={"se": "robust.sem"}),
-    "ordered-default-estimator": wrong(
-        Model, "'ordered'", "treat them as continuous", args={"ordered": ["y1", "y2", "y3"]}
-    ),
+    "ordered-default-estimator": wrong(Data, "'y1'", "it is continuous", args={"ordered": ["y1", "y2", "y3"]}),
     "wlsmv-without-ordered-false": wrong(Model, "estimator='WLSMV'", args={"estimator": "WLSMV"}),
     "unknown-estimator": wrong(Model, "estimator='MLX'", args={"estimator": "MLX"}),
     "unknown-argument": wrong(Model, "no option 'foo'", "fixed_x", args={"foo": True}),

@@ -20,6 +20,7 @@ LAYERS = (
     ("observed",),
     ("models",),
     ("likelihood",),
+    ("ordinal",),
     ("estimation",),
     ("inference",),
     ("measurement",),

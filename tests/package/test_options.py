@@ -141,7 +141,6 @@ def test_defaults_and_the_ways_to_write_a_value():
         ("sampling.weights", "Write sampling_weights="),
         ("weights", "It is called sampling_weights here"),
         ("fixed.x", "'_' in place of '.' here. Write fixed_x="),
-        ("ordered", "treat them as continuous"),
         ("auto.th", "is not supported here"),
         ("WLS.V", "is not supported here"),
         ("clusters", "It is called cluster here"),

@@ -16,7 +16,7 @@ from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Spe
 from mlsem_jax.observed import PatternStatistics, SizePools
 from mlsem_jax.report.exchange._conform import StorageError, check_of
 
-_OPERATORS = ("=~", "~", "~~", "~1")
+_OPERATORS = ("=~", "~", "~~", "~1", "|")
 # options that hold names of parameters, or an object that is stored by its name
 _FREE_OPTIONS = ("optim_method", "start")
 

@@ -89,6 +89,8 @@ def _formula(row: Parameter, start: float | None, variables: dict[str, str], lab
     before = _modifiers(row, start, variables, labels)
     if row.op == "~1":
         return f"{variables[row.lhs]} ~ {before}1"
+    if row.op == "|":
+        return f"{variables[row.lhs]} | {before}{row.rhs}"
     return f"{variables[row.lhs]} {row.op} {before}{variables[row.rhs]}"
 
 

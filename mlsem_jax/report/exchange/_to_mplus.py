@@ -45,6 +45,7 @@ def to_mplus(
     estimator: str = "ML",
     data_file: str = "data.dat",
     columns: Sequence[str] | None = None,
+    link: str = "probit",
 ) -> str:
     """The input file. columns: of the data file in order (default: the model's variables, then cluster and group). cluster: None
     in a model of one level that does not have it.
@@ -71,7 +72,7 @@ def to_mplus(
         f"TITLE: {'Model of one level' if specification.single else 'Two-level model'} written by mlsem_jax;",
         _statement("DATA", [f"FILE = {data_file}"]),
         _variables(specification, cluster, group, columns, short),
-        _statement("ANALYSIS", [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]),
+        _statement("ANALYSIS", _analysis(specification, cluster, estimator, link)),
         *_models(specification, short),
         *_constraints(specification, short),
         "OUTPUT: STANDARDIZED;",
@@ -80,6 +81,15 @@ def to_mplus(
     cut += [f"! {on_one_line(label)} is group g{k}" for k, label in enumerate(specification.groups, 1)]
     cut = [line[: _LINE + 4] for line in cut]
     return "\n".join([*dict.fromkeys(cut), *parts]) + "\n"
+
+
+def _analysis(specification: Specification, cluster: str | None, estimator: str, link: str) -> list[str]:
+    found = [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]
+    if not specification.ordered:
+        return found
+    if estimator.startswith("ML"):
+        return [*found, f"LINK = {link.upper()}", "ALGORITHM = INTEGRATION"]
+    return [*found, "PARAMETERIZATION = THETA"]
 
 
 def _model(specification: Specification) -> str:
@@ -149,6 +159,7 @@ def _variables(
         f"USEVARIABLES = {listed(specification.variables)}",
         *([f"CLUSTER = {listed([cluster])}"] if cluster else []),
         "MISSING = ALL (-9999)",
+        *([f"CATEGORICAL = {listed(v.name for v in specification.ordered)}"] if specification.ordered else []),
     ]
     if specification.within_only and not specification.single:
         statements.append(f"WITHIN = {listed(specification.within_only)}")
@@ -174,6 +185,13 @@ def _models(specification: Specification, short: Names) -> list[str]:
     return parts
 
 
+def _is_unit(specification: Specification, row: Parameter) -> bool:
+    """Whether a row is the intercept or the unit of an ordered variable."""
+    if row.lhs not in {v.name for v in specification.ordered}:
+        return False
+    return row.op == "~1" or (row.op == "~~" and row.lhs == row.rhs and row.level == specification.unit_level(row.lhs))
+
+
 def _line(specification: Specification, row: Parameter, short: Names) -> str:
     """One parameter; '' for what Mplus does not have: means at level 1 of variables that are in both levels."""
     left, right = _name(short, row.lhs, row.level), _name(short, row.rhs, row.level)
@@ -181,6 +199,10 @@ def _line(specification: Specification, row: Parameter, short: Names) -> str:
         return f"{_name(short, row.random, 2)} | {left} ON {right};"
     tail = (f" ({_name(short, label_of(row), 0)})" if row.label else "") + ";"
     value = "*" if row.free and row.start is None else f"*{row.start:g}" if row.free else f"@{row.value or 0:g}"
+    if row.op == "|":
+        return f"[{left}${row.rhs[1:]}{value}]{tail}"
+    if _is_unit(specification, row):
+        return ""  # fixed there by what a threshold is
     if row.op == "~1":
         if row.level == 1 and row.lhs in specification.variables and row.lhs not in specification.within_only:
             return ""

@@ -101,19 +101,25 @@ def _sections(
         if chosen:
             lines = list(_headed(chosen, values, op, name))
             blocks.append(Estimates(title, heads, tuple(lines)))
+    ordered = {v.name for v in specification.ordered}
     listed = [
-        ("Intercepts", part(lambda r: r.op == "~1")),
+        ("Intercepts", part(lambda r: r.op == "~1" and not (r.lhs in ordered and not r.free and not r.value))),
+        ("Thresholds", part(lambda r: r.op == "|")),
         ("Variances", part(lambda r: r.op == "~~" and r.lhs == r.rhs)),
     ]
     listed += [(k.scale_heading, part(_is(k.scale_operator, k, specification))) for k in written if k.scale is not None]
     for title, chosen in listed:
         if chosen:
-            lines = [
-                Row(f" {dotted(r.lhs)}" if r.lhs in explained else f"  {r.lhs}", _format(values[i]), _label(r))
-                for i, r in chosen
-            ]
+            lines = [Row(_listed_name(r, dotted, explained), _format(values[i]), _label(r)) for i, r in chosen]
             blocks.append(Estimates(title, heads, tuple(lines)))
     return blocks
+
+
+def _listed_name(row: Parameter, dotted: Callable[[str], str], explained: Iterable[str]) -> str:
+    """The name of a row that stands alone in its line; a leading dot takes the place of one space."""
+    if row.op == "|":
+        return f"  {row.lhs}|{row.rhs}"
+    return f" {dotted(row.lhs)}" if row.lhs in explained else f"  {row.lhs}"
 
 
 def _is(op: str, kind: CovarianceKind, specification: Specification) -> Callable[[Parameter], bool]:

@@ -89,6 +89,11 @@ def _without_h1(results: Results) -> str:
     """Why there is no chi-square."""
     if any(row.random for row in results.specification.parameters):
         return "With random slopes there is no unrestricted model, and so no chi-square test and no fit index."
+    if results.specification.ordered and not results.estimation.statistics.saturated:
+        return (
+            "The likelihood of ordered variables has no unrestricted model of moments, and so no chi-square test and no fit index; "
+            "models are compared by likelihood-ratio tests."
+        )
     if not results.estimation.options.h1:
         return "The unrestricted model was left out (h1=False), and with it the chi-square test and the fit indices."
     return "There is no unrestricted model, and so no chi-square test and no fit index; see the warnings below."

@@ -1,0 +1,261 @@
+"""Full-information likelihood of ordered outcomes: dense integrals, derivatives, theory, and bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import logistic, norm
+
+import mlsem_jax as ml
+from mlsem_jax.numerics import float64
+
+CFA = """
+level: 1
+  fw =~ u1 + u2 + u3
+level: 2
+  fb =~ u1 + u2 + u3
+  u1 ~~ 0*u1
+  u2 ~~ 0*u2
+  u3 ~~ 0*u3
+"""
+SLOPE = 'level: 1\n u ~ rv("s")*x\nlevel: 2\n u ~ w\n s ~~ s\n s ~ 1'
+
+
+def simulated(seed=1, clusters=30, rows=6):
+    """Three ordered items of a factor at each level, covariates of each level, a number, a binary outcome with a random slope."""
+    rng = np.random.default_rng(seed)
+    school = np.repeat(np.arange(clusters), rows)
+    n, w = len(school), rng.normal(size=clusters)
+    x = rng.normal(size=n).round(1)
+    common = rng.normal(size=n) + (0.7 * rng.normal(size=clusters))[school]
+    items = common[:, None] * [1.0, 0.8, 1.2] + rng.normal(size=(n, 3))
+    u = 0.5 * w[school] + (0.6 + 0.4 * rng.normal(size=clusters)[school]) * x + rng.logistic(size=n)
+    return pd.DataFrame(
+        {
+            "school": school,
+            "u1": np.searchsorted([-0.7, 0.8], items[:, 0]),
+            "u2": (items[:, 1] > 0.2).astype(int),
+            "u3": np.searchsorted([-1.0, 0.0, 1.1], items[:, 2]),
+            "u": (u > 0.3).astype(int),
+            "y": (common + rng.normal(size=n)).round(2),
+            "x": x,
+            "w": w[school].round(2),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def cfa():
+    data = simulated()
+    data.loc[::7, "u2"] = np.nan
+    return data, ml.sem(CFA, data, cluster="school", ordered=["u1", "u2", "u3"], estimator="ML", missing="ml")
+
+
+@pytest.fixture(scope="module")
+def slope():
+    data = simulated(2)
+    return data, ml.sem(SLOPE, data, cluster="school", ordered="u", estimator="ML", link="logit")
+
+
+def value(fit, lhs, op, rhs, level):
+    t = fit.parameter_estimates()
+    return float(t[(t.lhs == lhs) & (t.op == op) & (t.rhs == rhs) & (t.level == level)].est.iloc[0])
+
+
+def thresholds(fit, name, level=2):
+    t = fit.parameter_estimates()
+    return t[(t.lhs == name) & (t.op == "|") & (t.level == level)].est.to_numpy()
+
+
+def grid(points=161, width=8.0):
+    """Equally spaced nodes and weights of the standard normal density: exact to rounding for these integrands."""
+    z = np.linspace(-width, width, points)
+    return z, norm.pdf(z) * (z[1] - z[0])
+
+
+def category(cdf, cuts, answer, eta):
+    """P(y = answer | eta), 1 where the answer is missing."""
+    if np.isnan(answer):
+        return np.ones_like(eta)
+    ends = np.concatenate([[-np.inf], cuts, [np.inf]])
+    return cdf(ends[int(answer) + 1] - eta) - cdf(ends[int(answer)] - eta)
+
+
+def dense_cfa(fit, data):
+    """Log-likelihood by cluster, and posterior means of the factors of clusters and of rows, from the definition."""
+    z, weight = grid()
+    b, w = z[:, None] * np.sqrt(value(fit, "fb", "~~", "fb", 2)), z[None, :] * np.sqrt(value(fit, "fw", "~~", "fw", 1))
+    names = ("u1", "u2", "u3")
+    eta = {u: value(fit, "fb", "=~", u, 2) * b + value(fit, "fw", "=~", u, 1) * w for u in names}
+    total, above, below = [], [], np.zeros(len(data))
+    for _, rows in data.groupby("school"):
+        joint = [
+            np.prod([category(norm.cdf, thresholds(fit, u), row[u], eta[u]) for u in names], axis=0)
+            for _, row in rows.iterrows()
+        ]
+        inner = np.array([p @ weight for p in joint])
+        outer = np.prod(inner, axis=0) * weight
+        total.append(np.log(outer.sum()))
+        above.append(outer @ b[:, 0] / outer.sum())
+        for i, p in zip(rows.index, joint, strict=True):
+            share = outer / outer.sum() / (p @ weight)
+            below[i] = share @ (p * w) @ weight
+    return np.array(total), np.array(above), below
+
+
+def test_two_level_factor_model_is_the_dense_integral(cfa):
+    data, fit = cfa
+    by_cluster, above, below = dense_cfa(fit, data)
+    # 15 points a dimension at level 2: the rule is good to 1e-6 in the sum (measured)
+    assert fit.loglik == pytest.approx(by_cluster.sum(), abs=1e-6)
+    np.testing.assert_allclose(fit.loglik_by_cluster(), by_cluster, atol=1e-6)
+    np.testing.assert_allclose(fit.predict(2).fb, above, atol=1e-6)
+    np.testing.assert_allclose(fit.predict(1).fw, below, atol=1e-6)
+
+
+def test_random_slope_is_the_dense_integral(slope):
+    data, fit = slope
+    z, weight = grid(81)
+    cov = np.diag([value(fit, "u", "~~", "u", 2), value(fit, "s", "~~", "s", 2)])
+    intercept, slopes = np.meshgrid(z * np.sqrt(cov[0, 0]), z * np.sqrt(cov[1, 1]), indexing="ij")
+    slopes = slopes + value(fit, "s", "~1", "", 2)
+    cut, on_w = thresholds(fit, "u"), value(fit, "u", "~", "w", 2)
+    total = 0.0
+    for _, rows in data.groupby("school"):
+        p = np.prod(
+            [category(logistic.cdf, cut, r.u, on_w * r.w + intercept + slopes * r.x) for r in rows.itertuples()], axis=0
+        )
+        total += np.log(weight @ p @ weight)
+    # 15 points a dimension (measured: 3e-6)
+    assert fit.loglik == pytest.approx(total, abs=1e-5)
+
+
+def test_mixed_outcomes_are_the_dense_integral():
+    data = simulated(3)
+    fit = ml.cfa("f =~ u1 + u3 + y", data, ordered=["u1", "u3"], estimator="ML")
+    z, weight = grid()
+    f = z * np.sqrt(value(fit, "f", "~~", "f", 1))
+    p = np.ones((len(data), len(z)))
+    for u in ("u1", "u3"):
+        cuts = thresholds(fit, u, 1)
+        p *= np.array([category(norm.cdf, cuts, a, value(fit, "f", "=~", u, 1) * f) for a in data[u]])
+    mean = value(fit, "y", "~1", "", 1) + value(fit, "f", "=~", "y", 1) * f
+    p *= norm.pdf(data.y.to_numpy()[:, None], mean, np.sqrt(value(fit, "y", "~~", "y", 1)))
+    assert fit.loglik == pytest.approx(np.log(p @ weight).sum(), abs=1e-7)
+    np.testing.assert_allclose(fit.predict().f, (p * f) @ weight / (p @ weight), atol=1e-7)
+
+
+@pytest.mark.parametrize("which", ["cfa", "slope"])
+@float64
+def test_derivatives_are_those_of_the_log_likelihood(which, request):
+    _, fit = request.getfixturevalue(which)
+    problem = fit.estimation.model.problem
+    theta = fit.estimation.model.theta + 0.05
+    step = 1e-5 * np.eye(len(theta))
+    point = problem.evaluate(theta)
+    numeric = np.array([(problem.value(theta + h) - problem.value(theta - h)) / 2e-5 for h in step])
+    # nodes are held fixed where they are differentiated: relative error up to 1e-5 with 15 points
+    np.testing.assert_allclose(point.gradient, numeric, rtol=1e-4, atol=1e-4)
+    slope = [(problem.evaluate(theta + h).gradient - problem.evaluate(theta - h).gradient) / 2e-5 for h in step]
+    np.testing.assert_allclose(-problem.observed(theta), slope, rtol=1e-3, atol=2e-3)
+    value, scores = problem.term_scores(theta, fit.estimation.statistics.terms[0])
+    assert value.sum() == pytest.approx(point.value, rel=1e-12)
+    np.testing.assert_allclose(scores.sum(axis=0), point.gradient, atol=1e-8)
+
+
+@float64
+def test_laplace_follows_the_mode_where_it_is_differentiated():
+    data = simulated(4)
+    fit = ml.sem(CFA, data, cluster="school", ordered=True, estimator="ML", integration="laplace")
+    assert fit.converged
+    exact = ml.sem(CFA, data, cluster="school", ordered=True, estimator="ML")
+    assert 0 < abs(fit.loglik - exact.loglik) < 0.2  # accuracy of Laplace's rule between clusters
+    np.testing.assert_allclose(fit.coef(), exact.coef(), atol=0.1)
+    problem, theta = fit.estimation.model.problem, fit.estimation.model.theta + 0.05
+    numeric = [(problem.value(theta + h) - problem.value(theta - h)) / 2e-5 for h in 1e-5 * np.eye(len(theta))]
+    np.testing.assert_allclose(problem.evaluate(theta).gradient, numeric, rtol=1e-5, atol=1e-5)
+
+
+def test_the_order_of_rows_and_the_codes_do_not_matter(cfa):
+    data, fit = cfa
+    other = data.sample(frac=1, random_state=1)
+    other["u1"] = pd.Categorical.from_codes(other.u1, ["no", "maybe", "yes"], ordered=True)
+    other["u3"] = 10 * other.u3
+    again = ml.sem(CFA, other, cluster="school", ordered=["u1", "u2", "u3"], estimator="ML", missing="ml")
+    assert again.loglik == pytest.approx(fit.loglik, abs=1e-9)
+    np.testing.assert_allclose(again.coef(), fit.coef(), atol=1e-7)
+
+
+def test_weights_are_repeated_rows_and_clusters():
+    data = simulated(5, clusters=20)
+    rng = np.random.default_rng(1)
+    data["v"] = np.repeat(rng.integers(1, 3, 20), 6)
+    data["one"] = 1.0
+    weighted = ml.sem(
+        "level: 1\n u ~ x\nlevel: 2\n u ~ w",
+        data,
+        cluster="school",
+        ordered="u",
+        estimator="MLR",
+        sampling_weights="one",
+        sampling_weights_between="v",
+        sampling_weights_scaling="none",
+    )
+    parts = [data, data[data.v == 2].assign(school=lambda d: d.school + 100)]
+    repeated = ml.sem(
+        "level: 1\n u ~ x\nlevel: 2\n u ~ w", pd.concat(parts), cluster="school", ordered="u", estimator="ML"
+    )
+    share = data.v.sum() / len(data)
+    assert weighted.loglik * share == pytest.approx(repeated.loglik, rel=1e-9) or weighted.loglik == pytest.approx(
+        repeated.loglik, rel=1e-9
+    )
+    np.testing.assert_allclose(weighted.coef(), repeated.coef(), atol=1e-7)
+
+
+def test_a_bootstrap_draws_clusters(slope):
+    _, fit = slope
+    draws = fit.bootstrap(6, key=1)
+    assert "6 draws" in str(draws)
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "options", "sentence"),
+    [
+        ("f =~ u1 + u2 + u3", {"u1": 1}, {}, "'u1' is declared ordered but has one category only"),
+        ("f =~ u1 + u2 + u3", {"u1": "a"}, {}, "'u1' holds text"),
+        ("f =~ u1 + u2 + u3", {}, {"ordered": ["u1", "u9"]}, "'u9', which is no column of the data"),
+        ("f =~ u1 + u2 + u3 + y", {}, {"ordered": ["u1", "y"]}, "'y' has .* it is continuous"),
+        ("f =~ u1 + u2 + u3\nu2 | t1 + t2", {}, {}, "'u2' has 2 categories, hence 1 threshold; t2 does not exist"),
+        ("f =~ u1 + u2 + u3\nu2 | a", {}, {}, r"did you mean u2 \| a\*t1"),
+        ("f =~ u1 + u2 + u3 + y\ny | t1", {}, {}, "Thresholds of 'y', which is not declared ordered"),
+        ("f =~ u1 + u2 + u3\nu1 ~ 1", {}, {}, "intercept of ordered 'u1' and its thresholds are not identified"),
+        ("f =~ u1 + u2 + u3\nu1 ~~ NA*u1", {}, {}, "residual variance of ordered 'u1' is the unit"),
+        ("f =~ u1 + u2 + u3", {}, {"parameterization": "delta"}, "parameterization must be 'theta'"),
+        ("f =~ u1 + u2 + u3", {}, {"optim_method": "em"}, "optim_method='em' is for normal data"),
+    ],
+)
+def test_bad_input_is_said_in_words(model, change, options, sentence):
+    data = simulated().assign(**change)
+    with pytest.raises(ValueError, match=sentence):
+        ml.cfa(model, data, **{"ordered": ["u1", "u2", "u3"], "estimator": "ML"} | options)
+
+
+def test_a_category_that_a_group_lacks_is_named():
+    data = simulated().assign(sex=lambda d: np.where(d.index % 2, "a", "b"))
+    data.loc[(data.sex == "b") & (data.u3 == 3), "u3"] = 2
+    with pytest.raises(ml.DataError, match=r"Category 3 of 'u3' does not occur in group 'b'.*group 'a' has all 4"):
+        ml.cfa("f =~ u1 + u2 + u3", data, ordered=["u1", "u2", "u3"], estimator="ML", group="sex")
+
+
+def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
+    _, fit = cfa
+    for ask in (fit.residuals, fit.modification_indices, fit.h1, fit.icc):
+        with pytest.raises(ml.ModelError, match="with ordered variables estimator='ML' has none"):
+            ask()
+    assert "Thresholds:" in str(fit.summary())
+    assert "u1 | start" in fit.to_lavaan() or "u1 | t1" in fit.to_lavaan()
+
+
+@pytest.mark.parametrize("call", [ml.model, lambda text, data, **o: ml.diagnose(data, text, **o)])
+def test_where_ordered_variables_are_not_taken_yet_is_said(call):
+    with pytest.raises(ml.ModelError, match="does not take ordered variables yet"):
+        call(CFA, simulated(), cluster="school", ordered=True)
