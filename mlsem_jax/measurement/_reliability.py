@@ -19,8 +19,12 @@ S is that of the saturated model, or with obs_var=False the model's own Sigma.
 from __future__ import annotations
 
 import functools
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import listing
@@ -29,7 +33,7 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import Quantity, beside_unrestricted, unrestricted, vcov_beside_unrestricted, vcov_natural
 from mlsem_jax.measurement._constructs import Construct, constructs, equal_loadings, reversed_items
 from mlsem_jax.measurement._sloped import Sloped
-from mlsem_jax.measurement._sums import Moments, Sums
+from mlsem_jax.measurement._sums import Moments, Sums, TracedMoments
 from mlsem_jax.numerics import delta_errors, float64
 
 WITHIN = ("omega_within", "alpha_within", "ave_within", "h_within")
@@ -114,8 +118,17 @@ def reliability_quantity(estimation: Estimation, obs_var: bool = False) -> Quant
                 values[i], jacobian[i] = one.value, one.slope
         return values, jacobian
 
+    def traced(natural: Any) -> Any:
+        moments = {group: TracedMoments(estimation, natural, group) for group in {key[0] for key in places}}
+        found = _coefficients(estimation, natural, False, moments)
+        values = (found[key] for key in places)
+        return jnp.stack(
+            [jnp.nan if key in lost or isinstance(v, str) else v.value for key, v in zip(places, values, strict=True)]
+        )
+
+    lost = set(reasons(estimation, obs_var))
     names = (f"{name}~{column}" + (f".g{group}" if group > 1 else "") for group, name, column in places)
-    return Quantity(tuple(names), closed=closed)
+    return Quantity(tuple(names), traced=None if obs_var else traced, closed=closed)
 
 
 def reasons(estimation: Estimation, obs_var: bool = True) -> dict[tuple[int, str, str], str]:
@@ -147,10 +160,13 @@ def _places(estimation: Estimation) -> list[tuple[int, str, str]]:
     return [(c.group, c.name, column) for c in constructs(specification) for column in columns]
 
 
-def _coefficients(estimation: Estimation, vector: np.ndarray, obs_var: bool) -> dict[tuple[int, str, str], Found]:
+def _coefficients(
+    estimation: Estimation, vector: np.ndarray, obs_var: bool, moments: Mapping[int, Moments] | None = None
+) -> dict[tuple[int, str, str], Found]:
     specification = estimation.model.build.specification
     columns = ONE_LEVEL if specification.single else COLUMNS
-    moments = {group: Moments(estimation, vector, group) for group in range(1, specification.ngroups + 1)}
+    if moments is None:
+        moments = {group: Moments(estimation, vector, group) for group in range(1, specification.ngroups + 1)}
     out: dict[tuple[int, str, str], Found] = {}
     for construct in constructs(specification):
         found = _of_construct(estimation, moments[construct.group], construct, obs_var)
@@ -235,7 +251,7 @@ def _alpha_part(s: Sums, k: int) -> Found:
 def _ratio(numerator: Found, denominator: Sloped) -> Found:
     if isinstance(numerator, str):
         return numerator
-    if not denominator.value > 0:
+    if not denominator.positive:
         return "the variance of the sum of its items is not positive"
     return numerator / denominator
 
@@ -245,16 +261,14 @@ def _by_variance(moments: Moments, construct: Construct, level: int, word: str) 
     scale = construct.scales[level]
     parts = moments.own_parts(level, construct.name, scale)
     totals = moments.implied_variances(level, scale.items)
-    explained = functools.reduce(Sloped.__add__, parts)
-    out: dict[str, Found] = {f"ave_{word}": _ratio(explained, functools.reduce(Sloped.__add__, totals))}
-    beyond = [
-        item for item, part, total in zip(scale.items, parts, totals, strict=True) if not 0 <= part.value < total.value
-    ]
+    explained = functools.reduce(operator.add, parts)
+    out: dict[str, Found] = {f"ave_{word}": _ratio(explained, functools.reduce(operator.add, totals))}
+    beyond = [item for item, part, total in zip(scale.items, parts, totals, strict=True) if not part.part_of(total)]
     if beyond:
         why = f"the factor explains all the variance of {', '.join(map(repr, beyond))}, or more than that"
         return out | {f"h_{word}": why}
     ratios = [part / (total - part) for part, total in zip(parts, totals, strict=True)]
-    return out | {f"h_{word}": functools.reduce(Sloped.__add__, ratios).inverse_of_one_plus_inverse()}
+    return out | {f"h_{word}": functools.reduce(operator.add, ratios).inverse_of_one_plus_inverse()}
 
 
 def _warnings(estimation: Estimation) -> list[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import row_values
 from mlsem_jax.measurement._constructs import Scale
-from mlsem_jax.measurement._sloped import Sloped
+from mlsem_jax.measurement._sloped import Sloped, Traced
 from mlsem_jax.models import directions, level_matrices, members, sum_by_parameter
+from mlsem_jax.numerics import inverse
 
 
 @dataclass(frozen=True)
@@ -126,3 +130,42 @@ class Moments:
         for loading in loadings:
             total, squares = total + loading, squares + loading * loading
         return Sums(total * total * variance, squares * variance)
+
+
+class TracedMoments(Moments):
+    """The same of natural parameters (k,) that JAX traces, implied covariances alone."""
+
+    def __init__(self, estimation: Estimation, natural: Any, group: int):
+        self.estimation, self.natural, self.group = estimation, natural, group
+        self._traced: dict[int, tuple[Any, Any]] = {}
+
+    def _moments(self, level: int) -> tuple[Any, Any]:
+        """Covariances of the observed variables (p, p) and of eta (m, m)."""
+        if level not in self._traced:
+            whole = self.estimation.model.build.structure.levels[level - 1]
+            own = jax.tree.map(lambda x: jnp.asarray(x)[self.group - 1], whole.of_group())
+            beta = own.beta(self.natural)
+            total = inverse(jnp.eye(len(beta)) - beta)
+            eta = total @ own.psi.matrix(self.natural, whole.psi.kind) @ total.T
+            loadings = own.lambda_(self.natural)
+            self._traced[level] = loadings @ eta @ loadings.T + own.theta.matrix(self.natural, whole.theta.kind), eta
+        return self._traced[level]
+
+    @cached_property
+    def zero(self) -> Any:
+        return Traced(jnp.zeros(()))
+
+    def implied(self, level: int, items: tuple[str, ...]) -> Sums:
+        place = {v: i for i, v in enumerate(self.estimation.model.build.specification.variables)}
+        at = np.array([place[v] for v in self.items(level, items)], int)
+        cov = self._moments(level)[0][at][:, at] if len(at) else jnp.zeros((1, 1))
+        return Sums(Traced(cov.sum()), Traced(jnp.trace(cov)))  # type: ignore[arg-type]
+
+    def loadings(self, scale: Scale) -> list[Any]:
+        build = self.estimation.model.build
+        at = [(int(build.index[i]), float(build.values[i])) for i in scale.rows]
+        return [Traced(self.natural[i] if i >= 0 else jnp.asarray(value)) for i, value in at]
+
+    def factor_variance(self, level: int, name: str) -> Any:
+        at = members(self.estimation.model.build.specification, level).index(name)
+        return Traced(self._moments(level)[1][at, at])
