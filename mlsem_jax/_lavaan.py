@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
+from mlsem_jax._limited_defaults import check_ordered, row_treatment, with_estimator
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
@@ -200,7 +201,8 @@ def _fit(
     """A Fit, or of several imputations a PooledFit."""
     if options.get("plausible_values") is not None or several(data):
         return fit_each(lambda one, rest: _fit(function, model, one, cluster, group, rest), data, options)
-    options = {name: value for name, value in options.items() if name != "plausible_values"}
+    given = {name: value for name, value in options.items() if name != "plausible_values"}
+    options, defaulted = with_estimator(given)
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
     survey, options, notes = _with_design(function, options, parsed, cluster is not None)
@@ -215,11 +217,17 @@ def _fit(
         cluster=cluster,
         group=group,
         syntax_options=syntax_options,
-        missing=fit_options.missing,
+        missing=row_treatment(fit_options.missing),
         group_label=data_options.get("group_label"),
         survey=survey,
         unit=fit_options.unit,
     )
+    if defaulted and not specification.ordered:  # they are covariates, all of them
+        for sentence in specification.warnings:
+            warnings.warn(sentence, ModelWarning, stacklevel=3)
+        rest = {name: value for name, value in given.items() if name != "ordered"}
+        return replace(_fit(function, model, data, cluster, group, rest), warnings=specification.warnings)
+    check_ordered(specification, prepared, fit_options)
     check_bounds(fit_options.bounds, specification)
     fit_options = replace(fit_options, start=read_start(fit_options.start, specification))
     told = (*specification.warnings, *prepared.warnings, *notes)

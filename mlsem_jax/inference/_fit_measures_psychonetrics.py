@@ -16,12 +16,17 @@ from mlsem_jax.inference._fit_measures import (
     rmsea_measures,
     srmr_measures,
 )
+from mlsem_jax.inference._limited import refuse_limited
+from mlsem_jax.inference._limited_measures import limited_measures
 
 Convention = Literal["lavaan", "psychonetrics"]
 
 
 def fit_measures(estimation: Estimation, convention: Convention = "lavaan") -> Measures:
     """Fit measures by name, in order. "lavaan" counts rows as sample size in RMSEA, BIC and GFI, "psychonetrics" clusters."""
+    if estimation.limited is not None and convention == "lavaan":
+        return limited_measures(estimation)
+    refuse_limited(estimation, "psychonetrics has no fit measures", "convention='lavaan' has some.")
     if convention == "lavaan":
         return lavaan_measures(estimation)
     if convention == "psychonetrics":
