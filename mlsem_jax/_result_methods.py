@@ -69,7 +69,8 @@ class ResultMethods:
     def implied(self) -> dict[str, Any]:
         """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups.
 
-        With one level {"cov": DataFrame, "mean": Series}, "mean" where there is a mean structure.
+        With one level {"cov": DataFrame, "mean": Series}, "mean" where there is a mean structure. With estimator="WLSMV" they are
+        those of latent responses with a within variance of 1, given the covariates, with thresholds, "th", where the means are.
         """
         return self._results.implied()
 

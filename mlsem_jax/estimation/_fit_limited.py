@@ -90,7 +90,7 @@ def statistics_by_group(specification: Specification, data: TwoLevelData) -> lis
     """Thresholds and covariances of every group."""
     found = []
     for g in range(data.ngroups):
-        where = f" (group {data.group_labels[g]!r})" if data.group_labels else ""
+        where = f" in group {data.group_labels[g]!r}" if data.group_labels else ""
         try:
             found.append(limited_information(ordinal_data(specification, data, g)))
         except np.linalg.LinAlgError:
@@ -101,7 +101,7 @@ def statistics_by_group(specification: Specification, data: TwoLevelData) -> lis
                 f"of the {units}' scores. Collect more {units}, or use estimator='ML'."
             ) from None
         except DataError as error:
-            raise DataError(f"{error}{where}") from None
+            raise DataError(f"{error}{where and f' This is{where}.'}") from None
         refuse_perfect(found[-1], where)
     return found
 

@@ -14,20 +14,19 @@ LARGE = 2.0
 
 
 def refuse_perfect(found: LimitedInformation, where: str) -> None:
-    """**Raises:** DataError where two variables are perfectly correlated."""
-    if not found.perfect:
+    """**Raises:** DataError where two variables are perfectly correlated, but for their between parts: there small variances and few
+    clusters make it common, and a note is enough.
+    """
+    perfect = [pair for pair in found.perfect if pair[2] == 1]
+    if not perfect:
         return
-    first, second, level, sign = found.perfect[0]
+    first, second, level, sign = perfect[0]
     at = f" at level {level}" if found.clusters else ""
-    more = f" So are {len(found.perfect) - 1} other pairs." if len(found.perfect) > 1 else ""
+    more = f" So are {len(perfect) - 1} other pairs." if len(perfect) > 1 else ""
     cells = {pair[:2]: pair[2] for pair in found.empty_cells}
     why = f" ({cells[first, second]} empty cells in their table)" if (first, second) in cells else ""
-    if level == 2:
-        remedy = "drop one of the two, leave one out of level 2 (within-only), or use estimator='ML'"
-    else:
-        remedy = "drop one of the two"
     raise DataError(
-        f"The polychoric correlation of {first!r} and {second!r} is {sign}{at}{why}{where}: {remedy}.{more}"
+        f"The polychoric correlation of {first!r} and {second!r} is {sign}{at}{why}{where}: drop one of the two.{more}"
     )
 
 
@@ -101,6 +100,11 @@ def _between(
 ) -> list[str]:
     """Variables that vary hardly within, or not at all between clusters."""
     told = []
+    if pairs := [f"{a!r} and {b!r} ({sign})" for a, b, level, sign in found.perfect if level == 2]:
+        told.append(
+            f"Between correlations are estimated at their limit{where}: {listing(pairs, 5)}. Standard errors and the test of what hangs on "
+            "them are unreliable; a model with fewer parameters at level 2, or estimator='ML', is steadier."
+        )
     if found.no_between_variance:
         told.append(
             f"The between variance of {listing(map(repr, found.no_between_variance))} is estimated as zero{where}: its "

@@ -17,6 +17,7 @@ from mlsem_jax.inference._limited_moments import (
     LimitedMoments,
     limited_h1,
     limited_icc,
+    limited_implied,
     limited_residuals,
 )
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
@@ -81,6 +82,7 @@ __all__ = [
     "LimitedMoments",
     "limited_h1",
     "limited_icc",
+    "limited_implied",
     "limited_residuals",
     "refuse_limited",
     "Method",

@@ -26,7 +26,11 @@ def fit_measures(estimation: Estimation, convention: Convention = "lavaan") -> M
     """Fit measures by name, in order. "lavaan" counts rows as sample size in RMSEA, BIC and GFI, "psychonetrics" clusters."""
     if estimation.limited is not None and convention == "lavaan":
         return limited_measures(estimation)
-    refuse_limited(estimation, "psychonetrics has no fit measures", "convention='lavaan' has some.")
+    refuse_limited(
+        estimation,
+        "There are no log-likelihood, AIC and BIC, which psychonetrics' measures and comparisons of fits are made of,",
+        "fit_measures() has chi-squares and indices.",
+    )
     if convention == "lavaan":
         return lavaan_measures(estimation)
     if convention == "psychonetrics":

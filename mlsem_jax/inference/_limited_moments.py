@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._limited import limited, pieces
+from mlsem_jax.inference._residuals import check_type
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.numerics import float64
 
@@ -44,6 +45,7 @@ def limited_residuals(estimation: Estimation, type: str = "raw") -> LimitedByGro
     deviation. z: raw over the standard error, the root of the diagonal of (I - D H^-1 D'W) acov (I - D H^-1 D'W)'; 0 where the
     model reproduces the statistic.
     """
+    check_type(type)
     term, found = limited(estimation), pieces(estimation.model, estimation)
     target = np.asarray(term.target)
     if type == "cor":

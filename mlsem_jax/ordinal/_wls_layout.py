@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from mlsem_jax.models import Specification
 from mlsem_jax.ordinal._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY, LimitedInformation, OrdinalData
 
 
-class WlsLayout(NamedTuple):
+@dataclass(frozen=True)
+class WlsLayout:
     """Places in a specification's variables (p), as tuples of numbers.
 
     responses: all but the covariates, in the order of the statistics' rows. ordered: those that are seen in categories, with the

@@ -117,6 +117,8 @@ class Results:
 
     # -- moments
     def implied(self) -> dict[str, Any]:
+        if self.estimation.limited is not None:
+            return limited_frames(self.estimation, inference.limited_implied(self.estimation))
         return moments_frames(self.estimation, inference.implied(self.estimation))
 
     def h1(self) -> dict[str, Any]:

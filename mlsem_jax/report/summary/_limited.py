@@ -16,7 +16,7 @@ def limited_facts(results: Results) -> list[tuple[str, ...]]:
     return [
         ("Link", "probit"),
         ("Parameterization", "theta (residual variance 1)"),
-        ("Thresholds, polychoric covariances and means", str(count)),
+        ("Number of statistics", str(count)),
         ("Weight matrix", _WEIGHTS.get(estimation.options.estimator, "diagonal of Gamma, inverted")),
     ]
 
@@ -34,12 +34,14 @@ def still_to_gain(results: Results) -> str:
     return (
         "Log-likelihood still to gain (decrement)"
         if results.estimation.limited is None
-        else "Half the chi-square still to lose (decrement)"
+        else "Half chi-square still to lose (decrement)"
     )
 
 
 def incomplete_answers(results: Results) -> tuple[float, int]:
     """Rows with missing values of level 1 and the number of patterns, of data whose missing values are left out pairwise."""
     data = results.estimation.data
+    if not data.has_rows:  # a fit read from a file
+        return np.nan, 0
     patterns = np.isnan(data.values[:, ~np.asarray(data.between_only, bool)])
     return float(patterns.any(axis=1).sum()), len(np.unique(patterns, axis=0))
