@@ -30,6 +30,9 @@ from mlsem_jax.ordinal import (
     wls_layout,
 )
 
+# clusters, or rows, for each statistic whose covariance matrix is inverted
+ENOUGH = 2
+
 
 @float64
 def estimate_limited(
@@ -52,10 +55,10 @@ def estimate_limited(
     statistics = Statistics((term,), None)
     problem = Problem(made, statistics, sample, constraints_of(made, options.bounds))
     maximum, notes = maximum_of(problem, natural[made.kept], options, report)
-    model = Fitted(problem, maximum, problem.moments(maximum.theta), notes)
     told = limited_notes(specification, data, options.estimator, found)
+    model = Fitted(problem, maximum, problem.moments(maximum.theta), (*told, *notes))
     reduction = data_reduction(data, statistics, sample)
-    return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, told))
+    return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0))
 
 
 def check_limited(specification: Specification, data: TwoLevelData, options: FitOptions) -> None:
@@ -142,7 +145,7 @@ def _weight(found: LimitedInformation, n: float, estimator: str, data: TwoLevelD
     where = f" of group {data.group_labels[group]!r}" if data.group_labels else ""
     size = np.sqrt(variances)
     values = np.linalg.eigvalsh(found.acov / np.outer(size, size))
-    if units <= count or values[0] < 1e-10:
+    if units < ENOUGH * count or values[0] < 1e-10:
         raise DataError(
             f"estimator='WLS' inverts the covariance matrix of {count} statistics, which is estimated from {units} "
             f"{word}{where}; use "
