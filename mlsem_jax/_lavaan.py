@@ -268,6 +268,16 @@ def sem(
       a parameter table (`lhs op rhs`, `est` or `start`; what the models share is taken), or values by parameter,
       `{"f=~y2": 0.8}`, a dictionary or Series; start() in the model text wins.
 
+    Ordered variables: `ordered=["u1", ...]` or True for all that the model explains. Behind each lies a normal latent response
+    whose residual variance is 1 (theta parameterization), cut at thresholds, `u1 | t1 + t2`.
+
+    - `estimator="WLSMV"` (default), "DWLS", "WLS", "ULSMV": thresholds and polychoric covariances of the data, found variable
+      by variable and pair by pair, are fitted by weighted least squares (Muthen 1984; Asparouhov & Muthen 2007); WLSMV and
+      ULSMV with sandwich standard errors (`se="robust.sem"`) and the mean-and-variance adjusted test (`test="scaled.shifted"`).
+      With `missing="pairwise"` each variable and each pair uses the rows where it is seen.
+    - `estimator="ML"`, "MLR": full information, with `link` "probit" or "logit", by integration over the latent variables;
+      random slopes and `missing="ml"`.
+
     Surveys: `sampling_weights`, `sampling_weights_between` name the columns of weights of level-1 units (in two-level models
     given their cluster) and of clusters (constant within them), w and v. The pseudo-likelihood sum_j v_j log L_j is maximised, in
     which row i counts w_ij times (Rabe-Hesketh & Skrondal 2006; Asparouhov 2006).

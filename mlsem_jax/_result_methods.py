@@ -75,7 +75,9 @@ class ResultMethods:
         return self._results.implied()
 
     def h1(self) -> dict[str, Any]:
-        """Moments of the saturated model, in the form of `implied()`."""
+        """Moments of the saturated model, in the form of `implied()`; with estimator="WLSMV" thresholds, "th", and polychoric
+        covariances of the data, by variable and by pair, and "slopes" on covariates.
+        """
         return self._results.h1()
 
     def icc(self) -> Any:

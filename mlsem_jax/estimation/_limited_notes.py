@@ -14,8 +14,8 @@ LARGE = 2.0
 
 
 def refuse_perfect(found: LimitedInformation, where: str) -> None:
-    """**Raises:** DataError where two variables are perfectly correlated, but for their between parts: there small variances and few
-    clusters make it common, and a note is enough.
+    """**Raises:** DataError where two variables are perfectly correlated, but for their between parts: there small variances and
+    few clusters make it common, and a note is enough.
     """
     perfect = [pair for pair in found.perfect if pair[2] == 1]
     if not perfect:
@@ -39,6 +39,10 @@ def limited_notes(
         where = f" in group {data.group_labels[g]!r}" if data.group_labels else ""
         told += [*_few_clusters(specification, estimator, one, where), *_cells(one, where)]
         told += [*_pairwise(specification, data, g, one, where), *_between(specification, data, g, one, where)]
+    if both := [v for v in specification.within.covariates if v in specification.between.covariates]:
+        told.append(
+            f"{listing(map(repr, both))} at both levels: at level 2 the observed cluster mean, at level 1 the deviation from it."
+        )
     dropped = dict(data.rows_dropped).get("missing values (listwise)", 0)
     if dropped:
         total = len(data.values) + sum(count for _, count in data.rows_dropped)
@@ -102,7 +106,8 @@ def _between(
     told = []
     if pairs := [f"{a!r} and {b!r} ({sign})" for a, b, level, sign in found.perfect if level == 2]:
         told.append(
-            f"Between correlations are estimated at their limit{where}: {listing(pairs, 5)}. Standard errors and the test of what hangs on "
+            f"Between correlations are estimated at their limit{where}: {listing(pairs, 5)}. Standard errors and the test of "
+            "what hangs on "
             "them are unreliable; a model with fewer parameters at level 2, or estimator='ML', is steadier."
         )
     if found.no_between_variance:
