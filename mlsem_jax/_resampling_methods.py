@@ -32,7 +32,8 @@ class ResamplingMethods:
         """
         if self.estimation.model.build.specification.ordered:
             raise ModelError(
-                "simulate() draws normal variables, and this model has ordered ones: draw latent responses with numpy from fit.implied() "
+                "simulate() draws normal variables, and this model has ordered ones: draw latent responses with numpy from "
+                "fit.implied() "
                 "and cut them at the thresholds."
             )
         known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]

@@ -18,7 +18,8 @@ from mlsem_jax.ordinal import WeightedLeastSquaresTerm, WlsLayout, implied_stati
 
 @dataclass(frozen=True, eq=False)
 class LimitedSpace:
-    """Score and information of the G S statistics of all groups: V (s - sigma) and V, with the chi-square (s - sigma)' V (s - sigma)."""
+    """Score and information of the G S statistics of all groups: V (s - sigma) and V, with the chi-square (s - sigma)' V (s -
+    sigma)."""
 
     term: WeightedLeastSquaresTerm
     implied: np.ndarray

@@ -12,9 +12,9 @@ from mlsem_jax._errors import ModelError
 from mlsem_jax._options import OPTIONS, check
 from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
-from mlsem_jax.ordinal import WeightedLeastSquaresTerm
 from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
 from mlsem_jax.observed import PatternStatistics, SizePools
+from mlsem_jax.ordinal import WeightedLeastSquaresTerm
 from mlsem_jax.report.exchange._conform import StorageError, check_of
 
 _OPERATORS = ("=~", "~", "~~", "~1", "|")
