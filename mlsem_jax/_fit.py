@@ -114,6 +114,7 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
     @property
     def loglik(self) -> float:
         """Log-likelihood at the estimates, of the outcomes given the fixed covariates."""
+        inference.refuse_limited(self.estimation, "There is no log-likelihood, no AIC and no BIC")
         return self.estimation.loglik
 
     # -- estimates
@@ -252,6 +253,9 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
 
     def __repr__(self) -> str:
         of = f" in {self.nclusters} clusters" if self.estimation.data.clustered else ""
+        if self.estimation.limited is not None:
+            name = self.estimation.options.estimator
+            return f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows{of}, {name}, {self.status.name.lower()}>"
         return (
             f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows{of}, "
             f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"

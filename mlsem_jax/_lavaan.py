@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
+from mlsem_jax._limited_defaults import check_ordered, row_treatment, with_estimator
 from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._pool import fit_each
 from mlsem_jax._pooled_fit import PooledFit
@@ -224,7 +225,8 @@ def read_text(
     adapt: Callable[[Specification], Specification] | None = None,
 ) -> Asked:
     """Model text, table and options, read and checked. adapt: changes the specification before anything is fitted."""
-    options = {name: value for name, value in options.items() if name != "plausible_values"}
+    given = {name: value for name, value in options.items() if name != "plausible_values"}
+    options, defaulted = with_estimator(given)
     split_options(function, options)  # what is wrong with an option is told before what is wrong with the model
     parsed = read_model(model, data)
     survey, options, notes = _with_design(function, options, parsed, cluster is not None)
@@ -239,11 +241,16 @@ def read_text(
         cluster=cluster,
         group=group,
         syntax_options=syntax_options,
-        missing=fit_options.missing,
+        missing=row_treatment(fit_options.missing),
         group_label=data_options.get("group_label"),
         survey=survey,
         unit=fit_options.unit,
     )
+    if defaulted and not specification.ordered:  # they are covariates, all of them
+        rest = {name: value for name, value in given.items() if name != "ordered"}
+        asked = read_text(function, parsed, data, cluster, group, rest, adapt)
+        return replace(asked, told=(*specification.warnings, *asked.told))
+    check_ordered(specification, prepared, fit_options)
     if adapt is not None:
         specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
@@ -328,6 +335,16 @@ def sem(
       limits by parameter, `{"y1~~y1.l2": (0, None)}`. `start`: "default", "simple" (loadings and variances 1, the rest 0), a fit or
       a parameter table (`lhs op rhs`, `est` or `start`; what the models share is taken), or values by parameter,
       `{"f=~y2": 0.8}`, a dictionary or Series; start() in the model text wins.
+
+    Ordered variables: `ordered=["u1", ...]` or True for all that the model explains. Behind each lies a normal latent response
+    whose residual variance is 1 (theta parameterization), cut at thresholds, `u1 | t1 + t2`.
+
+    - `estimator="WLSMV"` (default), "DWLS", "WLS", "ULSMV": thresholds and polychoric covariances of the data, found variable
+      by variable and pair by pair, are fitted by weighted least squares (Muthen 1984; Asparouhov & Muthen 2007); WLSMV and
+      ULSMV with sandwich standard errors (`se="robust.sem"`) and the mean-and-variance adjusted test (`test="scaled.shifted"`).
+      With `missing="pairwise"` each variable and each pair uses the rows where it is seen.
+    - `estimator="ML"`, "MLR": full information, with `link` "probit" or "logit", by integration over the latent variables;
+      random slopes and `missing="ml"`.
 
     Surveys: `sampling_weights`, `sampling_weights_between` name the columns of weights of level-1 units (in two-level models
     given their cluster) and of clusters (constant within them), w and v. The pseudo-likelihood sum_j v_j log L_j is maximised, in

@@ -213,7 +213,7 @@ OPTIONS: dict[str, Rule] = {
     "level_label": Rule("two words, the one of level 1 first, as in ('within', 'between')", _level_label),
     # of the data
     "group_label": Rule("a list of the groups' labels in the wanted order", _labels),
-    "missing": choice("listwise", "ml", "fiml", "direct"),
+    "missing": choice("listwise", "ml", "fiml", "direct", "pairwise"),
     "sampling_weights": COLUMN,
     "sampling_weights_between": COLUMN,
     "sampling_weights_scaling": choice("cluster", "effective", "none"),
@@ -224,9 +224,9 @@ OPTIONS: dict[str, Rule] = {
     "replicate_type": choice("BRR", "Fay", "JK1", "JK2", "bootstrap"),
     "fay": Rule("a number of at least 0 and below 1, such as 0.5 in PISA", _fay),
     # of the fit
-    "estimator": choice("ML", "MLR", "MLF"),
-    "se": choice("standard", "robust.huber.white", "robust.cluster", "replicates", "bootstrap", "none"),
-    "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "none"),
+    "estimator": choice("ML", "MLR", "MLF", "WLSMV", "DWLS", "WLS", "ULSMV"),
+    "se": choice("standard", "robust.huber.white", "robust.cluster", "robust.sem", "replicates", "bootstrap", "none"),
+    "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "satorra.bentler", "scaled.shifted", "none"),
     "information": choice("observed", "expected", "first.order"),
     "ordered": Rule("True or the names of the ordered variables", _ordered),
     "parameterization": Rule(

@@ -30,6 +30,12 @@ class ResamplingMethods:
         """Data sets of the fitted model, by default of the fit's own cluster sizes, with one level of its rows; options as for
         `mlsem_jax.simulate`.
         """
+        if self.estimation.model.build.specification.ordered:
+            raise ModelError(
+                "simulate() draws normal variables, and this model has ordered ones: draw latent responses with numpy from "
+                "fit.implied() "
+                "and cut them at the thresholds."
+            )
         known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
         for name in options:
             if name not in known:

@@ -70,12 +70,15 @@ class ResultMethods:
     def implied(self) -> dict[str, Any]:
         """Model-implied moments, {"within": {"cov": DataFrame, "mean": Series}, "between": {...}}; {group: {...}} for groups.
 
-        With one level {"cov": DataFrame, "mean": Series}, "mean" where there is a mean structure.
+        With one level {"cov": DataFrame, "mean": Series}, "mean" where there is a mean structure. With estimator="WLSMV" they are
+        those of latent responses with a within variance of 1, given the covariates, with thresholds, "th", where the means are.
         """
         return self._results.implied()
 
     def h1(self) -> dict[str, Any]:
-        """Moments of the saturated model, in the form of `implied()`."""
+        """Moments of the saturated model, in the form of `implied()`; with estimator="WLSMV" thresholds, "th", and polychoric
+        covariances of the data, by variable and by pair, and "slopes" on covariates.
+        """
         return self._results.h1()
 
     def icc(self) -> Any:

@@ -8,10 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._diagnosis import singular_edge
 from mlsem_jax.estimation._fit_build import fit_build, fit_reference
+from mlsem_jax.estimation._fit_limited import estimate_limited
 from mlsem_jax.estimation._fit_ordinal import estimate_ordinal
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._records import Estimation, Fitted, given_covariates
@@ -81,8 +83,12 @@ def estimate_model(
     place of the independence model. pad_to: width of the basis (see `build`).
     """
     options = options or FitOptions()
+    if specification.ordered and options.limited:
+        return estimate_limited(specification, data, options, start=start, pad_to=pad_to, report=report)
     if specification.ordered:
         return estimate_ordinal(specification, data, options, start=start, pad_to=pad_to, report=report)
+    if options.limited:
+        raise ModelError(f"estimator={options.estimator!r} is for models of ordered variables: use estimator='ML'.")
     reduction = make_statistics(specification, data)
     statistics, sample = reduction.statistics, reduction.sample
     exogenous = sample_as_moments(specification, sample)

@@ -60,7 +60,7 @@ def estimate_ordinal(
     problem = Problem(built, statistics, sample, constraints_of(built, _off_zero(built, options)))
     problem, maximum, found = _maximum(problem, natural[built.kept], options, report)
     model = Fitted(problem, maximum, problem.moments(maximum.theta), found)
-    reduction = _reduction(data, statistics, sample)
+    reduction = data_reduction(data, statistics, sample)
     return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, notes))
 
 
@@ -128,7 +128,7 @@ def ordinal_start(built: Build, sample: Sample, thresholds: np.ndarray, options:
     return natural
 
 
-def _reduction(data: TwoLevelData, statistics: Statistics, sample: Sample) -> Reduction:
+def data_reduction(data: TwoLevelData, statistics: Statistics, sample: Sample) -> Reduction:
     groups = data.ngroups
     each = data.cluster_weights[data.cluster] * (1.0 if data.row_weights is None else data.row_weights)
     rows = np.bincount(data.group[data.cluster], each, groups)

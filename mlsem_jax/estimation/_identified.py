@@ -45,6 +45,8 @@ def rank_matrices(problem: Problem) -> list[Matrix]:
     statistics = problem.statistics
     if statistics.pools is not None:
         return [_metric(problem), *([problem.expected] if problem.hessian_is_costly else [])]
+    if statistics.expected:  # of least squares: the Gauss-Newton matrix
+        return [_metric(problem)]
     clusters = np.count_nonzero(statistics.cluster_sizes().count)
     return [_metric(problem)] if clusters > 2 * problem.q else [problem.of_moments]
 

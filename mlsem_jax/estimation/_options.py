@@ -8,6 +8,7 @@ from typing import Any
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._options import read_options, unknown_option
+from mlsem_jax.estimation._limited_options import IMPLIED, LIMITED, check_estimator
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class FitOptions:
                 raise unknown_option(name, known, {})
         given = read_options(given)
         estimator = given.get("estimator", "ML")
+        check_estimator(estimator, given)
         implied = {
+            **IMPLIED,
             "ML": {},
             "MLR": {"se": "robust.huber.white", "test": "yuan.bentler.mplus"},
             "MLF": {"information": "first.order"},
@@ -99,6 +102,11 @@ class FitOptions:
                 "se='robust.cluster' is for models of one level (without 'level:' blocks) with cluster=. In a two-level model "
                 "se='robust.huber.white' goes by clusters; in one level without clusters it goes by rows."
             )
+
+    @property
+    def limited(self) -> bool:
+        """Whether the model is fitted to statistics of limited information."""
+        return self.estimator in LIMITED
 
     @property
     def unit(self) -> float:

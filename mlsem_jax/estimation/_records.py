@@ -17,6 +17,7 @@ from mlsem_jax.estimation._references import moments_of_data
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Build, Moments, Specification
 from mlsem_jax.observed import ClusterStatistics, whole
+from mlsem_jax.ordinal import WeightedLeastSquaresTerm
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Estimation:
     @property
     def why_unsaturated(self) -> str:
         """Why the data have no unrestricted model of moments, as the rest of a sentence."""
+        if self.limited is not None:
+            return f"estimator={self.options.estimator!r} has thresholds and polychoric covariances in its place, and no likelihood"
         if self.model.build.specification.ordered:
             return (
                 "with ordered variables estimator='ML' has none: compare models by likelihood-ratio tests, or use "
@@ -90,6 +93,12 @@ class Estimation:
     @property
     def statistics(self) -> Statistics:
         return self.reduction.statistics
+
+    @property
+    def limited(self) -> WeightedLeastSquaresTerm | None:
+        """The statistics of limited information that the model was fitted to; None where it was fitted by its likelihood."""
+        first = self.statistics.terms[0]
+        return first if isinstance(first, WeightedLeastSquaresTerm) else None
 
     @property
     def clusters(self) -> ClusterStatistics | None:
@@ -108,6 +117,8 @@ class Estimation:
 
     @property
     def degrees_of_freedom(self) -> int:
+        if self.limited is not None:
+            return self.limited.target.size - self.npar
         return moments_of_data(self.model.build.specification) - self.npar
 
     @property

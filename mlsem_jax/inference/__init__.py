@@ -13,6 +13,15 @@ from mlsem_jax.inference._incomplete import TESTS, robust_by_name
 from mlsem_jax.inference._influence import Influence, influence
 from mlsem_jax.inference._intervals import Interval, intervals
 from mlsem_jax.inference._likelihood_ratio import Comparison, Method, difference_factor, likelihood_ratio
+from mlsem_jax.inference._limited import refuse_limited
+from mlsem_jax.inference._limited_moments import (
+    LimitedByGroup,
+    LimitedMoments,
+    limited_h1,
+    limited_icc,
+    limited_implied,
+    limited_residuals,
+)
 from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
 from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances, unrestricted
 from mlsem_jax.inference._poolable import check_poolable, difference_of_models
@@ -81,7 +90,14 @@ __all__ = [
     "Influence",
     "Interval",
     "LevelMoments",
+    "LimitedByGroup",
+    "LimitedMoments",
     "Measures",
+    "limited_h1",
+    "limited_icc",
+    "limited_implied",
+    "limited_residuals",
+    "refuse_limited",
     "Method",
     "Modification",
     "Pooled",

@@ -19,6 +19,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, fit_batch, is_maximum
 from mlsem_jax.inference._clusters import refuse_constraints
 from mlsem_jax.inference._influence import derivatives, unit_of
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._quantities import Quantity, estimated, with_errors
 from mlsem_jax.inference._resampled import ITERATIONS, Resampler, resampler
 from mlsem_jax.inference._vcov import information, vcov_natural
@@ -89,6 +90,11 @@ def bootstrap(
     Every draw is one search from the fit's estimates. Where that fails nothing else is tried, unlike for data sets of their
     own: the draws are to show how this maximum moves, not which others there are.
     """
+    refuse_limited(
+        estimation,
+        "fit.bootstrap() is not supported",
+        "its standard errors are robust already, or take estimator='ML'.",
+    )
     if type not in TYPES:
         raise ModelError(f"type={type!r} is not available: {', '.join(map(repr, TYPES))}.{nearest(type, TYPES)}")
     refuse_constraints(estimation, "The bootstrap")

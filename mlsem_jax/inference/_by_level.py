@@ -23,6 +23,7 @@ from mlsem_jax.estimation import (
 from mlsem_jax.inference._chi_square import check_converged, unrestricted
 from mlsem_jax.inference._estimates import row_values
 from mlsem_jax.inference._fit_measures import Measures, lavaan_measures
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._scaling import moments_as_theta
 from mlsem_jax.models import Build, Level, Parameter, Specification, build, unrotated
 from mlsem_jax.numerics import float64
@@ -36,6 +37,11 @@ def fit_measures_by_level(estimation: Estimation) -> dict[str, Measures]:
     Raises ModelError for models with equality constraints across levels, which have no fit of one level alone.
     """
     check_one_level(estimation.model.build.specification)
+    refuse_limited(
+        estimation,
+        "There is no fit by level",
+        "residuals(type='z') and srmr_within, srmr_between of fit_measures() tell of each level.",
+    )
     check_converged(estimation)
     return {name: lavaan_measures(level_estimation(estimation, level)) for name, level in LEVELS.items()}
 

@@ -16,12 +16,21 @@ from mlsem_jax.inference._fit_measures import (
     rmsea_measures,
     srmr_measures,
 )
+from mlsem_jax.inference._limited import refuse_limited
+from mlsem_jax.inference._limited_measures import limited_measures
 
 Convention = Literal["lavaan", "psychonetrics"]
 
 
 def fit_measures(estimation: Estimation, convention: Convention = "lavaan") -> Measures:
     """Fit measures by name, in order. "lavaan" counts rows as sample size in RMSEA, BIC and GFI, "psychonetrics" clusters."""
+    if estimation.limited is not None and convention == "lavaan":
+        return limited_measures(estimation)
+    refuse_limited(
+        estimation,
+        "There are no log-likelihood, AIC and BIC, which psychonetrics' measures and comparisons of fits are made of,",
+        "fit_measures() has chi-squares and indices.",
+    )
     if convention == "lavaan":
         return lavaan_measures(estimation)
     if convention == "psychonetrics":

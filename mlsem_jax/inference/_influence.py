@@ -18,6 +18,7 @@ from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation, fit_batch
 from mlsem_jax.inference._clusters import refuse_constraints, weighted_clusters
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._quantities import Quantity, estimated
 from mlsem_jax.inference._vcov import information, invert, scores
 from mlsem_jax.likelihood import cluster_scores
@@ -67,6 +68,7 @@ def influence(
 
     quantity: what the influence is on (default: natural parameters and `:=` quantities).
     """
+    refuse_limited(estimation, "There is no influence by cluster")
     model = estimation.model
     quantity = estimated(model.build) if quantity is None else quantity
     jacobian = _in_theta(estimation, quantity)

@@ -16,6 +16,7 @@ from mlsem_jax.estimation import Estimation, Fitted
 from mlsem_jax.inference import _fit_indices as index
 from mlsem_jax.inference._comparable import check_comparable
 from mlsem_jax.inference._estimates import row_values
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._scaling import (
     by_moments,
     difference,
@@ -63,6 +64,12 @@ def likelihood_ratio(
     """
     if method not in ("satorra.bentler.2001", "satorra.bentler.2010"):
         raise ModelError(f"method={method!r} is not known. Allowed: 'satorra.bentler.2001', 'satorra.bentler.2010'.")
+    for estimation in estimations.values():
+        refuse_limited(
+            estimation,
+            "Likelihood-ratio tests do not exist, nor are differences of its corrected chi-squares chi-squares,",
+            "test equalities by fit.wald(), or use estimator='ML'.",
+        )
     check_comparable(estimations)
     ordered = sorted(estimations.items(), key=lambda item: -item[1].npar)
     out = [_alone(*ordered[0])]

@@ -13,6 +13,7 @@ from mlsem_jax._errors import ModelError, ModelWarning, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference._candidates import candidates
 from mlsem_jax.inference._estimates import row_values
+from mlsem_jax.inference._limited_space import LimitedSpace
 from mlsem_jax.inference._moment_space import MomentSpace, padded
 from mlsem_jax.inference._standardized import standardize_rows
 from mlsem_jax.inference._vcov import invert
@@ -50,12 +51,16 @@ def modification_indices(
     if information not in get_args(IndexInformation):
         raise ModelError(f"information must be 'expected' or 'observed', not {information!r}.")
     model, specification = estimation.model, estimation.model.build.specification
-    if not estimation.statistics.saturated:
+    least = estimation.limited is not None
+    if not (estimation.statistics.saturated or least):
         raise ModelError(f"Modification indices need the saturated model; {estimation.why_unsaturated}.")
     rows = tuple(candidates(specification) if rows is None else rows)
     if not rows:
         return Modification((), *(np.zeros(0) for _ in range(4)))
-    space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
+    space, between_only = (
+        (LimitedSpace if least else MomentSpace).of(estimation),
+        np.asarray(model.build.structure.between_only),
+    )
     extended, natural, spread = _extended(estimation, rows)
     delta = space.jacobian(extended.structure, natural)
     gradient = space.gradient(model.moments, between_only, estimation.statistics)

@@ -16,6 +16,7 @@ from mlsem_jax.inference._chi_square import ChiSquare, baseline_chi_square, chi_
 from mlsem_jax.inference._comparable import check_comparable
 from mlsem_jax.inference._fit_measures import relative_indices, rmsea_measures, srmr_measures
 from mlsem_jax.inference._likelihood_ratio import difference_factor
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._pooled_tests import PooledTest, d1, d2, d3, d4, no_test
 from mlsem_jax.inference._pooling import parts_of
 from mlsem_jax.inference._wald import tested
@@ -84,6 +85,8 @@ def pooled_likelihood_ratio(
     by name. Robust fits are tested by the scaled difference (Satorra & Bentler 2001) of every imputation (D2), or D3 and D4
     divided by the mean of the scaling factors. Raises ModelError for fits that cannot be compared.
     """
+    for parts, _ in fits.values():
+        refuse_limited(parts[0], "Likelihood-ratio tests do not exist", "test equalities by wald() of the pooled fit.")
     counts = {len(parts) for parts, _ in fits.values()}
     if len(counts) > 1:
         raise ModelError(f"The fits are pooled of {' and '.join(map(str, sorted(counts)))} imputations: no test.")

@@ -21,6 +21,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._one_level_scores import scores_of_one_level
 from mlsem_jax.inference._patterns import by_pattern, cluster_values, precision_of, prior_of_level, weights_of
 from mlsem_jax.inference._slope_prediction import scored, slope_scores
@@ -62,6 +63,9 @@ def predict(
     zero give the outcomes means at level 1. lavaan counts those means to the between parts, but not to the means that these are
     compared with, so that its scores move with the origin of the covariates; exact scores are the posterior means.
     """
+    refuse_limited(
+        estimation, "There are no factor scores", "posterior means given the answers need one; estimator='ML' has them."
+    )
     _check(estimation, level, convention, method)
     specification, natural = estimation.model.build.specification, estimation.model.natural
     data = estimation.data if data is None else data

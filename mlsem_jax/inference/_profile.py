@@ -20,6 +20,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.estimation import Estimation, Point, Problem
 from mlsem_jax.inference._clusters import beyond_linear
+from mlsem_jax.inference._limited import refuse_limited
 from mlsem_jax.inference._quantities import Quantity, estimated
 from mlsem_jax.inference._vcov import vcov_natural
 from mlsem_jax.numerics import damped_step, float64, normal_quantile, positive_definite
@@ -85,6 +86,9 @@ def profile(
 
 
 def _refuse(estimation: Estimation) -> None:
+    refuse_limited(
+        estimation, "Profile intervals do not exist", "take those of parameter_estimates(), or estimator='ML'."
+    )
     model = estimation.model
     if not model.maximum.status.converged:
         raise ModelError(

@@ -29,11 +29,7 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
     NaN for a variable whose between variance is negative. z: raw over its standard error (see `residual_errors`), 0 for
     moments that the model reproduces. The mean of a variable in both levels is compared as a whole, at level 2.
     """
-    kinds = get_args(ResidualType)
-    if not isinstance(type, str) or type not in kinds:
-        raise ModelError(
-            f"There are no residuals of type {type!r}; there are {', '.join(kinds)}.{nearest(type, kinds)}"
-        )
+    check_type(type)
     specification = estimation.model.build.specification
     observed = _means_placed(estimation, unrestricted(estimation, "Residuals").moments)
     implied = _means_placed(estimation, estimation.model.moments)
@@ -44,6 +40,15 @@ def residuals(estimation: Estimation, type: ResidualType = "raw") -> ByGroup:
         se = residual_errors(estimation)
         raw = jax.tree.map(_ratio, raw, se)
     return by_level(specification, raw)
+
+
+def check_type(type: str) -> None:
+    """**Raises:** ModelError for a type of residuals that there is not."""
+    kinds = get_args(ResidualType)
+    if not isinstance(type, str) or type not in kinds:
+        raise ModelError(
+            f"There are no residuals of type {type!r}; there are {', '.join(kinds)}.{nearest(type, kinds)}"
+        )
 
 
 def residual_errors(estimation: Estimation) -> Moments:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference._limited_space import LimitedSpace
 from mlsem_jax.inference._moment_space import MomentSpace, padded
 from mlsem_jax.inference._vcov import invert
 from mlsem_jax.models import Build, build, residuals_with_jacobian
@@ -34,7 +35,8 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     information (observed with missing values) along the directions that the equalities still in force leave open (Silvey
     1959). release: which equalities, counted from 1 in the order of the univariate tests; all of them by default.
     """
-    if not estimation.statistics.saturated:
+    least = estimation.limited is not None
+    if not (estimation.statistics.saturated or least):
         raise ModelError(f"Score tests need the saturated model; {estimation.why_unsaturated}.")
     apart = _apart(estimation.model.build)
     sides, jacobian = _equalities(estimation, apart)
@@ -44,7 +46,10 @@ def score_test(estimation: Estimation, release: Sequence[int] | None = None) -> 
     if wrong := [i for i in chosen if not 1 <= i <= len(sides)]:
         raise ModelError(f"release= counts equalities from 1 to {len(sides)}; there is none numbered {listing(wrong)}.")
     model = estimation.model
-    space, between_only = MomentSpace.of(estimation), np.asarray(model.build.structure.between_only)
+    space, between_only = (
+        (LimitedSpace if least else MomentSpace).of(estimation),
+        np.asarray(model.build.structure.between_only),
+    )
     values = _values(estimation, apart)
     delta = space.jacobian(apart.structure, values)
     kind = "observed" if estimation.statistics.curved else "expected"

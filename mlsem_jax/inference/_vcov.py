@@ -15,6 +15,7 @@ from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, Fitted, Reduction, make_statistics, patterns_of
 from mlsem_jax.inference._bootstrap_vcov import bootstrap_covariance
 from mlsem_jax.inference._design import by_design, replicate_covariance
+from mlsem_jax.inference._limited import pieces, refuse_limited
 from mlsem_jax.likelihood import PatternTerm, Term, cluster_scores, observed_information, term_scores
 from mlsem_jax.models import Specification, Structure
 from mlsem_jax.numerics import float64
@@ -32,6 +33,7 @@ def cluster_log_likelihoods(fitted: Fitted, estimation: Estimation) -> tuple[np.
     Joint log-likelihoods, covariates included; they sum to the log-likelihood and to its gradient in theta. With weights of
     clusters each is the product with its weight.
     """
+    refuse_limited(estimation, "There are no scores and log-likelihoods by cluster")
     problem, theta = fitted.problem, fitted.theta
     reduction, data = estimation.reduction, estimation.data
     own = [term for term in estimation.statistics.terms if term.own_scores]
@@ -109,7 +111,11 @@ def meat(fitted: Fitted, estimation: Estimation) -> np.ndarray:
 
 @float64
 def information(fitted: Fitted, estimation: Estimation, kind: str) -> np.ndarray:
-    """Total information (q, q) in theta, a sum over clusters: observed, expected or first.order."""
+    """Total information (q, q) in theta, a sum over clusters: observed, expected or first.order. Of least squares it is D'WD,
+    summed.
+    """
+    if estimation.limited is not None:
+        return pieces(fitted, estimation).bread
     if kind == "first.order":
         s = scores(fitted, estimation)
         return s.T @ s
@@ -172,6 +178,13 @@ def sandwich(estimation: Estimation) -> Vcov:
     return Vcov(bread @ (s.T @ s) @ bread)
 
 
+def robust_sem(estimation: Estimation) -> Vcov:
+    """The sandwich of weighted least squares, by the covariance matrix of its statistics."""
+    found, model = pieces(estimation.model, estimation), estimation.model
+    bread = invert(found.bread, model.maximum.jacobian)
+    return Vcov(bread @ found.meat @ bread)
+
+
 def bootstrapped(estimation: Estimation) -> Vcov:
     """Covariance of the estimates from resampled clusters."""
     return Vcov(bootstrap_covariance(estimation))
@@ -192,6 +205,7 @@ ESTIMATORS: dict[str, Estimator] = {
     "standard": standard,
     "robust.huber.white": sandwich,
     "robust.cluster": sandwich,
+    "robust.sem": robust_sem,
     "replicates": by_replicates,
     "bootstrap": bootstrapped,
     "none": nowhere,

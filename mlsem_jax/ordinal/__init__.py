@@ -7,6 +7,8 @@ from mlsem_jax.ordinal._ml_scores import ordinal_scores
 from mlsem_jax.ordinal._ml_start import covariate_moments, latent_moments
 from mlsem_jax.ordinal._ml_term import OrdinalTerm, WeightedOrdinal
 from mlsem_jax.ordinal._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY, LimitedInformation, OrdinalData
+from mlsem_jax.ordinal._wls_layout import WlsLayout, ordinal_data, response_names, wls_layout
+from mlsem_jax.ordinal._wls_term import WeightedLeastSquaresTerm, implied_of, implied_statistics
 
 __all__ = [
     "BETWEEN_ONLY",
@@ -17,11 +19,18 @@ __all__ = [
     "limited_information",
     "Layout",
     "OrdinalTerm",
+    "WeightedLeastSquaresTerm",
     "WeightedOrdinal",
+    "WlsLayout",
     "covariate_moments",
+    "implied_of",
+    "implied_statistics",
     "integral",
     "latent_moments",
+    "ordinal_data",
     "ordinal_layout",
     "ordinal_scores",
     "ordinal_term",
+    "response_names",
+    "wls_layout",
 ]

@@ -28,6 +28,7 @@ from mlsem_jax.ordinal._records import LimitedInformation, OrdinalData
 from mlsem_jax.ordinal._search import maximise
 
 NO_VARIANCE = 1e-5  # between variance, of the within variance, that counts as none
+NEAR_LIMIT = 0.99  # of the largest correlation: from here a search that stalls is taken to be at it
 TOO_COARSE = 1.15  # a grid that is made anew: of the step that is safe
 TOO_LARGE = 50.0  # between variance of an ordered variable, of its within variance
 
@@ -91,7 +92,8 @@ def _variable(prepared: Prepared, problem: Problem, theta: np.ndarray) -> Found:
         )
     if not reached:
         raise DataError(
-            f"The thresholds and variances of variable {name!r} could not be estimated: the search did not end."
+            f"The thresholds and variances of variable {name!r} could not be estimated: the search did not end. "
+            "Merge rare categories, take it out of the model, or use estimator='ML'."
         )
     zero = first + 2 in where and found[first + 2] <= least * 1.0001
     return Found(problem, found, scores(problem.kind, slopes, found, rows)[1], count, zero)
@@ -173,10 +175,24 @@ def _pair(problem: Problem, theta: np.ndarray, prepared: Prepared, nodes: tuple[
         found, reached, more = _searched(partial(terms, rows=rows), found, *bounds)
         count += more
     if not reached:
+        found, reached = _at_limit(found, where, limit)
+    if not reached:
         names = " and ".join(repr(prepared.data.names[j]) for j in sorted(problem.variables))
-        raise DataError(f"The covariance of {names} could not be estimated: the search did not end.")
+        raise DataError(
+            f"The covariance of {names} could not be estimated: the search did not end. Take one of the two out of the model, "
+            "or use "
+            "estimator='ML'."
+        )
     perfect = np.where(np.abs(found[where]) >= limit * (1 - 1e-6), np.sign(found[where]), 0).astype(int)
     if adjusted:
         rows = rows._replace(multiplicity=problem.rows.multiplicity)
     found_scores = scores(problem.kind, slopes, found, rows)[1]
     return Found(problem, found, found_scores, count, False, perfect, adjusted is not None)
+
+
+def _at_limit(theta: np.ndarray, where: np.ndarray, limit: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A search that stalls near correlations of 1 in size, where integrals over clusters are too steep for any grid, ends there."""
+    near = np.abs(theta[where]) >= NEAR_LIMIT * limit
+    out = theta.copy()
+    out[where] = np.where(near, np.sign(theta[where]) * limit, theta[where])
+    return out, bool(near.any())

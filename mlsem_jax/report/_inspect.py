@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._status import Status
-from mlsem_jax.inference import Standardization
+from mlsem_jax.inference import Standardization, refuse_limited
 from mlsem_jax.report._inspect_data import (
     cluster_ids,
     cluster_sizes,
@@ -31,6 +31,11 @@ def inspect(results: Results, what: str) -> Any:
     return WORDS[word](results)
 
 
+def _loglik(results: Results) -> float:
+    refuse_limited(results.estimation, "There is no log-likelihood")
+    return results.estimation.loglik
+
+
 def _options(results: Results) -> dict[str, Any]:
     return asdict(results.estimation.options)
 
@@ -41,7 +46,7 @@ def _optim(results: Results) -> dict[str, Any]:
         "converged": results.converged,
         "status": str(results.status),
         "iterations": maximum.iterations,
-        "logl": results.estimation.loglik,
+        "fx" if results.estimation.limited is not None else "logl": results.estimation.loglik,
         "gradient": float(np.abs(maximum.gradient).max(initial=0.0)),
         "decrement": maximum.decrement,
     }
@@ -83,8 +88,8 @@ WORDS: dict[str, Callable[[Results], Any]] = {
     "coef": lambda results: results.coef(),
     "vcov": lambda results: results.vcov(),
     "npar": lambda results: results.estimation.npar,
-    "logl": lambda results: results.estimation.loglik,
-    "loglik": lambda results: results.estimation.loglik,
+    "logl": _loglik,
+    "loglik": _loglik,
     "fit": lambda results: results.measures(),
     "trace": lambda results: results.trace(),
     "implied": lambda results: results.implied(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mlsem_jax import inference
 from mlsem_jax.estimation import Estimated, Estimation
+from mlsem_jax.report._limited import limited_frames
 from mlsem_jax.report._moments import icc_series, moments_frames
 from mlsem_jax.report._scores import rsquare_series
 from mlsem_jax.report._tables import parameter_table, standardized_table
@@ -95,19 +96,28 @@ class Results(Estimated):
         """One row per iteration."""
         import pandas as pd
 
-        return pd.DataFrame(self.estimation.trace)
+        table = pd.DataFrame(self.estimation.trace)
+        return table if self.estimation.limited is None else table.rename(columns={"loglik": "fx"})
 
     # -- moments
     def implied(self) -> dict[str, Any]:
+        if self.estimation.limited is not None:
+            return limited_frames(self.estimation, inference.limited_implied(self.estimation))
         return moments_frames(self.estimation, inference.implied(self.estimation))
 
     def h1(self) -> dict[str, Any]:
+        if self.estimation.limited is not None:
+            return limited_frames(self.estimation, inference.limited_h1(self.estimation))
         return moments_frames(self.estimation, inference.h1(self.estimation))
 
     def icc(self) -> Any:
+        if self.estimation.limited is not None and not self.specification.single:
+            return icc_series(self.estimation, inference.limited_icc(self.estimation))
         return icc_series(self.estimation, inference.icc(self.estimation))
 
     def residuals(self, type: inference.ResidualType = "raw") -> dict[str, Any]:
+        if self.estimation.limited is not None:
+            return limited_frames(self.estimation, inference.limited_residuals(self.estimation, type))
         return moments_frames(self.estimation, inference.residuals(self.estimation, type))
 
     def rsquare(self) -> Any:

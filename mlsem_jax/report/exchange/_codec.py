@@ -27,6 +27,7 @@ _PLACES = (
     "models",
     "observed",
     "likelihood",
+    "ordinal",
     "estimation",
     "estimation._reduction",
 )

@@ -14,6 +14,7 @@ from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
 from mlsem_jax.observed import PatternStatistics, SizePools
+from mlsem_jax.ordinal import WeightedLeastSquaresTerm
 from mlsem_jax.report.exchange._conform import StorageError, check_of
 
 _OPERATORS = ("=~", "~", "~~", "~1", "|")
@@ -181,11 +182,27 @@ def _check_statistics(statistics: Statistics, g: int, p: int, where: str) -> Non
         if isinstance(term, CompleteTerm):
             require(term.data.within.shape == (g, p, p), at, f"{g} groups and {p} variables were expected")
             _check_sizes(term.sizes, g, at)
+        elif isinstance(term, WeightedLeastSquaresTerm):
+            _check_least_squares(term, g, p, at)
         else:
             require(isinstance(term, PatternTerm), at, "it is no term that mlsem_jax writes")
             _check_patterns(term.data, g, p, at)
     if statistics.pools is not None:
         _check_sizes(statistics.pools, g, f"{where}.pools")
+
+
+def _check_least_squares(term: WeightedLeastSquaresTerm, g: int, p: int, where: str) -> None:
+    layout, count = term.layout, term.layout.total
+    require(term.target.shape == (g, count), where, f"{g} groups of {count} statistics were expected")
+    require(np.all(term.rows > 0), where, "a number of rows is not positive")
+    parts = (layout.kind, layout.row, layout.col, layout.level)
+    require(all(len(part) == count for part in parts), where, f"{count} statistics were expected")
+    places = (*layout.responses, *layout.ordered, *layout.within_x, *layout.between_x, *layout.row)
+    require(all(0 <= place < p for place in places), where, f"{p} variables were expected")
+    columns = max(p, layout.thresholds, len(layout.within_x) + len(layout.between_x))
+    require(all(0 <= col < columns for col in layout.col), where, "a statistic is of no variable")
+    known = {"threshold", "mean", "slope", "covariance"}
+    require(set(layout.kind) <= known and set(layout.level) <= {1, 2}, where, "a statistic is of no known kind")
 
 
 def _check_sizes(sizes: SizePools, g: int, where: str) -> None:

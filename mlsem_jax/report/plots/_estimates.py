@@ -100,7 +100,8 @@ def trace_plot(results: Results, ax: Axes | None = None) -> Axes:
     if not len(trace):
         raise ModelError("The fit has no trace: it made no iteration.")
     ax = new_axes(ax, 5.5, 3.4)
-    short = np.maximum(results.estimation.loglik - trace["loglik"].to_numpy(float), 0.0)
+    least = results.estimation.limited is not None
+    short = np.maximum(results.estimation.loglik - trace["fx" if least else "loglik"].to_numpy(float), 0.0)
     # what is below rounding of the log-likelihood itself says nothing
     floor = np.finfo(float).eps * max(abs(results.estimation.model.value), 1.0)
     steps = trace["iteration"].to_numpy(int)
@@ -114,7 +115,7 @@ def trace_plot(results: Results, ax: Axes | None = None) -> Axes:
             steps, shown, color=ORANGE, marker="s", markersize=4, linestyle="--", label="expected of the next step"
         )
     ax.set_xlabel("iteration", fontsize=9)
-    ax.set_ylabel("log-likelihood units", fontsize=9)
+    ax.set_ylabel("half the chi-square" if least else "log-likelihood units", fontsize=9)
     ax.locator_params(axis="x", integer=True)
     ax.legend(frameon=False, fontsize=8)
     quiet(ax)

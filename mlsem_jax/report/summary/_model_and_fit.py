@@ -11,6 +11,7 @@ from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Facts, Heading, Prose, number
 from mlsem_jax.report.summary._design import design_rows, factor_of_scores
+from mlsem_jax.report.summary._limited import incomplete_answers, limited_facts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
+    "satorra.bentler": "Satorra-Bentler correction",
+    "scaled.shifted": "Simple second-order correction (scaled, shifted)",
 }
 _SRMR = "Standardized Root Mean Square Residual"
 _ERRORS = {
@@ -26,6 +29,7 @@ _ERRORS = {
     "robust.cluster": "Robust.cluster",
     "replicates": "Replicate weights",
     "bootstrap": "Bootstrap",
+    "robust.sem": "Robust.sem",
     "none": "None",
 }
 
@@ -49,6 +53,8 @@ def header(results: Results, version: str) -> list[Block]:
         ("Optimization method", (method if isinstance(method, str) else type(method).__name__).upper()),
         ("Number of model parameters", str(free)),
     ]
+    if estimation.limited is not None:
+        rows += limited_facts(results)
     if free > results.estimation.npar:
         rows.append(("Number of equality constraints", str(free - results.estimation.npar)))
     if inequalities := sum(c.op != "==" for c in results.specification.constraints):
@@ -88,6 +94,8 @@ def incomplete_rows(results: Results) -> tuple[float, int]:
     From the statistics, which a fit read from a file has too, so that weighted rows count as often as their weights say; a pattern
     that occurs in two groups counts once.
     """
+    if results.estimation.limited is not None:
+        return incomplete_answers(results)
     patterns, data = results.estimation.statistics.first(PatternTerm), results.estimation.data
     if patterns is None:
         return 0, 1
@@ -139,6 +147,8 @@ def model_test(measures: pd.Series, test: str) -> list[Block]:
             ("Scaling correction factor", "", m.text("chisq.scaling.factor")),
             (f"  {_TESTS.get(test, test)}", "", ""),
         ]
+        if "chisq.shift.parameter" in measures.index:
+            rows.insert(-1, ("Shift parameter", "", m.text("chisq.shift.parameter")))
     return [Facts("Model Test User Model", tuple(rows), m.columns)] if rows else []
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from mlsem_jax.inference import implied, information
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Facts, Prose, small
+from mlsem_jax.report.summary._limited import divisor, still_to_gain
 from mlsem_jax.report.summary._model_and_fit import incomplete_rows
 
 
@@ -22,9 +23,9 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     """Label and value of each; label widths suit the layout of the summary."""
     estimation, maximum = results.estimation, results.estimation.model.maximum
     rows = [
-        ("Divisor in RMSEA and BIC: rows", f"{estimation.ntotal:.10g}"),
+        divisor(results),
         ("Largest element of the gradient", small(float(np.abs(maximum.gradient).max(initial=0.0)))),
-        ("Log-likelihood still to gain (decrement)", small(maximum.decrement)),
+        (still_to_gain(results), small(maximum.decrement)),
         ("Smallest eigenvalue: information, scaled", small(smallest_information(results))),
     ]
     many = results.specification.ngroups > 1

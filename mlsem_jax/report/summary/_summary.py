@@ -74,7 +74,7 @@ def summarise(
     if not results.converged:
         blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))
     else:
-        if results.estimation.h1 is None:
+        if results.estimation.h1 is None and results.estimation.limited is None:
             blocks.append(Prose("", (_without_h1(results),)))
         measures = results.measures()
         blocks += model_test(measures, results.estimation.options.test)
