@@ -48,6 +48,10 @@ def efa(
 
     **Raises:** ModelError, DataError; IdentificationError for more factors than the moments of the items can tell.
     """
+    if options.get("ordered"):
+        raise ModelError(
+            "ml.efa() does not take ordered variables yet: leave ordered= out, or write the model for ml.cfa with ordered=."
+        )
     items = read_items(vars, data)
     counts = _counts(nfactors, cluster)
     for level, m in counts.items():

@@ -22,7 +22,12 @@ class ResamplingMethods:
 
     @cached_property
     def model(self) -> Model:
-        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`."""
+        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`. ModelError for ordered variables."""
+        if self.estimation.model.build.specification.ordered:
+            raise ModelError(
+                "The JAX layer (fit.model, ml.model, ml.statistics, ml.montecarlo) does not take ordered variables yet; fits of them "
+                "are those of ml.sem and its kin, and fit.bootstrap() refits with estimator='ML'."
+            )
         return model_of(self.estimation)
 
     @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
@@ -33,8 +38,7 @@ class ResamplingMethods:
         if self.estimation.model.build.specification.ordered:
             raise ModelError(
                 "simulate() draws normal variables, and this model has ordered ones: draw latent responses with numpy from "
-                "fit.implied() "
-                "and cut them at the thresholds."
+                "fit.implied() and cut them at the thresholds."
             )
         known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
         for name in options:

@@ -135,6 +135,10 @@ def sam(
     **Raises:** as [`mlsem_jax.sem`][]; ModelError for models that do not fall into two parts: items in regressions, labels that tie
     measurement and structure, random slopes.
     """
+    if options.get("ordered"):
+        raise ModelError(
+            "ml.sam() does not take ordered variables yet: leave ordered= out, or write the model for ml.cfa with ordered=."
+        )
     sam_method = check("sam_method", sam_method, _METHOD)
     if several(data) or options.get("plausible_values") is not None:
         raise ModelError("sam() takes one data set; pool sem() fits for several imputations.")

@@ -52,7 +52,7 @@ def cfa():
 
 @pytest.fixture(scope="module")
 def slope():
-    data = simulated(2)
+    data = simulated(7)
     return data, ml.sem(SLOPE, data, cluster="school", ordered="u", estimator="ML", link="logit")
 
 
@@ -259,3 +259,17 @@ def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
 def test_where_ordered_variables_are_not_taken_yet_is_said(call):
     with pytest.raises(ml.ModelError, match="does not take ordered variables yet"):
         call(CFA, simulated(), cluster="school", ordered=True)
+
+
+def test_what_ordered_fits_do_not_do_yet_is_said(cfa, tmp_path):
+    _, fit = cfa
+    with pytest.raises(ml.ModelError, match="JAX layer .* does not take ordered variables yet"):
+        _ = fit.model
+    with pytest.raises(ml.ModelError, match="cannot be written to a file yet"):
+        fit.save(tmp_path / "fit.json")
+    with pytest.raises(ml.ModelError, match=r"simulate\(\) draws normal variables"):
+        fit.simulate(key=1)
+    with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
+        ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
+    with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):
+        ml.sam("f =~ u1 + u2 + u3\ny ~ f", simulated(), ordered=["u1"])
