@@ -22,11 +22,13 @@ class ResamplingMethods:
 
     @cached_property
     def model(self) -> Model:
-        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`. ModelError for ordered variables."""
+        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`. ModelError where variables are
+        ordered.
+        """
         if self.estimation.model.build.specification.ordered:
             raise ModelError(
-                "The JAX layer (fit.model, ml.model, ml.statistics, ml.montecarlo) does not take ordered variables yet; fits of them "
-                "are those of ml.sem and its kin, and fit.bootstrap() refits with estimator='ML'."
+                "The JAX layer (fit.model, ml.model, ml.statistics, ml.montecarlo) does not take ordered variables yet; fits of "
+                "them are those of ml.sem and its kin, and fit.bootstrap() refits with estimator='ML'."
             )
         return model_of(self.estimation)
 

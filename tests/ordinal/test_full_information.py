@@ -263,7 +263,7 @@ def test_where_ordered_variables_are_not_taken_yet_is_said(call):
 
 def test_what_ordered_fits_do_not_do_yet_is_said(cfa, tmp_path):
     _, fit = cfa
-    with pytest.raises(ml.ModelError, match="JAX layer .* does not take ordered variables yet"):
+    with pytest.raises(ml.ModelError, match=r"JAX layer .* does not take ordered variables yet"):
         _ = fit.model
     with pytest.raises(ml.ModelError, match="cannot be written to a file yet"):
         fit.save(tmp_path / "fit.json")
