@@ -23,6 +23,7 @@ class ResamplingMethods:
     @cached_property
     def model(self) -> Model:
         """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`."""
+        inference.refuse_limited(self.estimation, "There is no model for the JAX layer", "ml.sem fits it anew.")
         return model_of(self.estimation)
 
     @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
