@@ -19,7 +19,10 @@ FEW = 12
 def with_estimator(options: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """A user's keywords with lavaan's default for ordered variables, estimator WLSMV, and whether that was put in."""
     asked = read_options({k: v for k, v in options.items() if k in ("estimator", "ordered")})
-    if "estimator" in asked or not asked.get("ordered"):
+    if not asked.get("ordered"):
+        return options, False
+    options = options | {"ordered": asked["ordered"]}
+    if "estimator" in asked:
         return options, False
     return options | {"estimator": "WLSMV"}, True
 

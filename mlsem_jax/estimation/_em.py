@@ -102,6 +102,8 @@ def obstacle(problem: Problem, theta: np.ndarray) -> str | None:
     """Why EM cannot start at theta, as a sentence; None if it can."""
     if problem.structure.slope_targets is not None:
         return "EM does not cover random slopes."
+    if problem.structure.ordered is not None:
+        return "EM is for normal data."
     smallest, _, direction = between_edge(problem, theta)
     if smallest > 1e-10:
         return None

@@ -32,6 +32,8 @@ from mlsem_jax.ordinal import (
 
 # clusters, or rows, for each statistic whose covariance matrix is inverted
 ENOUGH = 2
+# clusters that are named where something cannot be estimated
+FEW_CLUSTERS = 20
 
 
 @float64
@@ -104,9 +106,14 @@ def statistics_by_group(specification: Specification, data: TwoLevelData) -> lis
                 f"of the {units}' scores. Collect more {units}, or use estimator='ML'."
             ) from None
         except DataError as error:
-            raise DataError(f"{error}{where and f' This is{where}.'}") from None
+            raise DataError(f"{error}{where and f' This is{where}.'}{_few(specification, data, g)}") from None
         refuse_perfect(found[-1], where)
     return found
+
+
+def _few(specification: Specification, data: TwoLevelData, group: int) -> str:
+    count = int(np.sum(data.group == group))
+    return f" There are only {count} clusters." if not specification.single and count < FEW_CLUSTERS else ""
 
 
 def least_squares_term(

@@ -1,5 +1,6 @@
 """Weighted least squares on statistics of limited information: stored cases, theory, what is refused."""
 
+import contextlib
 import json
 import warnings
 
@@ -262,6 +263,8 @@ def test_estimator_by_default(fit):
         assert word in text
     assert "Loglikelihood" not in text
     assert "WLSMV" in repr(fit)
+    named = ml.sem(FOUR, items(), ordered=np.array(["u1", "u2", "u3", "u4"]))
+    np.testing.assert_array_equal(named.coef(), fit.coef())
 
 
 @pytest.mark.parametrize(
@@ -298,6 +301,17 @@ def test_few_rows_for_full_weights():
         ml.sem(FOUR, items(seed=6, n=19), ordered=True, estimator="WLS")
 
 
+def test_few_rows_end_in_words():
+    """Every way to a maximum is tried where the first search fails, EM, which is for normal data, among them."""
+    rng = np.random.default_rng(1)
+    for n in (8, 12):
+        table = items(seed=int(rng.integers(100)), n=n)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(DataError):
+                assert len(ml.sem(FOUR, table, ordered=True).parameter_estimates())
+
+
 def test_ordered_covariates_alone_leave_maximum_likelihood():
     table = items().assign(y=np.random.default_rng(2).normal(size=300))
     with pytest.warns(ml.ModelWarning, match="exogenous"):
@@ -317,6 +331,7 @@ def test_ordered_covariates_alone_leave_maximum_likelihood():
         (lambda f: f.bootstrap(5), "not supported"),
         (lambda f: f.influence(), "no influence"),
         (lambda f: f.simulate(1), "ordered"),
+        (lambda f: f.model, "JAX layer"),
         (lambda f: f.fit_measures(convention="psychonetrics"), "AIC"),
         (lambda f: f.inspect("logl"), "no log-likelihood"),
         (lambda f: f.modification_indices(information="observed"), "expected information"),
