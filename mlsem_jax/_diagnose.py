@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsem_jax._lavaan import refuse_ordered, split_options, survey_of, with_means
+from mlsem_jax._fit_text import refuse_ordered, split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport

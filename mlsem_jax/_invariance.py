@@ -13,7 +13,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import SIGNIFICANCE, Refused, Rule, check, choice, names
 from mlsem_jax._errors import DataError, ModelError, ModelWarning, nearest
 from mlsem_jax._fit import Fit
-from mlsem_jax._lavaan import fit_text
+from mlsem_jax._fit_text import fit_text
 from mlsem_jax.data import group_labels, several
 from mlsem_jax.measurement import (
     ACROSS_LEVELS,

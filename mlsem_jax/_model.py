@@ -11,7 +11,7 @@ import numpy as np
 
 from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
-from mlsem_jax._lavaan import refuse_ordered, specify_and_prepare, split_options, survey_of
+from mlsem_jax._fit_text import refuse_ordered, specify_and_prepare, split_options, survey_of
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
 from mlsem_jax.estimation import (
     FitOptions,

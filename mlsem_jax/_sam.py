@@ -12,7 +12,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
-from mlsem_jax._lavaan import read_text
+from mlsem_jax._fit_text import read_text
 from mlsem_jax.data import several
 from mlsem_jax.estimation import Estimation, fit_warnings
 from mlsem_jax.measurement import TwoSteps, two_steps
