@@ -35,10 +35,10 @@ class Moments:
         means = [np.bincount(cluster, v[seen], prepared.units) / np.maximum(size, 1) for v in (a, c)]
         there = size > 0
         within = np.sum((a[seen] - means[0][cluster]) * (c[seen] - means[1][cluster]))
-        within /= max(seen.sum() - there.sum(), 1)
-        total = seen.sum()
-        typical = max((total - (size**2).sum() / total) / max(there.sum() - 1, 1), 1.0)
-        between = np.sum(size * means[0] * means[1]) / max(there.sum() - 1, 1)
+        total, units = int(seen.sum()), int(there.sum())
+        within = within / max(total - units, 1)
+        typical = max((total - float((size**2).sum()) / total) / max(units - 1, 1), 1.0)
+        between = np.sum(size * means[0] * means[1]) / max(units - 1, 1)
         return float(within), float((between - within) / typical)
 
     def _at_rows(self, variable: int) -> np.ndarray:
