@@ -22,6 +22,13 @@ _TAKES = {
 _ALONE = {"se": ("robust.sem",), "test": ("satorra.bentler", "scaled.shifted"), "missing": ("pairwise",)}
 
 
+_INSTEAD = {
+    "missing": "Use missing='ml', which uses every observed value.",
+    "se": "Use se='robust.huber.white'.",
+    "test": "Use test='yuan.bentler' or 'yuan.bentler.mplus'.",
+}
+
+
 def check_estimator(estimator: str, given: Mapping[str, Any]) -> None:
     """**Raises:** ModelError for options, already read, that do not go with the estimator."""
     if estimator in LIMITED:
@@ -31,10 +38,9 @@ def check_estimator(estimator: str, given: Mapping[str, Any]) -> None:
         return
     for name, values in _ALONE.items():
         if given.get(name) in values:
-            instead = " Use missing='ml', which uses every observed value." if name == "missing" else ""
             raise ModelError(
                 f"{name}={given[name]!r} goes with the estimators of limited information for ordered variables (WLSMV, DWLS, WLS, "
-                f"ULSMV), not with estimator={estimator!r}.{instead}"
+                f"ULSMV), not with estimator={estimator!r}. {_INSTEAD.get(name, '')}".rstrip()
             )
 
 

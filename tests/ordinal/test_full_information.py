@@ -211,10 +211,12 @@ def test_weights_are_repeated_rows_and_clusters():
     np.testing.assert_allclose(weighted.coef(), repeated.coef(), atol=1e-7)
 
 
-def test_a_bootstrap_draws_clusters(slope):
-    _, fit = slope
-    draws = fit.bootstrap(6, key=1)
-    assert "6 draws" in str(draws)
+@pytest.mark.timeout(300)
+def test_a_bootstrap_refits_the_draws():
+    fit = ml.cfa("f =~ u1 + u2 + u3", simulated(8), ordered=True, estimator="ML")
+    draws = fit.bootstrap(4, key=1)
+    assert "4 draws" in str(draws)
+    assert np.isfinite(draws.bootstrap.draws[draws.bootstrap.usable]).all()
 
 
 @pytest.mark.parametrize(

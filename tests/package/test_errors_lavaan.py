@@ -344,7 +344,7 @@ INPUTS: dict[str, Input] = {
         args={"sampling_weights": "wt"},
         data=changed(wt=lambda d: np.arange(len(d)) - 1.0),
     ),
-    "missing-pairwise": wrong(Model, "missing='pairwise'", "'listwise', 'ml'", args={"missing": "pairwise"}),
+    "missing-pairwise": wrong(Model, "missing='pairwise'", "Use missing='ml'", args={"missing": "pairwise"}),
     "missing-two-stage": wrong(Model, "missing='two.stage'", "'ml'", args={"missing": "two.stage"}),
     "missing-between-covariate": doubtful(
         ml.ModelWarning,
