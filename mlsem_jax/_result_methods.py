@@ -28,7 +28,7 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import DataError, ModelWarning, listing
-from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, prepare
+from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, prepare, read_known
 from mlsem_jax.estimation import Estimation
 
 if TYPE_CHECKING:
@@ -268,6 +268,7 @@ class ResultMethods:
             scoring=True,
             single=specification.single,
             survey=self._weights_of(newdata),
+            ordered=read_known(newdata, mine.ordered),
         )
         if not present:
             return data

@@ -7,7 +7,7 @@ from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._imputations import data_sets, plausible_tables, several
 from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
 from mlsem_jax.data._number_text import Notation, notation
-from mlsem_jax.data._ordered import OrderedColumn, read_ordered
+from mlsem_jax.data._ordered import OrderedColumn, read_known, read_ordered
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
 from mlsem_jax.data._roles import Roles
@@ -24,6 +24,7 @@ __all__ = [
     "Roles",
     "OrderedColumn",
     "TwoLevelData",
+    "read_known",
     "read_ordered",
     "check_clusters",
     "chunks",

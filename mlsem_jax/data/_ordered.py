@@ -44,6 +44,27 @@ def read_ordered(data: Any, names: Sequence[str]) -> tuple[dict[str, OrderedColu
     return {column.name: column for column, _ in read}, tuple(sentence for _, told in read for sentence in told)
 
 
+def read_known(data: Any, known: Sequence[tuple[str, tuple[Any, ...]]]) -> dict[str, OrderedColumn]:
+    """Columns of other rows as codes of categories that are known already, (name, categories) as in `TwoLevelData.ordered`.
+
+    **Raises:** DataError for a value that is none of them.
+    """
+    table, found = read_columns(data, [name for name, _ in known]), {}
+    for name, categories in known:
+        code = {category: float(i) for i, category in enumerate(categories)}
+        series = table.columns[name]
+        missing = series.isna().to_numpy()
+        values = [None if gone else value for value, gone in zip(series.tolist(), missing, strict=True)]
+        if other := sorted({str(v) for v in values if v is not None and v not in code}):
+            raise DataError(
+                f"{name!r} has {listing(other, 5)}, which no row had that the model was fitted to: its categories are "
+                f"{listing(categories, 8)}."
+            )
+        codes = np.array([np.nan if v is None else code[v] for v in values])
+        found[name] = OrderedColumn(name, categories, codes)
+    return found
+
+
 def _read(series: pd.Series, name: str) -> tuple[OrderedColumn, list[str]]:
     import pandas as pd
 

@@ -205,10 +205,18 @@ def test_weights_are_repeated_rows_and_clusters():
         "level: 1\n u ~ x\nlevel: 2\n u ~ w", pd.concat(parts), cluster="school", ordered="u", estimator="ML"
     )
     share = data.v.sum() / len(data)
-    assert weighted.loglik * share == pytest.approx(repeated.loglik, rel=1e-9) or weighted.loglik == pytest.approx(
-        repeated.loglik, rel=1e-9
-    )
+    # weights of clusters are scaled to the number of rows
+    assert weighted.loglik * share == pytest.approx(repeated.loglik, rel=1e-9)
     np.testing.assert_allclose(weighted.coef(), repeated.coef(), atol=1e-7)
+
+
+def test_new_rows_are_scored_by_the_categories_of_the_fit():
+    data = simulated(9).assign(u1=lambda d: 10 * (d.u1 + 1))
+    fit = ml.cfa("f =~ u1 + u2 + u3", data, ordered=["u1", "u2", "u3"], estimator="ML")
+    some = data[data.u1 > 10].head(9)
+    np.testing.assert_allclose(fit.predict(newdata=some).f, fit.predict().f[some.index], atol=1e-10)
+    with pytest.raises(ml.DataError, match="'u1' has 40, which no row had"):
+        fit.predict(newdata=some.assign(u1=40))
 
 
 @pytest.mark.timeout(300)
