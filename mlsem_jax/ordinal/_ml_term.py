@@ -40,8 +40,8 @@ class Block(eqx.Module):
 
 
 class OrdinalTerm(Term):
-    """blocks: the distinct clusters; member (J,): which of these, one block after the other, each cluster of the data is. rows,
-    sizes as of `Statistics`; values: number of answers.
+    """blocks: the distinct clusters; member (J,): which of these, one block after the other, each cluster of the data is. clusters:
+    their groups, sizes and weights; values: number of answers. Values are sums over clusters, given the covariates.
     """
 
     blocks: tuple[Block, ...]
