@@ -13,12 +13,10 @@ from mlsem_jax.syntax._look_alikes import in_plain_characters, with_plain_line_e
 
 Kind = Literal["name", "number", "string", "op", "newline", "semicolon", "end"]
 
-FORMULA_OPERATORS = ("=~", "<~", "~~", "~", "|")
+FORMULA_OPERATORS = ("=~", "<~", "~~", "~", "|", "~*~")
 RELATIONS = (":=", "==", "<", ">")
 # What lavaan reads and this program does not (yet), with what to do instead.
 UNSUPPORTED = {
-    "~*~": "scaling factors of ordered variables are not supported: the residual variance of their latent responses is the unit"
-    " (parameterization 'theta'), and scales follow from it",
     "||": "'||' of mixed-model formulas is not supported: write y ~ rv(\"s\")*x at level 1 for a random slope",
     "%": "Mplus's %WITHIN% and %BETWEEN% are 'level: 1' and 'level: 2' here, and the"
     " operator '%' is not supported: compute the term as a column of the data and use that column",

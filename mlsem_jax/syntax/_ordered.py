@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
-from mlsem_jax._errors import IdentificationError, ModelError, ModelSyntaxError, nearest
+from mlsem_jax._errors import IdentificationError, ModelError, ModelSyntaxError, listing, nearest
 from mlsem_jax.models import Ordered, Parameter
 from mlsem_jax.syntax._names import BlockNames, unique
 from mlsem_jax.syntax._rows import Row
-from mlsem_jax.syntax._tree import Syntax
+from mlsem_jax.syntax._tree import Formula, Syntax
 
 Where = tuple[int, int]
 
@@ -23,6 +24,42 @@ def endogenous(syntax: Syntax, columns: Sequence[str]) -> tuple[str, ...]:
         elif formula.op in ("~", "|"):
             found += [mention.name for mention in formula.lhs]
     return unique(name for name in found if name in known)
+
+
+def without_scales(syntax: Syntax, ordered: Collection[str]) -> tuple[Syntax, list[str]]:
+    """The text without the scales 'u ~*~ u' of latent responses, which follow from the residual variance, and a note for the user.
+
+    **Raises:** ModelSyntaxError where a scale is fixed, freed or labelled, or is one of a variable that has none.
+    """
+    scales = [formula for formula in syntax.formulas if formula.op == "~*~"]
+    for formula in scales:
+        _check_scale(formula, ordered, syntax.text)
+    if not scales:
+        return syntax, []
+    named = listing(unique(formula.lhs[0].name for formula in scales))
+    note = (
+        f"The scale of {named} follows from the residual variance of the latent response, which is the unit here (parameterization"
+        " 'theta'): '~*~' adds no parameter."
+    )
+    return replace(syntax, statements=tuple(s for s in syntax.statements if s not in scales)), [note]
+
+
+def _check_scale(formula: Formula, ordered: Collection[str], text: str) -> None:
+    lhs, term = formula.lhs[0], formula.terms[0]
+    name = lhs.name
+    if len(formula.lhs) > 1 or len(formula.terms) > 1 or term.name != name:
+        message = f"A scale is of one variable: write '{name} ~*~ {name}', a line for each variable."
+    elif name not in ordered:
+        message = f"{name!r} is not declared ordered and has no scale: add it to ordered=, or leave the line out."
+    elif term.modifiers:
+        message = (
+            f"The scale of {name!r} follows from its residual variance (parameterization 'theta') and cannot be fixed, freed or"
+            f" labelled. Where thresholds are equal across groups, free the residual variance in the others instead:"
+            f" '{name} ~~ c(1, NA)*{name}'."
+        )
+    else:
+        return
+    raise ModelSyntaxError(message, text, lhs.line, lhs.column)
 
 
 class OrderedRules:

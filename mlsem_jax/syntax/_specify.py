@@ -30,7 +30,7 @@ from mlsem_jax.syntax._equalities import (
 from mlsem_jax.syntax._exploratory import check_free, explore
 from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
 from mlsem_jax.syntax._options import SyntaxOptions
-from mlsem_jax.syntax._ordered import OrderedRules
+from mlsem_jax.syntax._ordered import OrderedRules, without_scales
 from mlsem_jax.syntax._parser import parse
 from mlsem_jax.syntax._rows import Row, rows_of_block
 from mlsem_jax.syntax._tree import Syntax
@@ -55,7 +55,7 @@ def specify(
 
     **Raises:** ModelSyntaxError where the text is at fault, ModelError where groups or options are.
     """
-    syntax = parse(model) if isinstance(model, str) else model
+    syntax, scales = without_scales(parse(model) if isinstance(model, str) else model, categories or {})
     group_labels = tuple(str(label) for label in group_labels)
     columns = None if data_variables is None else tuple(data_variables)
     blocks = place(syntax, group_labels, options.level_label)
@@ -91,7 +91,7 @@ def specify(
     rows, generated = effect_coding(rows, names, options) if options.effect_coding else (rows, ())
     rows, spread = spread_fixed_labels(rows, syntax.text)
     check_free([row.parameter for row in rows], blocks_to_rotate)
-    warnings += ordered.warnings + more + spread + advice(rows, names, blocks, group_labels, options)
+    warnings += scales + ordered.warnings + more + spread + advice(rows, names, blocks, group_labels, options)
     parameters = tuple(row.parameter for row in rows)
     labels = [p.label for p in parameters if p.label and not is_private(p.label)]
     fixed = {p.label: p.value for p in parameters if p.label and not p.free and p.value is not None}

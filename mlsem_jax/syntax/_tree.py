@@ -51,7 +51,7 @@ class Formula:
     """lhs1 + lhs2 op term + term."""
 
     lhs: tuple[Mention, ...]
-    op: Literal["=~", "<~", "~~", "~", "|"]
+    op: Literal["=~", "<~", "~~", "~", "|", "~*~"]
     terms: tuple[Term, ...]
     line: int
     column: int
