@@ -12,8 +12,9 @@ from mlsem_jax._errors import ModelError
 WIDEST = 7.0
 # dimensions that are integrated over at level 1
 MOST_WITHIN = 3
-# nodes that a cluster is given at level 2
-MOST_NODES = 1300
+# nodes that a cluster is given at level 2; and at both levels, where a Hessian holds some 100 numbers a row and node: 15 points in
+# each of 2 + 2 dimensions are the most, with more dimensions at level 2 fewer
+MOST_NODES, MOST_TOGETHER, MOST_OF_MANY = 1300, 220_000, 60_000
 # points from which nodes may be held fixed while the integral is differentiated (relative error of a gradient below 1e-4)
 HELD = 11
 
@@ -96,16 +97,31 @@ def points_for(layout: Layout, integration: str, points: int) -> tuple[Layout, t
             f"covariances within clusters; {(2 * points + 1) ** within:.1g} points): at most {MOST_WITHIN} are integrated. Use "
             "estimator='WLSMV', whose integrals have one and two dimensions whatever the model."
         )
+    inner = max((2 * points + 11) if within <= 1 else (2 * points + 1 if within == 2 else points), 15)
+    if inner**within > MOST_TOGETHER:
+        raise ModelError(
+            f"integration_points={points} makes {inner}**{within} points of the integral over {within} dimensions within clusters:"
+            f" at most {MOST_TOGETHER} are taken. 15 are usually enough."
+        )
+    most = (
+        min(max(MOST_NODES, points**2), MOST_TOGETHER // inner**within)
+        if between <= 2
+        else min(MOST_NODES, MOST_OF_MANY // inner**within)
+    )
     outer = 1 if integration == "laplace" else points
-    while outer > 1 and outer**between > max(MOST_NODES, points**2 if between <= 2 else 0):
+    while outer > 1 and outer**between > most:
         outer -= 1
-    inner = (2 * points + 11) if within <= 1 else (2 * points + 1 if within == 2 else points)
     told: tuple[str, ...] = ()
     if between and outer < points and integration != "laplace":
         how = "Laplace's approximation" if outer < 3 else f"{outer} points a dimension"
         outer = 1 if outer < 3 else outer
         told = (
             f"The integral at level 2 has {between} dimensions (factors and free residual variances of level 2): {how} in place of "
-            f"{points} points a dimension. Residual variances fixed at 0 at level 2 (u ~~ 0*u) take one dimension each away.",
+            f"{points} points a dimension. Residual variances fixed at 0 at level 2 (u ~~ 0*u) take one dimension each away"
+            + (
+                "; with two dimensions and more within clusters as well, estimator='WLSMV' takes seconds where this takes minutes."
+                if within > 1
+                else "."
+            ),
         )
-    return replace(layout, points=(outer, max(inner, 15))), told
+    return replace(layout, points=(outer, inner)), told

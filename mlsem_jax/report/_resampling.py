@@ -83,6 +83,8 @@ class BootstrapReport:
         b = self.bootstrap
         head = f"{b.type} bootstrap of {b.units}, {len(b.status)} draws, {int(b.usable.sum())} of them used"
         test = f"\nchi-square {b.observed_chisq:.3f}, bootstrap p-value {b.pvalue:.3f}" if b.chisq is not None else ""
+        if b.usable.sum() < 2:  # there is nothing to make a table of
+            return f"{head}: no intervals, which need two draws at least that converged; `.status` says how each ended."
         return f"{head}{test}\n{self.level:.0%} intervals: {self.ci}\n{self.table().round(3).to_string()}"
 
     __repr__ = __str__

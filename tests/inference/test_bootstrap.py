@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +75,16 @@ def test_standard_errors_and_status(boot):
     assert (table["boot.se"] / table["se"]).between(0.6, 1.6).all()
     assert boot.status.sum() == DRAWS
     assert "64 draws" in str(boot)
+
+
+def test_without_draws_that_converged_there_is_a_sentence(boot):
+    none = np.full(DRAWS, int(ml.Status.ITERATION_LIMIT))
+    lost = replace(
+        boot, bootstrap=replace(boot.bootstrap, status=none, draws=np.full_like(boot.bootstrap.draws, np.nan))
+    )
+    assert "0 of them used: no intervals" in str(lost)
+    with pytest.raises(ml.ModelError, match="at least two draws"):
+        lost.table()
 
 
 def test_standard_errors_of_the_fit_itself(boot):
