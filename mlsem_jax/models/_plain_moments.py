@@ -51,6 +51,11 @@ class PlainParts(NamedTuple):
         both = (PlainPart(within_cov, within_mean), PlainPart(between_cov, between_mean))
         return PlainParts(both[: len(self.levels)])
 
+    def plus(self, other: PlainParts) -> PlainParts:
+        """The sum of two sets of derivatives."""
+        both = zip(self.levels, other.levels, strict=True)
+        return PlainParts(tuple(PlainPart(a.cov + b.cov, a.mean + b.mean) for a, b in both))
+
     def of_group(self, group: int) -> PlainParts:
         """Without the group axis."""
         return PlainParts(tuple(PlainPart(part.cov[group], part.mean[group]) for part in self.levels))
@@ -167,7 +172,7 @@ class _PlainLevel:
             half = left[:, :, None] * right[:, None, :]
             self._add(cov, (self._k_cov, self._g_cov), half + np.swapaxes(half, 1, 2))
             self._add(mean, (self._k_mean, self._g_mean), self._mean_slopes(here))
-        return PlainPart(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
+        return PlainPart(cov.transpose(1, 2, 3, 0), mean.transpose(1, 2, 0))
 
     def _add(self, total: np.ndarray, at: tuple[np.ndarray, np.ndarray], parts: np.ndarray) -> None:
         if self._once:
