@@ -50,7 +50,7 @@ class _Curvature:
         if newton_from is None and problem.metric_is_rough:
             newton_from = np.inf
         self._near = NEWTON_FROM if newton_from is None else newton_from
-        self._secant = newton and newton_from is None and problem.hessian_is_costly
+        self._secant = newton_from is None and problem.hessian_is_costly
         self._inverse: np.ndarray | None = None
         self._steps = 0
         self.matrix = np.zeros((0, 0))
@@ -65,19 +65,20 @@ class _Curvature:
         """The undamped step (q,) from a point."""
         self.matrix = here.metric
         close = self.exact or self._inverse is not None or iteration > METRIC_ONLY
-        if self._newton and (close or abs(decrement(here.metric, here.gradient)) < self._near):
+        if (self._newton or self._secant) and (close or abs(decrement(here.metric, here.gradient)) < self._near):
             if self._secant and not self.exact and self._steps < SECANT_STEPS:
                 return self._secant_step(here)
-            hessian = self._problem.observed(here.theta)
-            self.exact = positive_definite(hessian, DEFINITE)
-            self._inverse, self._secant = None, self._secant and self.exact
-            self.matrix = hessian if self.exact else here.metric
+            self._inverse = None
+            if self._newton:
+                hessian = self._problem.observed(here.theta)
+                self.exact = positive_definite(hessian, DEFINITE)
+                self._secant = self._secant and self.exact
+                self.matrix = hessian if self.exact else here.metric
         return self.damped(here, 0.0)
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:
-            q = len(here.theta)
-            self._inverse = np.reshape([damped_step(here.metric, unit, 0.0) for unit in np.eye(q)], (q, q))
+            self._inverse = damped_step(here.metric, np.eye(len(here.theta)), 0.0)
         self._steps += 1
         return self._inverse @ here.gradient
 
