@@ -21,7 +21,7 @@ from mlsem_jax.estimation._rules import (
     rounding,
     secant_inverse,
 )
-from mlsem_jax.numerics import damped_step, decrement, positive_definite
+from mlsem_jax.numerics import damped_step, positive_definite
 
 # promised gain below which steps use more than the metric: here, where a metric costs no more than a Hessian of complete data
 NEWTON_FROM = 1e-2
@@ -64,8 +64,9 @@ class _Curvature:
     def step(self, here: Point, iteration: int) -> np.ndarray:
         """The undamped step (q,) from a point."""
         self.matrix = here.metric
+        scoring = self.damped(here, 0.0)
         close = self.exact or self._inverse is not None or iteration > METRIC_ONLY
-        if (self._newton or self._secant) and (close or abs(decrement(here.metric, here.gradient)) < self._near):
+        if (self._newton or self._secant) and (close or abs(here.gradient @ scoring) < 2 * self._near):
             if self._secant and not self.exact and self._steps < SECANT_STEPS:
                 return self._secant_step(here)
             self._inverse = None
@@ -73,8 +74,10 @@ class _Curvature:
                 hessian = self._problem.observed(here.theta)
                 self.exact = positive_definite(hessian, DEFINITE)
                 self._secant = self._secant and self.exact
-                self.matrix = hessian if self.exact else here.metric
-        return self.damped(here, 0.0)
+                if self.exact:
+                    self.matrix = hessian
+                    return self.damped(here, 0.0)
+        return scoring
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:

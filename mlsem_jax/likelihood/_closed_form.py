@@ -21,7 +21,7 @@ from mlsem_jax.likelihood._evaluate import Evaluation
 from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._plain_patterns import PlainPatterns
 from mlsem_jax.likelihood._plain_scores import cluster_scores_by_pattern
-from mlsem_jax.likelihood._term import Statistics
+from mlsem_jax.likelihood._term import Statistics, first_data
 from mlsem_jax.models import Moments, PlainMoments, PlainParts, Structure
 from mlsem_jax.numerics import inverse_and_logdet
 from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, PatternStatistics, SizePools
@@ -67,8 +67,8 @@ class ClosedForm:
     def __init__(self, structure: Structure, statistics: Statistics):
         self.plain = PlainMoments(structure)
         self._z = np.asarray(structure.between_only, float)
-        complete: CompleteStatistics | None = statistics.first(CompleteTerm)
-        patterns: PatternStatistics | None = statistics.first(PatternTerm)
+        complete: CompleteStatistics | None = first_data(statistics, CompleteTerm)
+        patterns: PatternStatistics | None = first_data(statistics, PatternTerm)
         self._data = None if complete is None else groups_of(complete)
         self._sizes = None if complete is None else groups_of(SizePools(complete.size, complete.count))
         self._patterns = None if patterns is None else PlainPatterns(patterns)
@@ -82,7 +82,7 @@ class ClosedForm:
         if not _known(statistics) or not PlainMoments.serves(structure):
             return None
         groups, p = np.shape(structure.levels[0].nu.base)
-        q, patterns = structure.basis.shape[1], statistics.first(PatternTerm)
+        q, patterns = structure.basis.shape[1], first_data(statistics, PatternTerm)
         size = len(structure.levels) * groups * p * p * q
         served = size <= LARGEST and (patterns is None or _elements(patterns, q) <= LARGEST_PATTERNS)
         return cls(structure, statistics) if served else None
