@@ -42,7 +42,7 @@ def rank_matrices(problem: Problem) -> list[Matrix]:
     values also the expected information under the data's patterns; with random slopes the outer product of the clusters' scores
     or, for fewer clusters than that has rows, the cross-product of the Jacobian of the moments.
     """
-    statistics = problem.statistics
+    statistics = problem.plain_statistics
     if statistics.pools is not None:
         return [_metric(problem), *([problem.expected] if problem.hessian_is_costly else [])]
     if statistics.expected:  # of least squares: the Gauss-Newton matrix

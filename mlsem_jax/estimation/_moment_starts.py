@@ -11,7 +11,7 @@ import numpy as np
 
 from mlsem_jax.estimation._factor_start import StartLimits, factor_start
 from mlsem_jax.estimation._problem import Problem, Sample
-from mlsem_jax.likelihood import CompleteTerm, Statistics
+from mlsem_jax.likelihood import CompleteTerm, Statistics, only_data
 from mlsem_jax.models import Build, Parameter
 
 # loadings relative to the marker are kept within this many times the ratio of standard deviations
@@ -71,7 +71,7 @@ def toward_maximum(statistics: Statistics, sample: Sample) -> Sample:
     For clusters of one size these are the unrestricted maximum-likelihood moments, so that signs of small covariances agree.
     """
     within, between, mean = sample
-    complete = statistics.only(CompleteTerm)
+    complete = only_data(statistics, CompleteTerm)
     if complete is None:
         return sample
     rows, clusters = np.asarray(complete.rows), np.asarray(complete.clusters)

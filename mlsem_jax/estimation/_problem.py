@@ -167,7 +167,7 @@ class Problem:
 
     @functools.cached_property
     def _closed(self) -> likelihood.ClosedForm | None:
-        """In NumPy, where the model is small and plain and the data are complete: a first fit then waits for no compiler."""
+        """In NumPy, where the model is small and plain and has no random slopes: a first fit then waits for no compiler."""
         return likelihood.ClosedForm.of(self.build.structure, self._statistics)
 
     def _run(self, function: Callable, theta: np.ndarray, sums_over_sizes: bool = False):
@@ -244,6 +244,8 @@ class Problem:
 
     def term_scores(self, theta: np.ndarray, term: Term) -> tuple[np.ndarray, np.ndarray]:
         """Log-likelihood (L,) and score (L, q) of every cluster of a term that tells them apart."""
+        if self._closed is not None and isinstance(term, likelihood.PatternTerm):
+            return self._closed.pattern_scores(theta, term)
         value, score = _term_scores(self._padded_structure, self.build.padded(theta), term)
         return np.asarray(value), np.asarray(score)[:, : self.q]
 

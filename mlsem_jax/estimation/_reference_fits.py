@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mlsem_jax import likelihood
@@ -10,17 +12,17 @@ from mlsem_jax.estimation._fit_build import fit_reference
 from mlsem_jax.estimation._problem import Maximum, Problem, Sample
 from mlsem_jax.estimation._records import Fitted
 from mlsem_jax.estimation._unrestricted import block_moments, sums_of
-from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.models import Build, Moments, Specification, build
+from mlsem_jax.likelihood import CompleteTerm, Statistics, only_data
+from mlsem_jax.models import Build, Moments, PlainParts, Specification, build
 from mlsem_jax.observed import CompleteStatistics
 
 
 def moment_log_likelihood(
-    moments: Moments, between_only: np.ndarray, complete: CompleteStatistics
-) -> tuple[np.ndarray, Moments]:
+    moments: Moments | PlainParts, between_only: np.ndarray, complete: CompleteStatistics
+) -> tuple[np.ndarray, PlainParts]:
     """Log-likelihood (G,) of complete data at some moments and its derivatives in them, in NumPy."""
     groups = likelihood.groups_of(complete)
-    return likelihood.complete_log_likelihood(moments, np.asarray(between_only, float), groups, np)
+    return likelihood.complete_log_likelihood(PlainParts.of(moments), np.asarray(between_only, float), groups, np)
 
 
 def fit_unstructured(
@@ -33,11 +35,11 @@ def fit_unstructured(
     """
     built = build(specification, exogenous, pad_to)
     blocks = independent_blocks(built)
-    complete = statistics.only(CompleteTerm)
+    complete = only_data(statistics, CompleteTerm)
     if complete is None or blocks is None:
         return fit_reference(built, statistics, sample)
     try:
-        moments, iterations, status = _blockwise(built, complete, exogenous, sample, blocks)
+        moments, iterations, status = _blockwise(built, complete, PlainParts.of(exogenous), sample, blocks)
     except (FloatingPointError, np.linalg.LinAlgError):
         return fit_reference(built, statistics, sample)
     if not status.converged:
@@ -88,8 +90,12 @@ def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
 
 
 def _blockwise(
-    built: Build, complete: CompleteStatistics, exogenous: Moments, sample: Sample, blocks: list[tuple[list[int], bool]]
-) -> tuple[Moments, int, Status]:
+    built: Build,
+    complete: CompleteStatistics,
+    exogenous: PlainParts,
+    sample: Sample,
+    blocks: list[tuple[list[int], bool]],
+) -> tuple[PlainParts, int, Status]:
     specification = built.specification
     x = {i for i, v in enumerate(specification.variables) if v in specification.within_only}
     z = {i for i, v in enumerate(specification.variables) if v in specification.between_only}
@@ -124,7 +130,7 @@ def _blockwise(
     return exogenous.with_parts(within, between, x_mean, mean - x_mean), iterations, status
 
 
-def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterations: int) -> Fitted:
+def _at(problem: Problem, complete: CompleteStatistics, moments: PlainParts, iterations: int) -> Fitted:
     """The fitted model at given moments, with its value and gradient by the one likelihood."""
     built = problem.build
     value, slope = moment_log_likelihood(moments, built.between_only, complete)
@@ -139,14 +145,15 @@ def _at(problem: Problem, complete: CompleteStatistics, moments: Moments, iterat
         iterations=iterations,
         status=Status.CONVERGED,
     )
-    return Fitted(problem, maximum, moments)
+    return Fitted(problem, maximum, moments.as_moments())
 
 
-def as_natural(built: Build, moments: Moments) -> np.ndarray:
+def as_natural(built: Build, moments: Moments | PlainParts) -> np.ndarray:
     """The natural parameters (k,) of an unstructured model that has exactly these moments."""
     natural = np.zeros(len(built.names))
     column_of = {name: i for i, name in enumerate(built.specification.variables)}
-    mean, covariances = moments.mean, [level.cov for level in moments.levels]
+    levels: tuple[Any, ...] = moments.levels
+    mean, covariances = moments.mean, [level.cov for level in levels]
     for row, i in zip(built.specification.parameters, built.index.tolist(), strict=True):
         if i >= 0:
             cov, left = covariances[row.level - 1], column_of[row.lhs]
@@ -154,7 +161,7 @@ def as_natural(built: Build, moments: Moments) -> np.ndarray:
     return natural
 
 
-def _natural_gradient(built: Build, slope: Moments) -> np.ndarray:
+def _natural_gradient(built: Build, slope: PlainParts) -> np.ndarray:
     """Gradient in the natural parameters, which here are the moments themselves; covariances count twice."""
 
     def both(cov: np.ndarray) -> np.ndarray:

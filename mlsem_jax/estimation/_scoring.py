@@ -21,7 +21,7 @@ from mlsem_jax.estimation._rules import (
     rounding,
     secant_inverse,
 )
-from mlsem_jax.numerics import damped_step, decrement, positive_definite
+from mlsem_jax.numerics import damped_step, positive_definite
 
 # promised gain below which steps use more than the metric: here, where a metric costs no more than a Hessian of complete data
 NEWTON_FROM = 1e-2
@@ -50,7 +50,7 @@ class _Curvature:
         if newton_from is None and problem.metric_is_rough:
             newton_from = np.inf
         self._near = NEWTON_FROM if newton_from is None else newton_from
-        self._secant = newton and newton_from is None and problem.hessian_is_costly
+        self._secant = newton_from is None and problem.hessian_is_costly
         self._inverse: np.ndarray | None = None
         self._steps = 0
         self.matrix = np.zeros((0, 0))
@@ -64,20 +64,24 @@ class _Curvature:
     def step(self, here: Point, iteration: int) -> np.ndarray:
         """The undamped step (q,) from a point."""
         self.matrix = here.metric
+        scoring = self.damped(here, 0.0)
         close = self.exact or self._inverse is not None or iteration > METRIC_ONLY
-        if self._newton and (close or abs(decrement(here.metric, here.gradient)) < self._near):
+        if (self._newton or self._secant) and (close or abs(here.gradient @ scoring) < 2 * self._near):
             if self._secant and not self.exact and self._steps < SECANT_STEPS:
                 return self._secant_step(here)
-            hessian = self._problem.observed(here.theta)
-            self.exact = positive_definite(hessian, DEFINITE)
-            self._inverse, self._secant = None, self._secant and self.exact
-            self.matrix = hessian if self.exact else here.metric
-        return self.damped(here, 0.0)
+            self._inverse = None
+            if self._newton:
+                hessian = self._problem.observed(here.theta)
+                self.exact = positive_definite(hessian, DEFINITE)
+                self._secant = self._secant and self.exact
+                if self.exact:
+                    self.matrix = hessian
+                    return self.damped(here, 0.0)
+        return scoring
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:
-            q = len(here.theta)
-            self._inverse = np.reshape([damped_step(here.metric, unit, 0.0) for unit in np.eye(q)], (q, q))
+            self._inverse = damped_step(here.metric, np.eye(len(here.theta)), 0.0)
         self._steps += 1
         return self._inverse @ here.gradient
 

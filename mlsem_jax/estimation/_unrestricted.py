@@ -13,6 +13,7 @@ every E + nU are positive definite.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,27 @@ class Sums:
     between: np.ndarray
     rows: float
     clusters: float
+
+
+class Blocks(NamedTuple):
+    """Of the sums those of regressors r = (1, x, z) and responses y: of cluster means by size rr (S, 1 + r, 1 + r), ry and yy, and
+    within clusters xx, xy and yy.
+    """
+
+    rr: np.ndarray
+    ry: np.ndarray
+    yy: np.ndarray
+    within_xx: np.ndarray
+    within_xy: np.ndarray
+    within_yy: np.ndarray
+
+    @classmethod
+    def of(cls, s: Sums, y: np.ndarray, x: np.ndarray, z: np.ndarray) -> Blocks:
+        r = np.concatenate([[0], 1 + x, 1 + z])
+        means = s.between[:, r]
+        yy = s.between[:, 1 + y][:, :, 1 + y]
+        within = (s.within[np.ix_(x, x)], s.within[np.ix_(x, y)], s.within[np.ix_(y, y)])
+        return cls(means[:, :, r], means[:, :, 1 + y], yy, *within)
 
 
 @dataclass(frozen=True)
@@ -70,15 +92,16 @@ def mixed_model(
 
     diagonal: E and U are diagonal (every response a model of its own).
     """
-    state = _state(s, y, x, z, *start, diagonal)
+    blocks = Blocks.of(s, y, x, z)
+    state = _state(s, blocks, *start, diagonal)
     if state is None:
-        state = _state(s, y, x, z, start[0], 0.0 * start[1], diagonal)
+        state = _state(s, blocks, start[0], 0.0 * start[1], diagonal)
     if state is None:
         raise FloatingPointError("the within covariance matrix is not positive definite")
     for iteration in range(1, ITERATIONS + 1):
         length, found = 1.0, None
         while length > 1e-8:
-            trial = _state(s, y, x, z, state.e + length * state.step[0], state.u + length * state.step[1], diagonal)
+            trial = _state(s, blocks, state.e + length * state.step[0], state.u + length * state.step[1], diagonal)
             if trial is not None and trial.value >= state.value - 1e-12 * abs(state.value):
                 found = trial
                 break
@@ -92,7 +115,7 @@ def mixed_model(
     return state, ITERATIONS, Status.ITERATION_LIMIT
 
 
-def _state(s: Sums, y, x, z, e: np.ndarray, u: np.ndarray, diagonal: bool) -> State | None:
+def _state(s: Sums, blocks: Blocks, e: np.ndarray, u: np.ndarray, diagonal: bool) -> State | None:
     """Everything at E and U; None outside the domain."""
     try:
         root = np.linalg.cholesky(e)
@@ -106,7 +129,7 @@ def _state(s: Sums, y, x, z, e: np.ndarray, u: np.ndarray, diagonal: bool) -> St
     d = 1.0 / (1.0 + s.size[:, None] * values)
     if not np.all(np.isfinite(d)) or np.any(d <= 0):
         return None
-    b, within, between = _regressions(s, y, x, z, t_inverse, d)
+    b, within, between = _regressions(s, blocks, t_inverse, d)
     n, c = s.size, s.count
     eye = np.eye(len(e))
     weighted = n[:, None, None] * d[:, :, None] * between * d[:, None, :]
@@ -133,23 +156,24 @@ def _state(s: Sums, y, x, z, e: np.ndarray, u: np.ndarray, diagonal: bool) -> St
     return State(e, u, b @ t.T, value, (t @ step_e @ t.T, t @ step_u @ t.T), decrement)
 
 
-def _regressions(s: Sums, y, x, z, t_inverse: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _regressions(
+    s: Sums, blocks: Blocks, t_inverse: np.ndarray, d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Coefficients (1 + r, y) of the transformed responses by generalised least squares; their residual cross-products within
     clusters (y, y) and of cluster means by size (S, y, y).
     """
-    regressors, r = np.concatenate([[0], 1 + x, 1 + z]), len(x)
+    m_rr, w_xx, r = blocks.rr, blocks.within_xx, len(blocks.within_xx)
     weight = s.size[:, None] * d
-    m_rr = s.between[:, regressors][:, :, regressors]
-    m_ry = s.between[:, regressors][:, :, 1 + y] @ t_inverse.T
-    m_yy = t_inverse @ s.between[:, 1 + y][:, :, 1 + y] @ t_inverse.T
+    m_ry = blocks.ry @ t_inverse.T
+    m_yy = t_inverse @ blocks.yy @ t_inverse.T
     left = np.einsum("sk,sab->kab", weight, m_rr)
     right = np.einsum("sk,sak->ka", weight, m_ry)
-    w_xx, w_xy = s.within[np.ix_(x, x)], s.within[np.ix_(x, y)] @ t_inverse.T
+    w_xy = blocks.within_xy @ t_inverse.T
     left[:, 1 : 1 + r, 1 : 1 + r] += w_xx
     right[:, 1 : 1 + r] += w_xy.T
     b = np.linalg.solve(left, right[:, :, None])[:, :, 0].T
     gamma = b[1 : 1 + r]
-    w_yy = t_inverse @ s.within[np.ix_(y, y)] @ t_inverse.T
+    w_yy = t_inverse @ blocks.within_yy @ t_inverse.T
     cross = w_xy.T @ gamma
     within = w_yy - cross - cross.T + gamma.T @ w_xx @ gamma
     mixed = np.swapaxes(m_ry, 1, 2) @ b

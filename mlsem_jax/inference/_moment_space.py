@@ -9,14 +9,15 @@ Delta' I Delta with the observed I, less the curvature of sigma weighted by g, w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
-from mlsem_jax.likelihood import CompleteTerm, Statistics, curvature_of_moments
-from mlsem_jax.models import Build, Moments, Structure, build, directions, sum_by_parameter
+from mlsem_jax.likelihood import CompleteTerm, Statistics, curvature_of_moments, only_data
+from mlsem_jax.models import Build, Moments, PlainParts, Structure, build, directions, sum_by_parameter
 
 _curvature_of_moments = jax.jit(curvature_of_moments)
 
@@ -49,10 +50,11 @@ class MomentSpace:
             problem=problem,
         )
 
-    def pick(self, moments: Moments) -> np.ndarray:
+    def pick(self, moments: Moments | PlainParts) -> np.ndarray:
         """The vector (f,) of some moments; a mean is the sum of the levels' means."""
         total = np.asarray(moments.mean)
-        cov = np.stack([np.asarray(level.cov) for level in moments.levels])[self.level - 1, self.group]
+        levels: tuple[Any, ...] = moments.levels
+        cov = np.stack([np.asarray(level.cov) for level in levels])[self.level - 1, self.group]
         rows = np.arange(len(self.row))
         return np.where(self.col < 0, total[self.group, self.row], cov[rows, self.row, np.maximum(self.col, 0)])
 
@@ -84,7 +86,7 @@ class MomentSpace:
 
     def gradient(self, moments: Moments, between_only: np.ndarray, statistics: Statistics) -> np.ndarray:
         """Derivatives (f,) of the log-likelihood in the moments, a sum over rows."""
-        complete = statistics.only(CompleteTerm)
+        complete = only_data(statistics, CompleteTerm)
         if complete is None:
             return self.problem.evaluate(self.pick(moments)).gradient
         _, slope = moment_log_likelihood(moments, between_only, complete)
@@ -92,7 +94,7 @@ class MomentSpace:
         if len(slope.levels) == 1:
             return twice * self.pick(slope)
         by_level = (slope.within_cov, slope.between_cov, np.zeros_like(slope.within_mean), slope.between_mean)
-        return twice * self.pick(Moments.two_level(*by_level))
+        return twice * self.pick(slope.with_parts(*by_level))
 
     def curvature(self, built: Build, natural: np.ndarray, gradient: np.ndarray, like: Moments) -> np.ndarray:
         """Sum over moments of `gradient` (f,) times the moment's Hessian in the natural parameters (k, k) of a build.

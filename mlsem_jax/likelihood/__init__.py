@@ -29,7 +29,7 @@ from mlsem_jax.likelihood._expected import (
 from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_clusters import cluster_forms
 from mlsem_jax.likelihood._pattern_term import PatternTerm
-from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Statistics, Term
+from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Statistics, Term, only_data
 from mlsem_jax.likelihood._weighted import WeightedClusters, moved, weighted_statistics
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "moments_and_jacobian",
     "moved",
     "observed_information",
+    "only_data",
     "outer_product_information",
     "posterior",
     "term_scores",

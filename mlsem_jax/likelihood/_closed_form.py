@@ -1,13 +1,14 @@
-"""The log-likelihood of complete data and plain covariance matrices as a function of theta, in NumPy: nothing is compiled.
+"""The log-likelihood of models with plain covariance matrices as a function of theta, in NumPy: nothing is compiled.
 
-The formulas are those that compiled programs run (`_complete`, `_coordinates`, by their `xp`), but for the derivatives of the
-moments in theta, which here are closed forms as well (`PlainMoments`); a test holds both equal. Compiling takes a thousand times as
-long as one evaluation of a small model.
+The formulas are those that compiled programs run (`_complete`, `_coordinates`, `_patterns`, by their `xp`), but for derivatives of
+the moments in theta and of what clusters with missing values see of the moments, which here are closed forms as well
+(`PlainMoments`, `PlainPatterns`); tests hold both equal. Compiling takes a thousand times as long as one evaluation of a small
+model.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,15 +18,35 @@ from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import Coordinates, coordinates, curvature_at, information_at
 from mlsem_jax.likelihood._evaluate import Evaluation
-from mlsem_jax.likelihood._term import Statistics
+from mlsem_jax.likelihood._pattern_term import PatternTerm
+from mlsem_jax.likelihood._plain_patterns import PlainPatterns
+from mlsem_jax.likelihood._plain_scores import cluster_scores_by_pattern
+from mlsem_jax.likelihood._term import Statistics, first_data
 from mlsem_jax.models import Moments, PlainMoments, PlainParts, Structure
 from mlsem_jax.numerics import inverse_and_logdet
-from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, SizePools
+from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, PatternStatistics, SizePools
 
 # elements of the derivatives of the moments (levels, groups, p, p, q) beyond which compiled programs are faster, compiling included
 LARGEST = 2**19
+# elements of such arrays by cluster and by pattern, missing values. 100 clusters of 20 rows and 64 patterns make 0.2 million: an
+# evaluation takes 1.6 ms here and 0.9 compiled, a Hessian 7 and 10, a fit of the tutorial's model 102 and 106; 300 clusters make
+# half a million: 2.3 and 1.7, 17 and 13. With 2.3 million compiled Hessians, by chunks in the cache, take a fifth of the time
+LARGEST_PATTERNS = 2**20
 # elements of the clusters' gradients in the moments that are held at a time: 32 MB
 TOGETHER = 2**22
+
+
+def _known(statistics: Statistics) -> bool:
+    """Whether every term has a closed form here, and there is one of each kind at most."""
+    kinds = [type(term) for term in statistics.terms]
+    plain = set(kinds) <= {CompleteTerm, PatternTerm} and len(set(kinds)) == len(kinds) and statistics.saturated
+    return plain and (PatternTerm not in kinds or statistics.pools is not None)
+
+
+def _elements(s: PatternStatistics, q: int) -> int:
+    """Elements of the largest arrays of a Hessian: derivatives of A by cluster and of W by pattern, along q directions."""
+    p, u = np.shape(s.observed)[-1], len(s.effects)
+    return q * (np.size(s.clusters.weight) * u * u + len(s.rows) * p * p)
 
 
 class _Here(NamedTuple):
@@ -41,51 +62,86 @@ class _Here(NamedTuple):
 
 
 class ClosedForm:
-    """A structure (NumPy) and complete data. Log-likelihoods are sums over rows; theta (q,)."""
+    """A structure and data that are complete or have missing values, in NumPy. Log-likelihoods are sums over rows; theta (q,)."""
 
-    def __init__(self, structure: Structure, complete: CompleteStatistics):
+    def __init__(self, structure: Structure, statistics: Statistics):
         self.plain = PlainMoments(structure)
         self._z = np.asarray(structure.between_only, float)
-        self._data, self._sizes = groups_of(complete), groups_of(SizePools(complete.size, complete.count))
+        complete: CompleteStatistics | None = first_data(statistics, CompleteTerm)
+        patterns: PatternStatistics | None = first_data(statistics, PatternTerm)
+        self._data = None if complete is None else groups_of(complete)
+        self._sizes = None if complete is None else groups_of(SizePools(complete.size, complete.count))
+        self._patterns = None if patterns is None else PlainPatterns(patterns)
+        # what the metric is of
+        self._pools: Any = self._sizes if patterns is None else groups_of(_pools(statistics))
         self._last: tuple[np.ndarray, _Here | None] | None = None
 
     @classmethod
     def of(cls, structure: Structure, statistics: Statistics) -> ClosedForm | None:
-        """None where there is no such form, or the model is too large for it."""
-        complete = statistics.only(CompleteTerm)
+        """None where there is no such form, or the model or the data are too large for it."""
+        if not _known(statistics) or not PlainMoments.serves(structure):
+            return None
         groups, p = np.shape(structure.levels[0].nu.base)
-        size = len(structure.levels) * groups * p * p * structure.basis.shape[1]
-        served = complete is not None and size <= LARGEST and PlainMoments.serves(structure)
-        return cls(structure, complete) if served else None
+        q, patterns = structure.basis.shape[1], first_data(statistics, PatternTerm)
+        size = len(structure.levels) * groups * p * p * q
+        served = size <= LARGEST and (patterns is None or _elements(patterns, q) <= LARGEST_PATTERNS)
+        return cls(structure, statistics) if served else None
 
     def moments(self, theta: Float[np.ndarray, " q"]) -> Moments:
         return self.plain(theta).as_moments()
 
     def value(self, theta: Float[np.ndarray, " q"]) -> float:
         """-inf outside the domain."""
-        return float(np.sum(complete_log_likelihood(self.plain(theta), self._z, self._data, np)[0]))
+        moments = self.plain(theta)
+        if self._patterns is not None and coordinates(moments, self._z) is None:
+            return -np.inf
+        return self._value_and_slope(moments, slope=False)[0]
+
+    def _value_and_slope(self, moments: PlainParts, slope: bool = True) -> tuple[float, PlainParts | None]:
+        """Of all terms. With missing values, at moments that have coordinates; the slope is None outside the domain."""
+        value, total = 0.0, None
+        if self._data is not None:
+            by_group, total = complete_log_likelihood(moments, self._z, self._data, np)
+            value = float(np.sum(by_group))
+        if self._patterns is not None and np.isfinite(value):
+            value += self._patterns.value(moments)
+            other = self._patterns.slope(moments) if slope else None
+            total = other if total is None or other is None else total.plus(other)
+        return value, total
 
     def evaluate(self, theta: Float[np.ndarray, " q"]) -> Evaluation | None:
-        """Value, gradient (q,) and metric (q, q), the expected information of every cluster size; None outside the domain."""
+        """Value, gradient (q,) and metric (q, q): the expected information of every cluster size, or with missing values of the
+        pools of sizes; None outside the domain.
+        """
         here = self._here(theta)
         if here is None:
             return None
-        metric = information_at(here.jacobian, self._z, self._sizes, here.at, np)
+        metric = information_at(here.jacobian, self._z, self._pools, here.at, np)
         return Evaluation(here.value, _chain(here.slope, here.jacobian), metric)
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""
         moments, jacobian = self.plain.with_jacobian(theta)
         at = coordinates(moments, self._z)
-        return None if at is None else information_at(jacobian, self._z, self._sizes, at, np)
+        if at is None:
+            return None
+        total = np.zeros((len(theta), len(theta)))
+        if self._sizes is not None:
+            total += information_at(jacobian, self._z, self._sizes, at, np)
+        if self._patterns is not None:
+            total += self._patterns.information(moments, jacobian)
+        return total
 
     def observed_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """Minus the Hessian (q, q); None outside the domain."""
         here = self._here(theta)
         if here is None:
             return None
-        in_moments = curvature_at(here.moments, here.jacobian, self._z, self._data, here.at, np)
-        total = in_moments + self.plain.curvature(theta, here.slope)
+        total = self.plain.curvature(theta, here.slope)
+        if self._data is not None:
+            total = total + curvature_at(here.moments, here.jacobian, self._z, self._data, here.at, np)
+        if self._patterns is not None:
+            total = total + self._patterns.curvature(here.moments, here.jacobian)
         return -(total + total.T) / 2
 
     def _here(self, theta: Float[np.ndarray, " q"]) -> _Here | None:
@@ -94,10 +150,16 @@ class ClosedForm:
             moments, jacobian = self.plain.with_jacobian(theta)
             at, here = coordinates(moments, self._z), None
             if at is not None:
-                by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
-                here = _Here(moments, jacobian, at, float(np.sum(by_group)), slope)
+                value, slope = self._value_and_slope(moments)
+                here = None if slope is None else _Here(moments, jacobian, at, value, slope)
             self._last = np.array(theta), here
         return self._last[1]
+
+    def pattern_scores(
+        self, theta: Float[np.ndarray, " q"], term: PatternTerm
+    ) -> tuple[Float[np.ndarray, " L"], Float[np.ndarray, "L q"]]:
+        """Log-likelihood and score of every cluster of a term with cross-products by pair: equal to `likelihood.term_scores`."""
+        return cluster_scores_by_pattern(term.data, *self.plain.with_jacobian(theta))
 
     def cluster_scores(
         self, theta: Float[np.ndarray, " q"], clusters: ClusterStatistics
@@ -137,14 +199,21 @@ class ClosedForm:
 
 
 def _by_cluster(gradient: Float[np.ndarray, "J p p"], slope: Float[np.ndarray, "p p q"]) -> Float[np.ndarray, "J q"]:
-    return gradient.reshape(len(gradient), -1) @ slope.reshape(-1, slope.shape[-1])
+    p, q = slope.shape[-2:]  # of a group there may be no cluster
+    return gradient.reshape(len(gradient), p * p) @ slope.reshape(p * p, q)
+
+
+def _pools(statistics: Statistics) -> SizePools:
+    assert statistics.pools is not None  # there are none with random slopes alone
+    return statistics.pools
 
 
 def _chain(slope: PlainParts, jacobian: PlainParts) -> Float[np.ndarray, " q"]:
     """Sum over levels, groups and elements of d loglik/d moments times d moments/d theta."""
     out = 0.0
     for by_moment, by_theta in zip(slope.levels, jacobian.levels, strict=True):
+        # the derivatives in a parameter lie side by side
         q = by_theta.cov.shape[-1]
-        out = out + by_moment.cov.ravel() @ by_theta.cov.reshape(-1, q)
-        out = out + by_moment.mean.ravel() @ by_theta.mean.reshape(-1, q)
+        out = out + by_theta.cov.transpose(3, 0, 1, 2).reshape(q, -1) @ by_moment.cov.ravel()
+        out = out + by_theta.mean.transpose(2, 0, 1).reshape(q, -1) @ by_moment.mean.ravel()
     return out

@@ -79,23 +79,31 @@ def _vech(x: Array) -> Array:
 
 
 @functools.lru_cache(64)
+def _half_diagonal(p: int) -> np.ndarray:
+    """(p (p + 1) / 2,): 1/2 in the places of diagonal elements, 1 elsewhere."""
+    rows, columns = _lower(p)
+    return np.where(rows == columns, 0.5, 1.0)
+
+
+@functools.lru_cache(64)
 def _lower(p: int) -> tuple[np.ndarray, np.ndarray]:
     return np.tril_indices(p)
 
 
-def _folded(xp: ModuleType, x: Array) -> Array:
+def _folded(x: Array) -> Array:
     """The elements (q, p (p + 1) / 2) whose product with `_vech(y)` is the sum over all elements of x times symmetric y."""
-    p = x.shape[-1]
-    return _vech(xp.where(xp.eye(p, dtype=bool), x, x + xp.swapaxes(x, 1, 2)))
+    rows, columns = _lower(x.shape[-1])
+    # on the diagonal an element and its mirror are one
+    return (x[:, rows, columns] + x[:, columns, rows]) * np.asarray(_half_diagonal(x.shape[-1]), x.dtype)
 
 
-def _turned(xp: ModuleType, jacobian: Moments | PlainParts, at: Coordinates) -> tuple[Array, Array, Array]:
+def _turned(jacobian: Moments | PlainParts, at: Coordinates) -> tuple[Array, Array, Array]:
     """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates."""
     t = at.transform[:, None]
-    within, between = (xp.moveaxis(part, -1, 1) for part in (jacobian.within_cov, jacobian.between_cov))
-    mean = xp.moveaxis(jacobian.within_mean + jacobian.between_mean, -1, 1)
-    across = xp.swapaxes(t, -1, -2)
-    return t @ within @ across, t @ between @ across, mean @ xp.swapaxes(at.transform, -1, -2)
+    within, between = (part.transpose(0, 3, 1, 2) for part in (jacobian.within_cov, jacobian.between_cov))
+    mean = (jacobian.within_mean + jacobian.between_mean).transpose(0, 2, 1)
+    across = t.swapaxes(-1, -2)
+    return t @ within @ across, t @ between @ across, mean @ across[:, 0]
 
 
 def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[Array, Array, Array, Array]:
@@ -113,8 +121,8 @@ def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[A
 def _expected(xp: ModuleType, w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: SizePools) -> Array:
     """Expected information (q, q) of one group along the directions w, b (q, p, p) of Sigma_W, Sigma_B and m (q, p) of the mean."""
     _, single, pair, _ = _pairs(xp, roots, between_only, s)
-    on_w = _folded(xp, w * pair[..., 2] + b * pair[..., 1])
-    on_b = _folded(xp, w * pair[..., 1] + b * pair[..., 0])
+    on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
+    on_b = _folded(w * pair[..., 1] + b * pair[..., 0])
     return 0.5 * (_vech(w) @ on_w.T + _vech(b) @ on_b.T) + (m * single) @ m.T
 
 
@@ -137,7 +145,7 @@ def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: 
     # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
     def along(upper: int, lower: int) -> Array:
         product = by_row @ xp.concatenate([triple[upper], triple[lower]], axis=1)
-        return _folded(xp, xp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
+        return _folded(xp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
 
     on_w, on_b = along(2, 1), along(1, 0)
     mixed = m @ (xp.sum(w * cross[1], axis=-1) + xp.sum(b * cross[0], axis=-1)).T
@@ -156,7 +164,7 @@ def information_at(
     def group(w, b, m, roots, sizes):
         return _expected(xp, w, b, m, roots, between_only, sizes)
 
-    return xp.sum(over_groups(xp, group, *_turned(xp, jacobian, at), at.roots, sizes), axis=0)
+    return xp.sum(over_groups(xp, group, *_turned(jacobian, at), at.roots, sizes), axis=0)
 
 
 def curvature_at(
@@ -172,5 +180,5 @@ def curvature_at(
     def group(w, b, m, transform, roots, mean, s):
         return _observed(xp, w, b, m, transform, roots, mean, between_only, s)
 
-    turned = _turned(xp, jacobian, at)
+    turned = _turned(jacobian, at)
     return -xp.sum(over_groups(xp, group, *turned, at.transform, at.roots, moments.mean, s), axis=0)

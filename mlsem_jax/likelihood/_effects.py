@@ -14,8 +14,8 @@ A may be singular, and S singular or, as a formal prior with the same algebra, i
 from __future__ import annotations
 
 from types import ModuleType
+from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,7 +23,7 @@ from mlsem_jax._typing import Array
 from mlsem_jax.numerics import root, sweep
 
 
-class EffectInformation(eqx.Module):
+class EffectInformation(NamedTuple):
     """What the rows of clusters say of their effects: A (..., u, u) and b (..., u); of u - centre where a centre (u,) is given."""
 
     a: Array
@@ -31,7 +31,7 @@ class EffectInformation(eqx.Module):
     centre: Array | None = None
 
 
-class EffectPrior(eqx.Module):
+class EffectPrior(NamedTuple):
     """Effects, and whatever the rows speak of through them, before the rows: mean (..., v) and covariance (..., v, v)."""
 
     mean: Array
@@ -44,20 +44,27 @@ class EffectPrior(eqx.Module):
         return EffectPrior(self.mean + deviation @ xp.swapaxes(seen.map, -1, -2), seen.rest)
 
 
-class Effects(eqx.Module):
+class Effects(NamedTuple):
     """The two for the same clusters; or derivatives in their A, b, c and S."""
 
     rows: EffectInformation
     prior: EffectPrior
 
+    def times(self, weight: Array) -> Effects:
+        """Each times the weight (...) of its cluster."""
+        one, two = weight[..., None], weight[..., None, None]
+        rows = EffectInformation(two * self.rows.a, one * self.rows.b)
+        return Effects(rows, EffectPrior(one * self.prior.mean, two * self.prior.cov))
 
-class EffectPosterior(eqx.Module):
+
+class EffectPosterior(NamedTuple):
     """Given the rows: mean (..., v) and covariance (..., v, v); of their effects slope s (..., u) and information T (..., u, u).
 
-    value (...): log of the integral of exp(b'u - u'A u / 2) over the prior of u. None in NumPy, where nothing asks for it.
+    value (...): log of the integral of exp(b'u - u'A u / 2) over the prior of u; in NumPy it means something only where the
+    covariance matrix of the cluster is positive definite (`inside`).
     """
 
-    value: Array | None
+    value: Array
     mean: Array
     cov: Array
     slope: Array
@@ -78,16 +85,20 @@ def posterior(xp: ModuleType, prior: EffectPrior, rows: EffectInformation, at: A
     )
 
 
-def _seen(xp: ModuleType, rows: EffectInformation, c: Array, s: Array) -> tuple[Array | None, Array, Array]:
+def _seen(xp: ModuleType, rows: EffectInformation, c: Array, s: Array) -> tuple[Array, Array, Array]:
     """Value, slope and information, as in EffectPosterior.
 
     I + A S as it stands needs the pivoting of LAPACK, which traced code cannot have. There A = R R' and b = R beta, so that all
     is in the symmetric K = I + R' S R, which is positive definite where the covariance matrix of the cluster is.
     """
     if xp is np:
-        inverse = np.linalg.inv(np.eye(s.shape[-1]) + rows.a @ s)
-        rest = rows.b - np.einsum("...uv,...v->...u", rows.a, c)
-        return None, np.einsum("...uv,...v->...u", inverse, rest), inverse @ rows.a
+        unpivoted = np.eye(s.shape[-1]) + rows.a @ s
+        inverse = np.linalg.inv(unpivoted)
+        centre = _times(rows.a, c)
+        rest = rows.b - centre
+        slope = _times(inverse, rest)
+        quadratic = np.sum(c * (rows.b - 0.5 * centre), -1) + 0.5 * np.sum(_times(s, slope) * rest, -1)
+        return quadratic - 0.5 * np.linalg.slogdet(unpivoted)[1], slope, inverse @ rows.a
     r, beta = root(rows.a, rows.b)
     k = jnp.eye(s.shape[-1], dtype=s.dtype) + jnp.swapaxes(r, -1, -2) @ s @ r
     inverse, logdet, _ = sweep(k)
@@ -95,6 +106,27 @@ def _seen(xp: ModuleType, rows: EffectInformation, c: Array, s: Array) -> tuple[
     solved = jnp.einsum("...uv,...v->...u", inverse, shifted)
     value = -0.5 * (logdet + jnp.sum(shifted * solved, -1) - jnp.sum(beta**2, -1))
     return value, jnp.einsum("...uv,...v->...u", r, solved), r @ inverse @ jnp.swapaxes(r, -1, -2)
+
+
+def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    return (matrix @ vector[..., None])[..., 0]
+
+
+def inside(information: np.ndarray, priors: np.ndarray, which: np.ndarray) -> bool:
+    """Whether the covariance matrices of all clusters are positive definite, given that those of their rows are (NumPy).
+
+    information (L, u, u): A of the clusters; priors (R, u, u): the different S; which (L,): the S that each cluster has.
+
+    The eigenvalues of I + A S are those of K, and at least 1 + min(0, s) a with s the least one of S and a the greatest of A, which
+    is no more than the trace.
+    """
+    least = min(np.linalg.eigvalsh(priors).min(), 0.0)
+    if 1 + least * np.trace(information, axis1=1, axis2=2).max(initial=0.0) > 0:
+        return True
+    values, vectors = np.linalg.eigh(information)
+    r = vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    k = np.eye(r.shape[-1]) + np.swapaxes(r, -1, -2) @ priors[which] @ r
+    return bool(np.all(np.linalg.eigvalsh(k) > 0))
 
 
 def by_effects(at: EffectPosterior) -> Effects:
@@ -112,7 +144,7 @@ def remaining(xp: ModuleType, cov: Array, towards: Array, information: Array) ->
     return cov - towards @ information @ xp.swapaxes(towards, -1, -2)
 
 
-class Regression(eqx.Module):
+class Regression(NamedTuple):
     """Of v on what is observed of its first p: map (..., v, p), zero for what is not; covariance of the rest (..., v, v); and
     precision matrix (..., p, p) of what is observed, zero elsewhere, with the log-determinant (...) of its covariance matrix.
     """

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from types import ModuleType
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float
+from mlsem_jax.likelihood._directions import ELEMENTS, product
 from mlsem_jax.observed import ClusterChunk
 
 # Times that a product of matrices is cheaper, by element, than to gather and add: as long as no more than one in so many
@@ -13,34 +19,81 @@ from mlsem_jax.observed import ClusterChunk
 DENSE = 100
 
 
-class Pairs:
-    """The pairs of one chunk: which cluster and pattern each belongs to. patterns: their number R."""
+def sums_by(xp: ModuleType, x: Array, which: Array, count: int) -> Array:
+    """Sums (count, ...) of the entries x (n, ...) that have the same number in `which` (n,)."""
+    if xp is jnp:
+        return jax.ops.segment_sum(x, which, count)
+    if count == 1:
+        return x.sum(axis=0, keepdims=True)
+    out = np.zeros((count, *x.shape[1:]))
+    if len(which):
+        order = np.argsort(which, kind="stable")
+        ordered = which[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+        out[ordered[starts]] = np.add.reduceat(x[order], starts, axis=0)
+    return out
 
-    def __init__(self, chunk: ClusterChunk, patterns: int):
+
+def _flat(x: Array) -> Array:
+    """(n, m) of (n, ...), also where n is 0."""
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
+class Pairs:
+    """The pairs of one chunk: which cluster and pattern each belongs to, and what each holds. patterns: their number R.
+
+    What the pairs hold is asked for by name: the "number" of rows, whether that is "occupied", "products" of all (1, x), the
+    "first" row of these, and "total".
+    """
+
+    def __init__(self, chunk: ClusterChunk | Any, patterns: int, xp: ModuleType = jnp):
+        self._xp, self._chunk = xp, chunk
         self._cluster, self._pattern = chunk.cluster, chunk.pattern
         self._clusters, self._patterns = chunk.group.shape[0], patterns
-        self._dense = self._clusters * patterns <= DENSE * chunk.cluster.shape[0]
+        every = self._clusters * patterns
+        # compiled programs see chunks that stay in a cache
+        self._dense = every <= DENSE * chunk.cluster.shape[0] and (
+            xp is jnp or every * chunk.total.shape[-1] <= ELEMENTS
+        )
+        self._tables: dict[str, Array] = {}
 
-    def _table(self, x: Array) -> Array:
-        """x (K, m) as (L, R m), zero where a pair is not occupied."""
-        at = self._cluster * self._patterns + self._pattern
-        table = jax.ops.segment_sum(x, at, self._clusters * self._patterns)
-        return table.reshape(self._clusters, -1)
+    def _held(self, what: str) -> Array:
+        """(K, ...)."""
+        products = self._chunk.products
+        if what == "total":
+            return self._chunk.total
+        if what == "occupied":
+            return (products[:, 0, 0] > 0).astype(products.dtype)
+        return {"number": products[:, 0, 0], "products": products, "first": products[:, :, 0]}[what]
 
-    def to_clusters(self, x: Float[Array, "K ..."], by_pattern: Float[Array, "R m n"]) -> Float[Array, "L n"]:
-        """Sum over the pairs k of each cluster of x_k' by_pattern[pattern of k], x with m elements a pair."""
-        x = x.reshape(len(x), -1)
+    def _table(self, what: str) -> Array:
+        """What the pairs hold, m elements each, as (L, R m), zero where a pair is not occupied; made once."""
+        if what not in self._tables:
+            x = _flat(self._held(what))
+            at = self._cluster * self._patterns + self._pattern
+            if self._xp is np:  # every pair is there once
+                table = np.zeros((self._clusters * self._patterns, x.shape[1]))
+                table[at] = x
+            else:
+                table = jax.ops.segment_sum(x, at, self._clusters * self._patterns)
+            self._tables[what] = table.reshape(self._clusters, self._patterns * x.shape[1])
+        return self._tables[what]
+
+    def to_clusters(self, what: str, by_pattern: Float[Array, "R m n"]) -> Float[Array, "L n"]:
+        """Sum over the pairs k of each cluster of x_k' by_pattern[pattern of k], x what the pairs hold, m elements each."""
         if self._dense:
-            return self._table(x) @ by_pattern.reshape(-1, by_pattern.shape[-1])
-        each = jnp.einsum("km,kmn->kn", x, by_pattern[self._pattern])
-        return jax.ops.segment_sum(each, self._cluster, self._clusters)
+            return product(self._table(what), by_pattern.reshape(-1, by_pattern.shape[-1]))
+        x = _flat(self._held(what))
+        each = self._xp.einsum("km,kmn->kn", x, by_pattern[self._pattern])
+        return sums_by(self._xp, each, self._cluster, self._clusters)
 
-    def to_patterns(self, x: Float[Array, "K ..."], by_cluster: Float[Array, "L ..."]) -> Float[Array, "R ..."]:
+    def to_patterns(self, what: str, by_cluster: Float[Array, "L ..."]) -> Float[Array, "R ..."]:
         """Sum over the pairs k of each pattern of the outer product of x_k and by_cluster[cluster of k]."""
-        flat, flat_cluster = x.reshape(len(x), -1), by_cluster.reshape(len(by_cluster), -1)
+        x = self._held(what)
+        flat_cluster = _flat(by_cluster)
         if self._dense:
-            sums = self._table(flat).T @ flat_cluster
+            sums = product(self._table(what).T, flat_cluster)
         else:
-            each = flat[:, :, None] * flat_cluster[self._cluster][:, None, :]
-            sums = jax.ops.segment_sum(each, self._pattern, self._patterns)
+            each = _flat(x)[:, :, None] * flat_cluster[self._cluster][:, None, :]
+            sums = sums_by(self._xp, each, self._pattern, self._patterns)
         return sums.reshape(self._patterns, *x.shape[1:], *by_cluster.shape[1:])

@@ -16,7 +16,8 @@ constant there, as in a cluster of one row. Rows enter through sums by (cluster,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,11 +27,11 @@ from mlsem_jax._typing import Array
 from mlsem_jax.likelihood._directions import with_tangents
 from mlsem_jax.likelihood._effects import EffectInformation, EffectPrior, Effects, inverse_of_observed, regression
 from mlsem_jax.likelihood._pairs import Pairs
-from mlsem_jax.models import Moments
+from mlsem_jax.models import Moments, PlainParts
 from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
-class Rows(eqx.Module):
+class Rows(NamedTuple):
     """Per row pattern: W (R, p, p), log-determinant (R,) and mean less the reference (R, p), zero where unobserved."""
 
     precision: Array
@@ -38,7 +39,7 @@ class Rows(eqx.Module):
     mean: Array
 
 
-class Between(eqx.Module):
+class Between(NamedTuple):
     """Per pattern of between-only variables: covariance (Rb, u, u) and offset map (Rb, u, p) of u given them; their own
     covariance and precision (Rb, p, p), log-determinant (Rb,), number (Rb,), mean (Rb, p) less the reference; and the mean of u
     (Rb, u) at that mean.
@@ -54,27 +55,27 @@ class Between(eqx.Module):
     centre: Array
 
 
-def row_patterns(moments: Moments, s: PatternStatistics) -> Rows:
+def row_patterns(moments: Moments | PlainParts, s: PatternStatistics | Any, xp: ModuleType = jnp) -> Rows:
     """The part of the moments that each pattern of rows sees."""
-    precision, logdet = inverse_of_observed(jnp, moments.within_cov[s.group], s.observed)
+    precision, logdet = inverse_of_observed(xp, moments.within_cov[s.group], s.observed)
     return Rows(precision, logdet, (moments.mean[s.group] - s.reference) * s.observed)
 
 
-def between_patterns(moments: Moments, s: PatternStatistics) -> Between:
+def between_patterns(moments: Moments | PlainParts, s: PatternStatistics | Any, xp: ModuleType = jnp) -> Between:
     """The distribution of u given each pattern of between-only variables, and theirs."""
     p = s.observed.shape[-1]
     cov, mean = moments.between_cov[s.between_group], moments.between_mean[s.between_group]
-    seen = regression(jnp, cov, s.between_observed)
+    seen = regression(xp, cov, s.between_observed)
     u = cov.shape[-1]
     # slopes have their mean in u; the mean of the between part of y is in mu already
-    slope_mean = jnp.where(jnp.arange(u) >= p, mean, 0.0)
+    slope_mean = xp.where(xp.arange(u) >= p, mean, 0.0)
     return Between(
         cov=seen.rest,
         map=seen.map,
         cov_between=cov[:, :p, :p] * s.between_observed[:, :, None] * s.between_observed[:, None, :],
         precision=seen.precision,
         logdet=seen.logdet,
-        number=jnp.sum(s.between_observed, -1),
+        number=xp.sum(s.between_observed, -1),
         mean=(mean[:, :p] - s.reference) * s.between_observed,
         centre=slope_mean,
     )
@@ -95,7 +96,7 @@ def _design(moments: Moments, at: Array) -> Array:
     return jnp.concatenate([first, moments.directions[:, :, :, None] * columns[None, :, None, :]], axis=1)
 
 
-class PatternMoments(eqx.Module):
+class PatternMoments(NamedTuple):
     """What all clusters see of the moments: by row pattern, and by pattern of between-only variables.
 
     outer (R, a, a, u, u): E_a' W E_b; weighted (R, a, p, u): W E_a; offset (R, a, u): E_a' W mu, all in the design of the
@@ -109,9 +110,14 @@ class PatternMoments(eqx.Module):
     offset: Array
 
 
-def pattern_moments(moments: Moments, s: PatternStatistics) -> PatternMoments:
+def pattern_moments(moments: Any, s: PatternStatistics | Any, xp: ModuleType = jnp) -> PatternMoments:
     """Everything that is computed once for all clusters."""
-    rows = row_patterns(moments, s)
+    rows = row_patterns(moments, s, xp)
+    if xp is not jnp:  # the design is columns of the identity: there are no random slopes
+        weighted = rows.precision[:, :, s.effects][:, None]
+        outer = weighted[:, :, s.effects][:, :, None]
+        offset = (rows.mean[:, None, None] @ weighted)[:, :, 0]
+        return PatternMoments(rows, between_patterns(moments, s, xp), outer, weighted, offset)
     e = _design(moments, s.effects)[s.group]
     weighted = jnp.einsum("rij,raju->raiu", rows.precision, e)
     return PatternMoments(
@@ -123,18 +129,20 @@ def pattern_moments(moments: Moments, s: PatternStatistics) -> PatternMoments:
     )
 
 
-def rows_information(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> EffectInformation:
-    """A (L, u, u) and b (L, u) of every cluster of the chunk."""
-    pairs = Pairs(chunk, len(s.rows))
+def rows_information(
+    seen: PatternMoments, s: PatternStatistics | Any, chunk: ClusterChunk | Any, pairs: Pairs | None = None
+) -> EffectInformation:
+    """A (L, u, u) and b (L, u) of every cluster of the chunk. pairs: those of the chunk, in NumPy, where they are made once."""
+    pairs = Pairs(chunk, len(s.rows)) if pairs is None else pairs
     u = seen.offset.shape[-1]
     return EffectInformation(
-        a=pairs.to_clusters(chunk.products, seen.outer.reshape(len(s.rows), -1, u * u)).reshape(-1, u, u),
-        b=pairs.to_clusters(chunk.total, seen.weighted.reshape(len(s.rows), -1, u))
-        - pairs.to_clusters(chunk.products[:, :, 0], seen.offset),
+        a=pairs.to_clusters("products", seen.outer.reshape(len(s.rows), -1, u * u)).reshape(-1, u, u),
+        b=pairs.to_clusters("total", seen.weighted.reshape(len(s.rows), -1, u))
+        - pairs.to_clusters("first", seen.offset),
     )
 
 
-def prior_of(between: Between, chunk: ClusterChunk, at: Array | None = None) -> EffectPrior:
+def prior_of(between: Between, chunk: ClusterChunk | Any, at: Array | None = None, xp: ModuleType = jnp) -> EffectPrior:
     """c (L, u) and S (L, u, u) of every cluster of the chunk, given its between-only variables: of the between variables and
     slopes at `at` (u,), or of all.
     """
@@ -142,7 +150,7 @@ def prior_of(between: Between, chunk: ClusterChunk, at: Array | None = None) -> 
     if at is not None:  # for the patterns, which are fewer than the clusters
         mean, to_z, cov = mean[:, at], to_z[:, at], cov[:, at][:, :, at]
     z = chunk.between - between.mean[which]
-    return EffectPrior(mean=mean[which] + jnp.einsum("lui,li->lu", to_z[which], z), cov=cov[which])
+    return EffectPrior(mean=mean[which] + xp.einsum("lui,li->lu", to_z[which], z), cov=cov[which])
 
 
 def cluster_effects(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Effects:

@@ -13,11 +13,13 @@ the function of the moments that is linear in them, `expected_by_pattern`.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
-from mlsem_jax.likelihood._directions import traces
+from mlsem_jax.likelihood._directions import product, traces
 from mlsem_jax.likelihood._effects import Effects, posterior
 from mlsem_jax.likelihood._pattern_clusters import cluster_effects, effects_along
 from mlsem_jax.models import Moments
@@ -35,27 +37,27 @@ def missing_curvature(moments: Moments, jacobian: Moments, s: PatternStatistics)
 
     def one(total, chunk: ClusterChunk):
         here, along = with_derivatives(chunk, cluster_effects)
-        return total + _louis(here, along, chunk.weight), None
+        return total + louis(here, along, chunk.weight), None
 
     q = jax.tree.leaves(tangents)[0].shape[0]
     return jax.lax.scan(one, jnp.zeros((q, q), moments.mean.dtype), s.clusters)[0]
 
 
-def _louis(x: Effects, d: Effects, weight: Array) -> Array:
+def louis(x: Effects, d: Effects, weight: Array, xp: ModuleType = jnp) -> Array:
     """The formula above for the clusters of one chunk; d has a leading axis of directions."""
-    at = posterior(jnp, x.prior, x.rows)
+    at = posterior(xp, x.prior, x.rows)
     d_a, d_s = d.rows.a, d.prior.cov
-    p = jnp.eye(d_a.shape[-1], dtype=d_a.dtype) - at.information @ x.prior.cov
-    alpha = d.rows.b - jnp.einsum("qluv,lv->qlu", d_a, at.mean)
-    gamma = d.prior.mean + jnp.einsum("qluv,lv->qlu", d_s, at.slope)
+    p = xp.eye(d_a.shape[-1], dtype=d_a.dtype) - at.information @ x.prior.cov
+    alpha = d.rows.b - xp.einsum("qluv,lv->qlu", d_a, at.mean)
+    gamma = d.prior.mean + xp.einsum("qluv,lv->qlu", d_s, at.slope)
     w = weight[:, None, None]
 
     def flat(x):
         return x.reshape(x.shape[0], -1)
 
-    on_alpha = jnp.einsum("luv,qlv->qlu", w * at.cov, alpha) + jnp.einsum("lvu,qlv->qlu", w * p, gamma)
-    on_gamma = jnp.einsum("luv,qlv->qlu", w * p, alpha) - jnp.einsum("luv,qlv->qlu", w * at.information, gamma)
-    effects = flat(alpha) @ flat(on_alpha).T + flat(gamma) @ flat(on_gamma).T
+    on_alpha = xp.einsum("luv,qlv->qlu", w * at.cov, alpha) + xp.einsum("lvu,qlv->qlu", w * p, gamma)
+    on_gamma = xp.einsum("luv,qlv->qlu", w * p, alpha) - xp.einsum("luv,qlv->qlu", w * at.information, gamma)
+    effects = product(flat(alpha), flat(on_alpha).T) + product(flat(gamma), flat(on_gamma).T)
     am, st = d_a @ at.cov, d_s @ at.information
-    crossed = traces(p @ d_a @ jnp.swapaxes(p, -1, -2), w * d_s)
+    crossed = traces(p @ d_a @ xp.swapaxes(p, -1, -2), w * d_s)
     return effects + 0.5 * (traces(w * am, am) + traces(w * st, st) - crossed - crossed.T)

@@ -7,13 +7,16 @@ Dempster, Laird & Rubin 1977), so that nothing is differentiated through the clu
 
 from __future__ import annotations
 
-import equinox as eqx
+import math
+from types import ModuleType
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._effects import EffectPosterior, by_effects, posterior
-from mlsem_jax.likelihood._pairs import Pairs
+from mlsem_jax.likelihood._pairs import Pairs, sums_by
 from mlsem_jax.likelihood._pattern_clusters import (
     Between,
     PatternMoments,
@@ -26,23 +29,23 @@ from mlsem_jax.models import Moments
 from mlsem_jax.observed import ClusterChunk, PatternStatistics
 
 
-def _row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:
+def row_terms(precision, logdet, mean, observed, count, total, cross) -> Array:
     """-1/2 sum over rows of log|Sigma_W,rr| + residual quadratic + constant, from sums over rows (leading axis free)."""
     centred = cross - total[:, :, None] * mean[:, None, :] - mean[:, :, None] * total[:, None, :]
     centred = centred + count[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    number = jnp.log(2 * jnp.pi) * jnp.sum(observed, -1)
-    return -0.5 * (count * (logdet + number) + jnp.sum(precision * centred, (-1, -2)))
+    number = math.log(2 * math.pi) * observed.sum(-1)
+    return -0.5 * (count * (logdet + number) + (precision * centred).sum((-1, -2)))
 
 
-def _outside(between: Between, chunk: ClusterChunk) -> Array:
+def outside_effects(between: Between, chunk: ClusterChunk | Any, xp: ModuleType = jnp) -> Array:
     """Log-likelihood of the between-only variables of every cluster of the chunk, (L,)."""
     which = chunk.between_pattern
     z = chunk.between - between.mean[which]
-    quadratic = jnp.einsum("li,lij,lj->l", z, between.precision[which], z)
-    return -0.5 * (quadratic + between.logdet[which] + jnp.log(2 * jnp.pi) * between.number[which])
+    quadratic = xp.einsum("li,lij,lj->l", z, between.precision[which], z)
+    return -0.5 * (quadratic + between.logdet[which] + math.log(2 * math.pi) * between.number[which])
 
 
-class PatternSums(eqx.Module):
+class PatternSums(NamedTuple):
     """What the gradient needs of all clusters: the E-step of the EM algorithm with u as missing data, clusters weighted.
 
     By row pattern: second (R, a, a, u, u), first (R, a, u), cross (R, a, p, u), sums of t t' times -E(u u')/2, of t times E(u)
@@ -61,33 +64,54 @@ class PatternSums(eqx.Module):
     square: Array
 
 
-def _chunk_sums(at: EffectPosterior, s: PatternStatistics, chunk: ClusterChunk) -> PatternSums:
-    """The sums over the clusters of one chunk."""
+def chunk_sums(
+    at: EffectPosterior,
+    s: PatternStatistics | Any,
+    chunk: ClusterChunk | Any,
+    pairs: Pairs | None = None,
+    xp: ModuleType = jnp,
+    of_z: tuple[Array, Array, Array] | None = None,
+) -> PatternSums:
+    """The sums over the clusters of one chunk. pairs, of_z: those of the chunk (`sums_of_between`), where they are made once."""
     w, z = chunk.weight, chunk.between
-    slope = by_effects(at)
-    slope = jax.tree.map(lambda x: w.reshape(-1, *(1,) * (x.ndim - 1)) * x, slope)
-    pairs = Pairs(chunk, len(s.rows))
+    slope = by_effects(at).times(w)
+    pairs = Pairs(chunk, len(s.rows)) if pairs is None else pairs
 
     def by_between(x):
-        return jax.ops.segment_sum(x, chunk.between_pattern, s.between_group.shape[0])
+        return sums_by(xp, x, chunk.between_pattern, s.between_group.shape[0])
 
+    z_sums = sums_of_between(s, chunk, xp) if of_z is None else of_z
     return PatternSums(
-        second=pairs.to_patterns(chunk.products, slope.rows.a),
-        first=pairs.to_patterns(chunk.products[:, :, 0], slope.rows.b),
-        cross=pairs.to_patterns(chunk.total, slope.rows.b),
+        second=pairs.to_patterns("products", slope.rows.a),
+        first=pairs.to_patterns("first", slope.rows.b),
+        cross=pairs.to_patterns("total", slope.rows.b),
         cov=by_between(slope.prior.cov),
         slope=by_between(slope.prior.mean),
         mixed=by_between(slope.prior.mean[:, :, None] * z[:, None, :]),
-        count=by_between(w),
-        total=by_between(w[:, None] * z),
-        square=by_between(w[:, None, None] * z[:, :, None] * z[:, None, :]),
+        count=z_sums[0],
+        total=z_sums[1],
+        square=z_sums[2],
     )
 
 
-def _by_pattern(seen: PatternMoments, s: PatternStatistics) -> Array:
+def sums_of_between(
+    s: PatternStatistics | Any, chunk: ClusterChunk | Any, xp: ModuleType = jnp
+) -> tuple[Array, Array, Array]:
+    """Number (Rb,), sums (Rb, p) and cross-products (Rb, p, p) of the between-only variables by pattern."""
+    w, z = chunk.weight, chunk.between
+    each = (w, w[:, None] * z, w[:, None, None] * z[:, :, None] * z[:, None, :])
+    count = s.between_group.shape[0]
+    return (
+        sums_by(xp, each[0], chunk.between_pattern, count),
+        sums_by(xp, each[1], chunk.between_pattern, count),
+        sums_by(xp, each[2], chunk.between_pattern, count),
+    )
+
+
+def by_pattern(seen: PatternMoments, s: PatternStatistics | Any) -> Array:
     """Sum of the part of the log-likelihood that needs sums over rows only."""
     rows = seen.rows
-    return jnp.sum(_row_terms(rows.precision, rows.logdet, rows.mean, s.observed, s.rows, s.total, s.cross))
+    return (row_terms(rows.precision, rows.logdet, rows.mean, s.observed, s.rows, s.total, s.cross)).sum()
 
 
 def pattern_sums(moments: Moments, s: PatternStatistics) -> tuple[Array, PatternSums]:
@@ -97,12 +121,12 @@ def pattern_sums(moments: Moments, s: PatternStatistics) -> tuple[Array, Pattern
     def one(chunk: ClusterChunk) -> tuple[Array, PatternSums]:
         x = cluster_effects(seen, s, chunk)
         at = posterior(jnp, x.prior, x.rows)
-        return jnp.sum(chunk.weight * (at.value + _outside(seen.between, chunk))), _chunk_sums(at, s, chunk)
+        return jnp.sum(chunk.weight * (at.value + outside_effects(seen.between, chunk))), chunk_sums(at, s, chunk)
 
     first = jax.tree.map(lambda x: x[0], s.clusters)
     zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(one, first))
     value, sums = jax.lax.scan(lambda total, c: (jax.tree.map(jnp.add, total, one(c)), None), zero, s.clusters)[0]
-    return value + _by_pattern(seen, s), sums
+    return value + by_pattern(seen, s), sums
 
 
 def expected_by_pattern(moments: Moments, sums: PatternSums, s: PatternStatistics) -> Array:
@@ -120,10 +144,10 @@ def expected_by_pattern(moments: Moments, sums: PatternSums, s: PatternStatistic
         + jnp.sum(between.centre[:, here] * sums.slope)
         + jnp.sum(between.map[:, here] * mixed)
     )
-    outside = _row_terms(
+    outside = row_terms(
         between.precision, between.logdet, between.mean, s.between_observed, sums.count, sums.total, sums.square
     )
-    return _by_pattern(seen, s) + on_rows + on_effects + jnp.sum(outside)
+    return by_pattern(seen, s) + on_rows + on_effects + jnp.sum(outside)
 
 
 def pattern_gradient(moments: Moments, sums: PatternSums, s: PatternStatistics) -> Moments:
@@ -163,8 +187,8 @@ def pattern_cluster_scores(
 def _outside_effects(seen: PatternMoments, s: PatternStatistics, chunk: ClusterChunk) -> Array:
     """What is not `EffectPosterior.value` of the log-likelihood of every cluster of the chunk (L,), from cross-products by pair."""
     at, count, rows = chunk.pattern, chunk.products[:, 0, 0], seen.rows
-    terms = _row_terms(
+    terms = row_terms(
         rows.precision[at], rows.logdet[at], rows.mean[at], s.observed[at], count, chunk.total[:, 0], chunk.cross
     )
     by_cluster = jax.ops.segment_sum(terms, chunk.cluster, chunk.group.shape[0])
-    return by_cluster + chunk.weight * _outside(seen.between, chunk)
+    return by_cluster + chunk.weight * outside_effects(seen.between, chunk)

@@ -144,13 +144,12 @@ class Statistics(eqx.Module):
     pools: SizePools | None = None
 
     def only(self, kind: type) -> Any:
-        """The data of the only term if it is of this kind, else None: for closed forms that exist for one kind of data."""
-        alone = len(self.terms) == 1 and isinstance(self.terms[0], kind)
-        return self.terms[0].data if alone else None
+        """`only_data` of these statistics."""
+        return only_data(self, kind)
 
     def first(self, kind: type) -> Any:
-        """The data of the first term of this kind, None where there is none: for what describes data of one kind."""
-        return next((term.data for term in self.terms if isinstance(term, kind)), None)
+        """`first_data` of these statistics."""
+        return first_data(self, kind)
 
     @property
     def complete(self) -> Any:
@@ -196,3 +195,15 @@ class Statistics(eqx.Module):
         """Sizes of all clusters of all terms."""
         parts = [term.cluster_sizes() for term in self.terms]
         return ClusterSizes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("group", "size", "count")))
+
+
+# functions, where every fit asks: to look a method of a pytree up makes another pytree, which takes as long as an evaluation
+def only_data(statistics: Statistics, kind: type) -> Any:
+    """The data of the only term if it is of this kind, else None: for closed forms that exist for one kind of data."""
+    terms = statistics.terms
+    return getattr(terms[0], "data", None) if len(terms) == 1 and isinstance(terms[0], kind) else None
+
+
+def first_data(statistics: Statistics, kind: type) -> Any:
+    """The data of the first term of this kind, None where there is none: for what describes data of one kind."""
+    return next((getattr(term, "data", None) for term in statistics.terms if isinstance(term, kind)), None)

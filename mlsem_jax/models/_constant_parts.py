@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from statistics import NormalDist
 
 from mlsem_jax.models._expressions import FUNCTIONS, Binary, Call, Expression, Name, Number, children, postorder, symbol
+
+
+def _normal():
+    from statistics import NormalDist  # slow to import, and few models have constraints
+
+    return NormalDist()
+
 
 _PLAIN: dict[str, Callable[..., float]] = {
     **{name: getattr(math, name) for name in FUNCTIONS if hasattr(math, name)},
     "abs": abs,
-    "pnorm": NormalDist().cdf,
-    "qnorm": NormalDist().inv_cdf,
+    "pnorm": lambda x: _normal().cdf(x),
+    "qnorm": lambda x: _normal().inv_cdf(x),
     "neg": operator.neg,
     "+": operator.add,
     "-": operator.sub,

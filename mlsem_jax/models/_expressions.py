@@ -31,8 +31,9 @@ FUNCTIONS: dict[str, Callable] = {
     "sinh": jnp.sinh,
     "cosh": jnp.cosh,
     "tanh": jnp.tanh,
-    "pnorm": jax.scipy.stats.norm.cdf,
-    "qnorm": jax.scipy.stats.norm.ppf,
+    # looked up when they are called: the module takes long to import
+    "pnorm": lambda x: jax.scipy.stats.norm.cdf(x),
+    "qnorm": lambda x: jax.scipy.stats.norm.ppf(x),
 }
 
 BINARY: dict[str, Callable] = {

@@ -27,6 +27,12 @@ class PlainParts(NamedTuple):
 
     levels: tuple[PlainPart, ...]
 
+    @classmethod
+    def of(cls, moments: Moments | PlainParts) -> PlainParts:
+        """NumPy arrays of moments in either form, random slopes left out."""
+        levels: tuple[Any, ...] = moments.levels
+        return cls(tuple(PlainPart(np.asarray(part.cov, float), np.asarray(part.mean, float)) for part in levels))
+
     @property
     def within_cov(self) -> np.ndarray:
         return self.levels[0].cov
@@ -50,6 +56,11 @@ class PlainParts(NamedTuple):
     def with_parts(self, within_cov, between_cov, within_mean, between_mean) -> PlainParts:
         both = (PlainPart(within_cov, within_mean), PlainPart(between_cov, between_mean))
         return PlainParts(both[: len(self.levels)])
+
+    def plus(self, other: PlainParts) -> PlainParts:
+        """The sum of two sets of derivatives."""
+        both = zip(self.levels, other.levels, strict=True)
+        return PlainParts(tuple(PlainPart(a.cov + b.cov, a.mean + b.mean) for a, b in both))
 
     def of_group(self, group: int) -> PlainParts:
         """Without the group axis."""
@@ -123,12 +134,12 @@ class _Here:
         self.moments = PlainPart(theta, nu)
         if level.has_eta:
             self.psi, self.alpha, lambda_ = level.psi(natural), level.alpha(natural), level.lambda_(natural)
-            self.a = np.linalg.inv(np.eye(lambda_.shape[2]) - level.beta(natural))
-            self.paths = lambda_ @ self.a
-            across = self.psi @ np.swapaxes(self.a, 1, 2)
-            self.through = self.paths @ across
+            bare = level.no_paths
+            self.a = np.linalg.inv(level.eye_eta - level.beta(natural)) if bare is None else bare
+            self.paths = lambda_ @ self.a if bare is None else lambda_
+            self.through = self.paths @ (self.psi @ self.a.swapaxes(1, 2))
             self.eta_mean = (self.a @ self.alpha[:, :, None])[:, :, 0]
-            cov = self.paths @ self.psi @ np.swapaxes(self.paths, 1, 2) + theta
+            cov = self.paths @ self.psi @ self.paths.swapaxes(1, 2) + theta
             self.moments = PlainPart(cov, nu + (lambda_ @ self.eta_mean[:, :, None])[:, :, 0])
 
 
@@ -141,7 +152,10 @@ class _PlainLevel:
         self.lambda_, self.beta = _Elements(level.lambda_), _Elements(level.beta)
         self.psi, self.theta = _Elements(level.psi.core, lower=True), _Elements(level.theta.core, lower=True)
         groups, p = np.shape(level.nu.base)
-        self._eye = np.eye(p)
+        self._eye, self.eye_eta = np.eye(p), np.eye(np.shape(level.beta.base)[-1])
+        # A, where no member of eta depends on another
+        bare = not len(self.beta.k) and not np.any(level.beta.base)
+        self.no_paths = np.broadcast_to(self.eye_eta, np.shape(level.beta.base)) if bare else None
         # linear in natural parameters: their derivatives never change
         self._fixed = PlainPart(np.zeros((k, groups, p, p)), np.zeros((k, groups, p)))
         e = self.theta
@@ -165,9 +179,9 @@ class _PlainLevel:
             cov, mean = cov.copy(), mean.copy()
             left, right = self._rank_one(here)
             half = left[:, :, None] * right[:, None, :]
-            self._add(cov, (self._k_cov, self._g_cov), half + np.swapaxes(half, 1, 2))
+            self._add(cov, (self._k_cov, self._g_cov), half + half.swapaxes(1, 2))
             self._add(mean, (self._k_mean, self._g_mean), self._mean_slopes(here))
-        return PlainPart(np.moveaxis(cov, 0, -1), np.moveaxis(mean, 0, -1))
+        return PlainPart(cov.transpose(1, 2, 3, 0), mean.transpose(1, 2, 0))
 
     def _add(self, total: np.ndarray, at: tuple[np.ndarray, np.ndarray], parts: np.ndarray) -> None:
         if self._once:
@@ -178,8 +192,8 @@ class _PlainLevel:
     def _rank_one(self, here: _Here) -> tuple[np.ndarray, np.ndarray]:
         """left, right (t, p): an element of Lambda, B or Psi moves the covariances by left right' + right left'."""
         lam, beta, psi = self.lambda_, self.beta, self.psi
-        columns = np.swapaxes(here.paths, 1, 2)
-        through = np.swapaxes(here.through, 1, 2)
+        columns = here.paths.swapaxes(1, 2)
+        through = here.through.swapaxes(1, 2)
         left = [self._eye[lam.row], columns[beta.group, beta.row], self._half_psi * columns[psi.group, psi.row]]
         right = [
             through[lam.group, lam.column],
@@ -191,7 +205,7 @@ class _PlainLevel:
     def _mean_slopes(self, here: _Here) -> np.ndarray:
         """Derivatives of the means (t, p) in elements of Lambda, B and alpha."""
         lam, beta, alpha = self.lambda_, self.beta, self.alpha
-        columns = np.swapaxes(here.paths, 1, 2)
+        columns = here.paths.swapaxes(1, 2)
         by_lambda = self._eye[lam.row] * here.eta_mean[lam.group, lam.column][:, None]
         by_beta = columns[beta.group, beta.row] * here.eta_mean[beta.group, beta.column][:, None]
         return np.concatenate([by_lambda, by_beta, columns[alpha.group, alpha.row]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from mlsem_jax.models._covariance import Kind
@@ -175,16 +176,16 @@ class Specification:
     def ngroups(self) -> int:
         return max(len(self.groups), 1)
 
-    @property
+    @cached_property
     def variables(self) -> tuple[str, ...]:
         """All observed variables, p of them: those of level 1, then the between-only ones."""
         return self.within.observed + self.between_only
 
-    @property
+    @cached_property
     def between_only(self) -> tuple[str, ...]:
         return tuple(v for v in self.between.observed if v not in self.within.observed)
 
-    @property
+    @cached_property
     def within_only(self) -> tuple[str, ...]:
         return tuple(v for v in self.within.observed if v not in self.between.observed)
 

@@ -6,15 +6,18 @@ import numpy as np
 
 
 def damped_step(information: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
-    """(I + damping diag I)^-1 g, scaled to unit diagonal first; directions without information are left alone."""
+    """(I + damping diag I)^-1 g, scaled to unit diagonal first; directions without information are left alone. gradient: (q,), or
+    several as columns (q, n).
+    """
     diagonal = np.diag(information)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = information * np.outer(scale, scale)
-    scaled[np.diag_indices_from(scaled)] += damping + np.where(diagonal > 0, 0.0, 1.0)
+    scaled.flat[:: len(scaled) + 1] += damping + np.where(diagonal > 0, 0.0, 1.0)
+    of_gradient = scale if gradient.ndim == 1 else scale[:, None]
     try:
-        return scale * np.linalg.solve(scaled, scale * gradient)
+        return of_gradient * np.linalg.solve(scaled, of_gradient * gradient)
     except np.linalg.LinAlgError:
-        return scale * np.linalg.lstsq(scaled, scale * gradient, rcond=1e-12)[0]
+        return of_gradient * np.linalg.lstsq(scaled, of_gradient * gradient, rcond=1e-12)[0]
 
 
 def decrement(curvature: np.ndarray, gradient: np.ndarray) -> float:
@@ -29,7 +32,7 @@ def positive_definite(information: np.ndarray, tolerance: float = 1e-10) -> bool
         return False
     scale = 1.0 / np.sqrt(diagonal)
     scaled = information * np.outer(scale, scale)
-    scaled[np.diag_indices_from(scaled)] -= tolerance
+    scaled.flat[:: len(scaled) + 1] -= tolerance
     try:
         np.linalg.cholesky(scaled)
     except np.linalg.LinAlgError:

@@ -75,6 +75,8 @@ def solve(a: Array, b: Array) -> Array:
 def inverse_and_logdet(xp: ModuleType, a: Array) -> tuple[Array, Array]:
     """Inverse (..., p, p) and log-determinant (...) of symmetric matrices, +inf where one is not positive definite: by LAPACK in
     NumPy, which nothing maps, and by sweeps in JAX.
+
+    In NumPy all are given up where one is not positive definite.
     """
     if xp is jnp:
         return sweep(a)[:2]

@@ -15,6 +15,8 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import Estimation, Problem
+from mlsem_jax.estimation._reduction import patterns_of
+from mlsem_jax.likelihood import PatternTerm, _closed_form
 from mlsem_jax.models import PlainMoments
 from mlsem_jax.numerics import float64
 
@@ -42,6 +44,7 @@ level: 2
   c == 2*b
 """,
     "without factors": "level: 1\n y1 ~~ y2\n y1 ~ x\nlevel: 2\n y1 ~~ y2\n y2 ~ y1 + z\n",
+    "one level": "f =~ y1 + y2 + y3\n f ~ x\n y4 ~ f + y5\n",
     "latent means": """
 level: 1
   f =~ NA*y1 + y2 + y3
@@ -77,9 +80,31 @@ def estimation_of(text: str, frame: pd.DataFrame, **options) -> Estimation:
         ).estimation
 
 
+def with_gaps(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """15 % of the outcomes missing: in some clusters, in all of them and one variable nowhere in a cluster, or of z too."""
+    names = [f"y{i}" for i in range(1, 7)]
+    gaps = np.random.default_rng(3).uniform(size=(len(frame), 6)) < 0.15
+    if kind == "some":
+        gaps[frame["c"] > 20] = False
+    frame[names] = frame[names].where(~gaps)
+    if kind == "all":
+        frame.loc[frame["c"] == 3, "y2"] = np.nan
+        frame.loc[frame.groupby("c").head(1).index, "y5"] = np.nan
+    if kind == "covariates":
+        frame.loc[frame["c"] % 5 == 0, "z"] = np.nan
+    return frame
+
+
 def relative(found, expected) -> float:
     found, expected = np.asarray(found), np.asarray(expected)
     return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@jax.jit
+def compiled(structure, theta, statistics):
+    """Evaluation, expected and observed information."""
+    at = (structure, theta, statistics)
+    return likelihood.evaluate(*at), likelihood.expected_information(*at), likelihood.observed_information(*at)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -118,6 +143,65 @@ def test_numpy_and_compiled_programs_agree(name, groups):
     np.testing.assert_allclose(closed.plain.curvature(theta, weight), bend, atol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "groups"),
+    [
+        ("paths", "covariates", 2),
+        ("equal loadings", "all", 1),
+        ("latent means", "some", 1),
+        ("without factors", "weights", 1),
+        ("one level", "all", 2),
+    ],
+)
+@float64
+def test_numpy_and_compiled_programs_agree_with_missing_values(name, kind, groups):
+    options = ({"group": "s"} if groups > 1 else {}) | ({"fixed_x": False} if kind == "covariates" else {})
+    frame = with_gaps(data(groups), kind)
+    if kind == "weights":
+        frame = frame.assign(w=1.0 + frame.index % 3, v=1.0 + frame["c"] % 4)
+        options |= {"sampling_weights": "w", "sampling_weights_between": "v"}
+    estimation = estimation_of(MODELS[name], frame, missing="ml", **options)
+    model, statistics = estimation.model, estimation.statistics
+    theta = model.theta + 0.01 * np.random.default_rng(1).normal(size=len(model.theta))
+    traced = jax.tree.map(jnp.asarray, (model.build.structure, jnp.asarray(theta), statistics))
+    # statistics may come from a device
+    for given in (statistics, traced[2]):
+        closed = likelihood.ClosedForm.of(model.build.structure, given)
+        found = closed.evaluate(theta)
+        assert isinstance(found.gradient, np.ndarray)
+        assert closed.value(theta) == pytest.approx(found.value, rel=1e-14)
+    evaluated, expected, observed = compiled(*traced)
+    assert found.value == pytest.approx(float(evaluated.value), rel=1e-13)
+    assert relative(found.gradient, evaluated.gradient) < 1e-12
+    assert relative(found.metric, evaluated.metric) < 1e-12
+    assert relative(closed.expected_information(theta), expected) < 1e-12
+    assert relative(closed.observed_information(theta), observed) < 1e-12
+    nobody = jax.tree.map(lambda x: x[:0], estimation.clusters)
+    assert [len(x) for x in closed.cluster_scores(theta, nobody)] == [0, 0]
+    which = np.isin(np.arange(estimation.data.nclusters), estimation.reduction.pattern_codes)
+    term = PatternTerm(patterns_of(model.build.specification, estimation.data, which, by_pair=True))
+    expected = jax.jit(likelihood.term_scores)(*traced[:2], jax.tree.map(jnp.asarray, term))
+    for ours, theirs in zip(closed.pattern_scores(theta, term), expected, strict=True):
+        assert relative(ours, theirs) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore::mlsem_jax.ImproperSolutionWarning")
+@float64
+def test_outside_the_domain_of_the_clusters_it_is_zero_with_missing_values():
+    """Sigma_B may be indefinite as long as every cluster's covariance matrix is positive definite: the compiled programs agree."""
+    estimation = estimation_of(MODELS["without factors"], with_gaps(data(), "all"), missing="ml")
+    problem, statistics = estimation.model.problem, estimation.statistics
+    at = list(problem.build.theta_names).index("y1~~y1.l2")
+    for value in (-0.05, -0.3, -5.0):
+        theta = estimation.model.theta.copy()
+        theta[at] = value
+        traced = jax.tree.map(jnp.asarray, (problem.build.structure, jnp.asarray(theta), statistics))
+        expected = float(likelihood.log_likelihood(*traced))
+        assert problem.value(theta) == pytest.approx(expected, rel=1e-12)
+        assert problem.evaluate(theta).finite == np.isfinite(expected)
+    assert not np.isfinite(expected)
+
+
 @pytest.mark.filterwarnings("ignore::mlsem_jax.ImproperSolutionWarning")
 @float64
 def test_a_search_in_numpy_ends_where_the_compiled_one_does(monkeypatch):
@@ -145,18 +229,20 @@ def test_outside_the_domain_the_likelihood_is_zero():
         assert not np.all(np.isfinite(problem.observed(there))) or name == "y1~~y1.l2"
 
 
-def test_what_has_no_such_form_is_compiled():
+def test_what_has_no_such_form_is_compiled(monkeypatch):
     frame = data()
+    missing = estimation_of(
+        MODELS["without factors"], frame.assign(y1=frame["y1"].where(frame.index != 3)), missing="ml"
+    )
+    assert missing.model.problem._closed is not None
     plain = estimation_of(MODELS["without factors"], frame)
     structure, statistics = plain.model.build.structure, plain.statistics
     assert PlainMoments.serves(structure)
     assert likelihood.ClosedForm.of(structure, statistics) is not None
+    monkeypatch.setattr(_closed_form, "LARGEST_PATTERNS", 10)
+    assert likelihood.ClosedForm.of(structure, missing.statistics) is None
     slopes = estimation_of("level: 1\n y1 ~ rv('s1')*x\nlevel: 2\n y1 ~~ s1\n", frame)
     assert slopes.model.problem._closed is None
-    missing = estimation_of(
-        MODELS["without factors"], frame.assign(y1=frame["y1"].where(frame.index != 3)), missing="ml"
-    )
-    assert missing.model.problem._closed is None
     network = ml.ml_varcov(frame, within="ggm", between="cov", clusters="c", vars=["y1", "y2"]).fit()
     assert not PlainMoments.serves(network.estimation.model.build.structure)
     assert isinstance(network.estimation.model.problem, Problem)
@@ -171,6 +257,8 @@ def test_a_first_fit_and_its_summary_compile_nothing():
         "m = 'level: 1\\n math =~ math1 + math2 + math3\\n math ~ ses\\nlevel: 2\\n math_b =~ math1 + math2 + math3\\n'\n"
         "f = ml.sem(m, d, cluster='school', estimator='MLR'); f.summary(); f.modification_indices(); f.residuals()\n"
         "f.standardized_solution()\n"
+        "d['math1'] = d['math1'].where(d.index % 7 != 0); d['math3'] = d['math3'].where(d.index % 5 != 0)\n"
+        "g = ml.sem(m, d, cluster='school', estimator='MLR', missing='ml'); g.summary()\n"
         "print('COMPILED', stream.getvalue().count('XLA compilation'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

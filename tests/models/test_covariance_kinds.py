@@ -21,6 +21,7 @@ from test_level_matrices import check_directions, model
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.models import KINDS, Choice, CovarianceKind, build, kind_named, register, registered, unregister
+from mlsem_jax.models._kinds import check_formulas
 from mlsem_jax.networks._dense import covariance, decompose
 from mlsem_jax.numerics import float64
 from mlsem_jax.report import StorageError
@@ -236,6 +237,12 @@ def test_a_file_names_its_kind(fits, tmp_path):
             ml.load(path)
     finally:
         register(kind)
+
+
+def test_formulas_of_the_librarys_own_kinds_are_right():
+    """What `register` checks of a user's kind; of these nothing is checked when they are imported."""
+    for kind in registered():
+        check_formulas(kind)
 
 
 def test_a_record_is_itself_after_a_copy():
