@@ -15,6 +15,17 @@ _MOST_ROWS = 10**8
 _CHUNK = 250
 
 
+def _sizes(text: str) -> str:
+    """The type of --size: a text that `cluster_sizes` reads."""
+    from mlsem_jax._sizes import cluster_sizes
+
+    try:
+        cluster_sizes(2, text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+    return text
+
+
 def _design_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "fit", type=Path, help="a saved fit (mlsem fit ... --json FILE): its estimates are the population values"
@@ -24,6 +35,7 @@ def _design_arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument(
         "--size",
+        type=_sizes,
         default=None,
         metavar="N",
         help="rows in each cluster (with --clusters): 20, a range 5-30, or a list 5,10,40 that clusters take in turn",
@@ -35,8 +47,8 @@ def _design_arguments(p: argparse.ArgumentParser) -> None:
 def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], list[int]]:
     """The model and values of a saved fit, and the design: cluster sizes and their groups (from 0)."""
     import mlsem_jax as ml
+    from mlsem_jax._sizes import cluster_sizes
     from mlsem_jax.estimation import Source, make_model
-    from mlsem_jax.studies import cluster_sizes
 
     if not arguments.fit.is_file():
         raise CommandError(f"There is no file {arguments.fit}.")
