@@ -25,6 +25,7 @@ ORDER = (
     "report",
     "syntax",
     "networks",
+    "studies",
     "cli",
 )
 SUBJECT = {
@@ -41,6 +42,7 @@ SUBJECT = {
     "report": "summary, plots, exchange",
     "syntax": "model text",
     "networks": "matrices of network models",
+    "studies": "grids of simulation studies",
     "cli": "the command line",
 }
 LEFT, WIDTH, HEIGHT, STEP = 360, 400, 34, 48

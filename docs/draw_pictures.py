@@ -50,6 +50,15 @@ def of_measurement(call: str):
     raise RuntimeError(f"docs/measurement.md does not draw {call}")
 
 
+def of_studies():
+    """The picture of the page on grids of conditions, of a thousand data sets a cell."""
+    page = (Path(__file__).parent / "studies.md").read_text(encoding="utf-8")
+    space: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M)[:3]:
+        exec(code.replace("n_datasets=40", "n_datasets=1000"), space)
+    return space["axes"][0, 0]
+
+
 if __name__ == "__main__":
     ml.enable_compilation_cache()
     FOLDER.mkdir(exist_ok=True)
@@ -65,6 +74,7 @@ if __name__ == "__main__":
     network = ml.ml_ggm(load_schools(), clusters="school", vars=scores).fit()
     study = ml.montecarlo(fit.model, fit.estimation.model.theta, [20] * 100, n_datasets=1000, key=1)
     for name, draw in {
+        "study": of_studies,
         "imputations": lambda: drawn_by("imputations.md"),
         "weights": lambda: drawn_by("surveys.md"),
         "reliability": lambda: of_measurement('fit.plot("reliability")'),

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from mlsem_jax.networks import ml_lvm as ml_lvm
     from mlsem_jax.networks import ml_rnm as ml_rnm
     from mlsem_jax.networks import ml_varcov as ml_varcov
+    from mlsem_jax.studies import Study as Study
+    from mlsem_jax.studies import grid as grid
+    from mlsem_jax.studies import study as study
 
 
 # where each public name lives
@@ -99,6 +102,7 @@ _HOMES = {
         "ml_rnm",
         "ml_varcov",
     ),
+    "mlsem_jax.studies": ("Study", "grid", "study"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,16 +14,17 @@ def enable_compilation_cache(path: str | os.PathLike[str] | None = None) -> Path
     **Arguments:**
 
     - `path`: folder of the cache. Default: `JAX_COMPILATION_CACHE_DIR` where that is set, otherwise `mlsem_jax` in the user's
-      cache folder (`XDG_CACHE_HOME` or `~/.cache`).
+      cache folder (`~/.cache` or `XDG_CACHE_HOME` on Linux, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows).
 
     **Returns:** the folder, which is made where it does not exist. DataError where nothing can be written there.
     """
     import jax
+    import platformdirs
 
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise DataError(f"path must be the name of a folder, not {path!r}.")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(path or os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / "mlsem_jax")
+    own = platformdirs.user_cache_path("mlsem_jax", appauthor=False)
+    folder = Path(path or os.environ.get("JAX_COMPILATION_CACHE_DIR") or own)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)

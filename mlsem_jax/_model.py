@@ -30,7 +30,12 @@ from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model
 
 
 def model(
-    syntax: str | Sequence[str], data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
+    syntax: str | Sequence[str] | Syntax,
+    data: Any,
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    **options: Any,
 ) -> Model:
     """A model of two levels, or of one, as one equinox module whose leaves are arrays.
 

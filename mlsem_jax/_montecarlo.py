@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from mlsem_jax.estimation import (
     simulate,
 )
 from mlsem_jax.inference import parameters_and_defined, with_errors
-from mlsem_jax.likelihood import Statistics, moved, weighted_statistics
+from mlsem_jax.likelihood import Statistics, moved, reordered, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar
@@ -123,7 +124,7 @@ def _study(model: Model, theta: np.ndarray, done: list[Block], chisq: bool, leve
         raise DataError("part: the study has fewer blocks than parts, and none is this one's. Use a smaller chunk=.")
     every = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
     names = tuple(model.parameters(theta))
-    true = np.asarray(_quantities(model, jnp.asarray(theta)[None], jnp.eye(len(theta))[None])[0][0])
+    true = np.asarray(quantities(model, jnp.asarray(theta)[None], jnp.eye(len(theta))[None])[0][0])
     return MonteCarlo(names, true, df=model.df if chisq else 0, level=level, **every)
 
 
@@ -158,16 +159,52 @@ def _check_options(
 def _run(model, theta, sizes, key, chisq, profile, options, first, count) -> Block:
     """Data sets number first, first + 1, ... simulated and fitted."""
     key = key if isinstance(key, int) else key_of(key)
+    stats = drawn_statistics(model, theta, key, sizes, first, count, options)
+    found, end = fitted_block(model, stats, theta, chisq)
+    return found | ({"ratio": _ratios(model, theta, stats, end, found["se"].shape[1])} if profile else {})
+
+
+def drawn_statistics(
+    population: Model,
+    theta: Any,
+    key: Any,
+    sizes: Any,
+    first: int,
+    count: int,
+    options: dict,
+    model: Model | None = None,
+) -> Statistics:
+    """Statistics of `count` data sets from number `first` on, for the population's own model or for one of the same variables.
+
+    More are drawn than asked for, in one of a few numbers, and the rest left: another number of data sets compiles nothing again.
+    """
+    model = population if model is None else model
     rows = bool(options.keys() - {"group"})
-    drawn = simulate(model, theta, key, sizes, count, first=first, rows=rows, **options)
-    stats = _of_rows(drawn, model) if isinstance(drawn, Rows) else drawn
-    end = estimate_batch(model, stats, theta0=theta, chisq=chisq)
-    values, se = (np.array(x) for x in _quantities(model, jnp.asarray(end.theta), jnp.asarray(end.information)))
+    drawn = simulate(population, theta, key, sizes, padded_count(count), first=first, rows=rows, **options)
+    order = np.array([population.variables.index(name) for name in model.variables])
+    if isinstance(drawn, Rows):
+        stats = _of_rows(replace(drawn, values=drawn.values[..., order], variables=model.variables), model)
+    else:
+        stats = drawn if model is population else reordered(drawn, order)
+    return jax.tree.map(lambda x: np.asarray(x)[:count], stats)
+
+
+def padded_count(count: int) -> int:
+    """The lanes that `count` data sets take: 8, 64, or whole chunks of 512."""
+    return next((lanes for lanes in (8, 64) if count <= lanes), -(-count // 512) * 512)
+
+
+def fitted_block(model: Model, stats: Statistics, theta0: Any, chisq: bool) -> tuple[Block, Estimate]:
+    """Estimates and standard errors (B, r) of all quantities, NaN where a search found no maximum, chi-squares and status codes."""
+    end = estimate_batch(model, stats, theta0=theta0, chisq=chisq)
+    count = len(end.status)
+    lanes = np.minimum(np.arange(padded_count(count)), count - 1)
+    both = quantities(model, jnp.asarray(end.theta[lanes]), jnp.asarray(end.information[lanes]))
+    values, se = (np.array(x)[:count] for x in both)
     bad = ~np.isin(end.status, CONVERGED)
     values[bad], se[bad] = np.nan, np.nan
     chi = np.full(count, np.nan) if end.chisq is None else end.chisq
-    found = {"estimates": values, "se": se, "chisq": chi, "status": end.status}
-    return found | ({"ratio": _ratios(model, theta, stats, end, values.shape[1])} if profile else {})
+    return {"estimates": values, "se": se, "chisq": chi, "status": end.status}, end
 
 
 def _ratios(model: Model, theta: np.ndarray, stats: Statistics, end: Estimate, width: int) -> np.ndarray:
@@ -191,7 +228,7 @@ def _ratios(model: Model, theta: np.ndarray, stats: Statistics, end: Estimate, w
 
 
 @jax.jit
-def _quantities(model: Model, theta, information):
+def quantities(model: Model, theta, information):
     """Values and standard errors (B, r) of natural parameters and `:=` quantities."""
     labels, k = model.labels, len(model.labels.natural)
     quantity = parameters_and_defined(labels.natural, dict(labels.by_label), labels.specification.definitions)

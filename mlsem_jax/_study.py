@@ -49,9 +49,9 @@ class MonteCarlo:
         return len(self.status)
 
     def table(self) -> pd.DataFrame:
-        """One row a quantity: mean, bias, relative bias, sd, RMSE, SE/SD ratio, coverage of estimate +- z se, power (two-sided
-        against 0), where asked for coverage of profile intervals; each with its Monte-Carlo standard error (Morris, White &
-        Crowther 2019). Data sets that did not converge are left out; NaN is what the others are too few for.
+        """One row a quantity: mean, median, bias, relative bias, sd, RMSE, SE/SD ratio, coverage of estimate +- z se, power
+        (two-sided against 0), where asked for coverage of profile intervals; each with its Monte-Carlo standard error (Morris,
+        White & Crowther 2019). Data sets that did not converge are left out; NaN is what the others are too few for.
         """
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of means of nothing
@@ -73,6 +73,7 @@ class MonteCarlo:
         columns = {
             "true": self.true,
             "mean": est.mean(axis=0),
+            **_medians(est),
             "bias": error.mean(axis=0),
             "bias.mcse": sd / np.sqrt(count),
             "rel.bias": relative,
@@ -147,6 +148,22 @@ class MonteCarlo:
         return f"{len(self)} data sets\n{self.rates().round(4).to_string()}\n{shown.round(4).to_string()}"
 
     __repr__ = __str__
+
+
+def _medians(est: np.ndarray) -> dict[str, np.ndarray]:
+    """Medians of estimates (R, r), and their Monte-Carlo errors by order statistics: half the distance of those that lie
+    sqrt(R) / 2 ranks either side, whatever the distribution.
+    """
+    count = len(est)
+    if not count:
+        nothing = np.full(est.shape[1], np.nan)
+        return {"median": nothing, "median.mcse": nothing}
+    ranks = (count - 1) / 2 + np.array([-0.5, 0.5]) * np.sqrt(count)
+    low, high = np.quantile(est, np.clip(ranks / max(count - 1, 1), 0, 1), axis=0)
+    return {
+        "median": np.median(est, axis=0),
+        "median.mcse": (high - low) / 2 if count > 2 else np.full(est.shape[1], np.nan),
+    }
 
 
 def open_store(where: Any, model: Model, theta, sizes, key, chisq: bool, profile: bool, options: dict) -> Any:

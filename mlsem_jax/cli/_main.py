@@ -11,7 +11,8 @@ from typing import Any
 
 from mlsem_jax._errors import ModelWarning
 from mlsem_jax._version import __version__
-from mlsem_jax.cli._commands import COMMANDS, CommandError, note
+from mlsem_jax.cli._commands import COMMANDS
+from mlsem_jax.cli._shared import CommandError, note
 from mlsem_jax.cli._words import CommandParser
 
 OK, NOT_CONVERGED, BAD_INPUT, FAILED = 0, 1, 2, 3

@@ -35,13 +35,20 @@ _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def read_table(
-    path: str | Path, missing: tuple[str, ...] = (), decimal: str | None = None, tell: Callable[[str], object] = str
+    path: str | Path,
+    missing: tuple[str, ...] = (),
+    decimal: str | None = None,
+    tell: Callable[[str], object] = str,
+    separator: str | None = None,
+    names: list[str] | None = None,
+    found: Callable[[str], object] = str,
 ) -> pd.DataFrame:
     """A table from a CSV (comma, semicolon, tab or |), Parquet, Feather, Stata, SPSS, SAS or R file.
 
     missing: further codes of missing values, such as "-99". decimal: the decimal sign of a file of text, which else is found
-    from its columns. tell gets sentences on what may have been meant otherwise. Raises DataError, with the remedy, for what cannot
-    be read.
+    from its columns. tell gets sentences on what may have been meant otherwise. separator, names: of the columns of a file of text,
+    which else are found; names say that it has no header. found gets the sign that separates columns in words. Raises DataError,
+    with the remedy, for what cannot be read.
     """
     path = Path(path)
     if not path.exists():
@@ -58,7 +65,14 @@ def read_table(
         raise DataError(f"{path.name}: files of type {ending or 'without ending'!r} cannot be read. Known: {known}.")
     reader, package = _READERS[ending]
     try:
-        table = _read(path, reader, missing, decimal, tell)
+        if reader == "read_csv":
+            table = read_text_table(path, missing, decimal, tell, separator, names, found)
+        elif separator is not None or names is not None:
+            raise DataError(
+                f"{path.name}: separator and names of columns are of files of text; {ending} files have their own."
+            )
+        else:
+            table = _read(path, reader, tell)
     except ImportError:
         raise DataError(f"{path.name}: {ending} files need {package}: pip install 'mlsem_jax[io]'.") from None
     except DataError:
@@ -74,13 +88,9 @@ def read_table(
     return table.replace(_codes(missing), float("nan")) if missing and reader != "read_csv" else table
 
 
-def _read(
-    path: Path, reader: str, missing: tuple[str, ...], decimal: str | None, tell: Callable[[str], object]
-) -> pd.DataFrame:
+def _read(path: Path, reader: str, tell: Callable[[str], object]) -> pd.DataFrame:
     import pandas as pd
 
-    if reader == "read_csv":
-        return read_text_table(path, missing, decimal, tell)
     if reader == "rds":
         return _read_r(path, tell)
     options: dict[str, Any] = {"convert_categoricals": False} if reader in ("read_stata", "read_spss") else {}

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import notation
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # lines that decide on the layout
 _LOOK = 100
 _SEPARATORS = ",;\t|"
+_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", r"\s+": "blanks"}
 # what stands for a missing value in a first line of data
 _GAPS = ("", ".", "NA", "nan", "NaN", "NULL")
 
@@ -31,14 +32,28 @@ class Layout(NamedTuple):
 
 
 def read_text_table(
-    path: Path, missing: tuple[str, ...], decimal: str | None, tell: Callable[[str], object]
+    path: Path,
+    missing: tuple[str, ...],
+    decimal: str | None,
+    tell: Callable[[str], object],
+    separator: str | None = None,
+    names: list[str] | None = None,
+    found: Callable[[str], object] = str,
 ) -> pd.DataFrame:
     """The table; arguments as in `read_table`."""
     import pandas as pd
 
-    layout, header = _layout(path)
+    layout, header = _layout(path, separator, names)
+    found(f"columns separated by {_WORDS.get(layout.sep, repr(layout.sep))}")
     # with low_memory numbers and text of one column become values of two types
-    options = {**layout._asdict(), "na_values": list(missing), "skipinitialspace": True, "low_memory": False}
+    options: dict[str, Any] = {
+        **layout._asdict(),
+        "na_values": list(missing),
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
+    if names is not None:
+        options |= {"names": names, "header": None}
     table = pd.read_csv(path, **options)
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
@@ -46,7 +61,7 @@ def read_text_table(
     return settle(table, lambda names: pd.read_csv(path, usecols=names, dtype=str, **options), decimal, tell)
 
 
-def _layout(path: Path) -> tuple[Layout, list[str]]:
+def _layout(path: Path, given: str | None, names: list[str] | None) -> tuple[Layout, list[str]]:
     """Separator, encoding and whether there is a separator at the ends of lines; and the header."""
     from pandas.io.common import get_handle
 
@@ -62,17 +77,35 @@ def _layout(path: Path) -> tuple[Layout, list[str]]:
             f"{path.name} holds a model, not a table: it has a line {levels[0]!r}. The model comes first, then the data: "
             "mlsem fit MODEL DATA."
         )
-    separator = max(_SEPARATORS, key=lambda sign: (_columns(lines, sign), -_SEPARATORS.index(sign)))
-    if _columns(lines, separator) > 1:
+    separator = given or max(_SEPARATORS, key=lambda sign: (_columns(lines, sign), -_SEPARATORS.index(sign)))
+    if len(separator) == 1 and (given or _columns(lines, separator) > 1):
         header, *rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     else:
-        separator = r"\s+" if len(lines[0].split()) > 1 else ","
+        separator = given or (r"\s+" if len(lines[0].split()) > 1 else ",")
         header, *rows = ([cell.strip("\"'") for cell in line.split()] for line in lines)
     header = [cell.strip() for cell in header]
+    if names is not None:
+        _check_names(path, header, names)
+        return Layout(separator, encoding, False), names
     _check_header(path, header)
     # pandas takes the first column for names of rows where rows are longer than the header, as R writes them
     ends = bool(rows) and all(len(row) == len(header) + 1 and not row[-1].strip() for row in rows)
     return Layout(separator, encoding, False if ends else None), header
+
+
+def _check_names(path: Path, first: list[str], names: list[str]) -> None:
+    """As many names as columns, each once, for a file without a header."""
+    if len(set(names)) < len(names) or not all(names):
+        raise DataError(f"The names of the columns of {path.name} must be different and not empty: {listing(names)}.")
+    width = len(first) - (not first[-1])
+    if len(names) not in (width, len(first)):
+        raise DataError(
+            f"{path.name} has {width} columns, and {len(names)} names are given for them: {listing(names)}."
+        )
+    if set(first) & set(names):
+        raise DataError(
+            f"{path.name} has a header: its first line holds {listing(first)}. Names of columns are for files without one."
+        )
 
 
 def _columns(lines: list[str], separator: str) -> int:
@@ -88,7 +121,7 @@ def _check_header(path: Path, header: list[str]) -> None:
     if known and all(notation([cell]) is not None for cell in known):
         raise DataError(
             f"{path.name} has no header: its first line holds numbers ({listing(header)}). Write the names of the "
-            "columns in a first line."
+            "columns in a first line, or give them on the command line: --columns a,b,c."
         )
     if not known:
         raise DataError(f"{path.name} has no header: its first line holds no names. Write those of the columns there.")

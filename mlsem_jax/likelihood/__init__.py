@@ -30,7 +30,7 @@ from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_clusters import cluster_forms
 from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Statistics, Term, only_data
-from mlsem_jax.likelihood._weighted import WeightedClusters, moved, weighted_statistics
+from mlsem_jax.likelihood._weighted import WeightedClusters, moved, reordered, weighted_statistics
 
 __all__ = [
     "ClosedForm",
@@ -66,6 +66,7 @@ __all__ = [
     "moment_information",
     "moments_and_jacobian",
     "moved",
+    "reordered",
     "observed_information",
     "only_data",
     "outer_product_information",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood._complete_term import CompleteTerm
@@ -73,3 +74,14 @@ def moved(statistics: CompleteStatistics, mean: Float[Array, "G p"]) -> Complete
     rows = statistics.count * statistics.size
     own = jnp.einsum("gs,gsp->gp", rows, statistics.mean) / jnp.sum(rows, axis=1)[:, None]
     return eqx.tree_at(lambda s: s.mean, statistics, statistics.mean + (mean - own)[:, None])
+
+
+def reordered(statistics: Statistics, order: np.ndarray) -> Statistics:
+    """Complete statistics (with or without leading axes) of the variables number `order` (p',) of these, in that order: what a
+    model of the same variables in another order, or of some of them, needs.
+    """
+    complete = statistics.complete
+    assert complete is not None, "statistics of complete data"
+    square = complete.within[..., order, :][..., order], complete.cov[..., order, :][..., order]
+    data = eqx.tree_at(lambda s: (s.within, s.cov, s.mean), complete, (*square, complete.mean[..., order]))
+    return eqx.tree_at(lambda s: s.terms[0].data, statistics, data)

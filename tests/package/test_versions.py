@@ -66,3 +66,14 @@ def test_every_xla_flag_of_this_session_is_known_to_a_fresh_process():
     code = "import jax; print(float(jax.jit(lambda x: x + 1)(1.0)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "2.0"), done.stderr[-500:]
+
+
+def test_the_conda_recipe_asks_for_the_same():
+    recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    run = re.search(r"  run:\n(.*?)\n\n", recipe, re.S)[1]
+    asked = {words[0]: words[1] for line in run.splitlines() if len(words := line.strip(" -").split(" ", 1)) == 2}
+    assert asked.pop("python") == PROJECT["requires-python"]
+    assert {name: set(text.split(",")) for name, text in asked.items()} == {
+        r.name: set(str(r.specifier).split(",")) for r in REQUIRED
+    }
+    assert f"version: {PROJECT['version']}" in recipe

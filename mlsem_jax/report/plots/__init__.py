@@ -1,6 +1,7 @@
 """Pictures of results. matplotlib is imported when one is drawn."""
 
 from mlsem_jax.report.plots._base import AXES, require_pyplot
+from mlsem_jax.report.plots._grid import grid_plot
 from mlsem_jax.report.plots._invariance import invariance_plot
 from mlsem_jax.report.plots._networks import draw_intervals, draw_networks
 from mlsem_jax.report.plots._plots import plot
@@ -20,4 +21,5 @@ __all__ = [
     "require_pyplot",
     "scree_plot",
     "study_plot",
+    "grid_plot",
 ]

@@ -1,0 +1,238 @@
+"""A cell of a study: what is drawn, what is fitted to it, and a block of its data sets."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mlsem_jax._block_files import Block, digest
+from mlsem_jax._errors import DataError, IdentificationError, ModelError, listing
+from mlsem_jax._fit_text import fit_text
+from mlsem_jax._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
+from mlsem_jax._sizes import cluster_sizes
+from mlsem_jax._spread import key_of
+from mlsem_jax._status import Status
+from mlsem_jax.estimation import Model, Rows, simulate
+from mlsem_jax.models import Parameter
+from mlsem_jax.numerics import float64
+from mlsem_jax.studies._design import Conditions
+from mlsem_jax.studies._population import CLUSTER, key_of_row, natural_values
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What is fitted. text: None for a model that was made with data; options: of ml.sem, for fits one at a time."""
+
+    model: Model
+    text: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """(r,) natural parameters, then `:=` quantities."""
+        return (*self.model.labels.natural, *(d.name for d in self.model.labels.specification.definitions))
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One condition. theta (q,): of the population; true (r,): of the analysis, NaN where the population says nothing."""
+
+    conditions: Conditions
+    population: Model
+    theta: np.ndarray
+    analysis: Analysis
+    true: np.ndarray
+    start: np.ndarray | None
+    fit_options: dict[str, Any]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Rows of each cluster, of one level the rows of each group."""
+        groups = self.population.labels.specification.ngroups
+        return cluster_sizes(self.conditions.clusters or groups, self.conditions.size)
+
+    @cached_property
+    def draw(self) -> dict[str, Any]:
+        """Options of ml.simulate."""
+        c, groups = self.conditions, self.population.labels.specification.ngroups
+        options: dict[str, Any] = {}
+        if groups > 1:
+            options["group"] = [j * groups // len(self.sizes) for j in range(len(self.sizes))]
+        if "estimator" in c.shown or self.fit_options or self.population.labels.specification.slopes:
+            # rows, also where statistics would do: cells that are fitted in another way see the same data sets
+            options["distribution"] = "normal"
+        if c.distribution != "normal":
+            options |= {"distribution": c.distribution, "freedom": c.freedom}
+        if c.incomplete:
+            options["missing"] = _holes(c, self.population)
+        return options
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether data sets are fitted many at a time: complete ones, by maximum likelihood with its own standard errors."""
+        model = self.analysis.model
+        slopes = model.labels.specification.slopes or self.population.labels.specification.slopes
+        plain = self.conditions.estimator == "ML" and not self.conditions.incomplete and not self.fit_options
+        return plain and not slopes and not model.labels.refused
+
+    @cached_property
+    def drawn_as(self) -> str:
+        """A fingerprint of what is drawn: cells with the same have the same data sets."""
+        arrays = (self.population.structure, self.population.held, self.theta, self.sizes)
+        return digest((jax.tree.map(np.asarray, arrays), np.array(repr(sorted(self.draw.items())))))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of what is drawn and fitted."""
+        structure = jax.tree.map(np.asarray, self.analysis.model.structure)
+        fit = sorted((name, repr(value)) for name, value in self.fit_options.items())
+        words = repr((self.analysis.names, self.conditions.estimator, self.conditions.handling, fit))
+        return digest((structure, np.array(words), np.array(self.drawn_as)))[:16]
+
+
+def _holes(c: Conditions, population: Model) -> dict[str, Any]:
+    """Shares of missing values by variable: all that the model explains, or those that are named."""
+    specification = population.labels.specification
+    if isinstance(c.missing, dict):
+        return c.missing
+    outcomes = [v for v in specification.within.observed if v not in specification.within.covariates]
+    outcomes = [v for v in outcomes if v not in specification.between.covariates and v != c.missing_by]
+    if c.missing_by is None:
+        return dict.fromkeys(outcomes, c.missing)
+    if c.missing_by not in specification.variables:
+        raise DataError(
+            f"missing_by={c.missing_by!r} is no variable of the population; it has {listing(specification.variables, 12)}."
+        )
+    return dict.fromkeys(outcomes, (c.missing_by, c.missing, c.missing_slope))
+
+
+def true_values(population: Model, theta: np.ndarray, analysis: Analysis) -> np.ndarray:
+    """(r,) values of the analysis' quantities in the population: of the parameter in the same place; 0 for a path or covariance
+    that it does not have although it has both variables; NaN for others, and for `:=` quantities of such.
+    """
+    if analysis.model is population:
+        return _with_defined(population, theta)
+    known, model = natural_values(population, theta), analysis.model
+    has = {(lv.name, n) for lv in _levels(population) for n in lv.names}
+    places = dict(model.labels.by_label)
+    natural = np.full(len(model.labels.natural), np.nan)
+    for row in model.labels.specification.parameters:
+        if row.free and row.name in places:
+            value = known.get(key_of_row(row), _implied(row, has))
+            natural[places[row.name]] = value
+    basis, offset = np.asarray(model.structure.basis), np.asarray(model.structure.offset)
+    if np.isnan(natural).any():
+        defined = np.full(len(analysis.names) - len(natural), np.nan)
+        return np.concatenate([natural, defined])
+    theta = np.linalg.lstsq(basis, natural - offset[: len(natural)], rcond=None)[0]
+    return np.concatenate([natural, _with_defined(model, theta)[len(natural) :]])
+
+
+@dataclass(frozen=True)
+class _Names:
+    name: int
+    names: frozenset[str]
+
+
+def _levels(model: Model) -> list[_Names]:
+    specification = model.labels.specification
+    levels = zip(specification.numbers, specification.levels, strict=True)
+    return [_Names(number, frozenset((*level.observed, *level.latent))) for number, level in levels]
+
+
+def _implied(row: Parameter, has: set[tuple[int, str]]) -> float:
+    both = (row.level, row.lhs) in has and (row.level, row.rhs) in has
+    return 0.0 if both and row.lhs != row.rhs and row.op in ("~", "~~", "=~") else np.nan
+
+
+@float64
+def _with_defined(model: Model, theta: np.ndarray) -> np.ndarray:
+    values = quantities(model, jnp.asarray(theta)[None], jnp.eye(len(theta))[None])[0][0]
+    return np.asarray(values, float)
+
+
+@float64
+def run_block(cells: tuple[Cell, ...], key: Any, chisq: bool, number: int, first: int, count: int) -> Block:
+    """Data sets number first, first + 1, ... of a cell, drawn and fitted."""
+    cell = cells[number]
+    own = jax.random.fold_in(key_of(key), int(cell.drawn_as[:8], 16))
+    if cell.in_batches:
+        model = cell.analysis.model
+        drawn = (cell.population, cell.theta, own, cell.sizes, first, count, cell.draw)
+        found, _ = fitted_block(model, drawn_statistics(*drawn, model), cell.start, chisq)
+        return found | {"df": np.full(count, model.df if chisq else 0)}
+    padded = padded_count(count) if count <= 64 else count
+    rows = simulate(cell.population, cell.theta, own, cell.sizes, padded, rows=True, first=first, **cell.draw)
+    assert isinstance(rows, Rows)
+    parts = [_single(cell, rows, i, chisq) for i in range(count)]
+    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _single(cell: Cell, rows: Rows, i: int, chisq: bool) -> Block:
+    """A data set fitted as by ml.sem; one that ml.sem refuses counts as not converged."""
+    analysis, c = cell.analysis, cell.conditions
+    options = {"estimator": c.estimator, "baseline": False, "h1": chisq} | analysis.options | cell.fit_options
+    if c.incomplete:
+        options["missing"] = c.handling
+    values = np.full((2, len(analysis.names)), np.nan)
+    end = {"chisq": np.array(np.nan), "status": np.array(int(Status.NON_FINITE)), "df": np.array(0)}
+    single = analysis.model.labels.specification.single
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the status says it, data set by data set
+        try:
+            fit = fit_text("sem", analysis.text, rows.frame(i), None if single else CLUSTER, None, options)
+        except (DataError, IdentificationError):
+            return {"estimates": values[0], "se": values[1]} | end
+        end["status"] = np.array(int(fit.status))
+        if fit.converged:
+            values = _of_fit(fit, analysis.names)
+            if chisq:
+                measures = fit.fit_measures()
+                scaled = ".scaled" if "chisq.scaled" in measures else ""
+                if "chisq" in measures:  # models with random slopes have none
+                    end["chisq"], end["df"] = np.array(measures["chisq" + scaled]), np.array(int(measures["df"]))
+    return {"estimates": values[0], "se": values[1]} | end
+
+
+def _of_fit(fit: Any, names: tuple[str, ...]) -> np.ndarray:
+    """(2, r) estimates and standard errors by name."""
+    table = fit.parameter_estimates()
+    rows = {row.name: row for row in fit.specification.parameters if row.free}
+    found: dict[Any, Any] = {}
+    for line in table.itertuples(index=False):
+        found[line.lhs, line.op, line.rhs, line.level, max(line.group, 1)] = line.est, line.se
+        if line.op == ":=":
+            found[line.lhs] = line.est, line.se
+    both = []
+    for name in names:
+        row = rows.get(name)
+        place = name if row is None else (row.lhs, row.op, "" if row.op == "~1" else row.rhs, row.level, row.group)
+        both.append(found[place])
+    return np.array(both, float).T
+
+
+def check_cell(cell: Cell) -> None:
+    """What can be known before anything is fitted: variables, roles, sizes, holes."""
+    population, analysis = cell.population, cell.analysis.model
+    if absent := [v for v in analysis.variables if v not in population.variables]:
+        raise ModelError(f"The model fits {listing(absent)}, which the population does not have.")
+    mine, theirs = (set(m.labels.specification.between_only) for m in (analysis, population))
+    if moved := sorted(v for v in analysis.variables if (v in mine) != (v in theirs)):
+        raise ModelError(
+            f"{listing(moved)} is a variable of level 2 alone in one of population and model and not in the other. Give it the "
+            "same levels in both."
+        )
+    if analysis.labels.specification.single != population.labels.specification.single:
+        raise ModelError("One of population and model has 'level:' blocks and the other has none.")
+    if not cell.in_batches and cell.analysis.text is None:
+        raise ModelError(
+            "Fits other than maximum likelihood of complete data start from the model's text: pass it in place of the model "
+            "(the population may be a model)."
+        )
+    cell.sizes, cell.draw  # noqa: B018  (both check what they read)
