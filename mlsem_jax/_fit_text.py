@@ -39,7 +39,7 @@ Several = list[Any] | tuple[Any, ...]
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
 # options of lavaan's that its users may type, and what to do instead
-_ELSEWHERE = {
+ELSEWHERE = {
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "plausible_values": "It belongs to ml.sem and its kin, which fit the model with each of them: make one table of each.",
     "only_converged": "It is about several imputations: give their data sets in a list.",
@@ -72,7 +72,7 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
     for name in options:
         if name not in syntax | fit | set(_DATA_OPTIONS):
             raise unknown_option(
-                name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, _ELSEWHERE
+                name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, ELSEWHERE
             )
     return (
         SyntaxOptions.for_function(
