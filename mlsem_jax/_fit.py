@@ -23,6 +23,7 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import ModelError, ModelWarning
+from mlsem_jax._other_names import of_fit
 from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
@@ -87,12 +88,14 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            """What fits of network models have and this one does not, in words."""
+            """What fits of network models have and this one does not, and names of other packages, in words."""
             if name in NETWORK_ONLY:
                 raise NotOfThisModel(
                     f"{name}{'()' * (name != 'log')} is for network models (ml_lvm, ml_lnm, ml_rnm, ml_lrnm, ml_varcov, ml_ggm, "
                     f"ml_corr); this fit was made by {self.function}()."
                 )
+            if not name.startswith("_") and (code := of_fit(name, dir(type(self)), report.WORDS)):
+                raise AttributeError(f"A fit has no attribute {name!r}: write fit.{code}.")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, words
 from mlsem_jax._arguments import names as one_or_several
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._other_names import of_fit
 from mlsem_jax.estimation import Estimation, stack
 from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
@@ -49,10 +51,20 @@ class PooledFit:
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            """What single fits have, in words."""
-            if not name.startswith("_") and "fits" in self.__dict__ and hasattr(type(self.fits[0]), name):
+            """What single fits have, and names of other packages, in words."""
+            if name.startswith("_") or "fits" not in self.__dict__:
+                raise AttributeError(f"'PooledFit' object has no attribute {name!r}", name=name, obj=self)
+            single = type(self.fits[0])
+            code = (
+                name
+                if hasattr(single, name)
+                else of_fit(name, dir(PooledFit)) or of_fit(name, dir(single), report.WORDS)
+            )
+            if code and code != name and hasattr(PooledFit, re.split(r"\W", code)[0]):
+                raise AttributeError(f"A pooled fit has no attribute {name!r}: write pooled.{code}.")
+            if code:
                 raise OfOneDataSet(
-                    f"{name} is of one data set and is not pooled: ask it of the single fits, as in pooled.fits[0].{name}."
+                    f"{name} is of one data set and is not pooled: ask it of the single fits, as in pooled.fits[0].{code}."
                 )
             raise AttributeError(f"'PooledFit' object has no attribute {name!r}", name=name, obj=self)
 

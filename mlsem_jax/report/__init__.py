@@ -2,7 +2,7 @@
 
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
-from mlsem_jax.report._inspect import inspect
+from mlsem_jax.report._inspect import WORDS, inspect
 from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._invariance import beyond_customary, invariance_table, invariance_text
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
@@ -42,6 +42,7 @@ __all__ = [
     "Results",
     "StorageError",
     "Summary",
+    "WORDS",
     "add_tests",
     "bar",
     "beyond_customary",
