@@ -35,6 +35,7 @@ OF_FITS = _table(
     lavstandardizedsolution__std__stdall__standardized="standardized_solution()",
     lavinspect__lavtech__lavgetinfo="inspect(what)",
     partable__parametertable__lavpartable__partab="parameter_estimates()",
+    runmodel__refit__rerun="update()",
     lavnames__varnames='inspect("ov.names")',
     lavoptions__options='inspect("options")',
     lavpredict__lavpredicty__factorscores__fscores__scores_factor__transform__ranef__plausiblevalues="predict()",
@@ -118,7 +119,7 @@ OF_PACKAGE = _table(
 _METHODS = (
     "summary parameter_estimates standardized_solution fit_measures modification_indices modindices predict residuals "
     "inspect implied h1 icc rsquare reliability wald score_test bootstrap profile_ci influence coef vcov tidy glance "
-    "table report save to_lavaan to_mplus rotation scores fit_measures_by_level loglik converged"
+    "table report save to_lavaan to_mplus rotation scores update fit_measures_by_level loglik converged"
 )
 _PROPERTIES = ("loglik", "converged")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax import inference, report
-from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, words
+from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, whole, words
 from mlsem_jax._arguments import names as one_or_several
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._other_names import of_fit
@@ -58,7 +58,7 @@ class PooledFit:
             code = (
                 name
                 if hasattr(single, name)
-                else of_fit(name, dir(PooledFit)) or of_fit(name, dir(single), report.WORDS)
+                else of_fit(name, dir(PooledFit)) or of_fit(name, dir(single), report.INSPECT_NAMES)
             )
             if code and code != name and hasattr(PooledFit, re.split(r"\W", code)[0]):
                 raise AttributeError(f"A pooled fit has no attribute {name!r}: write pooled.{code}.")
@@ -160,7 +160,9 @@ class PooledFit:
         import pandas as pd
 
         test = check("test", test, choice(*inference.POOLED_TESTS))
-        found = pd.Series(inference.pooled_measures(self._estimations, lambda: self._stack, test), dtype=float)
+        found = report.as_column(
+            pd.Series(inference.pooled_measures(self._estimations, lambda: self._stack, test), dtype=float)
+        )
         if measures is None or (isinstance(measures, str) and measures == "all"):
             return found
         return report.chosen_measures(found, check("measures", measures, one_or_several("a fit measure")))
@@ -181,9 +183,14 @@ class PooledFit:
         return report.pooled_wald_table(inference.pooled_wald(self._estimations, read))
 
     # -- reports
-    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG)
+    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, digits=whole(0, 15))
     def summary(
-        self, fit_measures: bool = False, standardized: bool = False, ci: bool = False, rsquare: bool = False
+        self,
+        fit_measures: bool = False,
+        standardized: bool = False,
+        ci: bool = False,
+        rsquare: bool = False,
+        digits: int = 3,
     ) -> report.Summary:
         """The pooled fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
         return report.summarise_pooled(
@@ -197,6 +204,7 @@ class PooledFit:
             rsquare=self.rsquare() if rsquare else None,
             df="Rubin (1987)" if self.complete_df is None else "Barnard & Rubin (1999)",
             notes=self.warnings,
+            digits=digits,
         )
 
     def plot(self, kind: str = "imputations", ax: Axes | None = None, **options: Any) -> Axes:

@@ -230,7 +230,7 @@ class Model(NetworkModel):
             if not name.startswith("_"):
                 if same := same_member(name, dir(Model)):
                     raise AttributeError(f"A network model has no attribute {name!r}: write model.{same}.")
-                code = name if hasattr(NetworkFit, name) else of_fit(name, dir(NetworkFit), report.WORDS)
+                code = name if hasattr(NetworkFit, name) else of_fit(name, dir(NetworkFit), report.INSPECT_NAMES)
                 if code:
                     raise AttributeError(f"This model has not been fitted: fit = model.fit(), then fit.{code}.")
             raise AttributeError(f"'Model' object has no attribute {name!r}", name=name, obj=self)

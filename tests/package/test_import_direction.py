@@ -25,7 +25,7 @@ LAYERS = (
             "_spread",
             "_status",
         ),
-        *("_other_names", "_typing", "_version"),
+        *("_origin", "_other_names", "_typing", "_version"),
     ),
     ("numerics",),
     ("data", "datasets"),
