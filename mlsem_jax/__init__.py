@@ -113,10 +113,19 @@ def __getattr__(name: str) -> Any:
     if name == "datasets":
         return importlib.import_module("mlsem_jax.datasets")
     if name not in _HOME:
-        raise AttributeError(f"module 'mlsem_jax' has no attribute {name!r}")
+        raise AttributeError(_told(name))
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
+
+
+def _told(name: str) -> str:
+    """The sentence for a name that is not there; names of Python's own are asked for by tools, not by people."""
+    if name.startswith("_"):
+        return f"module 'mlsem_jax' has no attribute {name!r}"
+    from mlsem_jax._other_names import of_package
+
+    return of_package(name, __all__)
 
 
 def __dir__() -> list[str]:

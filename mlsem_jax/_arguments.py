@@ -89,15 +89,16 @@ def _flag(value: Any) -> bool:
 FLAG = Rule("True or False", _flag)
 
 
-def choice(*words: str) -> Rule:
-    """One of these words, in upper or lower case."""
+def choice(*words: str, elsewhere: Mapping[str, str] | None = None) -> Rule:
+    """One of these words, in upper or lower case. elsewhere: what to say to words that other programs take."""
     known = {word.lower(): word for word in words}
+    foreign = {} if elsewhere is None else {word.lower(): told for word, told in elsewhere.items()}
 
     def read(value: Any) -> str:
         if not isinstance(value, str):
             raise Refused()
         if value.lower() not in known:
-            raise Refused(nearest(value, words).strip())
+            raise Refused(foreign.get(value.lower()) or nearest(value, words).strip())
         return known[value.lower()]
 
     told = f"one of {', '.join(map(repr, words))}" if len(words) > 2 else " or ".join(map(repr, words))

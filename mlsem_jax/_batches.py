@@ -6,6 +6,7 @@ import functools
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_ma
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float_type, follows_precision, warn_single_precision
-from mlsem_jax.report import bar
+from mlsem_jax.report import bar, notice_if_slow
 
 # of a search; a limit that the user lowered is an answer, and nothing is searched again
 ITERATIONS = 300
@@ -80,7 +81,8 @@ def estimate_batch(
     share = _Share(structure, statistics, theta0)
     fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
     report = bar if progress is True else (progress or None)
-    end = fit(*share.mine(structure, statistics, theta0), progress=report)
+    with nullcontext() if progress else notice_if_slow():
+        end = fit(*share.mine(structure, statistics, theta0), progress=report)
     again = None
     if retries and np.ndim(statistics.lane_mark) == 2:
         end, again = _again(model, share.mine(structure, statistics, None)[1], end)

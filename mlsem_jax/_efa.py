@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from mlsem_jax._arguments import Refused, Rule, check, names, whole
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax._fit_text import fit_text
+from mlsem_jax._keywords import CommonOptions
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import column_names
 from mlsem_jax.syntax import quoted
 
 _LEVELS = ("within", "between")
 
 
+@with_options(CommonOptions, "sem")
 def efa(
     data: Any,
     nfactors: int | Mapping[str, int] = 1,
@@ -24,7 +27,7 @@ def efa(
     rotation: str | Mapping[str, str] = "geomin",
     rotation_args: Mapping[str, Any] | None = None,
     group: str | None = None,
-    **options: Any,
+    **options: Unpack[CommonOptions],
 ) -> Fit:
     """Exploratory factor analysis by maximum likelihood, of one level or of two, with standard errors of rotated estimates.
 
@@ -58,12 +61,12 @@ def efa(
         _check_identified(len(items), m, level if cluster is not None else "")
     text = _text(items, counts, cluster is not None)
     given = {"rotation": rotation, "rotation_args": rotation_args}
-    options = options | {name: value for name, value in given.items() if value is not None}
+    asked: dict[str, Any] = dict(**options) | {name: value for name, value in given.items() if value is not None}
     if cluster is None:
-        options = {"meanstructure": True, "information": "observed"} | options
+        asked = {"meanstructure": True, "information": "observed"} | asked
     if max(counts.values()) == 1:  # nothing to rotate, but what is wrong is told all the same
-        options["rotation"] = rotation
-    return fit_text("efa", text, data, cluster, group, options)
+        asked["rotation"] = rotation
+    return fit_text("efa", text, data, cluster, group, asked)
 
 
 def read_items(vars: Any, data: Any) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,9 +20,12 @@ from mlsem_jax._arguments import (
     either,
     names,
     optional,
+    whole,
     words,
 )
 from mlsem_jax._errors import ModelError, ModelWarning
+from mlsem_jax._origin import Origin, refuse_update
+from mlsem_jax._other_names import of_fit
 from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_BOOTSTRAP = ("perc", "basic", "norm", "bca", "bca.simple")
 _STANDARDIZED = ("std.lv", "std.all", "std.nox")
 _CONVENTIONS: tuple[inference.Convention, ...] = ("lavaan", "psychonetrics")
 _METHOD = choice("satorra.bentler.2001", "satorra.bentler.2010")
@@ -79,6 +83,8 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
     text: str = ""
     function: str = "sem"
     warnings: tuple[str, ...] = ()
+    # the call that it was made by, for update(); no part of a saved fit
+    origin: Origin | None = field(default=None, repr=False)
     # what was fitted, in fits of network models
     network: ClassVar[Any] = None
     # whether the estimates maximise one likelihood, as those of two steps do not
@@ -87,12 +93,14 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            """What fits of network models have and this one does not, in words."""
+            """What fits of network models have and this one does not, and names of other packages, in words."""
             if name in NETWORK_ONLY:
                 raise NotOfThisModel(
                     f"{name}{'()' * (name != 'log')} is for network models (ml_lvm, ml_lnm, ml_rnm, ml_lrnm, ml_varcov, ml_ggm, "
                     f"ml_corr); this fit was made by {self.function}()."
                 )
+            if not name.startswith("_") and (code := of_fit(name, dir(type(self)), report.INSPECT_NAMES)):
+                raise AttributeError(f"A fit has no attribute {name!r}: write fit.{code}.")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened
@@ -118,21 +126,49 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
         return self.estimation.loglik
 
     # -- estimates
-    @checked(standardized=either(FLAG, words(*_STANDARDIZED)), level=CONFIDENCE, ci=choice("wald", "profile"))
+    @checked(
+        standardized=either(FLAG, words(*_STANDARDIZED)),
+        level=CONFIDENCE,
+        ci=choice("wald", "profile"),
+        rsquare=FLAG,
+        boot_ci_type=choice(*_BOOTSTRAP, elsewhere={"bca_simple": "Write 'bca.simple'."}),
+    )
     def parameter_estimates(
         self,
         standardized: bool | str | Sequence[str] = False,
         level: float = 0.95,
         ci: Literal["wald", "profile"] = "wald",
+        rsquare: bool = False,
+        boot_ci_type: inference.Interval | None = None,
     ) -> pd.DataFrame:
         """lavaan's parameter table, fixed rows and exogenous moments included; confidence limits at `level`.
 
         standardized: True adds the columns "std.lv" and "std.all"; or name those wanted, "std.nox" (all but exogenous observed
         variables) among them. ci: "wald" (estimate +- z se) or "profile", the likelihood-ratio limits of `profile_ci()`.
+        rsquare: True adds a row for the explained variance of every endogenous variable, op "r2". boot_ci_type: with
+        se="bootstrap" the limits "perc", "basic", "bca", "bca.simple" (without acceleration) or "norm" (about the estimate less
+        the bias) of its draws; without it they are estimate +- z se.
         """
         kinds = _STANDARDIZED[:2] if standardized is True else standardized or ()
         table = self._results.table(kinds, level)
-        return report.with_profile_limits(table, self._profiled(None, level, None)) if ci == "profile" else table
+        if ci == "profile":
+            table = report.with_profile_limits(table, self._profiled(None, level, None))
+        if boot_ci_type is not None:
+            table = report.with_limits(table, *self._bootstrap_limits(boot_ci_type, level))
+        return report.with_rsquare(table, self._results) if rsquare else table
+
+    def _bootstrap_limits(self, kind: inference.Interval, level: float) -> tuple[Any, Any]:
+        """Limits of all quantities from the draws that the standard errors come from."""
+        options = self.estimation.options
+        if options.se != "bootstrap":
+            raise ModelError(
+                "boot_ci_type= is of fits with se='bootstrap'; fit.bootstrap(1000, key=1, ci='perc') has intervals of any fit."
+            )
+        drawn = self.estimation.derived.get("bootstrap")
+        if drawn is None:
+            drawn = self.estimation.derived["bootstrap"] = self.bootstrap(options.bootstrap, key=options.iseed)
+        found = drawn.table(kind, level)
+        return found["ci.lower"].to_numpy(), found["ci.upper"].to_numpy()
 
     def coef(self) -> pd.Series:
         """The free parameters under lavaan's names; those that share a label appear once."""
@@ -184,13 +220,23 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
         read = read_constraints("\n".join(constraints), build.labels, build.specification.definitions)
         return report.wald_table(inference.wald(self.estimation, read))
 
+    def update(self, model: Any = None, **changes: Any) -> Any:
+        """The same call with changes, fitted again: another `model`, `data`, `cluster` or `group`, or other options of the function
+        (None: the default). The fit holds the table that it was given, not a copy.
+
+        Raises ModelError for network models, which have edits of their own, and where the fit does not hold its data (saved fits).
+        """
+        if self.origin is None:
+            raise refuse_update(self.function, self.network is not None)
+        return self.origin.updated({"model": model, **changes})
+
     # -- reports
     @checked(what=TEXT)
     def inspect(self, what: str = "est") -> Any:
         """What lavInspect's words stand for: "icc", "h1", "implied", "est", "vcov", "std", "nobs", "cluster.size" and more."""
         return report.inspect(self._results, what)
 
-    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, modindices=FLAG)
+    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, modindices=FLAG, digits=whole(0, 15))
     def summary(
         self,
         fit_measures: bool = False,
@@ -198,13 +244,15 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
         ci: bool = False,
         rsquare: bool = False,
         modindices: bool = False,
+        digits: int = 3,
     ) -> report.Summary:
-        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts.
+        """The fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts. digits: decimals
+        of estimates, tests and fit measures.
 
         With sampling weights the model is fitted without them too, once, to say how far they move the estimates.
         """
         indices = self.modification_indices(sort=True) if modindices else None
-        return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices)
+        return report.summarise(self._results, fit_measures, standardized, ci, rsquare, indices, digits)
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile", "reliability",
@@ -252,14 +300,10 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
         return self._results.trace()
 
     def __repr__(self) -> str:
-        of = f" in {self.nclusters} clusters" if self.estimation.data.clustered else ""
-        if self.estimation.limited is not None:
-            name = self.estimation.options.estimator
-            return f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows{of}, {name}, {self.status.name.lower()}>"
-        return (
-            f"<mlsem_jax.Fit: {self.npar} parameters, {self.nobs} rows{of}, "
-            f"loglik {self.loglik:.3f}, {self.status.name.lower()}>"
-        )
+        return report.short_text(self._results, self.function)
+
+    def _repr_html_(self) -> str:
+        return report.short_html(self._results, self.function)
 
 
 def lrt(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax._limited_defaults import check_ordered, row_treatment, with_estimator
 from mlsem_jax._options import read_options, unknown_option
+from mlsem_jax._origin import Origin
 from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import (
@@ -28,7 +30,7 @@ from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.numerics import outside_level
-from mlsem_jax.report import progress
+from mlsem_jax.report import notice_if_slow, progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, endogenous, read_model, specify
 
 Function = Literal["sem", "cfa", "growth", "lavaan", "efa", "sam"]
@@ -39,7 +41,7 @@ Several = list[Any] | tuple[Any, ...]
 _SURVEY = tuple(f.name for f in fields(SurveyColumns))
 _DATA_OPTIONS = ("group_label", *_SURVEY)
 # options of lavaan's that its users may type, and what to do instead
-_ELSEWHERE = {
+ELSEWHERE = {
     "weights": "It is called sampling_weights here (sampling_weights_between for clusters).",
     "plausible_values": "It belongs to ml.sem and its kin, which fit the model with each of them: make one table of each.",
     "only_converged": "It is about several imputations: give their data sets in a list.",
@@ -72,7 +74,7 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
     for name in options:
         if name not in syntax | fit | set(_DATA_OPTIONS):
             raise unknown_option(
-                name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, _ELSEWHERE
+                name, syntax | fit | {*_DATA_OPTIONS, "cluster", "group", "plausible_values"}, ELSEWHERE
             )
     return (
         SyntaxOptions.for_function(
@@ -275,16 +277,24 @@ def fit_text(
         warnings.warn(sentence, ModelWarning, stacklevel=outside_level())
     specification, fit_options = asked.specification, asked.options
     blocks = specification.blocks
-    estimation = estimate_model(
-        unrotated(specification),
-        asked.data,
-        fit_options,
-        start=exploratory_start(blocks) if blocks and fit_options.start == "default" else None,
-        report=progress() if fit_options.verbose else None,
-    )
+    with nullcontext() if fit_options.verbose else notice_if_slow():
+        estimation = estimate_model(
+            unrotated(specification),
+            asked.data,
+            fit_options,
+            start=exploratory_start(blocks) if blocks and fit_options.start == "default" else None,
+            report=progress() if fit_options.verbose else None,
+        )
     estimation = rotated(estimation, specification) if blocks else estimation
     raised = fit_warnings(estimation)
     for warning in raised:
         warnings.warn(warning, stacklevel=outside_level())
     sentences = (*asked.told, *(str(w) for w in raised))
-    return Fit(estimation, text=asked.parsed.text, function=function, warnings=sentences)
+    origin = Origin(_again, function, adapt, model, data, cluster, group, options)
+    return Fit(estimation, text=asked.parsed.text, function=function, warnings=sentences, origin=origin)
+
+
+def _again(origin: Origin) -> Any:
+    """The fit that a call asks for."""
+    function: Any = origin.function
+    return fit_text(function, origin.model, origin.data, origin.cluster, origin.group, origin.options, origin.adapt)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from mlsem_jax._fit import Fit
 from mlsem_jax._fit_text import Several, Text, fit_text
+from mlsem_jax._keywords import SemOptions
+from mlsem_jax._option_docs import with_options
 from mlsem_jax._pooled_fit import PooledFit
+
+# an option that decides what is returned, and so has a signature of its own
+_ALSO = ("plausible_values",)
 
 
 @overload
 def sem(
-    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> PooledFit: ...
 @overload
 def sem(
@@ -22,14 +27,22 @@ def sem(
     *,
     group: str | None = None,
     plausible_values: Mapping[str, Sequence[str]],
-    **options: Any,
+    **options: Unpack[SemOptions],
 ) -> PooledFit: ...
 @overload
 def sem(
-    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text,
+    data: Mapping[Any, Any],
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    **options: Unpack[SemOptions],
 ) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
 @overload
-def sem(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def sem(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
+) -> Fit: ...
+@with_options(SemOptions, "sem", _ALSO)
 def sem(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
@@ -49,7 +62,7 @@ def sem(
     - `plausible_values`: names of variables in the model, each with the columns of the table that hold its plausible values,
       `{"math": ["PV1MATH", "PV2MATH", ...]}`: the model is fitted once with each and the fits are pooled. Several variables take
       their first columns together, then their second ones. `only_converged=True` leaves fits out that did not converge.
-    - `options`: lavaan's, with `_` for `.`; see `mlsem_jax.estimation.FitOptions` and `mlsem_jax.syntax.SyntaxOptions`.
+    - `options`: lavaan's, with `_` for `.`; the documentation has a page of all of them, Options.
       `bounds`: "none", "pos.var" (no variance below zero), "pos.ov.var", "pos.lv.var" (those of observed or latent variables), or
       limits by parameter, `{"y1~~y1.l2": (0, None)}`. `start`: "default", "simple" (loadings and variances 1, the rest 0), a fit or
       a parameter table (`lhs op rhs`, `est` or `start`; what the models share is taken), or values by parameter,
@@ -87,7 +100,7 @@ def sem(
 
 @overload
 def cfa(
-    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> PooledFit: ...
 @overload
 def cfa(
@@ -97,14 +110,22 @@ def cfa(
     *,
     group: str | None = None,
     plausible_values: Mapping[str, Sequence[str]],
-    **options: Any,
+    **options: Unpack[SemOptions],
 ) -> PooledFit: ...
 @overload
 def cfa(
-    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text,
+    data: Mapping[Any, Any],
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    **options: Unpack[SemOptions],
 ) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
 @overload
-def cfa(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def cfa(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
+) -> Fit: ...
+@with_options(SemOptions, "cfa", _ALSO)
 def cfa(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
@@ -114,7 +135,7 @@ def cfa(
 
 @overload
 def growth(
-    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> PooledFit: ...
 @overload
 def growth(
@@ -124,14 +145,22 @@ def growth(
     *,
     group: str | None = None,
     plausible_values: Mapping[str, Sequence[str]],
-    **options: Any,
+    **options: Unpack[SemOptions],
 ) -> PooledFit: ...
 @overload
 def growth(
-    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text,
+    data: Mapping[Any, Any],
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    **options: Unpack[SemOptions],
 ) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
 @overload
-def growth(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def growth(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
+) -> Fit: ...
+@with_options(SemOptions, "growth", _ALSO)
 def growth(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:
@@ -141,7 +170,7 @@ def growth(
 
 @overload
 def lavaan(
-    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text, data: Several, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> PooledFit: ...
 @overload
 def lavaan(
@@ -151,14 +180,22 @@ def lavaan(
     *,
     group: str | None = None,
     plausible_values: Mapping[str, Sequence[str]],
-    **options: Any,
+    **options: Unpack[SemOptions],
 ) -> PooledFit: ...
 @overload
 def lavaan(
-    model: Text, data: Mapping[Any, Any], cluster: str | None = None, *, group: str | None = None, **options: Any
+    model: Text,
+    data: Mapping[Any, Any],
+    cluster: str | None = None,
+    *,
+    group: str | None = None,
+    **options: Unpack[SemOptions],
 ) -> Fit | PooledFit: ...  # of arrays it is one table, of tables it is several
 @overload
-def lavaan(model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any) -> Fit: ...
+def lavaan(
+    model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
+) -> Fit: ...
+@with_options(SemOptions, "lavaan", _ALSO)
 def lavaan(
     model: Text, data: Any, cluster: str | None = None, *, group: str | None = None, **options: Any
 ) -> Fit | PooledFit:

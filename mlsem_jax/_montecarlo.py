@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -35,7 +36,7 @@ from mlsem_jax.inference import parameters_and_defined, with_errors
 from mlsem_jax.likelihood import Statistics, moved, reordered, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
-from mlsem_jax.report import bar
+from mlsem_jax.report import bar, notice_if_slow
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
 _OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")
@@ -109,13 +110,14 @@ def montecarlo(
         blocks = [block for block in blocks if block[0] // chunk % part[1] == part[0]]
     common = (model, theta, cluster_sizes, portable_key(key), chisq, profile, options)
     count = sum(len(block["status"]) for _, block in done)
-    for first, block in in_blocks(executor, _run, common, blocks):
-        done.append((first, block))
-        count += len(block["status"])
-        if store is not None:
-            store.write(first, block)
-        if progress:
-            (bar if progress is True else progress)(count, n_datasets)
+    with nullcontext() if progress else notice_if_slow():
+        for first, block in in_blocks(executor, _run, common, blocks):
+            done.append((first, block))
+            count += len(block["status"])
+            if store is not None:
+                store.write(first, block)
+            if progress:
+                (bar if progress is True else progress)(count, n_datasets)
     return _study(model, theta, [block for _, block in sorted(done, key=lambda one: one[0])], chisq, level)
 
 

@@ -22,6 +22,7 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._foreign_words import ELSEWHERE, NO_COUNTERPART
 
 GROUP_EQUAL = (
     "loadings",
@@ -86,7 +87,7 @@ def _labels(value: Any) -> tuple[str, ...]:
 def _solver(value: Any) -> Any:
     """A word, or an object that may be a solver: what it is made of is seen where it is first used (`as_minimiser`)."""
     if isinstance(value, str):
-        return choice(*SOLVERS).read(value)
+        return choice(*SOLVERS, elsewhere=ELSEWHERE["optim_method"]).read(value)
     minimiser = all(hasattr(value, name) for name in ("init", "step", "terminate"))
     transformation = hasattr(value, "init") and hasattr(value, "update")
     if isinstance(value, type) or not (minimiser or transformation):
@@ -96,7 +97,7 @@ def _solver(value: Any) -> Any:
 
 def _bounds(value: Any) -> str | dict[str, tuple[float | None, float | None]]:
     if isinstance(value, str):
-        return choice(*BOUNDS).read(value)
+        return choice(*BOUNDS, elsewhere=ELSEWHERE["bounds"]).read(value)
     if not isinstance(value, Mapping):
         raise Refused()
     return {_bound_name(name): _limits(name, pair) for name, pair in value.items()} or "none"
@@ -129,7 +130,7 @@ def _limits(name: str, pair: Any) -> tuple[float | None, float | None]:
 def _start(value: Any) -> Any:
     """A word, or what values can be taken from; which parameters they are of is seen with the model (`_start.py`)."""
     if isinstance(value, str):
-        return choice("default", "simple").read(value)
+        return choice("default", "simple", elsewhere=ELSEWHERE["start"]).read(value)
     table = hasattr(value, "columns") and hasattr(value, "to_dict")
     series = hasattr(value, "index") and hasattr(value, "items") and not callable(value.index)
     if not (isinstance(value, Mapping) or table or series or hasattr(value, "parameter_estimates")):
@@ -157,7 +158,7 @@ COLUMN = Rule("the name of one column", _column)
 
 def _rotation(value: Any) -> Any:
     """One word for all levels, or a dictionary by level."""
-    one = choice(*ROTATIONS)
+    one = choice(*ROTATIONS, elsewhere=ELSEWHERE["rotation"])
     if not isinstance(value, Mapping):
         return one.read(value)
     level = choice("within", "between")
@@ -182,6 +183,11 @@ def _fay(value: Any) -> float:
     if found == 1:
         raise Refused()
     return found
+
+
+def _errors(*words: str) -> Rule:
+    """`se`: an estimator of the sampling covariance by name, or "robust", which is the robust one of the estimator."""
+    return choice(*words, "robust", elsewhere=ELSEWHERE["se"])
 
 
 OPTIONS: dict[str, Rule] = {
@@ -213,7 +219,7 @@ OPTIONS: dict[str, Rule] = {
     "level_label": Rule("two words, the one of level 1 first, as in ('within', 'between')", _level_label),
     # of the data
     "group_label": Rule("a list of the groups' labels in the wanted order", _labels),
-    "missing": choice("listwise", "ml", "fiml", "direct", "pairwise"),
+    "missing": choice("listwise", "ml", "fiml", "direct", "pairwise", elsewhere=ELSEWHERE["missing"]),
     "sampling_weights": COLUMN,
     "sampling_weights_between": COLUMN,
     "sampling_weights_scaling": choice("cluster", "effective", "none"),
@@ -224,13 +230,17 @@ OPTIONS: dict[str, Rule] = {
     "replicate_type": choice("BRR", "Fay", "JK1", "JK2", "bootstrap"),
     "fay": Rule("a number of at least 0 and below 1, such as 0.5 in PISA", _fay),
     # of the fit
-    "estimator": choice("ML", "MLR", "MLF", "WLSMV", "DWLS", "WLS", "ULSMV"),
-    "se": choice("standard", "robust.huber.white", "robust.cluster", "robust.sem", "replicates", "bootstrap", "none"),
-    "test": choice("standard", "yuan.bentler", "yuan.bentler.mplus", "satorra.bentler", "scaled.shifted", "none"),
+    "estimator": choice("ML", "MLR", "MLF", "WLSMV", "DWLS", "WLS", "ULSMV", elsewhere=ELSEWHERE["estimator"]),
+    "se": _errors("standard", "robust.huber.white", "robust.cluster", "robust.sem", "replicates", "bootstrap", "none"),
+    "test": choice(
+        *("standard", "yuan.bentler", "yuan.bentler.mplus", "satorra.bentler", "scaled.shifted", "none"),
+        elsewhere=ELSEWHERE["test"],
+    ),
     "information": choice("observed", "expected", "first.order"),
     "ordered": Rule("True or the names of the ordered variables", _ordered),
     "parameterization": Rule(
-        "'theta': the residual variance of a latent response is its unit, at one level and at two", choice("theta").read
+        "'theta': the residual variance of a latent response is its unit, at one level and at two",
+        choice("theta", elsewhere=ELSEWHERE["parameterization"]).read,
     ),
     "link": choice("probit", "logit"),
     "integration": choice("adaptive", "laplace"),
@@ -271,34 +281,37 @@ OPTIONS: dict[str, Rule] = {
 
 def allow_se(known: Iterable[str]) -> None:
     """The values of `se`: names of estimators of the sampling covariance, which `inference` keeps."""
-    OPTIONS["se"] = choice(*known)
+    OPTIONS["se"] = _errors(*known)
 
 
-# lavaan's options that have no counterpart here and nothing to do in their place
-_LAVAAN = (
-    "auto_delta auto_efa auto_th categorical check_gradient check_lv_interaction check_lv_names check_post "
-    "check_start check_vcov cl constraints control debug do_fit em_h1_iter_max em_h1_tol estimator_args "
-    "gamma_n_minus_one gamma_unbiased group_w_free h1_information implied information_meat integration_ngh "
-    "loglik model_type nacov ncpus observed_information optim_attempts optim_bounds optim_dx_tol "
-    "optim_force_converged optim_gradient optim_init_nelder_mead optim_parscale optim_partrace optim_var_transform "
-    "ov_order parallel parser rotation_se sample_icov sample_mean sample_th samplestats "
-    "store_vcov warn wls_v zero_add zero_cell_warn zero_keep_margins "
-)
+def _squashed(name: str) -> str:
+    """A name without what spellings differ in: std.lv, std_lv, stdLv and STD_LV are alike."""
+    return name.lower().replace(".", "").replace("_", "").replace("-", "")
 
 
-def unknown_option(name: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> ModelError:
+def spelt_alike(name: str, known: Iterable[str]) -> str:
+    """The known name that differs in spelling only, or ""."""
+    return next((other for other in known if _squashed(other) == _squashed(name)), "")
+
+
+def unknown_option(name: str, known: Iterable[str], elsewhere: Mapping[str, str], what: str = "option") -> ModelError:
     """What to say to an option that a function does not have. elsewhere: what to do instead, by name."""
     known, here = set(known), name.replace(".", "_")
+    alike = {_squashed(other): told for other, told in elsewhere.items()}
     if name in elsewhere or here in elsewhere:
-        return ModelError(f"There is no option {name!r}. {elsewhere[name if name in elsewhere else here]}")
+        return ModelError(f"There is no {what} {name!r}. {elsewhere[name if name in elsewhere else here]}")
     if here != name and here in known:
-        return ModelError(f"There is no option {name!r}: names have '_' in place of '.' here. Write {here}=.")
-    if here.lower() in _LAVAAN.split():
+        return ModelError(f"There is no {what} {name!r}: names have '_' in place of '.' here. Write {here}=.")
+    if same := spelt_alike(name, known):
+        return ModelError(f"There is no {what} {name!r}. Write {same}=.")
+    if _squashed(name) in alike:
+        return ModelError(f"There is no {what} {name!r}. {alike[_squashed(name)]}")
+    if _squashed(name) in NO_COUNTERPART:
         return ModelError(
             f"lavaan's option {name!r} is not supported here. The options are {', '.join(sorted(known))}."
         )
-    near = nearest(here, known) or f" The options are {', '.join(sorted(known))}."
-    return ModelError(f"There is no option {name!r}.{near}")
+    near = nearest(name, known) or f" The options are {', '.join(sorted(known))}."
+    return ModelError(f"There is no {what} {name!r}.{near}")
 
 
 def read_options(given: Mapping[str, Any]) -> dict[str, Any]:

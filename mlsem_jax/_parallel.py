@@ -44,6 +44,10 @@ class ParallelAnalysis:
         head = f"Parallel analysis of {self.rows} rows{left}, {self.draws} draws: factors {said}\n"
         return head + self.table.round(3).to_string(index=False)
 
+    def _repr_html_(self) -> str:
+        head = repr(self).split("\n", 1)[0]
+        return report.Tables({head: self.table})._repr_html_()
+
 
 def parallel_analysis(
     data: Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax import inference, report
-from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, words
+from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, whole, words
 from mlsem_jax._arguments import names as one_or_several
 from mlsem_jax._errors import ModelError, nearest
+from mlsem_jax._other_names import of_fit
 from mlsem_jax.estimation import Estimation, stack
 from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
@@ -49,10 +51,20 @@ class PooledFit:
     if not TYPE_CHECKING:  # so that type checkers tell misspelt names
 
         def __getattr__(self, name: str) -> Any:
-            """What single fits have, in words."""
-            if not name.startswith("_") and "fits" in self.__dict__ and hasattr(type(self.fits[0]), name):
+            """What single fits have, and names of other packages, in words."""
+            if name.startswith("_") or "fits" not in self.__dict__:
+                raise AttributeError(f"'PooledFit' object has no attribute {name!r}", name=name, obj=self)
+            single = type(self.fits[0])
+            code = (
+                name
+                if hasattr(single, name)
+                else of_fit(name, dir(PooledFit)) or of_fit(name, dir(single), report.INSPECT_NAMES)
+            )
+            if code and code != name and hasattr(PooledFit, re.split(r"\W", code)[0]):
+                raise AttributeError(f"A pooled fit has no attribute {name!r}: write pooled.{code}.")
+            if code:
                 raise OfOneDataSet(
-                    f"{name} is of one data set and is not pooled: ask it of the single fits, as in pooled.fits[0].{name}."
+                    f"{name} is of one data set and is not pooled: ask it of the single fits, as in pooled.fits[0].{code}."
                 )
             raise AttributeError(f"'PooledFit' object has no attribute {name!r}", name=name, obj=self)
 
@@ -148,7 +160,9 @@ class PooledFit:
         import pandas as pd
 
         test = check("test", test, choice(*inference.POOLED_TESTS))
-        found = pd.Series(inference.pooled_measures(self._estimations, lambda: self._stack, test), dtype=float)
+        found = report.as_column(
+            pd.Series(inference.pooled_measures(self._estimations, lambda: self._stack, test), dtype=float)
+        )
         if measures is None or (isinstance(measures, str) and measures == "all"):
             return found
         return report.chosen_measures(found, check("measures", measures, one_or_several("a fit measure")))
@@ -169,9 +183,14 @@ class PooledFit:
         return report.pooled_wald_table(inference.pooled_wald(self._estimations, read))
 
     # -- reports
-    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG)
+    @checked(fit_measures=FLAG, standardized=FLAG, ci=FLAG, rsquare=FLAG, digits=whole(0, 15))
     def summary(
-        self, fit_measures: bool = False, standardized: bool = False, ci: bool = False, rsquare: bool = False
+        self,
+        fit_measures: bool = False,
+        standardized: bool = False,
+        ci: bool = False,
+        rsquare: bool = False,
+        digits: int = 3,
     ) -> report.Summary:
         """The pooled fit in lavaan's layout: print it, or show it in a notebook; the arguments add its optional parts."""
         return report.summarise_pooled(
@@ -185,6 +204,7 @@ class PooledFit:
             rsquare=self.rsquare() if rsquare else None,
             df="Rubin (1987)" if self.complete_df is None else "Barnard & Rubin (1999)",
             notes=self.warnings,
+            digits=digits,
         )
 
     def plot(self, kind: str = "imputations", ax: Axes | None = None, **options: Any) -> Axes:

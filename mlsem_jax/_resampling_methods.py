@@ -58,7 +58,7 @@ class ResamplingMethods:
         n=whole(1),
         key=KEY,
         type=choice("nonparametric", "parametric", "bollen.stine"),
-        ci=choice("perc", "basic", "bca", "student", "norm"),
+        ci=choice("perc", "basic", "bca", "bca.simple", "student", "norm"),
         level=CONFIDENCE,
         chisq=optional(FLAG),
         chunk=optional(whole(1)),
@@ -78,14 +78,16 @@ class ResamplingMethods:
         """Bootstrap of clusters: n draws at once, without reading the rows again.
 
         type: "nonparametric" (clusters with replacement), "parametric" (from the model) or "bollen.stine" (test of the model).
-        ci: "perc", "basic", "bca", "student" or "norm". chisq: also the chi-square of every draw. `:=` quantities are included.
+        ci: "perc", "basic", "bca", "bca.simple" (not accelerated), "student" or "norm".
+        chisq: also the chi-square of every draw. `:=` quantities are included.
 
         executor: a `concurrent.futures.Executor` whose workers make the draws in blocks of `chunk` (default 2048), as those of
         `mlsem_jax.montecarlo`; draw i depends on the key and i alone, whoever makes it. path: a folder that keeps the blocks, from
         which the bootstrap goes on.
         """
         check_executor(executor)
-        found = inference.bootstrap(self.estimation, n, key, type, chisq, executor=executor, path=path, chunk=chunk)
+        with report.notice_if_slow():
+            found = inference.bootstrap(self.estimation, n, key, type, chisq, executor=executor, path=path, chunk=chunk)
         return report.BootstrapReport(found, ci, level)
 
     @checked(exact=FLAG, rows=FLAG)

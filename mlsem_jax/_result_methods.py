@@ -27,9 +27,10 @@ from mlsem_jax._arguments import (
     whole,
     words,
 )
-from mlsem_jax._errors import DataError, ModelWarning, listing
+from mlsem_jax._errors import DataError, ModelError, ModelWarning, listing
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, prepare, read_known
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.syntax import read_added
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,16 +209,23 @@ class ResultMethods:
 
     modindices = modification_indices
 
-    @checked(release=Rule("numbers of equalities, from 1", _equalities))
-    def score_test(self, release: Any = None) -> pd.DataFrame:
+    @checked(release=Rule("numbers of equalities, from 1", _equalities), add=names("text in model syntax"))
+    def score_test(self, release: Any = None, add: str | Sequence[str] | None = None) -> pd.DataFrame:
         """Score tests of releasing equality constraints: all together (first row), then each alone while the others stay.
 
-        release: which equalities, counted from 1 in the order of the table that `score_test()` gives.
+        release: which equalities, counted from 1 in the order of the table that `score_test()` gives. add: in place of that,
+        parameters to be freed or added, in model syntax: "f =~ y4; y1 ~~ y2", with two levels under their `level:`; all
+        together, then each alone.
         """
+        if add is not None:
+            if release is not None:
+                raise ModelError("score_test() takes release= or add=, one at a time.")
+            rows = read_added("\n".join(add), self.estimation.model.build.specification)
+            return report.added_table(inference.score_test_of_adding(self.estimation, rows))
         return report.score_table(inference.score_test(self.estimation, release))
 
     # -- scores
-    @checked(se=FLAG, convention=choice("lavaan", "exact"), method=choice("regression", "Bartlett"))
+    @checked(se=FLAG, convention=choice("lavaan", "exact"), method=choice("regression", "Bartlett"), append_data=FLAG)
     def predict(
         self,
         level: Any = 1,
@@ -225,6 +233,7 @@ class ResultMethods:
         newdata: Any = None,
         convention: inference.ScoreConvention = "lavaan",
         method: inference.ScoreMethod = "regression",
+        append_data: bool = False,
     ) -> pd.DataFrame:
         """Factor scores (posterior means of the latent variables): rows of the data at level 1, clusters at level 2. A model of one
         level has those of rows.
@@ -237,6 +246,7 @@ class ResultMethods:
           column of level-1 weights is there, rows count by it; where not, all alike.
         - `convention`: "lavaan", or "exact" posterior means; they differ by a constant where within covariates have means
           other than zero.
+        - `append_data`: the variables of the model, clusters and groups in front of the scores, row by row (level 1).
         - `method`: "regression", the posterior means; in a model of one level also "Bartlett", scores without shrinkage.
 
         With sampling weights of rows in a two-level model a cluster's rows count by their weights, as in the pseudo-likelihood: the
@@ -246,7 +256,14 @@ class ResultMethods:
             level, newdata = 1, level
         level = check("level", level, LEVEL)
         data = self.estimation.data if newdata is None else self._prepared(newdata)
-        return report.scores_table(inference.predict(self.estimation, level, data, convention, method), data, level, se)
+        if append_data and level == 2:
+            raise ModelError(
+                "append_data=True is of scores of rows: leave it out with level=2, and join scores to your table by cluster."
+            )
+        found = report.scores_table(
+            inference.predict(self.estimation, level, data, convention, method), data, level, se
+        )
+        return report.beside_data(found, data) if append_data else found
 
     def _prepared(self, newdata: Any) -> TwoLevelData:
         """New rows as arrays, groups numbered as in the fit; rows with missing values are scored from what they have."""

@@ -6,13 +6,15 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit
 from mlsem_jax._fit_text import read_text
+from mlsem_jax._keywords import CommonOptions
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import several
 from mlsem_jax.estimation import Estimation, fit_warnings
 from mlsem_jax.measurement import TwoSteps, two_steps
@@ -103,6 +105,7 @@ for _name in _OF_A_MAXIMUM:
     setattr(SamFit, _name, _refused(_name))
 
 
+@with_options(CommonOptions, "sem")
 def sam(
     model: str | Sequence[str],
     data: Any,
@@ -110,7 +113,7 @@ def sam(
     *,
     sam_method: str = "local",
     group: str | None = None,
-    **options: Any,
+    **options: Unpack[CommonOptions],
 ) -> SamFit:
     """Structural after measurement (Rosseel & Loh 2022): a structural equation model of one level or two, fitted in two steps.
 
@@ -142,7 +145,7 @@ def sam(
     sam_method = check("sam_method", sam_method, _METHOD)
     if several(data) or options.get("plausible_values") is not None:
         raise ModelError("sam() takes one data set; pool sem() fits for several imputations.")
-    asked = read_text("sam", model, data, cluster, group, options)
+    asked = read_text("sam", model, data, cluster, group, dict(**options))
     for sentence in asked.told:
         warnings.warn(sentence, ModelWarning, stacklevel=2)
     found = two_steps(asked.specification, asked.data, asked.options, sam_method == "local")

@@ -19,7 +19,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation import Model
 from mlsem_jax.files import write_csv
 from mlsem_jax.numerics import chi_square_tail, normal_quantile
-from mlsem_jax.report import study_plot
+from mlsem_jax.report import Tables, as_table, study_plot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,6 +148,10 @@ class MonteCarlo:
         return f"{len(self)} data sets\n{self.rates().round(4).to_string()}\n{shown.round(4).to_string()}"
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        tables = Tables({f"{len(self)} data sets": as_table(self.rates()), "parameters": as_table(self.table())})
+        return tables._repr_html_()
 
 
 def _medians(est: np.ndarray) -> dict[str, np.ndarray]:

@@ -61,7 +61,7 @@ class TableMethods:
         - `ci`: intervals at `level` in place of standard errors. `stars`: mark p below .05, .01 and .001.
 
         **Returns:** an object that prints as text and shows as HTML, with `to_markdown()`, `to_html()`, `to_latex()`, `to_text()`,
-        `to_docx(path)`, `save(path)` and `frame`, a DataFrame.
+        `to_docx(path)`, `to_excel(path)`, `save(path)` and `frame`, a DataFrame.
         """
         for other in others:
             if not isinstance(other, TableMethods):

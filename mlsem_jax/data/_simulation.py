@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._errors import DataError, nearest
+from mlsem_jax._errors import DataError, listing, nearest
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.numerics import inverse, root
 
@@ -38,6 +38,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        rows, clusters = len(self.cluster), len(self.group)
+        of = f" in {clusters} clusters" if self.names[0] else ""
+        return f"<mlsem_jax rows: {len(self)} data sets of {rows} rows{of}, {listing(self.variables, 8)}; frame(i) is one of them>"
 
     def frame(self, i: int = 0) -> pd.DataFrame:
         """Data set i as a DataFrame with the model's cluster and group columns, where it has them."""

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Bool, Float, Int
 from mlsem_jax.estimation._status import at_end, is_maximum
 from mlsem_jax.estimation._traced_search import exact, search_traced
 from mlsem_jax.estimation._traced_state import Settings, scaled_inverse, settings
 from mlsem_jax.likelihood import Statistics, gradient, observed_information
 from mlsem_jax.models import Structure
-from mlsem_jax.numerics import derivative_where, follows_precision, root_where, scaled_tangent
+from mlsem_jax.numerics import concrete, derivative_where, follows_precision, root_where, scaled_tangent
 
 
 class Estimate(eqx.Module):
@@ -44,6 +45,31 @@ class Estimate(eqx.Module):
     chisq: Float[Array, ""] | None = None
     df: Int[Array, ""] | None = None
     again: Bool[Array, ""] | None = None
+
+    def __repr__(self) -> str:
+        """How it ended and the largest numbers; shapes where the arrays are traced."""
+        if not concrete(self):
+            return f"<mlsem_jax estimate without values: theta {getattr(self.theta, 'shape', '')}>"
+        if np.ndim(self.status):
+            return self._of_batch()
+        lines = [
+            f"<mlsem_jax estimate: {Status(int(self.status)).name.lower()} after {int(self.iterations)} iterations, log-likelihood "
+            f"{float(self.value):.3f}, largest gradient {np.abs(np.asarray(self.gradient)).max(initial=0.0):.1e}"
+        ]
+        if self.chisq is not None and self.df is not None:
+            lines.append(f" chi-square {float(self.chisq):.3f} on {int(self.df)} df")
+        with np.printoptions(precision=4, suppress=True, threshold=12, edgeitems=5):
+            lines += [f" theta {np.asarray(self.theta)}", f" se    {np.asarray(self.se)}>"]
+        return "\n".join(lines)
+
+    def _of_batch(self) -> str:
+        codes, counts = np.unique(np.asarray(self.status), return_counts=True)
+        ended = ", ".join(f"{Status(int(c)).name.lower()} {n}" for c, n in zip(codes, counts, strict=True))
+        shape = np.shape(self.status)
+        return (
+            f"<mlsem_jax estimates of a batch of {' x '.join(map(str, shape))}: {ended}\n"
+            f" theta {np.shape(self.theta)}, se {np.shape(self.se)}, value {np.shape(self.value)}>"
+        )
 
     @property
     def vcov(self) -> Float[Array, "*B q q"]:

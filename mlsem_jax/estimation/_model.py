@@ -97,6 +97,21 @@ class Model(eqx.Module):
         """Degrees of freedom of the chi-square test."""
         return moments_of_data(self.labels.specification) - len(self.names)
 
+    def __repr__(self) -> str:
+        """What the model is, by its labels alone: its arrays may be traced."""
+        labels = self.labels
+        levels = "one level" if labels.specification.single else "two levels"
+        shape: tuple[int, ...] = getattr(getattr(self.structure, "between_only", None), "shape", ())
+        many = f"{shape[0]} models" if len(shape) == 2 else "model"
+        df = "" if self.saturated is None else f", {self.df} degrees of freedom"
+        return (
+            f"<mlsem_jax {many} of {levels}: {len(self.variables)} variables, {len(self.names)} parameters{df}\n"
+            f" variables: {listing(self.variables, 8)}\n"
+            f" theta: {listing(self.names, 6)}\n"
+            " ml.statistics(model, data), ml.log_likelihood(model, theta, stats), ml.estimate(model, stats); equinox.tree_pprint "
+            "shows its arrays>"
+        )
+
     def parameters(self, theta: Float[Array, " q"]) -> dict[str, Array]:
         """Natural values by name: free parameters in lavaan's order, then the `:=` quantities."""
         theta = self._checked(theta)

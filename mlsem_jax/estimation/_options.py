@@ -53,6 +53,8 @@ class FitOptions:
                 raise unknown_option(name, known, {})
         given = read_options(given)
         estimator = given.get("estimator", "ML")
+        if given.get("se") == "robust":
+            given["se"] = "robust.sem" if estimator in LIMITED else "robust.huber.white"
         check_estimator(estimator, given)
         implied = {
             **IMPLIED,
@@ -74,7 +76,8 @@ class FitOptions:
         if clustered and not {"estimator", "se", "test", "information"} & set(asked):
             asked["estimator"] = out["estimator"] = "MLR"
         if clustered and (
-            asked.get("se") == "robust.huber.white" or (asked.get("estimator") == "MLR" and "se" not in asked)
+            asked.get("se") in ("robust", "robust.huber.white")
+            or (asked.get("estimator") == "MLR" and "se" not in asked)
         ):
             asked["se"] = out["se"] = "robust.cluster"
         robust = asked.get("se", "standard").startswith("robust") or asked.get("test", "").startswith("yuan")

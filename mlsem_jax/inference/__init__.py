@@ -22,8 +22,14 @@ from mlsem_jax.inference._limited_moments import (
     limited_implied,
     limited_residuals,
 )
-from mlsem_jax.inference._modification import IndexInformation, Modification, modification_indices
-from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, latent_covariances, unrestricted
+from mlsem_jax.inference._modification import (
+    Added,
+    IndexInformation,
+    Modification,
+    modification_indices,
+    score_test_of_adding,
+)
+from mlsem_jax.inference._moments import LevelMoments, h1, icc, implied, joint_moments, latent_covariances, unrestricted
 from mlsem_jax.inference._poolable import check_poolable, difference_of_models
 from mlsem_jax.inference._pooled_measures import TESTS as POOLED_TESTS
 from mlsem_jax.inference._pooled_measures import (
@@ -48,7 +54,13 @@ from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_
 from mlsem_jax.inference._residuals import ResidualType, residuals
 from mlsem_jax.inference._scaling import Scaling
 from mlsem_jax.inference._score_tests import ScoreTest, score_test
-from mlsem_jax.inference._standardized import Standardization, Standardized, rsquare, standardized
+from mlsem_jax.inference._standardized import (
+    Standardization,
+    Standardized,
+    rsquare,
+    standardized,
+    standardized_quantity,
+)
 from mlsem_jax.inference._unrestricted_joint import beside_unrestricted, vcov_beside_unrestricted
 from mlsem_jax.inference._vcov import (
     Vcov,
@@ -141,6 +153,7 @@ __all__ = [
     "likelihood_ratio",
     "meat",
     "latent_covariances",
+    "joint_moments",
     "loglik_by_cluster",
     "measures_together",
     "modification_indices",
@@ -151,8 +164,11 @@ __all__ = [
     "residuals",
     "rsquare",
     "score_test",
+    "score_test_of_adding",
+    "Added",
     "scores",
     "standardized",
+    "standardized_quantity",
     "tied_levels",
     "unregister_vcov",
     "unrestricted",

@@ -9,8 +9,8 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.numerics import normal_cdf, normal_quantile
 
-Interval = Literal["perc", "basic", "bca", "student", "norm"]
-INTERVALS: tuple[Interval, ...] = ("perc", "basic", "bca", "student", "norm")
+Interval = Literal["perc", "basic", "bca", "bca.simple", "student", "norm"]
+INTERVALS: tuple[Interval, ...] = ("perc", "basic", "bca", "bca.simple", "student", "norm")
 
 
 def intervals(
@@ -40,6 +40,8 @@ def intervals(
             t = (draws - estimate) / draws_se
         low, high = np.nanquantile(t, tails, axis=0)
         return estimate - high * se, estimate - low * se
+    if kind == "bca.simple":  # bias-corrected, not accelerated
+        return _bca(estimate, draws, np.zeros((1, len(estimate))), tails)
     if kind == "bca":
         return _bca(estimate, draws, influence, tails)
     low, high = np.quantile(draws, tails, axis=0)
@@ -53,7 +55,7 @@ def _bca(estimate: np.ndarray, draws: np.ndarray, influence: np.ndarray | None, 
     below = (draws < estimate).mean(0) + 0.5 * (draws == estimate).mean(0)
     bias = normal_quantile(np.clip(below, 0.5 / len(draws), 1 - 0.5 / len(draws)))
     square = np.sum(influence**2, axis=0)
-    acceleration = np.where(square > 0, np.sum(influence**3, axis=0) / 6 / np.maximum(square, 1e-300) ** 1.5, 0.0)
+    acceleration = np.where(square > 0, np.sum(influence**3, axis=0) / 6 / np.maximum(square, 1e-200) ** 1.5, 0.0)
     z = bias + normal_quantile(tails)[:, None]
     level = normal_cdf(bias + z / (1 - acceleration * z))
     return tuple(np.array([np.quantile(draws[:, i], level[side, i]) for i in range(draws.shape[1])]) for side in (0, 1))

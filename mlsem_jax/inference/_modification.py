@@ -80,6 +80,47 @@ def modification_indices(
     return Modification(kept, mi, epc, std_lv, std_all)
 
 
+@dataclass(frozen=True)
+class Added:
+    """The score test of adding parameters: rows; statistic and df of all together; each alone, those beside it left fixed."""
+
+    rows: tuple[Parameter, ...]
+    statistic: float
+    df: int
+    alone: np.ndarray
+
+
+@float64
+def score_test_of_adding(estimation: Estimation, rows: Sequence[Parameter]) -> Added:
+    """With score s of the added parameters and V their information given those of the model, s' V^-1 s with the rank of V as
+    degrees of freedom, and s_i^2 / V_ii of each alone. V is expected information, with missing values the observed one.
+    """
+    least, model = estimation.limited is not None, estimation.model
+    if not (estimation.statistics.saturated or least):
+        raise ModelError(f"Score tests need the saturated model; {estimation.why_unsaturated}.")
+    space, rows = (LimitedSpace if least else MomentSpace).of(estimation), tuple(rows)
+    between_only = np.asarray(model.build.structure.between_only)
+    extended, natural, spread = _extended(estimation, rows)
+    delta = space.jacobian(extended.structure, natural)
+    gradient = space.gradient(model.moments, between_only, estimation.statistics)
+    kind: IndexInformation = "observed" if estimation.statistics.curved else "expected"
+    full = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
+    if kind == "observed":
+        full = full - space.curvature(extended, natural, gradient, model.moments)
+    k = len(spread)
+    across = spread.T @ full[:k, k:]
+    left = full[k:, k:] - across.T @ invert(spread.T @ full[:k, :k] @ spread, model.maximum.jacobian) @ across
+    total = np.diag(full)[k:]
+    if lost := [row.name for row, own, all_ in zip(rows, np.diag(left), total, strict=True) if not own > 1e-8 * all_]:
+        raise ModelError(f"{listing(lost)} could not be estimated beside the parameters of the model: nothing to test.")
+    score = delta[:, -len(rows) :].T @ gradient
+    scale = 1 / np.sqrt(np.diag(left))
+    values, vectors = np.linalg.eigh(left * np.outer(scale, scale))
+    known = values > 1e-8
+    along = vectors[:, known].T @ (score * scale)
+    return Added(rows, float(along**2 @ (1 / values[known])), int(known.sum()), score**2 / np.diag(left))
+
+
 def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Build, np.ndarray, np.ndarray]:
     """The model with `rows` free as well: its build, in which every free row is a parameter of its own, those of `rows` last;
     the parameters (k,) at the estimates; and how the model's theta moves the first of them (k - rows, q).

@@ -58,6 +58,25 @@ def latent_covariances(estimation: Estimation) -> ByGroup:
     return out
 
 
+def joint_moments(estimation: Estimation) -> ByGroup:
+    """Model-implied moments of the observed and the latent variables together, by group and level."""
+    build, natural = estimation.model.build, estimation.model.natural
+    specification, out = build.specification, []
+    for g in range(specification.ngroups):
+        levels = []
+        for level in specification.numbers:
+            block, eta = specification.level(level), members(specification, level)
+            latent = [eta.index(v) for v in block.latent]
+            seen = [specification.variables.index(v) for v in block.observed]
+            x = level_matrices(build.structure, natural, level, g)
+            across = (x.lambda_ @ x.eta_cov)[np.ix_(seen, latent)]
+            cov = np.block([[x.cov[np.ix_(seen, seen)], across], [across.T, x.eta_cov[np.ix_(latent, latent)]]])
+            mean = np.concatenate([x.mean[seen], x.eta_mean[latent]])
+            levels.append(LevelMoments((*block.observed, *block.latent), cov, mean))
+        out.append(tuple(levels))
+    return out
+
+
 def unrestricted(estimation: Estimation, purpose: str = "The unrestricted moments") -> Fitted:
     """The saturated model at its maximum; a plain error where the fit does not have it."""
     if not estimation.statistics.saturated:

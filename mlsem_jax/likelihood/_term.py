@@ -19,6 +19,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models import Moments
+from mlsem_jax.numerics import concrete
 from mlsem_jax.observed import SizePools
 
 # count (G,), total (G, p), cross-products (G, p, p), of the rows and of the clusters
@@ -142,6 +143,18 @@ class Statistics(eqx.Module):
 
     terms: tuple[Term, ...]
     pools: SizePools | None = None
+
+    def __repr__(self) -> str:
+        """Kinds of terms; where they are numbers, how much they are of."""
+        kinds = ", ".join(type(term).__name__ for term in self.terms) if isinstance(self.terms, tuple) else ""
+        data = self.complete if kinds and concrete(self.terms) else None
+        if data is None or np.ndim(data.rows) not in (1, 2):
+            return f"<mlsem_jax statistics: {kinds}>"
+        rows, clusters = (np.unique(np.sum(np.asarray(x), axis=-1)) for x in (data.rows, data.clusters))
+        of = f" in {clusters[0]:.10g} clusters" if len(clusters) == 1 else ""
+        size = f"{rows[0]:.10g}" if len(rows) == 1 else f"{rows[0]:.10g} to {rows[-1]:.10g}"
+        many = f"{np.shape(data.rows)[0]} data sets, each of" if np.ndim(data.rows) == 2 else "of"
+        return f"<mlsem_jax statistics {many} {size} rows{of}: {kinds}>"
 
     def only(self, kind: type) -> Any:
         """`only_data` of these statistics."""

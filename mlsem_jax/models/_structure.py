@@ -23,7 +23,7 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._kinds import Choice
-from mlsem_jax.numerics import inverse
+from mlsem_jax.numerics import concrete, inverse
 
 
 class Filled(eqx.Module):
@@ -134,6 +134,25 @@ class Moments(eqx.Module):
     ) -> Moments:
         """Of a within and a between level: covariances (G, p, p) and means (G, p)."""
         return cls((LevelMoments(within_cov, within_mean), LevelMoments(between_cov, between_mean)), directions)
+
+    def __repr__(self) -> str:
+        """The matrices of each level, of the first group where there are several; shapes where they are traced or many."""
+        if not all(isinstance(level, LevelMoments) for level in self.levels):
+            return "<mlsem_jax moments>"
+        words = ("within", "between") if len(self.levels) == 2 else tuple(map(str, range(1, len(self.levels) + 1)))
+        shapes = ", ".join(
+            f"{w} {getattr(level.cov, 'shape', '')}" for w, level in zip(words, self.levels, strict=True)
+        )
+        if not concrete(self) or np.ndim(self.levels[0].cov) != 3 or np.shape(self.levels[0].cov)[-1] > 12:
+            return f"<mlsem_jax moments: covariances {shapes}>"
+        groups = np.shape(self.levels[0].cov)[0]
+        lines = [f"<mlsem_jax moments{f' of {groups} groups, the first of them' if groups > 1 else ''}"]
+        with np.printoptions(precision=3, suppress=True, linewidth=120):
+            for word, level in zip(words, self.levels, strict=True):
+                title = word if len(self.levels) == 2 else "one level"
+                lines += [f" {title}, cov:", *(f"  {row}" for row in str(np.asarray(level.cov[0])).split("\n"))]
+                lines += [f" {title}, mean: {np.asarray(level.mean[0])}"]
+        return "\n".join(lines) + ">"
 
     def with_parts(self, within_cov: Array, between_cov: Array, within_mean: Array, between_mean: Array) -> Moments:
         """Other arrays, such as derivatives, at the levels of these moments; with one level what is of the second has no place."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
-from mlsem_jax._options import OPTIONS, read_options
+from mlsem_jax._options import OPTIONS, read_options, spelt_alike
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import registered
@@ -74,10 +74,10 @@ def split_keywords(keywords: dict[str, Any]) -> tuple[dict[str, Any], SurveyColu
         told = ELSEWHERE.get(name, ELSEWHERE.get(name.replace(".", "_")))
         if told is not None:
             raise ModelError(f"There is no argument {name!r} here. {told}")
-        if name != name.replace(".", "_") and name.replace(".", "_") in (*_FIT_OPTIONS, *_SURVEY):
-            raise ModelError(
-                f"There is no argument {name!r}: names have '_' in place of '.' here. Write {name.replace('.', '_')}=."
-            )
+        mine = (*_FIT_OPTIONS, *_SURVEY, *_NAMED)
+        if name not in mine and (same := spelt_alike(name, mine)):
+            dots = ": names have '_' in place of '.' here" if "." in name else ""
+            raise ModelError(f"There is no argument {name!r}{dots}. Write {same}=.")
     options = {name: value for name, value in keywords.items() if name in _FIT_OPTIONS}
     given = {name: value for name, value in keywords.items() if name in _SURVEY and value is not None}
     survey = SurveyColumns.of(read_options(given))

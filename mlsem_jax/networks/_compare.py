@@ -9,6 +9,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._fit import Fit, check_fit
 from mlsem_jax.numerics import chi_square_tail
+from mlsem_jax.report import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def compare(*unnamed: Fit, **fits: Fit) -> pd.DataFrame:
             ModelWarning,
             stacklevel=2,
         )
-    return table
+    return as_table(table)
 
 
 def _check(fits: dict[str, Fit]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._keywords import LatentOptions, LvmOptions, ObservedOptions, VarcovOptions
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
 from mlsem_jax.networks._edit import check_kind
 from mlsem_jax.networks._fit import Model
@@ -13,6 +15,7 @@ from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._loadings import latent_names, read_loadings
 
 
+@with_options(LvmOptions)
 def ml_lvm(
     data: Any,
     lambda_: Any = None,
@@ -34,7 +37,7 @@ def ml_lvm(
     estimator: str = "default",
     information: str | None = None,
     standardize: str = "none",
-    **patterns: Any,
+    **patterns: Unpack[LvmOptions],
 ) -> Model:
     """A two-level latent variable model in which every covariance matrix may be a network.
 
@@ -74,7 +77,7 @@ def ml_lvm(
         "between_residual": between_residual,
     }
     kinds = {argument: check_kind(argument, kind) for argument, kind in given_kinds.items()}
-    options, survey, patterns = split_keywords(patterns)
+    options, survey, given_patterns = split_keywords(dict(**patterns))
     within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     given = {"lambda": lambda_, "lambda_within": lambda_within, "lambda_between": lambda_between}
@@ -89,14 +92,14 @@ def ml_lvm(
         "ml_lvm",
         layout,
         prepared,
-        given | patterns,
+        given | given_patterns,
         equal,
         identification,
         fit_options(estimator, information, options, prepared),
     )
 
 
-def _special(name: str, kinds: dict[str, str], data: Any, lambda_: Any, options: dict[str, Any]) -> Model:
+def _special(name: str, kinds: dict[str, Any], data: Any, lambda_: Any, options: dict[str, Any]) -> Model:
     """ml_lvm with some kinds set, which the caller may then not choose."""
     for argument in kinds.keys() & options.keys():
         raise ModelError(f"{name} sets {argument}={kinds[argument]!r}; to choose it yourself use ml_lvm.")
@@ -107,21 +110,25 @@ LATENT = {"within_latent": "ggm", "between_latent": "ggm"}
 RESIDUAL = {"within_residual": "ggm", "between_residual": "ggm"}
 
 
-def ml_lnm(data: Any, lambda_: Any = None, **options: Any) -> Model:
+@with_options(LatentOptions)
+def ml_lnm(data: Any, lambda_: Any = None, **options: Unpack[LatentOptions]) -> Model:
     """A two-level latent network model: `ml_lvm`, with its arguments, where both latent covariance matrices are "ggm"."""
-    return _special("ml_lnm", LATENT, data, lambda_, options)
+    return _special("ml_lnm", LATENT, data, lambda_, dict(**options))
 
 
-def ml_rnm(data: Any, lambda_: Any = None, **options: Any) -> Model:
+@with_options(LatentOptions)
+def ml_rnm(data: Any, lambda_: Any = None, **options: Unpack[LatentOptions]) -> Model:
     """A two-level residual network model: `ml_lvm`, with its arguments, where both residual covariance matrices are "ggm"."""
-    return _special("ml_rnm", RESIDUAL, data, lambda_, options)
+    return _special("ml_rnm", RESIDUAL, data, lambda_, dict(**options))
 
 
-def ml_lrnm(data: Any, lambda_: Any = None, **options: Any) -> Model:
+@with_options(LatentOptions)
+def ml_lrnm(data: Any, lambda_: Any = None, **options: Unpack[LatentOptions]) -> Model:
     """A two-level latent and residual network model: `ml_lvm`, with its arguments, where all four matrices are "ggm"."""
-    return _special("ml_lrnm", LATENT | RESIDUAL, data, lambda_, options)
+    return _special("ml_lrnm", LATENT | RESIDUAL, data, lambda_, dict(**options))
 
 
+@with_options(VarcovOptions)
 def ml_varcov(
     data: Any,
     *,
@@ -136,7 +143,7 @@ def ml_varcov(
     estimator: str = "default",
     information: str | None = None,
     standardize: str = "none",
-    **patterns: Any,
+    **patterns: Unpack[VarcovOptions],
 ) -> Model:
     """A two-level model of observed variables: means, a within and a between covariance matrix.
 
@@ -144,13 +151,13 @@ def ml_varcov(
     `omega_within`, `delta_within`, `rho_within`, `SD_within`, and the same for `between`. Everything else is as in `ml_lvm`.
     """
     kind_1, kind_2 = check_kind("within", within), check_kind("between", between)
-    options, survey, patterns = split_keywords(patterns)
+    options, survey, given_patterns = split_keywords(dict(**patterns))
     within_only, between_only = only(within_only, between_only)
     prepared, labels, names = read_data(data, clusters, groups, vars, within_only, between_only, standardize, survey)
     blocks = (Block("", 1, kind_1, "theta", names), Block("", 2, kind_2, "theta", names))
     layout = Layout("varcov", names, ((), ()), blocks, "none", tuple(within_only), tuple(between_only), labels)
     chosen = fit_options(estimator, information, options, prepared)
-    return make_model("ml_varcov", layout, prepared, patterns, equal, "none", chosen)
+    return make_model("ml_varcov", layout, prepared, given_patterns, equal, "none", chosen)
 
 
 def _both(name: str, kind: str, data: Any, options: dict[str, Any]) -> Model:
@@ -159,11 +166,13 @@ def _both(name: str, kind: str, data: Any, options: dict[str, Any]) -> Model:
     return ml_varcov(data, within=kind, between=kind, **options).but(function=name)
 
 
-def ml_ggm(data: Any, **options: Any) -> Model:
+@with_options(ObservedOptions)
+def ml_ggm(data: Any, **options: Unpack[ObservedOptions]) -> Model:
     """Gaussian graphical models at both levels, networks of partial correlations: `ml_varcov`, with its arguments, and "ggm"."""
-    return _both("ml_ggm", "ggm", data, options)
+    return _both("ml_ggm", "ggm", data, dict(**options))
 
 
-def ml_corr(data: Any, **options: Any) -> Model:
+@with_options(ObservedOptions)
+def ml_corr(data: Any, **options: Unpack[ObservedOptions]) -> Model:
     """Correlations and standard deviations at both levels: `ml_varcov`, with its arguments, and "cor"."""
-    return _both("ml_corr", "cor", data, options)
+    return _both("ml_corr", "cor", data, dict(**options))

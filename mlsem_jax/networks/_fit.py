@@ -23,6 +23,7 @@ from mlsem_jax._arguments import (
 )
 from mlsem_jax._errors import ModelError
 from mlsem_jax._fit import Fit
+from mlsem_jax._other_names import of_fit, same_member
 from mlsem_jax.networks import _edit as edits
 from mlsem_jax.networks._fitting import estimate, finish, refit_model, refitted
 from mlsem_jax.networks._indices import MIs, modification_indices
@@ -221,6 +222,18 @@ class Model(NetworkModel):
     def parameters(self) -> pd.DataFrame:
         """The table of elements; estimates come with the fit."""
         return element_table(self)
+
+    if not TYPE_CHECKING:  # so that type checkers tell misspelt names
+
+        def __getattr__(self, name: str) -> Any:
+            """What a fit has and a model has not, in words."""
+            if not name.startswith("_"):
+                if same := same_member(name, dir(Model)):
+                    raise AttributeError(f"A network model has no attribute {name!r}: write model.{same}.")
+                code = name if hasattr(NetworkFit, name) else of_fit(name, dir(NetworkFit), report.INSPECT_NAMES)
+                if code:
+                    raise AttributeError(f"This model has not been fitted: fit = model.fit(), then fit.{code}.")
+            raise AttributeError(f"'Model' object has no attribute {name!r}", name=name, obj=self)
 
     # -- edits
     @checked(matrix=TEXT, value=number())

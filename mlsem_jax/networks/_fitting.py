@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from mlsem_jax.models import Cell, Level, Parameter, Specification
 from mlsem_jax.networks._diagnose import degenerate
 from mlsem_jax.networks._starts import element_values, first_values, natural_values, repaired
 from mlsem_jax.networks._table import Table, count_free
-from mlsem_jax.report import progress
+from mlsem_jax.report import notice_if_slow, progress
 
 if TYPE_CHECKING:
     from mlsem_jax.networks._fit import Model, NetworkFit
@@ -28,15 +29,16 @@ ROOM = 16
 
 def estimate(model: Model) -> Estimation:
     """Estimate a model from scratch, with its unrestricted model and baseline."""
-    return estimate_model(
-        model.specification,
-        model.data,
-        model.options,
-        start=lambda build, unrestricted: first_values(model, build, unrestricted),
-        baseline=baseline(model),
-        pad_to=padded(count_free(model.table)),
-        report=progress() if model.options.verbose else None,
-    )
+    with nullcontext() if model.options.verbose else notice_if_slow():
+        return estimate_model(
+            model.specification,
+            model.data,
+            model.options,
+            start=lambda build, unrestricted: first_values(model, build, unrestricted),
+            baseline=baseline(model),
+            pad_to=padded(count_free(model.table)),
+            report=progress() if model.options.verbose else None,
+        )
 
 
 def refit_model(fit: NetworkFit, model: Model, values: dict | None = None) -> Estimation:

@@ -15,6 +15,7 @@ from mlsem_jax.networks._specify import lavaan_names, names_of, specify
 from mlsem_jax.networks._starts import natural_values
 from mlsem_jax.networks._table import Element, at_places, count_free
 from mlsem_jax.numerics import chi_square_tail, float64
+from mlsem_jax.report import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ def MIs(fit: NetworkFit, matrices: Sequence[str] | str | None = None, top: int |
     ]
     table = pd.DataFrame(rows, columns=["var1", "op", "var2", "matrix", "row", "col", "group"])
     table["mi"], table["pmi"], table["epc"] = mi, chi_square_tail(mi, 1), epc
-    return table.iloc[:top]
+    return as_table(table.iloc[:top])
 
 
 def modification_indices(
@@ -129,4 +130,4 @@ def modification_indices(
     table = table[(table["mi"] >= minimum_value) & (True if wanted is None else table["op"].isin(wanted))]
     if not sort:
         table = table.sort_values(["group", "matrix", "col", "row"])
-    return table.iloc[:maximum_number].reset_index(drop=True)
+    return as_table(table.iloc[:maximum_number].reset_index(drop=True))

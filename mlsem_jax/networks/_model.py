@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from typing import Any, Self
 
 import numpy as np
@@ -64,8 +66,23 @@ class NetworkModel:
         return replace(self, **changes)
 
     def __repr__(self) -> str:
-        kinds = ", ".join(f"{block.suffix[1:]} {block.kind}" for block in self.layout.blocks)
+        """What is to be fitted to what; the matrices with their free elements."""
+        layout, data = self.layout, self.data
+        kinds = ", ".join(f"{block.suffix[1:]} {block.kind}" for block in layout.blocks)
+        groups = f" in {layout.ngroups} groups" if layout.groups else ""
         return (
-            f"<mlsem_jax network model {self.function}: {len(self.layout.variables)} variables, "
-            f"{len({e.parameter for e in self.table if e.free})} parameters; {kinds}; not fitted, call .fit()>"
+            f"<mlsem_jax network model {self.function}: {len(layout.variables)} variables, "
+            f"{len({e.parameter for e in self.table if e.free})} parameters; {kinds}; not fitted, call .fit()\n"
+            f" data: {data.nrows} rows in {data.nclusters} clusters{groups}\n"
+            f" free elements: {', '.join(f'{name} {count}' for name, count in self._free.items())}>"
         )
+
+    def _repr_html_(self) -> str:
+        lines = repr(self).strip("<>").split("\n")
+        return "".join(f"<div>{escape(line.strip())}</div>" for line in lines)
+
+    @property
+    def _free(self) -> dict[str, int]:
+        """Free elements of every matrix that has some."""
+        count = Counter(e.matrix for e in self.table if e.free)
+        return {name: count[name] for name in self.layout.matrices if count[name]}

@@ -14,6 +14,7 @@ from mlsem_jax.networks._fitting import estimates
 from mlsem_jax.networks._layout import Layout
 from mlsem_jax.networks._specify import names_of
 from mlsem_jax.numerics import normal_tail
+from mlsem_jax.report import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def element_table(model: Model) -> pd.DataFrame:
         group = model.layout.group_names[e.group - 1]
         rows.append((var1, op, var2, e.matrix, e.row + 1, e.col + 1, group, par, not e.free, e.identified, e.value))
     columns = ["var1", "op", "var2", "matrix", "row", "col", "group", "par", "fixed", "identified", "value"]
-    return pd.DataFrame(rows, columns=columns)
+    return as_table(pd.DataFrame(rows, columns=columns))
 
 
 def parameters(fit: NetworkFit) -> pd.DataFrame:

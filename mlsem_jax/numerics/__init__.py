@@ -1,6 +1,7 @@
 """Small-matrix algebra that vmaps, the delta method, and tails of distributions."""
 
 from mlsem_jax.numerics._compile_options import known_option
+from mlsem_jax.numerics._concrete import concrete
 from mlsem_jax.numerics._delta_method import delta_errors, delta_variances
 from mlsem_jax.numerics._following import (
     anew,
@@ -28,6 +29,7 @@ from mlsem_jax.numerics._tails import (
 )
 
 __all__ = [
+    "concrete",
     "anew",
     "chi_square_limit",
     "chi_square_tail",

@@ -1,22 +1,27 @@
 """Tables, summaries and pictures of results."""
 
 from mlsem_jax.report._diagnosis import DiagnosisReport
-from mlsem_jax.report._indices import chosen_measures, modification_table, score_table
+from mlsem_jax.report._indices import added_table, chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
 from mlsem_jax.report._inspect_data import number_of_clusters
+from mlsem_jax.report._inspect_words import BY_NAME as INSPECT_NAMES
+from mlsem_jax.report._inspect_words import REFUSED as INSPECT_REFUSED
+from mlsem_jax.report._inspect_words import SECTIONS as INSPECT_SECTIONS
 from mlsem_jax.report._invariance import beyond_customary, invariance_table, invariance_text
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
 from mlsem_jax.report._page import write_page
 from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
-from mlsem_jax.report._profiles import profile_table, with_profile_limits
-from mlsem_jax.report._progress import bar, progress
+from mlsem_jax.report._profiles import profile_table, with_limits, with_profile_limits
+from mlsem_jax.report._progress import bar, notice_if_slow, progress
 from mlsem_jax.report._reliability import ReliabilityInterval, reliability_tables
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._rotation import rotation_table
-from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._scores import beside_data, cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._short import short_html, short_text
+from mlsem_jax.report._shown import Tables, as_column, as_table
 from mlsem_jax.report._side_by_side import FitTable, side_by_side
-from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
+from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table, with_rsquare
 from mlsem_jax.report._test_tables import comparison_table, wald_table
 from mlsem_jax.report._tidy import coefficient_table, glance, statistic, tidy
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
@@ -43,8 +48,16 @@ __all__ = [
     "Results",
     "StorageError",
     "Summary",
+    "INSPECT_NAMES",
+    "INSPECT_REFUSED",
+    "INSPECT_SECTIONS",
+    "Tables",
     "add_tests",
+    "added_table",
+    "as_column",
+    "as_table",
     "bar",
+    "beside_data",
     "beyond_customary",
     "chosen_measures",
     "by_group",
@@ -66,6 +79,7 @@ __all__ = [
     "load",
     "modification_table",
     "moments_frames",
+    "notice_if_slow",
     "number_of_clusters",
     "parameter_table",
     "imputations_plot",
@@ -82,6 +96,8 @@ __all__ = [
     "rsquare_series",
     "save",
     "score_table",
+    "short_html",
+    "short_text",
     "scores_table",
     "scree_plot",
     "standardized_table",
@@ -92,6 +108,8 @@ __all__ = [
     "to_lavaan",
     "to_mplus",
     "wald_table",
+    "with_limits",
     "with_profile_limits",
+    "with_rsquare",
     "write_page",
 ]

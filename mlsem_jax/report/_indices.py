@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlsem_jax._errors import ModelError, listing, nearest
-from mlsem_jax.inference import Modification, ScoreTest
+from mlsem_jax.inference import Added, Modification, ScoreTest
+from mlsem_jax.numerics import chi_square_tail
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +55,7 @@ def modification_table(
     table = table[table["mi"] >= minimum_value]
     if sort:
         table = table.sort_values("mi", ascending=False, kind="stable")
-    return table.head(maximum_number).reset_index(drop=True) if maximum_number else table.reset_index(drop=True)
+    return as_table((table.head(maximum_number) if maximum_number else table).reset_index(drop=True))
 
 
 def score_table(tests: Sequence[ScoreTest]) -> pd.DataFrame:
@@ -61,4 +63,20 @@ def score_table(tests: Sequence[ScoreTest]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [(t.lhs, "==" if t.rhs else "", t.rhs, t.statistic, t.df, t.pvalue) for t in tests]
-    return pd.DataFrame(rows, columns=["lhs", "op", "rhs", "X2", "df", "p.value"])
+    return as_table(pd.DataFrame(rows, columns=["lhs", "op", "rhs", "X2", "df", "p.value"]))
+
+
+def added_table(added: Added) -> pd.DataFrame:
+    """The columns of `score_table`, with a row for all added parameters together and one for each alone."""
+    import pandas as pd
+
+    each = [
+        (f"{row.lhs}{row.op}{row.rhs}", row.level, row.group, x, 1)
+        for row, x in zip(added.rows, added.alone, strict=True)
+    ]
+    rows = [("total", 0, 0, added.statistic, added.df), *each]
+    table = pd.DataFrame(rows, columns=["lhs", "level", "group", "X2", "df"])
+    table["p.value"] = [float(chi_square_tail(x, df)) for x, df in zip(table["X2"], table["df"], strict=True)]
+    table.insert(1, "op", ["", *["=="] * len(each)])
+    table.insert(2, "rhs", ["", *["0"] * len(each)])
+    return as_table(table)

@@ -93,3 +93,95 @@ def _with_rows(estimation: Estimation) -> TwoLevelData:
     if data.values.shape[1] != len(data.variables):
         raise DataError("The rows are not kept in a saved fit; only a fit made in this session has them.")
     return data
+
+
+def cluster_codes(estimation: Estimation) -> Any:
+    """The number of the cluster of every row used, from 1 in the order of `cluster.id`, by row label."""
+    import pandas as pd
+
+    data = _with_clusters(estimation)
+    index = data.row_index if data.has_rows else None
+    of, out = data.group[data.cluster], []
+    for g in range(data.ngroups):
+        first = np.flatnonzero(data.group == g)
+        number = np.zeros(data.nclusters, int)
+        number[first] = np.arange(1, len(first) + 1)
+        mine = of == g
+        out.append(pd.Series(number[data.cluster[mine]], None if index is None else index[mine], name="cluster.idx"))
+    return by_group(estimation, out)
+
+
+def cluster_labels(estimation: Estimation) -> Any:
+    """The cluster id of every row used, by row label."""
+    import pandas as pd
+
+    data = _with_clusters(estimation)
+    index = data.row_index if data.has_rows else None
+    of, ids = data.group[data.cluster], data.cluster_ids[data.cluster]
+    pick = [of == g for g in range(data.ngroups)]
+    return by_group(
+        estimation, [pd.Series(ids[p], None if index is None else index[p], name="cluster.label") for p in pick]
+    )
+
+
+def distinct_sizes(estimation: Estimation) -> Any:
+    """The cluster sizes that there are, in order."""
+    data = _with_clusters(estimation)
+    size = np.bincount(data.cluster, minlength=data.nclusters)
+    return by_group(estimation, [np.unique(size[data.group == g]) for g in range(data.ngroups)])
+
+
+def average_size(estimation: Estimation) -> Any:
+    """(N^2 - sum of squared sizes) / (N (J - 1)), the size that counts in an analysis of variance."""
+    data = _with_clusters(estimation)
+    size = np.bincount(data.cluster, minlength=data.nclusters).astype(float)
+
+    def one(sizes: np.ndarray) -> float:
+        total = sizes.sum()
+        return float((total**2 - (sizes**2).sum()) / (total * (len(sizes) - 1))) if len(sizes) > 1 else np.nan
+
+    return by_group(estimation, [one(size[data.group == g]) for g in range(data.ngroups)])
+
+
+def row_labels(estimation: Estimation) -> Any:
+    """The labels of the rows used."""
+    data = _with_rows(estimation)
+    of = data.group[data.cluster]
+    return by_group(estimation, [data.row_index[of == g] for g in range(data.ngroups)])
+
+
+def pattern_counts(estimation: Estimation) -> Any:
+    """Rows of every pattern of missing values, in the order of `patterns`."""
+    found = patterns(estimation)
+    if isinstance(found, dict):
+        return type(found)({name: table.index.to_numpy() for name, table in found.items()})
+    return found.index.to_numpy()
+
+
+def row_weights(estimation: Estimation) -> Any:
+    """Series of the weights of rows, scaled as they count, by row label."""
+    import pandas as pd
+
+    data = _with_rows(estimation)
+    if data.row_weights is None:
+        raise ModelError("The rows have no weights: sampling_weights= was not given.")
+    series = pd.Series(data.row_weights, data.row_index, name="sampling.weights")
+    of = data.group[data.cluster]
+    return by_group(estimation, [series[of == g] for g in range(data.ngroups)])
+
+
+def ordered_names(estimation: Estimation) -> list[str]:
+    return [variable.name for variable in estimation.model.build.specification.ordered]
+
+
+def response_patterns(estimation: Estimation) -> Any:
+    """The patterns of answers to the ordered variables with their number of rows (`freq`), the most frequent first."""
+    data, names = _with_rows(estimation), ordered_names(estimation)
+    if not names:
+        raise ModelError("The model has no ordered variables.")
+    rows = rows_used(estimation)
+    tables = rows.values() if data.group_labels else [rows]
+    return by_group(
+        estimation,
+        [table[names].value_counts(dropna=False).rename("freq").reset_index() for table in tables],
+    )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import implied, latent_covariances
-from mlsem_jax.report._moments import by_level
+from mlsem_jax.inference import implied, joint_moments, latent_covariances
+from mlsem_jax.report._inspect_information import gradient
+from mlsem_jax.report._moments import by_group, by_level
+from mlsem_jax.report._results import Results
+from mlsem_jax.report._shown import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +70,7 @@ def _level_matrices(rows: list, block: Any) -> dict[str, pd.DataFrame | pd.Serie
         elif row.op == "~~":
             target = theta if row.lhs in observed and row.rhs in observed else psi
             target.loc[row.lhs, row.rhs] = target.loc[row.rhs, row.lhs] = value
-    return {"lambda": loadings, "beta": regressions, "theta": theta, "psi": psi, "nu": nu, "alpha": alpha}
+    return Tables({"lambda": loadings, "beta": regressions, "theta": theta, "psi": psi, "nu": nu, "alpha": alpha})
 
 
 def implied_part(estimation: Estimation, part: str) -> Any:
@@ -89,8 +94,133 @@ def _part(moments: Any, part: str) -> pd.DataFrame | pd.Series:
     if part == "mean":
         return pd.Series(moments.mean, names, name="mean")
     cov = moments.cov
+    if part == "var":
+        return pd.Series(np.diag(cov), names, name="var")
     if part == "cor":
         with np.errstate(invalid="ignore", divide="ignore"):
             sd = np.sqrt(np.diag(cov))
             cov = cov / np.outer(sd, sd)
     return pd.DataFrame(cov, names, names)
+
+
+def one_matrix(name: str) -> Callable[[Results], Any]:
+    """One of the model matrices of every level at the estimates."""
+
+    def answer(results: Results) -> Any:
+        estimation = results.estimation
+        every = matrices(estimation, results.table()["est"].to_numpy(float))
+        return _each(estimation, every, lambda level: level[name])
+
+    return answer
+
+
+def residual_correlations(results: Results) -> Any:
+    """(Residual) covariances of the observed variables as correlations; NaN where a variance is not positive."""
+    import pandas as pd
+
+    def correlations(level: dict[str, Any]) -> pd.DataFrame:
+        theta = level["theta"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sd = np.sqrt(np.diag(theta))
+            return pd.DataFrame(theta.to_numpy() / np.outer(sd, sd), theta.index, theta.columns)
+
+    every = matrices(results.estimation, results.table()["est"].to_numpy(float))
+    return _each(results.estimation, every, correlations)
+
+
+def _each(estimation: Estimation, every: Any, pick: Callable[[Any], Any]) -> Any:
+    """`pick` of the matrices of every group and level, in the same nesting."""
+    specification = estimation.model.build.specification
+    depth = (not specification.single) + bool(specification.groups)
+
+    def walk(part: Any, below: int) -> Any:
+        return Tables({key: walk(value, below - 1) for key, value in part.items()}) if below else pick(part)
+
+    return walk(every, depth)
+
+
+def numbered(column: str) -> Callable[[Results], Any]:
+    """The model matrices filled with numbers: of the free parameters ("free"), or of the rows of the table ("row"), from 1."""
+
+    def answer(results: Results) -> Any:
+        table = results.table()
+        values = table["free"] if column == "free" else np.arange(1, len(table) + 1)
+        return matrices(results.estimation, np.asarray(values, float))
+
+    return answer
+
+
+def gradients(results: Results) -> Any:
+    """The model matrices filled with derivatives of the discrepancy by row in the free parameters after equality constraints."""
+    build = results.estimation.model.build
+    by_name = gradient(results, True).to_dict()
+    of_rows = [by_name.get(build.names[i], 0.0) if i >= 0 else 0.0 for i in build.index]
+    return matrices(results.estimation, np.array(of_rows))
+
+
+def standardized_errors(results: Results) -> Any:
+    """The model matrices filled with standard errors of standardized estimates."""
+    return matrices(results.estimation, results.standardized("std.all")["se"].to_numpy(float))
+
+
+def unrotated(results: Results) -> Any:
+    """The model matrices of estimates before a rotation, which are not kept."""
+    if results.specification.blocks:
+        raise ModelError("Estimates before the rotation are not kept: fit.rotation() says how they were rotated.")
+    return matrices(results.estimation, results.table()["est"].to_numpy(float))
+
+
+def all_moments(part: str) -> Callable[[Results], Any]:
+    """Implied "cov" or "cor" of the observed and the latent variables of each level together."""
+
+    def answer(results: Results) -> Any:
+        return _parts(results.estimation, joint_moments(results.estimation), part)
+
+    return answer
+
+
+def thresholds(results: Results) -> Any:
+    """Series of the thresholds at the estimates, indexed u1|t1; by group label where there are several groups."""
+    import pandas as pd
+
+    estimation = results.estimation
+    rows = list(zip(estimation.model.build.specification.parameters, results.table()["est"], strict=False))
+    groups = range(1, estimation.model.build.specification.ngroups + 1)
+    found = [{f"{row.lhs}|{row.rhs}": value for row, value in rows if row.op == "|" and row.group == g} for g in groups]
+    if not any(found):
+        raise ModelError("The model has no thresholds: no variable is declared ordered.")
+    return by_group(estimation, [pd.Series(one, name="th", dtype=float) for one in found])
+
+
+def h1_part(part: str) -> Callable[[Results], Any]:
+    """Of the unrestricted covariances of each level: "cor", "var", or with one level "icov" and "logdet"."""
+
+    def answer(results: Results) -> Any:
+        import pandas as pd
+
+        if part in ("icov", "logdet") and not results.specification.single:
+            raise ModelError("This is of models of one level: with two there is no one covariance matrix of the data.")
+
+        def one(level: dict[str, Any]) -> Any:
+            cov = level["cov"]
+            if part == "var":
+                return pd.Series(np.diag(cov), cov.index, name="var")
+            if part == "icov":
+                return pd.DataFrame(np.linalg.inv(cov), cov.index, cov.columns)
+            if part == "logdet":
+                return float(np.linalg.slogdet(cov)[1])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                sd = np.sqrt(np.diag(cov))
+                cor = pd.DataFrame(cov.to_numpy() / np.outer(sd, sd), cov.index, cov.columns)
+            return Tables(level | {"cov": cor})
+
+        return _each(results.estimation, results.h1(), one)
+
+    return answer
+
+
+def each_group(results: Results, values: Any, convert: Callable[[Any], Any]) -> Any:
+    """convert(value), of several groups of each."""
+    if not results.specification.groups:
+        return convert(values)
+    return Tables({label: convert(value) for label, value in values.items()})

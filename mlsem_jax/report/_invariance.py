@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlsem_jax._errors import listing
 from mlsem_jax.inference import Comparison
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def invariance_table(measures: Mapping[str, pd.Series | None], differences: Mapp
     for name in _INDICES:
         shown = f"{name}.robust" if f"{name}.robust" in table else name
         table[f"{name}.diff"] = table[shown].diff()
-    return table
+    return as_table(table)
 
 
 def beyond_customary(table: pd.DataFrame) -> dict[str, list[str]]:

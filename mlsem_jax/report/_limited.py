@@ -7,6 +7,7 @@ from typing import Any
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import LimitedByGroup, LimitedMoments
 from mlsem_jax.report._moments import by_level
+from mlsem_jax.report._shown import Tables
 
 
 def limited_frames(estimation: Estimation, values: LimitedByGroup) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def limited_frames(estimation: Estimation, values: LimitedByGroup) -> dict[str, 
         if part.slopes:
             table = pd.Series(part.slopes).unstack()
             out["slopes"] = table.loc[[v for v in names if v in table.index]]
-        return out
+        return Tables(out)
 
     marked = [tuple((part, i == top) for i, part in enumerate(levels)) for levels in values]
     return by_level(estimation, marked, lambda pair: frames(*pair))

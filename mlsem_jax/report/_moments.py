@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import LevelMoments
+from mlsem_jax.report._shown import Tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ def by_group(estimation: Estimation, values: Sequence[T], convert: Callable[[T],
     labels = estimation.model.build.specification.groups
     if not labels:
         return convert(values[0])
-    return {label: convert(value) for label, value in zip(labels, values, strict=True)}
+    return Tables({label: convert(value) for label, value in zip(labels, values, strict=True)})
 
 
 def by_level(estimation: Estimation, values: Sequence[Sequence[T]], convert: Callable[[T], Any]) -> Any:
@@ -30,7 +31,7 @@ def by_level(estimation: Estimation, values: Sequence[Sequence[T]], convert: Cal
     def one(parts: Sequence[T]) -> Any:
         if estimation.model.build.specification.single:
             return convert(parts[0])
-        return {word: convert(part) for word, part in zip(("within", "between"), parts, strict=True)}
+        return Tables({word: convert(part) for word, part in zip(("within", "between"), parts, strict=True)})
 
     return by_group(estimation, values, one)
 
@@ -43,7 +44,7 @@ def moments_frames(estimation: Estimation, values: Sequence[tuple[LevelMoments, 
 
     def frames(level: LevelMoments) -> dict[str, Any]:
         found = _one(level)
-        return found if means else {"cov": found["cov"]}
+        return Tables(found if means else {"cov": found["cov"]})
 
     return by_level(estimation, values, frames)
 

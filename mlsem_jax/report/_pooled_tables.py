@@ -10,6 +10,7 @@ import numpy as np
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import Pooled, PooledComparison, PooledTest, estimates
 from mlsem_jax.numerics import t_quantile, t_tail
+from mlsem_jax.report._shown import as_table
 from mlsem_jax.report._tables import parameter_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _with_numbers(table: pd.DataFrame, pooled: Pooled, level: float, name: str) 
     table["pvalue"] = 2 * t_tail(np.abs(t), df)
     table["riv"], table["fmi"] = pooled.riv, pooled.fmi
     table["ci.lower"], table["ci.upper"] = est - half, est + half
-    return table
+    return as_table(table)
 
 
 def pooled_comparison_table(comparisons: Sequence[PooledComparison]) -> pd.DataFrame:
@@ -59,20 +60,12 @@ def pooled_comparison_table(comparisons: Sequence[PooledComparison]) -> pd.DataF
                 f"{name}.riv": test.riv,
             }
         rows.append(row)
-    return pd.DataFrame(rows, index=[c.name for c in comparisons])
+    return as_table(pd.DataFrame(rows, index=[c.name for c in comparisons]))
 
 
 def pooled_wald_table(test: PooledTest) -> pd.DataFrame:
     """One row."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "F": [test.statistic],
-            "df1": [test.df1],
-            "df2": [test.df2],
-            "pvalue": [test.pvalue],
-            "riv": [test.riv],
-        },
-        index=["D1"],
-    )
+    found = {"F": test.statistic, "df1": test.df1, "df2": test.df2, "pvalue": test.pvalue, "riv": test.riv}
+    return as_table(pd.DataFrame(found, index=["D1"]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 def progress(stream=None) -> Callable[[dict], None]:
@@ -33,3 +35,44 @@ def bar(done: int, total: int, stream=None) -> None:
     end = "\n" if done >= total else ""
     stream.write(f"\r[{'=' * filled}{' ' * (width - filled)}] {done}/{total}{end}")
     stream.flush()
+
+
+# seconds after which a call says that it is at work
+PATIENCE = 1.0
+NOTICE = "mlsem_jax: at work; the first call for a model of these dimensions is compiled, which takes some seconds ..."
+
+
+@contextmanager
+def notice_if_slow(stream=None) -> Iterator[None]:
+    """A word to whoever waits at a terminal or a notebook where what is inside takes more than a second: nothing to scripts, whose
+    output goes to files. A terminal's line is gone when the work is done.
+    """
+    stream = stream or sys.stderr
+    terminal = bool(getattr(stream, "isatty", lambda: False)())
+    if not (terminal or _in_notebook()):
+        yield
+        return
+    said = threading.Event()
+
+    def say() -> None:
+        said.set()
+        stream.write(NOTICE if terminal else f"{NOTICE}\n")
+        stream.flush()
+
+    timer = threading.Timer(PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if said.is_set() and terminal:
+            stream.write("\r\x1b[K")
+            stream.flush()
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -13,6 +13,7 @@ from mlsem_jax.estimation import Estimation
 from mlsem_jax.measurement import Coefficients, reliability, reliability_quantity
 from mlsem_jax.numerics import normal_quantile, outside_level
 from mlsem_jax.report._moments import by_group
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,4 +84,4 @@ def _table(found: Coefficients, group: int, limits: tuple[np.ndarray, np.ndarray
     frame.attrs["undefined"] = {
         (name, column): f"{why}." for (g, name, column), why in found.undefined.items() if g == group
     }
-    return frame
+    return as_table(frame)

@@ -12,6 +12,7 @@ from mlsem_jax._arguments import CONFIDENCE, checked, choice
 from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.inference import Bootstrap, Influence, Interval, intervals
+from mlsem_jax.report._shown import Tables, as_table
 from mlsem_jax.report.plots import bootstrap_plot, influence_plot
 
 if TYPE_CHECKING:
@@ -56,14 +57,16 @@ class BootstrapReport:
 
     @checked(ci=choice(*get_args(Interval)), level=CONFIDENCE)
     def table(self, ci: Interval | None = None, level: float | None = None) -> pd.DataFrame:
-        """Estimate, bootstrap standard error, bias, and limits of the interval "perc", "basic", "bca", "student" or "norm"."""
+        """Estimate, bootstrap standard error, bias, and limits of the interval "perc", "basic", "bca", "bca.simple", "student"
+        or "norm".
+        """
         import pandas as pd
 
         b, usable = self.bootstrap, self.bootstrap.usable
         draws, draws_se = b.draws[usable], b.draws_se[usable]
         level = self.level if level is None else level
         low, high = intervals(ci or self.ci, b.estimate, b.plain_se, draws, draws_se, b.influence, level)
-        return pd.DataFrame(
+        found = pd.DataFrame(
             {
                 "est": b.estimate,
                 "se": b.se,
@@ -74,20 +77,33 @@ class BootstrapReport:
             },
             index=pd.Index(b.names, name="parameter"),
         )
+        return as_table(found)
 
     def plot(self, name: str, ci: Interval | None = None, level: float | None = None, ax: Axes | None = None) -> Axes:
         """The draws of one quantity as a histogram, with the estimate and its interval (needs matplotlib)."""
         return bootstrap_plot(self, name, ci, level, ax)
 
-    def __str__(self) -> str:
+    def _shown(self) -> pd.DataFrame:
+        """The table, without rows where there are too few draws to make one of."""
+        import pandas as pd
+
+        return self.table() if self.bootstrap.usable.sum() >= 2 else pd.DataFrame()
+
+    def _head(self) -> str:
         b = self.bootstrap
         head = f"{b.type} bootstrap of {b.units}, {len(b.status)} draws, {int(b.usable.sum())} of them used"
         test = f"\nchi-square {b.observed_chisq:.3f}, bootstrap p-value {b.pvalue:.3f}" if b.chisq is not None else ""
-        if b.usable.sum() < 2:  # there is nothing to make a table of
+        if not len(self._shown()):
             return f"{head}: no intervals, which need two draws at least that converged; `.status` says how each ended."
-        return f"{head}{test}\n{self.level:.0%} intervals: {self.ci}\n{self.table().round(3).to_string()}"
+        return f"{head}{test}\n{self.level:.0%} intervals: {self.ci}"
+
+    def __str__(self) -> str:
+        return f"{self._head()}\n{self._shown().round(3).to_string()}" if len(self._shown()) else self._head()
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return Tables({self._head(): self._shown()})._repr_html_()
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +163,15 @@ class InfluenceReport:
         return influence_plot(self, top, ax)
 
     def __str__(self) -> str:
-        worst = self.cook.sort_values(ascending=False).head(5)
-        count = f"{len(self.influence.ids)} {self.influence.unit}s"
-        return f"Influence of {count}; the largest Cook-like distances:\n{worst.to_string()}"
+        return f"{self._head()}:\n{self._worst().to_string()}"
 
     __repr__ = __str__
+
+    def _head(self) -> str:
+        return f"Influence of {len(self.influence.ids)} {self.influence.unit}s; the largest Cook-like distances"
+
+    def _worst(self) -> pd.Series:
+        return self.cook.sort_values(ascending=False).head(5)
+
+    def _repr_html_(self) -> str:
+        return Tables({self._head(): self._worst().to_frame()})._repr_html_()

@@ -12,6 +12,7 @@ from mlsem_jax.estimation import Estimated, Estimation
 from mlsem_jax.report._limited import limited_frames
 from mlsem_jax.report._moments import icc_series, moments_frames
 from mlsem_jax.report._scores import rsquare_series
+from mlsem_jax.report._shown import as_column, as_table
 from mlsem_jax.report._tables import parameter_table, standardized_table
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Results(Estimated):
 
     def table(self, kinds: Sequence[str] = (), level: float = 0.95) -> pd.DataFrame:
         """lavaan's parameter table, with a column for every kind of standardized estimates in `kinds`, in that order."""
-        table = parameter_table(self.estimation, self.estimates, level)
+        table = as_table(parameter_table(self.estimation, self.estimates, level))
         for kind in get_args(inference.Standardization):
             if kind in kinds:
                 table[kind] = inference.standardized(self.estimation, kind).values
@@ -53,7 +54,7 @@ class Results(Estimated):
     def standardized(self, kind: inference.Standardization = "std.all", level: float = 0.95) -> pd.DataFrame:
         """Standardized estimates with delta-method standard errors."""
         table = parameter_table(self.estimation, self.estimates)
-        return standardized_table(table, inference.standardized(self.estimation, kind), level)
+        return as_table(standardized_table(table, inference.standardized(self.estimation, kind), level))
 
     def coef(self) -> pd.Series:
         """The free parameters; those that share a label appear once."""
@@ -79,7 +80,7 @@ class Results(Estimated):
         import pandas as pd
 
         found = self._measures if convention == "lavaan" else inference.fit_measures(self.estimation, convention)
-        return pd.Series(found, dtype=float)
+        return as_column(pd.Series(found, dtype=float))
 
     def measures_by_level(self) -> tuple[pd.DataFrame, str]:
         """Fit measures of the `within` and the `between` model, and the reason why they have no values, if so."""
@@ -88,9 +89,9 @@ class Results(Estimated):
         reason = inference.tied_levels(self.specification)
         if reason:
             empty = pd.DataFrame(index=list(inference.LEVELS), columns=list(self.measures().index), dtype=float)
-            return empty, reason
+            return as_table(empty), reason
         found = inference.fit_measures_by_level(self.estimation)
-        return pd.DataFrame.from_dict(found, orient="index", dtype=float), ""
+        return as_table(pd.DataFrame.from_dict(found, orient="index", dtype=float)), ""
 
     def trace(self) -> pd.DataFrame:
         """One row per iteration."""

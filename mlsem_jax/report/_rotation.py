@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.measurement import rotation_reports
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,4 +35,4 @@ def rotation_table(estimation: Estimation) -> pd.DataFrame:
         }
         for one in found
     ]
-    return pd.DataFrame(rows)
+    return as_table(pd.DataFrame(rows))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import FactorScores
@@ -24,6 +25,30 @@ def scores_table(scores: FactorScores, data: TwoLevelData, level: int, se: bool)
     if se:
         names, values = [*names, *(f"{name}.se" for name in names)], np.concatenate([values, scores.se], axis=1)
     return pd.DataFrame(values, index=index, columns=names)
+
+
+def beside_data(scores: pd.DataFrame, data: TwoLevelData) -> pd.DataFrame:
+    """The rows that were scored, with cluster and group columns, and their scores behind."""
+    import pandas as pd
+
+    categories = dict(data.ordered)
+    columns: dict[str, Any] = {}
+    if data.cluster_name:
+        columns[data.cluster_name] = data.cluster_ids[data.cluster]
+    if data.group_labels and data.group_name:
+        columns[data.group_name] = np.array(data.group_labels, object)[data.group[data.cluster]]
+    if data.values.shape[1] != len(data.variables):
+        raise DataError("The rows are not kept in a saved fit: give them as newdata=.")
+    for name, values in zip(data.variables, data.values.T, strict=True):
+        columns[name] = _as_typed(values, categories[name]) if name in categories else values
+    if clash := [name for name in scores if name in columns]:
+        raise ModelError(f"append_data=True: the data have columns with the names of scores, {listing(clash)}.")
+    return pd.concat([pd.DataFrame(columns, index=data.row_index), scores], axis=1)
+
+
+def _as_typed(codes: np.ndarray, categories: tuple[Any, ...]) -> list[Any]:
+    """Categories of an ordered variable as the user wrote them."""
+    return [np.nan if np.isnan(code) else categories[int(code)] for code in codes]
 
 
 def units_index(data: TwoLevelData) -> pd.Index:

@@ -121,15 +121,28 @@ class FitTable:
         document.save(str(path))
         return Path(path)
 
+    def to_excel(self, path: str | Path) -> Path:
+        """A spreadsheet with the table (needs openpyxl: pip install 'mlsem_jax[xlsx]')."""
+        try:
+            import openpyxl  # noqa: F401
+        except ImportError:
+            raise ImportError(
+                "Spreadsheets need openpyxl: pip install 'mlsem_jax[xlsx]'; .csv needs nothing."
+            ) from None
+        self.frame.to_excel(str(path))
+        return Path(path)
+
     def save(self, path: str | Path) -> Path:
-        """Write the table in the form that the name's ending says: .txt, .md, .html, .tex, .csv or .docx."""
+        """Write the table in the form that the name's ending says: .txt, .md, .html, .tex, .csv, .docx or .xlsx."""
         path = Path(path)
         if path.suffix == ".docx":
             return self.to_docx(path)
+        if path.suffix == ".xlsx":
+            return self.to_excel(path)
         ways = {".txt": self.to_text, ".md": self.to_markdown, ".html": self.to_html, ".tex": self.to_latex}
         ways[".csv"] = lambda: self.frame.to_csv()
         if path.suffix not in ways:
-            raise ModelError(f"path={str(path)!r}: the ending must be one of {', '.join(ways)}, .docx.")
+            raise ModelError(f"path={str(path)!r}: the ending must be one of {', '.join(ways)}, .docx, .xlsx.")
         path.write_text(ways[path.suffix](), encoding="utf-8")
         return path
 

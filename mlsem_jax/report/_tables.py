@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import Estimates, Standardized
+from mlsem_jax.inference import Estimates, Standardized, rsquare
 from mlsem_jax.numerics import normal_quantile, normal_tail
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlsem_jax.report._results import Results
 
 
 def parameter_table(estimation: Estimation, estimates: Estimates, level: float = 0.95) -> pd.DataFrame:
@@ -76,3 +78,29 @@ def add_tests(table: pd.DataFrame, level: float, estimate: str = "est") -> pd.Da
     table["z"], table["pvalue"] = z, 2 * normal_tail(np.abs(z))
     table["ci.lower"], table["ci.upper"] = est - half, est + half
     return table
+
+
+def with_rsquare(table: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The table with a row for the explained variance of every endogenous variable: op "r2", both sides its name."""
+    import pandas as pd
+
+    levels = results.specification.numbers
+    rows = [
+        {
+            "lhs": name,
+            "op": "r2",
+            "rhs": name,
+            "block": len(levels) * group + level,
+            "level": level,
+            "group": group + 1,
+            "label": "",
+            "free": 0,
+            "exo": 0,
+            "est": share,
+        }
+        for group, parts in enumerate(rsquare(results.estimation))
+        for level, shares in zip(levels, parts, strict=False)
+        for name, share in shares.items()
+    ]
+    added = pd.DataFrame(rows, columns=list(table.columns)).astype(table.dtypes.to_dict())
+    return pd.concat([table, added], ignore_index=True) if rows else table

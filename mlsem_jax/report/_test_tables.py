@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlsem_jax.inference import Comparison, WaldTest
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +32,12 @@ def comparison_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     factors = [c.factor for c in comparisons]
     if any(factor == factor and factor != 1.0 for factor in factors):
         table["scaling.factor"] = factors
-    return table
+    return as_table(table)
 
 
 def wald_table(test: WaldTest) -> pd.DataFrame:
     """One row under lavTestWald's names."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {"stat": [test.statistic], "df": [test.df], "p.value": [test.pvalue], "se": [test.se]}, index=["wald"]
-    )
+    found = {"stat": [test.statistic], "df": [test.df], "p.value": [test.pvalue], "se": [test.se]}
+    return as_table(pd.DataFrame(found, index=["wald"]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsem_jax.report._inspect_data import number_of_clusters
 from mlsem_jax.report._results import Results
+from mlsem_jax.report._shown import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,7 @@ def tidy(results: Results, level: float = 0.95) -> pd.DataFrame:
     }
     out = table[list(names)].rename(columns=names)
     out.insert(0, "term", term)
-    return out
+    return as_table(out)
 
 
 def glance(results: Results) -> pd.DataFrame:
@@ -69,7 +70,7 @@ def glance(results: Results) -> pd.DataFrame:
         "missing_method": options.missing,
         "converged": results.converged,
     }
-    return pd.DataFrame([row])
+    return as_table(pd.DataFrame([row]))
 
 
 def coefficient_table(results: Results) -> pd.DataFrame:

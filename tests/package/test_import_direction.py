@@ -13,7 +13,20 @@ ROOT = Path(mlsem_jax.__file__).parent
 
 # Reading order. Names on one line are peers: they may not import from each other.
 LAYERS = (
-    ("_arguments", "_block_files", "_errors", "_options", "_spread", "_status", "_typing", "_version"),
+    (
+        *(
+            "_arguments",
+            "_block_files",
+            "_errors",
+            "_foreign_words",
+            "_keywords",
+            "_option_table",
+            "_options",
+            "_spread",
+            "_status",
+        ),
+        *("_origin", "_other_names", "_typing", "_version"),
+    ),
     ("numerics",),
     ("data", "datasets"),
     ("files",),
@@ -26,7 +39,7 @@ LAYERS = (
     ("measurement",),
     ("report",),
     ("syntax",),
-    ("_resampling_methods", "_result_methods", "_table_methods"),
+    ("_option_docs", "_resampling_methods", "_result_methods", "_table_methods"),
     ("_pooled_fit",),
     ("_fit",),
     ("networks",),

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
+from mlsem_jax._keywords import VarcovOptions
 from mlsem_jax._options import OPTIONS
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.syntax import SyntaxOptions
@@ -51,7 +52,7 @@ TYPED: dict[str, tuple[Any, ...]] = {
     "baseline": ("x",),
     "verbose": ("x", 2),
     "estimator": (5, ["ML"], "GLS", True),
-    "se": ("robust", True, ["standard"]),
+    "se": ("robuste", True, ["standard"]),
     "test": ("satorra.bentler", ["standard", "yuan.bentler"]),
     "information": ("observe", 1),
     "missing": ("pairwise", True),
@@ -125,6 +126,43 @@ def test_a_sentence_lists_the_values_and_the_nearest():
         FitOptions.make(h1="TRUE")
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"estimator": "MLM"}, "'MLR' has robust standard errors"),
+        ({"estimator": "GLS"}, "For ordered variables use 'WLSMV'"),
+        ({"estimator": "fiml"}, "missing='ml'"),
+        ({"se": "boot"}, "Write 'bootstrap'"),
+        ({"se": "first.order"}, "information='first.order'"),
+        ({"test": "Satorra.Bentler"}, "Use test='yuan.bentler'"),
+        ({"test": "bollen.stine"}, r"fit.bootstrap\(1000, type='bollen.stine'\)"),
+        ({"test": "mean.var.adjusted"}, "Use 'yuan.bentler.mplus'"),
+        ({"missing": "ml.x"}, "missing='ml', fixed_x=False"),
+        ({"missing": "two.stage"}, "Use 'ml'"),
+        ({"bounds": "standard"}, "'pos.var' keeps variances"),
+        ({"bounds": "wide"}, "'pos.var' keeps variances"),
+        ({"optim_method": "nlminb"}, "Leave it out"),
+        ({"start": "Mplus"}, "Leave it out"),
+        ({"rotation": "quartimin"}, "rotation='oblimin'"),
+        ({"parameterization": "delta"}, "only the unit of the latent responses differs"),
+    ],
+)
+def test_words_of_lavaans_are_answered_with_what_to_write(data, option, words):
+    with pytest.raises(ml.ModelError, match=words) as raised:
+        ml.sem(MODEL, data, cluster="school", **option)
+    assert next(iter(option)) in str(raised.value)
+
+
+def test_robust_standard_errors_are_those_of_the_estimator(data):
+    """se="robust" is what the estimator's robust ones are called."""
+    assert FitOptions.make(se="robust").se == "robust.huber.white"
+    assert FitOptions.make(se="ROBUST", estimator="WLSMV").se == "robust.sem"
+    one = "f =~ y1 + y2 + y3"
+    named = ml.sem(one, data, cluster="school", se="robust")
+    assert named.inspect("options")["se"] == "robust.cluster"
+    np.testing.assert_allclose(named.vcov(), ml.sem(one, data, cluster="school", se="robust.cluster").vcov())
+
+
 def test_defaults_and_the_ways_to_write_a_value():
     assert FitOptions.make(estimator="default", bounds=None, start="default") == FitOptions()
     made = FitOptions.make(
@@ -145,6 +183,13 @@ def test_defaults_and_the_ways_to_write_a_value():
         ("WLS.V", "is not supported here"),
         ("clusters", "It is called cluster here"),
         ("std.lvv", "Did you mean 'std_lv'"),
+        ("stdLv", "Write std_lv="),
+        ("samplingWeights", "Write sampling_weights="),
+        ("Group.Equal", "Write group_equal="),
+        ("meanStructure", "Write meanstructure="),
+        ("observed.information", "is not supported here"),
+        ("optim.force.converged", "is not supported here"),
+        ("sampleCov", "Pass the rows"),
         ("estimater", "Did you mean 'estimator'"),
     ],
 )
@@ -268,6 +313,8 @@ def test_arguments_of_network_models(data, name):
         ({"clusters": "school", "group": "kind"}, "It is called groups"),
         ({"clusters": "school", "sampling.weights": "x"}, "Write sampling_weights="),
         ({"clusters": "school", "start": 1}, "freepar"),
+        ({"clusters": "school", "withinOnly": ["y1"]}, "Write within_only="),
+        ({"clusters": "school", "within.only": ["y1"]}, "Write within_only="),
         ({"clusters": "school", "lambda_": np.ones((3, 1))}, "lambda_"),
         ({"clusters": "school", "standardise": "z"}, "Did you mean 'standardize'"),
     ],
@@ -285,5 +332,5 @@ def test_loadings_of_another_shape(data, pattern):
 
 def test_every_argument_of_the_constructors_is_covered():
     """A new option of network models belongs in the table above or is one of the fit's."""
-    known = {*NETWORK, "data", "patterns", "between", "between_only"}
+    known = {*NETWORK, "data", "between", "between_only", *VarcovOptions.__annotations__}
     assert set(inspect.signature(ml.ml_varcov).parameters) <= known

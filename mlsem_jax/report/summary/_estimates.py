@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from mlsem_jax.report.summary._blocks import Block, Estimates, Heading, Row, num
 if TYPE_CHECKING:
     import pandas as pd
 
+# the numbers of a row as they are shown
+Cells = tuple[str, ...]
 _HEADS = {
     "est": "Estimate",
     "se": "Std.Err",
@@ -46,7 +48,9 @@ def hidden(row: Parameter) -> bool:
     return row.op in written or (row.op == "~1" and row.user == 0)
 
 
-def estimate_blocks(results: Results, table: pd.DataFrame, columns: list[str], rsquare: bool) -> list[Block]:
+def estimate_blocks(
+    results: Results, table: pd.DataFrame, columns: list[str], rsquare: bool, digits: int = 3
+) -> list[Block]:
     """Every section of every group and level, then defined parameters and constraints."""
     specification = results.specification
     heads = tuple(_HEADS[c] for c in columns)
@@ -54,6 +58,7 @@ def estimate_blocks(results: Results, table: pd.DataFrame, columns: list[str], r
     random = [i for i, row in enumerate(specification.parameters) if row.random]
     values[random] = np.nan  # the mean of a random slope stands at level 2
     values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint
+    cells = [tuple(number(value, digits) for value in row) for row in values]
     explained = inference.rsquare(results.estimation) if rsquare else []
     numbered = list(enumerate(specification.parameters))
     blocks: list[Block] = []
@@ -62,12 +67,12 @@ def estimate_blocks(results: Results, table: pd.DataFrame, columns: list[str], r
             blocks.append(Heading(f"Group {g} [{specification.groups[g - 1]}]"))
         for level in specification.numbers:
             rows = [(i, row) for i, row in numbered if (row.group, row.level) == (g, level)]
-            sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], values, heads)
+            sections = _sections(specification, [(i, row) for i, row in rows if not hidden(row)], cells, heads)
             if sections:
                 named = [] if specification.single else [Heading(f"Level {level} [{_level_name(results, level)}]")]
                 blocks += [*named, *sections]
-                blocks += _rsquare(explained[g - 1][level - 1]) if rsquare else []
-    return [*blocks, *_defined(specification, values, heads), *_constraints(results)]
+                blocks += _rsquare(explained[g - 1][level - 1], digits) if rsquare else []
+    return [*blocks, *_defined(specification, cells, heads), *_constraints(results, digits)]
 
 
 def _level_name(results: Results, level: int) -> str:
@@ -76,7 +81,7 @@ def _level_name(results: Results, level: int) -> str:
 
 
 def _sections(
-    specification: Specification, rows: list[tuple[int, Parameter]], values: np.ndarray, heads: tuple[str, ...]
+    specification: Specification, rows: list[tuple[int, Parameter]], cells: Sequence[Cells], heads: tuple[str, ...]
 ) -> list[Block]:
     def part(test) -> list[tuple[int, Parameter]]:
         return [(i, row) for i, row in rows if test(row)]
@@ -99,7 +104,7 @@ def _sections(
     blocks: list[Block] = []
     for title, chosen, op, name in headed:
         if chosen:
-            lines = list(_headed(chosen, values, op, name))
+            lines = list(_headed(chosen, cells, op, name))
             blocks.append(Estimates(title, heads, tuple(lines)))
     ordered = {v.name for v in specification.ordered}
     listed = [
@@ -110,7 +115,7 @@ def _sections(
     listed += [(k.scale_heading, part(_is(k.scale_operator, k, specification))) for k in written if k.scale is not None]
     for title, chosen in listed:
         if chosen:
-            lines = [Row(_listed_name(r, dotted, explained), _format(values[i]), _label(r)) for i, r in chosen]
+            lines = [Row(_listed_name(r, dotted, explained), cells[i], _label(r)) for i, r in chosen]
             blocks.append(Estimates(title, heads, tuple(lines)))
     return blocks
 
@@ -134,12 +139,12 @@ def _is(op: str, kind: CovarianceKind, specification: Specification) -> Callable
     return test
 
 
-def _headed(chosen: list[tuple[int, Parameter]], values: np.ndarray, op: str, name) -> Iterable[Row]:
+def _headed(chosen: list[tuple[int, Parameter]], cells: Sequence[Cells], op: str, name) -> Iterable[Row]:
     """Rows under a line with their common left-hand side; a leading dot takes the place of one space."""
     for left, members in groupby(chosen, key=lambda pair: pair[1].lhs):
         yield Row(_indent(name(left), 0) + f" {op}")
         for i, row in members:
-            yield Row(_indent(name(row.rhs), 2), _format(values[i]), _label(row))
+            yield Row(_indent(name(row.rhs), 2), cells[i], _label(row))
 
 
 def _indent(name: str, spaces: int) -> str:
@@ -150,23 +155,19 @@ def _label(row: Parameter) -> str:
     return row.random or row.shown_label
 
 
-def _format(values: np.ndarray) -> tuple[str, ...]:
-    return tuple(number(v) for v in values)
-
-
-def _rsquare(shares: dict[str, float]) -> list[Block]:
+def _rsquare(shares: dict[str, float], digits: int) -> list[Block]:
     """Share of explained variance; NA where a residual variance is negative."""
-    lines = tuple(Row(f"  {name}", (number(share) or "NA",)) for name, share in shares.items())
+    lines = tuple(Row(f"  {name}", (number(share, digits) or "NA",)) for name, share in shares.items())
     return [Estimates("R-Square", ("Estimate",), lines)] if lines else []
 
 
-def _defined(specification: Specification, values: np.ndarray, heads: tuple[str, ...]) -> list[Block]:
+def _defined(specification: Specification, cells: Sequence[Cells], heads: tuple[str, ...]) -> list[Block]:
     first = len(specification.parameters)
-    rows = tuple(Row(f"  {d.name}", _format(values[first + i])) for i, d in enumerate(specification.definitions))
+    rows = tuple(Row(f"  {d.name}", cells[first + i]) for i, d in enumerate(specification.definitions))
     return [Estimates("Defined Parameters", heads, rows)] if rows else []
 
 
-def _constraints(results: Results) -> list[Block]:
+def _constraints(results: Results, digits: int) -> list[Block]:
     """Distance of every constraint from equality at the estimates."""
     specification, build = results.specification, results.estimation.model.build
     if not specification.constraints:
@@ -175,5 +176,5 @@ def _constraints(results: Results) -> list[Block]:
     rows = []
     for c in specification.constraints:
         slack = abs(float(values.of(c.left)[0]) - float(values.of(c.right)[0]))
-        rows.append(Row(f"  {c.text or f'{c.left} {c.op} {c.right}'}", (number(slack),)))
+        rows.append(Row(f"  {c.text or f'{c.left} {c.op} {c.right}'}", (number(slack, digits),)))
     return [Estimates("Constraints", ("|Slack|",), tuple(rows))]

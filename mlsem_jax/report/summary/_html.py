@@ -14,6 +14,11 @@ STYLE = """
 .mlsem td,.mlsem th{padding:.12em .7em;text-align:right;border:0;font-variant-numeric:tabular-nums;background:none}
 .mlsem th{border-bottom:1px solid currentColor;font-weight:600}
 .mlsem td:first-child,.mlsem th:first-child{text-align:left;white-space:pre}
+.mlsem .estimates td,.mlsem .estimates th{min-width:var(--cell);box-sizing:content-box}
+.mlsem .estimates td:first-child,.mlsem .estimates th:first-child{min-width:var(--name)}
+.mlsem .estimates td.label,.mlsem .estimates th.label{min-width:var(--label)}
+.mlsem .facts td,.mlsem .facts th{min-width:var(--value);box-sizing:content-box}
+.mlsem .facts td:first-child,.mlsem .facts th:first-child{min-width:var(--fact)}
 .mlsem td.label{opacity:.7;text-align:left}.mlsem tr.head td{font-weight:600;padding-top:.4em}
 .mlsem p{max-width:46em;margin:.3em 0}.mlsem .note{border-left:3px solid #d55e00;padding-left:.7em}
 """
@@ -24,7 +29,22 @@ def html(blocks: Sequence[Block], style: bool = True) -> str:
     # one label column or none, so that the sections line up
     labels = any(row.label for block in blocks if isinstance(block, Estimates) for row in block.rows)
     inside = "".join(_block(block, labels) for block in blocks)
-    return f"<div class='mlsem'>{f'<style>{STYLE}</style>' if style else ''}{inside}</div>"
+    widths = _widths(blocks)
+    return f"<div class='mlsem' style='{widths}'>{f'<style>{STYLE}</style>' if style else ''}{inside}</div>"
+
+
+def _widths(blocks: Sequence[Block]) -> str:
+    """The widths that the tables of all sections share, as variables of the style sheet."""
+    rows = [row for block in blocks if isinstance(block, Estimates) for row in block.rows]
+    facts = [row for block in blocks if isinstance(block, Facts) for row in block.rows]
+    longest = {
+        "--name": max([12, *(len(row.name) for row in rows)]),
+        "--label": max([4, *(2 + len(row.label) for row in rows)]),
+        "--cell": max([8, *(len(value) for row in rows for value in row.values)]),
+        "--fact": max([12, *(len(label) for label, *values in facts if values)]),
+        "--value": max([9, *(len(value) for _, *values in facts for value in values)]),
+    }
+    return ";".join(f"{name}:{characters}ch" for name, characters in longest.items())
 
 
 def _block(block: Block, labels: bool) -> str:
@@ -51,11 +71,11 @@ def _facts(block: Facts) -> str:
         for label, *values in block.rows
         if label
     )
-    return f"{title}<table>{head}{rows}</table>"
+    return f"{title}<div class='facts'><table>{head}{rows}</table></div>"
 
 
 def _estimates(block: Estimates, labels: bool) -> str:
-    head = "<th></th>" + "<th></th>" * labels + "".join(f"<th>{escape(c)}</th>" for c in block.columns)
+    head = "<th></th>" + "<th class='label'></th>" * labels + "".join(f"<th>{escape(c)}</th>" for c in block.columns)
     rows = []
     for row in block.rows:
         if not row.values:
@@ -66,4 +86,4 @@ def _estimates(block: Estimates, labels: bool) -> str:
         label = f"<td class='label'>{f'({escape(row.label)})' if row.label else ''}</td>" if labels else ""
         cells = "".join(f"<td>{escape(value)}</td>" for value in row.values)
         rows.append(f"<tr><td>{escape(row.name)}</td>{label}{cells}</tr>")
-    return f"<h4>{escape(block.title)}</h4><table><tr>{head}</tr>{''.join(rows)}</table>"
+    return f"<h4>{escape(block.title)}</h4><div class='estimates'><table><tr>{head}</tr>{''.join(rows)}</table></div>"

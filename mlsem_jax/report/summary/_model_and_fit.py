@@ -109,8 +109,8 @@ def incomplete_rows(results: Results) -> tuple[float, int]:
 class _Measures:
     """Fit measures by name; the scaled column where the test is robust."""
 
-    def __init__(self, measures: pd.Series):
-        self.measures = measures
+    def __init__(self, measures: pd.Series, digits: int = 3):
+        self.measures, self.digits = measures, digits
         self.robust = "chisq.scaled" in measures.index
         self.columns = ("Standard", "Scaled") if self.robust else ()
 
@@ -131,12 +131,12 @@ class _Measures:
         value = float(self.measures[name])
         if name.split(".scaled")[0].endswith("df") and value == int(value):
             return str(int(value))
-        return number(value)
+        return number(value, self.digits)
 
 
-def model_test(measures: pd.Series, test: str) -> list[Block]:
+def model_test(measures: pd.Series, test: str, digits: int = 3) -> list[Block]:
     """The test of the model against the unrestricted one."""
-    m = _Measures(measures)
+    m = _Measures(measures, digits)
     rows = (
         m.line("Test statistic", "chisq")
         + m.line("Degrees of freedom", "df")
@@ -152,9 +152,9 @@ def model_test(measures: pd.Series, test: str) -> list[Block]:
     return [Facts("Model Test User Model", tuple(rows), m.columns)] if rows else []
 
 
-def fit_blocks(measures: pd.Series) -> list[Block]:
+def fit_blocks(measures: pd.Series, digits: int = 3) -> list[Block]:
     """Baseline, comparative indices, log-likelihoods and criteria, RMSEA, SRMR; blocks without content are left out."""
-    m = _Measures(measures)
+    m = _Measures(measures, digits)
     baseline = (
         m.line("Test statistic", "baseline.chisq")
         + m.line("Degrees of freedom", "baseline.df")

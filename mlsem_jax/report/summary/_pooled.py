@@ -45,22 +45,26 @@ def summarise_pooled(
     rsquare: pd.DataFrame | None,
     df: str,
     notes: Sequence[str],
+    digits: int = 3,
 ) -> Summary:
     """average: the model at the averaged estimates. table: pooled parameter table. df: how degrees of freedom were found."""
     blocks: list[Block] = [
         Heading(f"mlsem_jax {__version__} pooled {len(estimations)} imputations", 1),
         _counts(estimations, average),
-        *_tests(measures),
-        *(_indices(measures) if fit_measures else []),
+        *_tests(measures, digits),
+        *(_indices(measures, digits) if fit_measures else []),
         _errors(average, df),
     ]
     columns = ["est", "se", "t", "df", "pvalue.t", *["ci.lower", "ci.upper"] * ci, "riv", "fmi"]
     columns += ["std.lv", "std.all"] * standardized
     shown = table.rename(columns={"pvalue": "pvalue.t"})
     shown["df"] = shown["df"].where(~(shown["df"] > _MOST), np.inf)
-    blocks += estimate_blocks(average, shown, columns, False)
+    blocks += estimate_blocks(average, shown, columns, False, digits)
     if rsquare is not None and len(rsquare):
-        lines = tuple(Row(f"  {name}", (number(r["est"]) or "NA", number(r["se"]))) for name, r in rsquare.iterrows())
+        lines = tuple(
+            Row(f"  {name}", (number(r["est"], digits) or "NA", number(r["se"], digits)))
+            for name, r in rsquare.iterrows()
+        )
         blocks.append(Estimates("R-Square", ("Estimate", "Std.Err"), lines))
     blocks += [Prose("Warnings", tuple(notes))] if notes else []
     return Summary(tuple(blocks), table)
@@ -83,7 +87,7 @@ def _counts(estimations: Sequence[Estimation], average: Results) -> Facts:
     return Facts("", tuple(rows))
 
 
-def _tests(m: pd.Series) -> list[Block]:
+def _tests(m: pd.Series, digits: int) -> list[Block]:
     """F statistics of the model against the unrestricted one, scaled ones where the fits are robust."""
     if "D4.F" not in m.index:
         return [
@@ -96,19 +100,19 @@ def _tests(m: pd.Series) -> list[Block]:
     rows: list[tuple[str, ...]] = []
     for name, title in (("D2", "of chi-squares"), ("D3", "at averaged estimates"), ("D4", "of stacked data")):
         for suffix in suffixes:
-            rows.append((f"{name} {title}{', scaled' * bool(suffix)}: F", number(m[f"{name}.F{suffix}"])))
+            rows.append((f"{name} {title}{', scaled' * bool(suffix)}: F", number(m[f"{name}.F{suffix}"], digits)))
             df = f"{int(m[f'{name}.df1'])}, {number(m[f'{name}.df2'], 1) or 'NA'}"
             rows.append(("  Degrees of freedom", df))
-            rows.append(("  P-value", number(m[f"{name}.pvalue{suffix}"]) or "NA"))
-    rows.append(("Mean of the chi-squares (no test)", number(m["chisq.mean"])))
+            rows.append(("  P-value", number(m[f"{name}.pvalue{suffix}"], digits) or "NA"))
+    rows.append(("Mean of the chi-squares (no test)", number(m["chisq.mean"], digits)))
     return [Facts("Model Test User Model", tuple(rows))]
 
 
-def _indices(m: pd.Series) -> list[Block]:
+def _indices(m: pd.Series, digits: int) -> list[Block]:
     rows: list[tuple[str, ...]] = []
     for label, name in _INDICES:
         rows += [
-            (label + ", scaled" * bool(suffix), number(m[name + suffix]))
+            (label + ", scaled" * bool(suffix), number(m[name + suffix], digits))
             for suffix in ("", ".scaled")
             if name + suffix in m.index
         ]

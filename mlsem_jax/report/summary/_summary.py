@@ -65,9 +65,10 @@ def summarise(
     ci: bool = False,
     rsquare: bool = False,
     indices: pd.DataFrame | None = None,
+    digits: int = 3,
 ) -> Summary:
     """Put the summary of a fit together; the arguments say which optional parts it has. indices: modification indices, the
-    largest first.
+    largest first. digits: decimals of estimates, tests and fit measures.
     """
     table = results.table(("std.lv", "std.all") if standardized else ())
     blocks = header(results, __version__)
@@ -77,11 +78,11 @@ def summarise(
         if results.estimation.h1 is None and results.estimation.limited is None:
             blocks.append(Prose("", (_without_h1(results),)))
         measures = results.measures()
-        blocks += model_test(measures, results.estimation.options.test)
-        blocks += fit_blocks(measures) if fit_measures else []
+        blocks += model_test(measures, results.estimation.options.test, digits)
+        blocks += fit_blocks(measures, digits) if fit_measures else []
     blocks.append(standard_errors_used(results))
-    blocks += estimate_blocks(results, table, value_columns(ci, standardized), rsquare)
-    blocks += [] if indices is None else _indices(indices)
+    blocks += estimate_blocks(results, table, value_columns(ci, standardized), rsquare, digits)
+    blocks += [] if indices is None else _indices(indices, digits)
     return Summary((*blocks, *provenance_blocks(results)), table)
 
 
@@ -99,16 +100,16 @@ def _without_h1(results: Results) -> str:
     return "There is no unrestricted model, and so no chi-square test and no fit index; see the warnings below."
 
 
-def _indices(indices: pd.DataFrame) -> list[Block]:
+def _indices(indices: pd.DataFrame, digits: int) -> list[Block]:
     """The largest modification indices."""
     heads = tuple(name for name in ("mi", "epc", "sepc.lv", "sepc.all") if name in indices)
-    rows = tuple(_index_rows(indices.head(_INDICES).to_dict("records"), heads))
+    rows = tuple(_index_rows(indices.head(_INDICES).to_dict("records"), heads, digits))
     title = f"Modification Indices (the {len(rows)} largest)"
     return [Heading("Model modification"), Estimates(title, heads, rows)] if rows else []
 
 
-def _index_rows(records: Iterable[dict], columns: tuple[str, ...]) -> Iterable[Row]:
+def _index_rows(records: Iterable[dict], columns: tuple[str, ...], digits: int) -> Iterable[Row]:
     for r in records:
         group = f" in group {r['group']}" if r.get("group", 1) not in (0, 1) else ""
         name = f"  {r['lhs']} {r['op']} {r['rhs']}, level {r['level']}{group}"
-        yield Row(name, tuple(number(float(r[c])) for c in columns))
+        yield Row(name, tuple(number(float(r[c]), digits) for c in columns))

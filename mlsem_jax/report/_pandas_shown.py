@@ -1,0 +1,73 @@
+"""pandas objects that show their numbers as a summary does: three decimals, every column. What is in them is untouched.
+
+Imported where a table is made, because pandas is slow to import.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pandas as pd
+
+DIGITS = 3
+# what pandas takes where the user has set nothing
+_PRECISION = 6
+
+
+def _as_in_a_summary(**more: Any) -> AbstractContextManager[Any]:
+    """Decimals as in a summary, unless the user has set pandas' own options; p-values of 1e-249 are 0.000."""
+    settings: dict[str, Any] = dict(more)
+    if pd.get_option("display.float_format") is None and pd.get_option("display.precision") == _PRECISION:
+        settings["display.float_format"] = f"{{:.{DIGITS}f}}".format
+    return pd.option_context(*[part for pair in settings.items() for part in pair])
+
+
+class Table(pd.DataFrame):
+    """A DataFrame of results: `repr` and notebooks show three decimals and all columns; `to_string()`, files and values are pandas'
+    own.
+    """
+
+    @property
+    def _constructor(self) -> type[Table]:
+        return Table
+
+    def round(self, *args: Any, **options: Any) -> pd.DataFrame:
+        """As pandas rounds and shows: whoever rounds has chosen the decimals."""
+        return pd.DataFrame(super().round(*args, **options))
+
+    def __repr__(self) -> str:
+        width = max(shutil.get_terminal_size((120, 24)).columns, 80)
+        with _as_in_a_summary(**{"display.max_columns": None, "display.width": width}):
+            return super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        with _as_in_a_summary(**{"display.max_columns": None}):
+            return super()._repr_html_()
+
+
+class Column(pd.Series):
+    """A Series of results, shown with three decimals and in full."""
+
+    @property
+    def _constructor(self) -> type[Column]:
+        return Column
+
+    @property
+    def _constructor_expanddim(self) -> type[Table]:
+        return Table
+
+    def round(self, *args: Any, **options: Any) -> pd.Series:
+        """As pandas rounds and shows."""
+        return pd.Series(super().round(*args, **options))
+
+    def __repr__(self) -> str:
+        rows = {"display.max_rows": None} if len(self) <= 200 else {}
+        with _as_in_a_summary(**rows):
+            return super().__repr__()
+
+    def _repr_html_(self) -> str | None:
+        rows = {"display.max_rows": None} if len(self) <= 200 else {}
+        with _as_in_a_summary(**rows):
+            return self.to_frame(self.name or "")._repr_html_()
