@@ -1,11 +1,14 @@
 """Full-information likelihood of ordered outcomes: dense integrals, derivatives, theory, and bad input."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import logistic, norm
 
 import mlsem_jax as ml
+from mlsem_jax.data import read_ordered
 from mlsem_jax.numerics import float64
 
 CFA = """
@@ -219,6 +222,39 @@ def test_new_rows_are_scored_by_the_categories_of_the_fit():
         fit.predict(newdata=some.assign(u1=40))
 
 
+@pytest.mark.parametrize("which", ["cfa", "slope"])
+def test_a_fit_comes_back_from_its_file(which, request, tmp_path):
+    data, fit = request.getfixturevalue(which)
+    again = ml.load(fit.save(tmp_path / "fit.json.gz"))
+    pd.testing.assert_frame_equal(again.parameter_estimates(), fit.parameter_estimates())
+    assert str(again.summary()) == str(fit.summary())
+    assert again.loglik == fit.loglik
+    np.testing.assert_allclose(again.scores(), fit.scores(), atol=1e-10)
+    if which == "cfa":  # rows are not in the file, but new ones have the same scores
+        np.testing.assert_allclose(again.predict(2, newdata=data), fit.predict(2), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("blocks", "answers"), 7, "an answer is no category"),
+        (("layout", "link"), "cauchit", "no link"),
+        (("layout", "ordered"), {"tuple": [0, 1, 9]}, "variables were expected"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(cfa, tmp_path, path, value, sentence):
+    _, fit = cfa
+    record = json.loads(fit.save(tmp_path / "fit.json").read_text())
+    term = record["estimation"]["reduction"]["statistics"]["terms"]["tuple"][0]
+    if path[0] == "blocks":
+        term["blocks"]["tuple"][0]["clusters"][path[1]]["array"][0] = value
+    else:
+        term[path[0]][path[1]] = value
+    (tmp_path / "other.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=sentence):
+        ml.load(tmp_path / "other.json")
+
+
 @pytest.mark.timeout(300)
 def test_a_bootstrap_refits_the_draws():
     fit = ml.cfa("f =~ u1 + u2 + u3", simulated(8), ordered=True, estimator="ML")
@@ -249,6 +285,24 @@ def test_bad_input_is_said_in_words(model, change, options, sentence):
         ml.cfa(model, data, **{"ordered": ["u1", "u2", "u3"], "estimator": "ML"} | options)
 
 
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ([0, 1, 2, 9], ["9"]),
+        ([1, 2, 3, 4, 5, 8, 9], ["8", "9"]),
+        ([-9, 0, 1, 2], ["-9"]),
+        ([1, 2, 3, 4, 5, 6, 7], []),
+        ([-2, -1, 1, 2], []),
+        ([1, 3, 5, 7, 9], []),
+    ],
+)
+def test_categories_that_look_like_codes_of_missing_values_are_named(codes, told):
+    column, sentences = read_ordered(pd.DataFrame({"u": np.repeat(codes, 4)}), ["u"])
+    assert column["u"].categories == tuple(codes)  # said, not acted upon
+    assert [s.split()[2] for s in sentences] == told
+    assert all("of 'u' (4 rows) stands apart" in s for s in sentences)
+
+
 def test_a_category_that_a_group_lacks_is_named():
     data = simulated().assign(sex=lambda d: np.where(d.index % 2, "a", "b"))
     data.loc[(data.sex == "b") & (data.u3 == 3), "u3"] = 2
@@ -265,20 +319,9 @@ def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
     assert "u1 | start" in fit.to_lavaan() or "u1 | t1" in fit.to_lavaan()
 
 
-@pytest.mark.parametrize("call", [ml.model, lambda text, data, **o: ml.diagnose(data, text, **o)])
-def test_where_ordered_variables_are_not_taken_yet_is_said(call):
+def test_what_does_not_take_ordered_variables_yet_says_so():
     with pytest.raises(ml.ModelError, match="does not take ordered variables yet"):
-        call(CFA, simulated(), cluster="school", ordered=True)
-
-
-def test_what_ordered_fits_do_not_do_yet_is_said(cfa, tmp_path):
-    _, fit = cfa
-    with pytest.raises(ml.ModelError, match=r"JAX layer .* does not take ordered variables yet"):
-        _ = fit.model
-    with pytest.raises(ml.ModelError, match="cannot be written to a file yet"):
-        fit.save(tmp_path / "fit.json")
-    with pytest.raises(ml.ModelError, match=r"simulate\(\) draws normal variables"):
-        fit.simulate(key=1)
+        ml.diagnose(simulated(), CFA, cluster="school", ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
         ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):
