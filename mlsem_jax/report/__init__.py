@@ -14,7 +14,13 @@ from mlsem_jax.report._reliability import ReliabilityInterval, reliability_table
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._rotation import rotation_table
-from mlsem_jax.report._scores import cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._scores import (
+    cluster_scores_table,
+    cluster_series,
+    probabilities_table,
+    rsquare_series,
+    scores_table,
+)
 from mlsem_jax.report._side_by_side import FitTable, side_by_side
 from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table
 from mlsem_jax.report._test_tables import comparison_table, wald_table
@@ -81,6 +87,7 @@ __all__ = [
     "rsquare_series",
     "save",
     "score_table",
+    "probabilities_table",
     "scores_table",
     "scree_plot",
     "standardized_table",

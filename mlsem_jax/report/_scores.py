@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import FactorScores
+from mlsem_jax.inference import CategoryProbabilities, FactorScores
 from mlsem_jax.report._moments import by_level
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ def scores_table(scores: FactorScores, data: TwoLevelData, level: int, se: bool)
     if se:
         names, values = [*names, *(f"{name}.se" for name in names)], np.concatenate([values, scores.se], axis=1)
     return pd.DataFrame(values, index=index, columns=names)
+
+
+def probabilities_table(found: CategoryProbabilities, data: TwoLevelData) -> pd.DataFrame:
+    """Probabilities of categories, indexed by the data's rows; a column 'u=1' for category 1 of variable u."""
+    import pandas as pd
+
+    return pd.DataFrame(found.values, index=data.row_index, columns=[f"{name}={c}" for name, c in found.columns])
 
 
 def units_index(data: TwoLevelData) -> pd.Index:
