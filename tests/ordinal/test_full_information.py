@@ -222,6 +222,60 @@ def test_new_rows_are_scored_by_the_categories_of_the_fit():
         fit.predict(newdata=some.assign(u1=40))
 
 
+def test_probabilities_are_those_of_the_model(cfa):
+    data, fit = cfa
+    frame = fit.predict(type="probabilities")
+    assert list(frame.columns[:4]) == ["u1=0", "u1=1", "u1=2", "u2=0"]
+    variance = 1 + value(fit, "fb", "~~", "fb", 2) + value(fit, "fw", "~~", "fw", 1)
+    expected = np.diff([0, *norm.cdf(thresholds(fit, "u1") / np.sqrt(variance)), 1])
+    np.testing.assert_allclose(frame[["u1=0", "u1=1", "u1=2"]], np.tile(expected, (len(data), 1)), atol=1e-12)
+    scores, above = fit.predict(1).fw.to_numpy(), fit.predict(2).fb.to_numpy()[data.school]
+    eta = value(fit, "fw", "=~", "u2", 1) * scores + value(fit, "fb", "=~", "u2", 2) * above
+    given = fit.predict(type="probabilities", given="answers")
+    # missing answers are predicted too
+    np.testing.assert_allclose(given["u2=0"], norm.cdf(thresholds(fit, "u2") - eta), atol=1e-8)
+
+
+def test_probabilities_with_a_random_slope_are_integrals(slope):
+    data, fit = slope
+    z, weight = grid(201)
+    intercept, spread = value(fit, "u", "~~", "u", 2), value(fit, "s", "~~", "s", 2)
+    eta = value(fit, "u", "~", "w", 2) * data.w + value(fit, "s", "~1", "", 2) * data.x
+    # the links' means over a normal latent response
+    sd = np.sqrt(intercept + spread * data.x**2).to_numpy()
+    expected = logistic.cdf(thresholds(fit, "u") - eta.to_numpy()[:, None] - sd[:, None] * z) @ weight
+    np.testing.assert_allclose(fit.predict(type="probabilities")["u=0"], expected, atol=1e-8)
+    some = data.tail(12)
+    np.testing.assert_allclose(fit.predict(type="probabilities", newdata=some)["u=1"], 1 - expected[-12:], atol=1e-8)
+
+
+def test_intraclass_correlations_are_of_latent_responses(cfa):
+    _, fit = cfa
+    between, within = value(fit, "fb", "~~", "fb", 2), value(fit, "fw", "~~", "fw", 1)
+    assert fit.icc()["u1"] == pytest.approx(between / (between + within + 1))
+
+
+def test_curves_and_thresholds_are_drawn(cfa, slope):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    _, fit = cfa
+    ax = fit.plot("categories", item="u3", factor="fb")
+    curves = np.array([line.get_ydata() for line in ax.lines])
+    assert len(curves) == 4
+    np.testing.assert_allclose(curves.sum(axis=0), 1.0, atol=1e-12)
+    assert ax.get_xlabel() == "fb (level 2)"
+    middle = curves.shape[1] // 2  # factors at zero
+    np.testing.assert_allclose(curves[0, middle], norm.cdf(thresholds(fit, "u3")[0]), atol=1e-12)
+    ax = fit.plot("thresholds")
+    points = np.concatenate([c.get_segments() for c in ax.collections])[:, :, 0].mean(axis=1)
+    table = fit.parameter_estimates()
+    np.testing.assert_allclose(np.sort(points), np.sort(table[table.op == "|"].est), atol=1e-9)
+    assert "latent response without" in slope[1].plot("categories").get_xlabel()
+    for options, sentence in (({"item": "x"}, "no ordered variable"), ({"factor": "fa"}, "does not load on 'fa'")):
+        with pytest.raises(ml.ModelError, match=sentence):
+            fit.plot("categories", **options)
+    pyplot.close("all")
+
+
 @pytest.mark.parametrize("which", ["cfa", "slope"])
 def test_a_fit_comes_back_from_its_file(which, request, tmp_path):
     data, fit = request.getfixturevalue(which)
@@ -312,7 +366,7 @@ def test_a_category_that_a_group_lacks_is_named():
 
 def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
     _, fit = cfa
-    for ask in (fit.residuals, fit.modification_indices, fit.h1, fit.icc):
+    for ask in (fit.residuals, fit.modification_indices, fit.h1):
         with pytest.raises(ml.ModelError, match="with ordered variables estimator='ML' has none"):
             ask()
     assert "Thresholds:" in str(fit.summary())
