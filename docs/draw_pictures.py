@@ -39,15 +39,16 @@ def drawn_by(name):
     raise RuntimeError(f"docs/{name} draws nothing")
 
 
-def of_measurement(call: str):
-    """A picture of the page on measurement, by its own code up to the call that draws it."""
-    page = (Path(__file__).parent / "measurement.md").read_text(encoding="utf-8")
+def of_page(name: str, call: str):
+    """A picture of a page, by its own code up to the call that draws it."""
+    page = (Path(__file__).parent / name).read_text(encoding="utf-8")
     space: dict = {}
-    for code in re.findall(r"^```python\n(.*?)^```$", page, re.S | re.M):
+    for kind, code in re.findall(r"^```(py|python)\n(.*?)^```$", page, re.S | re.M):
         if code.strip() == call:
             return eval(call, space)
-        exec(code, space)
-    raise RuntimeError(f"docs/measurement.md does not draw {call}")
+        if kind == "python":
+            exec(code, space)
+    raise RuntimeError(f"docs/{name} does not draw {call}")
 
 
 def of_studies():
@@ -77,8 +78,10 @@ if __name__ == "__main__":
         "study": of_studies,
         "imputations": lambda: drawn_by("imputations.md"),
         "weights": lambda: drawn_by("surveys.md"),
-        "reliability": lambda: of_measurement('fit.plot("reliability")'),
-        "invariance": lambda: of_measurement('groups.plot("loadings")'),
+        "reliability": lambda: of_page("measurement.md", 'fit.plot("reliability")'),
+        "invariance": lambda: of_page("measurement.md", 'groups.plot("loadings")'),
+        "categories": lambda: of_page("ordinal.md", 'wls.plot("categories", item="u1")'),
+        "thresholds": lambda: of_page("ordinal.md", 'wls.plot("thresholds")'),
         "bootstrap": lambda: boot.plot(boot.bootstrap.names[0]),
         "influence": fit.influence().plot,
         "networks": lambda: network.plot_network()[0],

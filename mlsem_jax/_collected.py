@@ -33,6 +33,7 @@ from mlsem_jax.observed import (
     reduce_sums,
     row_means,
 )
+from mlsem_jax.ordinal import OrdinalTerm
 
 # rows of which sums by pattern are made at a time: they take a dozen copies of them
 BLOCK = 2**16
@@ -40,6 +41,10 @@ Dropped = tuple[tuple[str, int], ...]
 ONE_TABLE = (
     "Weighted statistics do not add up: weights are scaled over all rows. Put the rows into one table, of which "
     "ml.statistics(model, data) makes them."
+)
+WHOLE = (
+    "Statistics of ordered variables do not add up: the likelihood of a cluster is an integral over all of its answers. Put the "
+    "rows into one table, of which ml.statistics(model, data) makes them."
 )
 
 
@@ -102,6 +107,8 @@ class Collected:
         if self.weighted:
             raise DataError(ONE_TABLE)
         if self._layer is None:
+            if self._reduced is not None and any(isinstance(term, OrdinalTerm) for term in self._reduced.terms):
+                raise DataError(WHOLE)
             raise DataError(
                 "These statistics cannot be added: they have been through a JAX transformation or were simulated, so the ids of "
                 "their clusters are not known. Add statistics before transforming them."
@@ -127,6 +134,9 @@ class Collected:
         if self.weighted and self._reduced is not None:
             return f"<mlsem_jax statistics, weighted, of {_total(self._reduced):.10g} rows>"
         if self._layer is None:
+            answers = [term for term in self._reduced.terms if isinstance(term, OrdinalTerm)] if self._reduced else []
+            if answers and np.ndim(answers[0].values) == 1:
+                return f"<mlsem_jax statistics of ordered variables, {float(answers[0].values[0]):.10g} values>"
             return "<mlsem_jax statistics>"
         left_out = "".join(f"; {count} rows left out: {reason}" for reason, count in self.rows_dropped)
         kept = self._layer.clusters.size[~self._layer.without_covariates()]

@@ -256,10 +256,11 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
 
     def plot(self, kind: str = "path", ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the fit: "path", "estimates", "residuals", "icc", "cluster_sizes", "scores", "trace", "profile", "reliability",
-        "weights" (how far sampling weights move the estimates). Needs matplotlib.
+        "weights" (how far sampling weights move the estimates); of ordered variables "categories" (category response curves of an
+        item) and "thresholds" (by group). Needs matplotlib.
 
         Options go to the function of that kind: level, group, standardized for "path"; ops for "estimates"; factor for
-        "scores"; parameter for "profile"; most, a number of parameters, for "weights".
+        "scores"; parameter for "profile"; most, a number of parameters, for "weights"; item, factor, group for "categories".
         """
         return report.plot(self._results, kind, ax, **options)
 
@@ -287,7 +288,11 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it."""
+        """Write the fit as JSON (compressed where the name ends in .gz): everything but the rows. `ml.load` reads it.
+
+        With ordered variables and estimator="ML" the file holds the answers of every cluster, and what they are given, because
+        the likelihood is of these; ids of rows are not in it.
+        """
         fields = {"text": self.text, "function": self.function, "warnings": self.warnings, "network": self.network}
         return report.save(self.estimation, fields, path)
 

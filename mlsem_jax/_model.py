@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax._collected import Collected, by_pattern, collect, layer_of
+from mlsem_jax._collected import WHOLE, Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
-from mlsem_jax._fit_text import refuse_ordered, specify_and_prepare, split_options, survey_of
-from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare
+from mlsem_jax._fit_text import specify_and_prepare, split_options, survey_of
+from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare, read_known
 from mlsem_jax.estimation import (
     FitOptions,
     Model,
@@ -22,7 +22,9 @@ from mlsem_jax.estimation import (
     check_model,
     kind_of,
     make_model,
+    make_ordinal_model,
     make_statistics,
+    ordinal_statistics,
 )
 from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.observed import mergeable
@@ -43,6 +45,9 @@ def model(
     is not fitted yet. The data give names, groups, moments of fixed covariates and starting values; they are not kept. A model of
     one level always has a mean structure here, for the statistics of other data have other means, and takes no cluster=.
 
+    `ordered`, `link`, `integration` and `integration_points` make a model of ordered variables, whose likelihood is the full
+    information of `estimator="ML"`; it has no chi-square.
+
     Of a survey design it takes `sampling_weights`, `sampling_weights_between`, how to scale them, `strata` and `lonely`: the
     model's [`mlsem_jax.statistics`][] then count rows and clusters by the weights in these columns. Standard errors and
     chi-squares of [`mlsem_jax.estimate`][] take weights for counts; [`mlsem_jax.sandwich`][] gives those of the design.
@@ -53,7 +58,6 @@ def model(
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
     _check_options(options)
     syntax_options, fit_options, data_options = split_options("sem", options)
-    refuse_ordered(syntax_options, "ml.model")
     parsed = read_model(syntax, data)
     survey = survey_of(options, not parsed.has_levels, "ml.model")
     if not parsed.has_levels:
@@ -67,6 +71,7 @@ def model(
         missing=fit_options.missing,
         group_label=data_options.get("group_label"),
         survey=survey,
+        unit=fit_options.unit,
     )
     if survey is not None and survey.weighted:
         warnings.warn(ModelWarning(_WEIGHTED), stacklevel=2)
@@ -78,9 +83,24 @@ def model(
         group_label=None if labels is None else tuple(str(label) for label in labels),
         survey=survey,
     )
-    return make_model(specification, make_statistics(specification, prepared), source)
+    if not specification.ordered:
+        _check_integral(options)
+        return make_model(specification, make_statistics(specification, prepared), source)
+    made, notes = make_ordinal_model(specification, prepared, source, fit_options)
+    for sentence in (*prepared.warnings, *notes):
+        warnings.warn(ModelWarning(sentence), stacklevel=2)
+    return made
 
 
+def _check_integral(options: dict[str, Any]) -> None:
+    """ModelError for options of the integral where there is none."""
+    for name in _INTEGRAL:
+        if options.get(name) is not None:
+            raise ModelError(f"{name}= is about ordered variables, and this model has none: name them with ordered=.")
+
+
+# options of the likelihood of ordered variables, which belong to the model
+_INTEGRAL = ("link", "integration", "integration_points")
 _WEIGHTED = (
     "Standard errors and chi-squares of ml.estimate and ml.estimate_batch take weights for counts. Those of the design are "
     "ml.sandwich(model, theta, data), as in ml.sem."
@@ -119,7 +139,7 @@ _OF_A_FIT = {
 
 def _check_options(options: dict[str, Any]) -> None:
     """ModelError for options that say how to fit: a model is not fitted, and what it would drop it must refuse."""
-    own = {f.name for f in fields(FitOptions)} - {"missing"}
+    own = {f.name for f in fields(FitOptions)} - {"missing", *_INTEGRAL}
     for name in options:
         if name in own:
             remedy = _OF_A_FIT.get(name, "It is an option of a fit: pass it to ml.sem.")
@@ -152,8 +172,13 @@ def statistics(model: Model, data: Any) -> Collected:
         raise DataError("ml.statistics takes one table: ml.statistics(model, rows.frame(i)) for simulated data set i.")
     specification = model.labels.specification
     if comes_in_chunks(data):
+        if specification.ordered:
+            raise DataError(WHOLE)
         return collect(model, data)
     prepared = read_rows(model, data)
+    if specification.ordered:
+        found = ordinal_statistics(model, prepared)
+        return Collected(found, None, prepared.rows_dropped, specification.variables, weighted=prepared.weighted)
     if prepared.weighted:
         reduction = make_statistics(specification, prepared)
         return Collected(
@@ -189,6 +214,7 @@ def read_rows(model: Model, data: Any, cluster: str | None = None) -> TwoLevelDa
         group_label=source.group_label or (specification.groups or None),
         single=specification.single,
         survey=source.survey,
+        ordered=read_known(data, source.ordered),
     )
 
 

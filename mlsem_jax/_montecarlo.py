@@ -31,6 +31,7 @@ from mlsem_jax.estimation import (
     check_progress,
     check_whole,
     simulate,
+    statistics_of_rows,
 )
 from mlsem_jax.inference import parameters_and_defined, with_errors
 from mlsem_jax.likelihood import Statistics, moved, reordered, weighted_statistics
@@ -239,6 +240,8 @@ def quantities(model: Model, theta, information):
 
 def _of_rows(rows: Rows, model: Model) -> Statistics:
     """Statistics of every simulated data set."""
+    if model.labels.specification.ordered:
+        return statistics_of_rows(model, rows)
     if np.isnan(rows.values).any():
         raise DataError(
             "ml.montecarlo fits complete data; for data with missing values loop over ml.simulate(..., rows=True)."

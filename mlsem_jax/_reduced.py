@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from mlsem_jax._collected import Collected
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.estimation import Model, Rows, check_statistics, kind_of
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Structure
+from mlsem_jax.ordinal import OrdinalTerm, stack_terms
 
 AnyStatistics = Statistics | Collected
 
 
 def reduced(model: Model | Structure, stats: Any, what: str, *, lanes: bool = False) -> Statistics:
     """The arrays that the likelihood needs. DataError for what are no statistics, or not of this model; lanes: a batch is fine."""
+    if lanes and _of_answers(stats):
+        stats = _stacked([reduced(model, one, what) for one in stats])
     if not isinstance(stats, (Statistics, Collected)):
         raise DataError(f"{what} takes the statistics of the data, {_instead(stats, what)}")
     variables = stats.variables if isinstance(stats, Collected) else None
@@ -26,6 +31,25 @@ def reduced(model: Model | Structure, stats: Any, what: str, *, lanes: bool = Fa
     statistics = stats.reduced if isinstance(stats, Collected) else stats
     check_statistics(model, statistics, what, lanes=lanes)
     return statistics
+
+
+def _of_answers(stats: Any) -> bool:
+    """Whether these are statistics of ordered variables of several data sets, in a list."""
+    if not isinstance(stats, (list, tuple)) or not stats:
+        return False
+    if not all(isinstance(one, (Statistics, Collected)) for one in stats):
+        return False
+    known = [one.reduced if isinstance(one, Collected) else one for one in stats]
+    return all(len(one.terms) == 1 and isinstance(one.terms[0], OrdinalTerm) for one in known)
+
+
+def _stacked(stats: list[Statistics]) -> Statistics:
+    """Statistics of ordered variables with a leading axis: data sets have different numbers of distinct answers."""
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(stats)):
+        raise DataError("A list of statistics is stacked as NumPy arrays, which a JAX transformation cannot trace.")
+    if len({one.terms[0].layout for one in stats}) > 1:
+        raise DataError("The statistics in the list are of different models: make all with ml.statistics(model, data).")
+    return Statistics((stack_terms([one.terms[0] for one in stats]),), None)
 
 
 def _instead(given: Any, what: str) -> str:

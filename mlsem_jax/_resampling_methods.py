@@ -22,14 +22,14 @@ class ResamplingMethods:
 
     @cached_property
     def model(self) -> Model:
-        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`. ModelError where variables are
-        ordered.
+        """The fitted model for the JAX layer: `fit.model(theta)`, `ml.estimate(fit.model, ...)`. ModelError for estimators of
+        limited information, which maximise no likelihood.
         """
-        if self.estimation.model.build.specification.ordered:
-            raise ModelError(
-                "The JAX layer (fit.model, ml.model, ml.statistics, ml.montecarlo) does not take ordered variables yet; fits of "
-                "them are those of ml.sem and its kin, and fit.bootstrap() refits with estimator='ML'."
-            )
+        inference.refuse_limited(
+            self.estimation,
+            "There is no model of the JAX layer",
+            "fit with estimator='ML', or make it with ml.model(text, data, cluster=..., ordered=...).",
+        )
         return model_of(self.estimation)
 
     @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
@@ -37,10 +37,11 @@ class ResamplingMethods:
         """Data sets of the fitted model, by default of the fit's own cluster sizes, with one level of its rows; options as for
         `mlsem_jax.simulate`.
         """
-        if self.estimation.model.build.specification.ordered:
+        if self.estimation.limited is not None and options.get("rows") is not True:
+            name = self.estimation.options.estimator
             raise ModelError(
-                "simulate() draws normal variables, and this model has ordered ones: draw latent responses with numpy from "
-                "fit.implied() and cut them at the thresholds."
+                f"estimator={name!r} fits thresholds and polychoric covariances, which are no statistics that can be drawn: pass "
+                "rows=True, and fit each data set, rows.frame(i), with ml.sem."
             )
         known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
         for name in options:
@@ -52,7 +53,9 @@ class ResamplingMethods:
         if cluster_sizes is None:
             cluster_sizes, group = data.design
             options = {"group": group if data.group_labels else None} | options
-        return simulate(self.model, self.estimation.model.theta, key, cluster_sizes, n_datasets, **options)
+        return simulate(
+            model_of(self.estimation), self.estimation.model.theta, key, cluster_sizes, n_datasets, **options
+        )
 
     @checked(
         n=whole(1),

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -83,7 +83,11 @@ class ResultMethods:
         return self._results.h1()
 
     def icc(self) -> Any:
-        """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones."""
+        """Intraclass correlations of the level-1 variables from the saturated model; 0 for within-only ones.
+
+        Of ordered variables they are those of latent responses: with estimator="ML" the model's own, with estimator="WLSMV" those
+        of the polychoric covariances.
+        """
         return self._results.icc()
 
     def residuals(self, type: inference.ResidualType = "raw") -> dict[str, Any]:
@@ -225,7 +229,14 @@ class ResultMethods:
         return report.score_table(inference.score_test(self.estimation, release))
 
     # -- scores
-    @checked(se=FLAG, convention=choice("lavaan", "exact"), method=choice("regression", "Bartlett"), append_data=FLAG)
+    @checked(
+        se=FLAG,
+        convention=choice("lavaan", "exact"),
+        method=choice("regression", "Bartlett"),
+        append_data=FLAG,
+        type=choice("scores", "probabilities"),
+        given=choice("covariates", "answers"),
+    )
     def predict(
         self,
         level: Any = 1,
@@ -234,9 +245,11 @@ class ResultMethods:
         convention: inference.ScoreConvention = "lavaan",
         method: inference.ScoreMethod = "regression",
         append_data: bool = False,
+        type: Literal["scores", "probabilities"] = "scores",
+        given: inference.Given = "covariates",
     ) -> pd.DataFrame:
         """Factor scores (posterior means of the latent variables): rows of the data at level 1, clusters at level 2. A model of one
-        level has those of rows.
+        level has those of rows. Or, `type="probabilities"`, the probability of every category of the ordered variables.
 
         **Arguments:**
 
@@ -248,6 +261,9 @@ class ResultMethods:
           other than zero.
         - `append_data`: the variables of the model, clusters and groups in front of the scores, row by row (level 1).
         - `method`: "regression", the posterior means; in a model of one level also "Bartlett", scores without shrinkage.
+        - `type`: "scores", or "probabilities": one row for each row of the data, and a column `u=1` for category 1 of variable u.
+        - `given`: of probabilities, "covariates": over the distribution of the latent variables, which is what shares of answers
+          estimate; or "answers": at the posterior means of the latent variables (estimator="ML").
 
         With sampling weights of rows in a two-level model a cluster's rows count by their weights, as in the pseudo-likelihood: the
         pseudo-EBLUP (You & Rao 2002; theirs is that of `sampling_weights_scaling="effective"`). Weights of clusters have no part.
@@ -260,9 +276,11 @@ class ResultMethods:
             raise ModelError(
                 "append_data=True is of scores of rows: leave it out with level=2, and join scores to your table by cluster."
             )
-        found = report.scores_table(
-            inference.predict(self.estimation, level, data, convention, method), data, level, se
-        )
+        if type == "probabilities":
+            found = report.probabilities_table(inference.category_probabilities(self.estimation, given, data), data)
+        else:
+            scores = inference.predict(self.estimation, level, data, convention, method)
+            found = report.scores_table(scores, data, level, se)
         return report.beside_data(found, data) if append_data else found
 
     def _prepared(self, newdata: Any) -> TwoLevelData:

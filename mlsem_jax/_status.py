@@ -55,3 +55,43 @@ _ADVICE = {
     Status.NON_FINITE: "Check the scale of the variables and the start() values.",
     Status.STALLED: "Try optim_method='em', other start() values, or a simpler model (with two levels, between).",
 }
+
+
+class LeastSquaresStatus(enum.IntEnum):
+    """`Status` of an estimation by least squares (WLSMV and its like), in its words; equal to the `Status` of the same name."""
+
+    CONVERGED = 0
+    BOUNDARY = 1
+    IMPROPER = 2
+    NOT_IDENTIFIED = 3
+    NO_MAXIMUM = 4
+    ITERATION_LIMIT = 5
+    NON_FINITE = 6
+    STALLED = 7
+
+    @property
+    def converged(self) -> bool:
+        return Status(self).converged
+
+    @property
+    def sentence(self) -> str:
+        return _OF_LEAST_SQUARES.get(Status(self), Status(self).sentence)
+
+    @property
+    def advice(self) -> str:
+        return Status(self).advice.replace("optim_method='em', ", "")
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+_OF_LEAST_SQUARES = {
+    Status.CONVERGED: "The estimation converged to a minimum of the discrepancy function.",
+    Status.BOUNDARY: "The estimation converged to a constrained minimum: at least one bound or inequality is active.",
+    Status.IMPROPER: "The estimation converged to a minimum of the discrepancy function with an improper parameter.",
+    Status.NOT_IDENTIFIED: "The discrepancy function is flat in some direction: the model is not identified by these data.",
+    Status.NO_MAXIMUM: "The discrepancy function has no minimum: it keeps falling towards the edge of the parameter space.",
+    Status.ITERATION_LIMIT: "The estimation stopped at the iteration limit before it reached a minimum.",
+    Status.NON_FINITE: "The discrepancy function is not finite at the starting values or on the way from them.",
+    Status.STALLED: "The estimation stopped where no step lowers the discrepancy function although the gradient is not zero.",
+}

@@ -181,6 +181,8 @@ def open_store(where: Any, model: Model, theta, sizes, key, chisq: bool, profile
         raise DataError(f"path must end in .csv or .parquet, or name a folder, not {path.name!r}.")
     names = tuple(model.parameters(theta))
     arrays = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves((model.structure, model.held))]
+    if model.labels.source.layout is not None:
+        arrays.append(repr(model.labels.source.layout))
     text = repr((arrays, theta.tolist(), np.asarray(sizes).tolist(), sorted((k, repr(v)) for k, v in options.items())))
     study = {
         "names": list(names),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +35,41 @@ def code_warnings(columns: np.ndarray, roles: Roles) -> tuple[str, ...]:
         f"The value {value:.15g} stands apart from all other values of {listing(where)}. If it means that an answer is missing, "
         f"the estimates are wrong: use data.replace({value:.15g}, float('nan')), on the command line --na {value:.15g}."
         for value, where in sorted(found.items())
+    )
+
+
+def category_codes(categories: Sequence[Any], counts: Sequence[int]) -> tuple[tuple[float, int], ...]:
+    """Categories of an ordered variable that look like codes of missing values, and how often each occurs: at either end, beyond a
+    gap that the other categories do not have, as 9 beside 1 to 5.
+
+    Negative numbers count too, unless the scale is one about zero, -2 to 2.
+    """
+    numbers = all(isinstance(c, Real) and not isinstance(c, bool) for c in categories)
+    if not numbers or len(categories) < 3:
+        return ()
+    values = np.asarray(categories, float)
+    mirrored = set(-values[values < 0]) == set(values[values > 0])
+    coded = np.array([looks_like_code(float(v)) or (v < 0 and not mirrored) for v in values])
+    inside = np.flatnonzero(~coded)
+    if len(inside) < 2:
+        return ()
+    step = float(np.diff(values[inside]).max())
+    low, high = int(inside[0]), int(inside[-1])
+    # codes that go on in the steps of the scale are categories, as the 7 of a scale from 1 to 7
+    while low > 0 and values[low] - values[low - 1] <= step and (values[low] < 0 or values[low - 1] >= 0):
+        low -= 1
+    while high < len(values) - 1 and values[high + 1] - values[high] <= step:
+        high += 1
+    return tuple((float(values[i]), int(counts[i])) for i in (*range(low), *range(high + 1, len(values))))
+
+
+def category_warnings(name: str, categories: Sequence[Any], counts: Sequence[int]) -> tuple[str, ...]:
+    """A sentence for every category of an ordered variable that looks like a code of a missing value."""
+    return tuple(
+        f"The category {value:.15g} of {name!r} ({count} row{'' if count == 1 else 's'}) stands apart from its others. If "
+        f"it means that an answer is missing, the estimates are wrong: use data.replace({{{name!r}: {{{value:.15g}: "
+        f"float('nan')}}}}), on the command line --na {value:.15g}."
+        for value, count in category_codes(categories, counts)
     )
 
 

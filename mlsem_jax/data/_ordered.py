@@ -11,6 +11,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import read_columns
+from mlsem_jax.data._missing_codes import category_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,6 +139,7 @@ def _checked(column: OrderedColumn, told: list[str]) -> tuple[OrderedColumn, lis
             f"{name!r} has {count} categories ({count - 1} thresholds, the rarest with {rarest} row{'' if rarest == 1 else 's'}): "
             "treat it as continuous or merge categories."
         )
+    told += category_warnings(name, column.categories, np.bincount(known.astype(int), minlength=count).tolist())
     return column, told
 
 

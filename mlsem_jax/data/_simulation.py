@@ -25,8 +25,9 @@ SHAPES: tuple[Shape, ...] = ("normal", "t", "chisq", "laplace")
 @dataclass(frozen=True)
 class Rows:
     """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
-    of the clusters' groups; names: of the columns of clusters and groups, None where there is none; `frame(i)` is data set i as a
-    table.
+    of the clusters' groups; names: of the columns of clusters and groups, None where there is none; ordered: the categories of the
+    ordered variables, by name, whose values are codes 0, 1, ...; `frame(i)` is data set i as a table, with the categories
+    themselves.
     """
 
     values: np.ndarray
@@ -35,6 +36,7 @@ class Rows:
     group: np.ndarray
     names: tuple[str | None, str | None]
     group_labels: tuple[str, ...] = field(default=())
+    ordered: tuple[tuple[str, tuple[Any, ...]], ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,12 +51,26 @@ class Rows:
         import pandas as pd
 
         out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
+        for name, categories in self.ordered:
+            out[name] = _as_categories(out[name].to_numpy(), categories)
         cluster, group = self.names
         if cluster:
             out.insert(0, cluster, self.cluster)
         if group:
             out.insert(int(bool(cluster)), group, np.array(self.group_labels)[self.group[self.cluster]])
         return out
+
+
+def _as_categories(codes: np.ndarray, categories: tuple[Any, ...]) -> Any:
+    """Codes, NaN where missing, as the categories that they stand for: numbers, or an ordered pandas Categorical."""
+    import pandas as pd
+
+    known = ~np.isnan(codes)
+    at = np.where(known, codes, 0).astype(int)
+    if not all(isinstance(category, (int, float)) for category in categories):
+        return pd.Categorical.from_codes(np.where(known, at, -1).tolist(), list(categories), ordered=True)
+    values = np.asarray(categories)[at]
+    return values if known.all() else np.where(known, values.astype(float), np.nan)
 
 
 class RowMoments(eqx.Module):

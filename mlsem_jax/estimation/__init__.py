@@ -20,6 +20,7 @@ from mlsem_jax.estimation._given import (
     kind_of,
 )
 from mlsem_jax.estimation._model import Model, Source, make_model, model_of
+from mlsem_jax.estimation._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
 from mlsem_jax.estimation._nearby import maxima_nearby
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Point, Problem
@@ -86,7 +87,10 @@ __all__ = [
     "independence",
     "is_maximum",
     "make_model",
+    "make_ordinal_model",
     "model_of",
+    "ordinal_statistics",
+    "statistics_of_rows",
     "make_statistics",
     "kind_of",
     "maximise",

@@ -138,6 +138,11 @@ def no_reference(model: object) -> ModelError:
     """The error for a chi-square of a model that has no unrestricted model beside it."""
     if isinstance(model, Structure):
         return ModelError("A bare Structure has no unrestricted model beside it: pass the model that ml.model returns.")
+    if getattr(getattr(model, "structure", None), "ordered", None) is not None:
+        return ModelError(
+            "The likelihood of ordered variables has no chi-square: there is no unrestricted model beside it. Leave chisq= out "
+            "(chisq=False), and compare models by their values."
+        )
     return ModelError("A model with random slopes has no chi-square: its unrestricted model is not defined.")
 
 

@@ -53,7 +53,7 @@ def estimate_ordinal(
     built = build(specification, exogenous, pad_to)
     natural = ordinal_start(built, sample, thresholds, options) if start is None else start(built, sample)
     layout = ordinal_layout(specification, options.link)
-    moments = jax.tree.map(np.asarray, _moments(built.structure, natural))
+    moments = jax.tree.map(np.asarray, moments_at(built.structure, natural))
     layout, notes = integral(layout, moments, options.integration, options.integration_points)
     term = ordinal_term(layout, data)
     statistics = Statistics((term,), None)
@@ -110,7 +110,7 @@ def _maximum(
     return bounded, second, (*notes, *([note] if note else []))
 
 
-_moments = jax.jit(lambda structure, natural: structure.moments(natural))
+moments_at = jax.jit(lambda structure, natural: structure.moments(natural))
 
 
 def ordinal_start(built: Build, sample: Sample, thresholds: np.ndarray, options: FitOptions) -> np.ndarray:

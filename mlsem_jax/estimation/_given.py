@@ -19,6 +19,7 @@ from mlsem_jax._typing import Array
 from mlsem_jax.estimation._traced_state import Settings
 from mlsem_jax.likelihood import PatternTerm, Statistics
 from mlsem_jax.models import Structure
+from mlsem_jax.ordinal import OrdinalTerm
 
 if TYPE_CHECKING:
     from mlsem_jax.estimation._model import Model
@@ -108,6 +109,8 @@ def check_statistics(model: Model | Structure, statistics: Statistics, what: str
 
 def _check_alike(structure: Structure, statistics: Statistics, axes: int) -> None:
     remedy = "Make them with ml.statistics(model, data) of this model."
+    if _of_ordered(structure, statistics, remedy):
+        return
     p, groups = np.shape(structure.between_only)[-1], np.shape(structure.within.nu.base)[-2]
     complete, patterns = statistics.complete, statistics.first(PatternTerm)
     found = p
@@ -126,6 +129,28 @@ def _check_alike(structure: Structure, statistics: Statistics, axes: int) -> Non
         raise DataError(f"The statistics are of a model without random slopes; this model has some. {remedy}")
     if not slopes and not statistics.saturated:
         raise DataError(f"The statistics are of a model with random slopes; this model has none. {remedy}")
+
+
+def _of_ordered(structure: Structure, statistics: Statistics, remedy: str) -> bool:
+    """Whether model and statistics are both of ordered variables. DataError where one is, or both are of different ones."""
+    terms = [term for term in statistics.terms if isinstance(term, OrdinalTerm)]
+    if structure.ordered is None and not terms:
+        return False
+    if structure.ordered is None or not terms:
+        model, data = ("continuous variables", "ordered ones") if terms else ("ordered variables", "continuous ones")
+        raise DataError(f"The statistics are of {data}, the model is of {model}. {remedy}")
+    layout, cuts = terms[0].layout, np.shape(structure.ordered.thresholds.base)
+    p, groups = np.shape(structure.between_only)[-1], cuts[-3]
+    groups_of_data = 1 + max(block.group for block in terms[0].blocks)
+    slopes = structure.slope_targets is not None
+    if (
+        max((*layout.outcomes, *layout.within_x, *layout.between_x)) >= p
+        or max(layout.categories) != cuts[-1] + 1
+        or groups_of_data != groups
+        or slopes != bool(layout.slopes)
+    ):
+        raise DataError(f"The statistics are of another model, of other variables, categories or groups. {remedy}")
+    return True
 
 
 def as_theta(

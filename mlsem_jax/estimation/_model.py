@@ -23,12 +23,14 @@ from mlsem_jax.estimation._references import held, moments_of_data, saturated
 from mlsem_jax.estimation._starts import starting_values
 from mlsem_jax.models import Build, Moments, Specification, Structure, build, values_by_label
 from mlsem_jax.numerics import delta_errors, float64
+from mlsem_jax.ordinal import Layout, OrdinalTerm
 
 
 @dataclass(frozen=True)
 class Source:
     """How a table becomes the statistics of the model: its cluster and group columns, the treatment of missing values, and the
-    columns of weights and strata.
+    columns of weights and strata. ordered: the categories of the ordered variables, by name; layout: the integral over latent
+    variables that their likelihood is, None without ordered variables, and where the model has no likelihood.
     """
 
     cluster: str = ""
@@ -36,6 +38,8 @@ class Source:
     missing: str = "listwise"
     group_label: tuple[str, ...] | None = None
     survey: SurveyColumns | None = None
+    ordered: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,15 @@ def model_of(estimation: Estimation) -> Model:
     """The Model that was fitted: what it holds for exogenous moments is what the fit held, and it starts at the estimates."""
     built, data = estimation.model.build, estimation.data
     columns = None if data.survey is None else replace(data.survey.columns, replicate_weights=(), replicate_type="")
-    source = Source(data.cluster_name, data.group_name, estimation.options.missing, survey=columns)
+    layouts = [term.layout for term in estimation.statistics.terms if isinstance(term, OrdinalTerm)]
+    source = Source(
+        data.cluster_name,
+        data.group_name,
+        estimation.options.missing,
+        survey=columns,
+        ordered=data.ordered,
+        layout=layouts[0] if layouts else None,
+    )
     return Model(
         structure=built.structure,
         saturated=None if estimation.h1 is None else estimation.h1.build.structure,

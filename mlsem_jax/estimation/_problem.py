@@ -158,7 +158,7 @@ class Problem:
         """Whether the metric is the outer products of scores of a likelihood that is an integral: Newton's steps from the start,
         with the metric where the Hessian is indefinite, then take a fifth of the iterations.
         """
-        return any(term.own_scores for term in self._statistics.terms)
+        return self._statistics.rough
 
     @functools.cached_property
     def _many_sizes(self) -> bool:

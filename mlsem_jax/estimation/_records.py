@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax._status import Status
+from mlsem_jax._status import LeastSquaresStatus, Status
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation._options import FitOptions
 from mlsem_jax.estimation._problem import Maximum, Problem
@@ -101,6 +101,12 @@ class Estimation:
         return first if isinstance(first, WeightedLeastSquaresTerm) else None
 
     @property
+    def status(self) -> Status | LeastSquaresStatus:
+        """How the estimation ended, in the words of what was maximised or minimised."""
+        status = self.model.maximum.status
+        return status if self.limited is None else LeastSquaresStatus(status)
+
+    @property
     def clusters(self) -> ClusterStatistics | None:
         """The cluster layer of the clusters without missing values."""
         return self.reduction.clusters
@@ -142,13 +148,13 @@ class Estimated:
         return self.estimation.model.build.specification
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Status | LeastSquaresStatus:
         """How the estimation ended: a code with a sentence (`str(fit.status)`) and advice (`fit.status.advice`)."""
-        return self.estimation.model.maximum.status
+        return self.estimation.status
 
     @property
     def converged(self) -> bool:
-        """Whether the estimates are a verified maximum of the likelihood, proper or not."""
+        """Whether the estimates are a verified maximum of the likelihood, or minimum of the discrepancy function, proper or not."""
         return self.status.converged
 
     @property

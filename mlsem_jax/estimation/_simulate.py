@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -15,7 +16,17 @@ from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import RowMoments, Rows, Shape, check_shape, column_names, draw_rows, punch_holes, read_columns
 from mlsem_jax.estimation._given import as_key, as_theta, check_flag, check_model, check_whole
 from mlsem_jax.estimation._model import Model
+from mlsem_jax.estimation._model_ordinal import layout_of, statistics_of_rows
 from mlsem_jax.estimation._reduction import slope_columns
+from mlsem_jax.estimation._simulate_ordinal import (
+    check_increasing,
+    covariate_masks,
+    cut,
+    logistic,
+    ordered_of,
+    split,
+    without_units,
+)
 from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import anew, follows_precision, warn_single_precision
@@ -48,13 +59,17 @@ def simulate(
     - `cluster_sizes`: rows of each cluster (J,); `group` (J,) their groups 0..G-1 in a model of several groups. For a model of one
       level the number of rows, or a list of those of each group.
     - `first`: number of the first data set: `first=1000` goes on where 1000 data sets ended.
-    - `rows`: draw rows. Otherwise sufficient statistics are drawn, at a cost that does not depend on cluster sizes.
+    - `rows`: draw rows. Otherwise sufficient statistics are drawn, at a cost that does not depend on cluster sizes; with ordered
+      variables, which have none, the statistics are made of rows.
     - `covariates`: rows to take the fixed covariates from (a table with one row per simulated row, in order of clusters);
       by default they are drawn, normal, with the moments that the model holds for them. Needs `rows=True`.
     - `distribution`: of the independent shocks behind both levels: "normal", "t" or "chisq" with `freedom`, "laplace"; means and
       covariances are the model's in any case. Needs `rows=True`.
     - `missing`: share of missing values by variable, `{"y1": 0.2}`, or (deciding variable, share, rise of the log-odds per standard
       deviation): `{"y1": ("x", 0.2, 1.0)}`. Needs `rows=True`.
+
+    Of ordered variables latent responses are drawn and cut at the thresholds. Values of rows are then codes 0, 1, ...;
+    `Rows.frame(i)` has the categories of the data that the model was made with.
 
     **Returns:** `Statistics` with a leading axis of `n_datasets`, or `Rows`.
     """
@@ -71,6 +86,10 @@ def simulate(
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n_datasets))
     if rows:
         return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
+    if model.labels.specification.ordered:
+        layout_of(model, "A search")
+        drawn = _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
+        return statistics_of_rows(model, drawn)
     if covariates is not None or distribution != "normal" or missing:
         raise DataError("covariates, distribution and missing concern rows: pass rows=True.")
     if model.labels.specification.slopes:
@@ -165,10 +184,27 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
     sizes, groups = sizes[order].astype(int), groups[order]
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     _check_between(moments)
-    known = None if covariates is None else _given_covariates(model, covariates, cluster, sizes)
-    fixed = tuple(jnp.asarray(mask) for mask in model.held)
+    known = None if covariates is None else _given_covariates(model, covariates, cluster)
+    draw = functools.partial(_values, specification, keys, cluster, groups, distribution, freedom)
+    if specification.ordered:
+        values = _answers(model, moments, known, draw, keys, cluster, groups)
+    else:
+        values = draw(moments, model.held, known)
+    if missing:
+        plan = _holes(missing, specification.variables, values.dtype)
+        values = jax.vmap(lambda key, rows: punch_holes(jax.random.fold_in(key, 10**6), rows, *plan))(keys, values)
+    names = (None if specification.single else source.cluster or "cluster", source.group)
+    return Rows(
+        np.asarray(values), specification.variables, cluster, groups, names, specification.groups, source.ordered
+    )
+
+
+def _values(specification, keys, cluster, groups, distribution, freedom, moments, fixed, known) -> jax.Array:
+    """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed (2, p), by row (n, N, p) and by cluster
+    (n, J, p), n or 1; None where they are drawn too.
+    """
     columns = slope_columns(specification) if specification.slopes else None
-    parts = []
+    marks, parts = tuple(jnp.asarray(mask) for mask in fixed), []
     for g in range(specification.ngroups):
         mine = np.flatnonzero(groups == g)
         rows = np.flatnonzero(groups[cluster] == g)
@@ -180,28 +216,45 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
             None if moments.directions is None else moments.directions[g],
             columns,
         )
-        given = None if known is None else (known[0][rows], known[1][mine])
         numbers = jnp.asarray(cluster[rows] - mine[0])
-        parts.append(
-            jax.vmap(
-                lambda key, own=own, numbers=numbers, mine=mine, given=given, g=g: draw_rows(
-                    jax.random.fold_in(key, g),
-                    own,
-                    numbers,
-                    len(mine),
-                    distribution,
-                    freedom,
-                    fixed if given else None,
-                    given,
-                )
-            )(keys)
+        draw = functools.partial(
+            draw_rows, moments=own, cluster=numbers, clusters=len(mine), kind=distribution, freedom=freedom
         )
-    values = jnp.concatenate(parts, axis=1)
-    if missing:
-        plan = _holes(missing, specification.variables, values.dtype)
-        values = jax.vmap(lambda key, rows: punch_holes(jax.random.fold_in(key, 10**6), rows, *plan))(keys, values)
-    names = (None if specification.single else source.cluster or "cluster", source.group)
-    return Rows(np.asarray(values), specification.variables, cluster, groups, names, specification.groups)
+
+        def one(key, given=None, draw=draw, g=g):
+            own = jax.random.fold_in(key, g)
+            return draw(own, fixed=None if given is None else marks, known=given)
+
+        if known is None:
+            parts.append(jax.vmap(one)(keys))
+            continue
+        given = known[0][:, rows], known[1][:, mine]
+        if len(given[0]) == 1:
+            parts.append(jax.vmap(one, (0, None))(keys, (given[0][0], given[1][0])))
+        else:
+            parts.append(jax.vmap(one)(keys, given))
+    return jnp.concatenate(parts, axis=1)
+
+
+def _answers(model, moments, known, draw, keys, cluster, groups) -> jax.Array:
+    """Rows (n, N, p) with ordered variables as codes. The mean of a covariate of both levels is that of the rows drawn."""
+    specification, layout = model.labels.specification, model.labels.source.layout
+    check_increasing(moments, specification)
+    fixed = covariate_masks(specification)
+    if known is None and np.any(fixed.sum(axis=0) > 1):
+        known = split(specification, draw(moments, fixed, None), cluster)
+    logit = layout is not None and layout.link == "logit"
+    values = draw(without_units(moments, specification) if logit else moments, fixed, known)
+    parts = []
+    for g in range(specification.ngroups):
+        rows, mine = np.flatnonzero(groups[cluster] == g), np.flatnonzero(groups == g)
+        own = values[:, rows]
+        if logit:
+            unit, numbers = ordered_of(moments).unit[g], cluster[rows] - mine[0]
+            shape = (specification, unit, numbers, len(mine))
+            own = own + jax.vmap(lambda key, g=g, shape=shape: logistic(jax.random.fold_in(key, g), *shape))(keys)
+        parts.append(cut(own, ordered_of(moments).thresholds[g], specification))
+    return jnp.concatenate(parts, axis=1)
 
 
 def _check_between(moments: Moments) -> None:
@@ -213,10 +266,11 @@ def _check_between(moments: Moments) -> None:
             )
 
 
-def _given_covariates(model: Model, table: Any, cluster: np.ndarray, sizes: np.ndarray) -> tuple[Any, Any]:
-    """Values (N, p) by row and (J, p) by cluster of the fixed covariates, zero elsewhere."""
+def _given_covariates(model: Model, table: Any, cluster: np.ndarray) -> tuple[Any, Any]:
+    """Values (1, N, p) by row and (1, J, p) by cluster of the fixed covariates, zero elsewhere."""
     specification = model.labels.specification
-    at_one, at_two = (np.flatnonzero(mask) for mask in np.asarray(model.held))
+    fixed = covariate_masks(specification) if specification.ordered else np.asarray(model.held)
+    at_one, at_two = (np.flatnonzero(mask) for mask in fixed)
     covariates = set(specification.within.covariates) | set(specification.between.covariates)
     names = {specification.variables[i] for i in (*at_one, *at_two)}
     if covariates - names or not names:
@@ -240,8 +294,11 @@ def _given_covariates(model: Model, table: Any, cluster: np.ndarray, sizes: np.n
         if not np.isfinite(column).all():
             raise DataError(f"covariates=: the column {name!r} has missing or infinite values.")
         rows[:, i] = column
-    first = np.cumsum(sizes) - sizes
-    return jnp.asarray(rows), jnp.asarray(rows[first])
+    if specification.ordered:
+        inner, means = split(specification, jnp.asarray(rows), cluster)
+        return inner[None], means[None]
+    first = np.unique(cluster, return_index=True)[1]
+    return jnp.asarray(rows)[None], jnp.asarray(rows[first])[None]
 
 
 def _holes(missing: Mapping[str, Any], variables: tuple[str, ...], dtype: Any) -> tuple[Any, Any, Any]:

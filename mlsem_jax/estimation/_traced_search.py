@@ -35,6 +35,10 @@ from mlsem_jax.likelihood import (
 )
 from mlsem_jax.models import Structure
 
+# where the metric is rough, a step of the Hessian that does not rise is shortened by this factor, so many times
+SHORTER, SHORTENED = 0.25, 6
+# there a Hessian that is indefinite is looked at again when the promised rise has fallen to this share
+ROUGH_SHARE = 0.1
 # the promised rise at which a search ends whose model is not identified: no step makes it a maximum
 OPEN_ENDED = 1e-6
 
@@ -62,6 +66,8 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: SearchState) 
     inverse = scaled_inverse(metric, damping)[0]
     # without damping, as it is where this decides
     left = 0.5 * (gradient @ inverse @ gradient)
+    # a rough metric is hardly ever good enough for undamped steps
+    known = (damping == 0.0) | jnp.asarray(statistics.rough)
     return eqx.tree_at(
         lambda c: (
             c.theta,
@@ -87,14 +93,18 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: SearchState) 
             damping,
             c.iterations + 1,
             rejected,
-            accept & (left < c.target) & (damping == 0.0) | (rejected > REJECTED),
+            accept & (left < c.target) & known | (rejected > REJECTED),
             jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
         ),
     )
 
 
 def secant_step(structure: Structure, statistics: Statistics, c: SearchState) -> SearchState:
-    """One step by the inverse at hand, which then learns from the change of the gradient."""
+    """One step by the inverse at hand, which then learns from the change of the gradient.
+
+    Where the metric is rough (`Statistics.rough`) scoring may hand over far from the maximum: a step that does not rise is then
+    tried shorter, because another look at the Hessian would propose the same step.
+    """
     step = c.inverse @ c.gradient
     promise = 0.5 * (c.gradient @ step)
     value, slope = value_and_gradient(structure, c.theta + step, statistics)
@@ -111,9 +121,13 @@ def secant_step(structure: Structure, statistics: Statistics, c: SearchState) ->
         return jnp.where(accept, new, old)
 
     # steps are to converge fast; if they do not, it is time for the Hessian
-    slow = ~accept | (left > 0.5 * promise)
+    slow, rejected = ~accept | (left > 0.5 * promise), c.rejected
+    if statistics.rough:
+        rejected = jnp.where(accept, 0, c.rejected + 1)
+        inverse = jnp.where(accept, inverse, SHORTER * inverse)
+        slow = jnp.where(accept, left > 0.5 * promise, (rejected > SHORTENED) | (promise < 0))
     return eqx.tree_at(
-        lambda c: (c.theta, c.value, c.gradient, c.inverse, c.decrement, c.iterations, c.handover),
+        lambda c: (c.theta, c.value, c.gradient, c.inverse, c.decrement, c.iterations, c.rejected, c.handover),
         c,
         (
             pick(c.theta + step, c.theta),
@@ -122,6 +136,7 @@ def secant_step(structure: Structure, statistics: Statistics, c: SearchState) ->
             inverse,
             pick(left, c.decrement),
             c.iterations + 1,
+            rejected,
             slow | (left < c.target),
         ),
     )
@@ -144,7 +159,8 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: S
     )
     status = jnp.where(over, ended, unfinished)
     near = definite & (c.rejected == 0)
-    target = jnp.where(near, _close(limits), jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), _close(limits)))
+    share = ROUGH_SHARE if statistics.rough else 1e-3
+    target = jnp.where(near, _close(limits), jnp.maximum(share * jnp.minimum(c.target, c.decrement), _close(limits)))
     return eqx.tree_at(
         lambda c: (
             c.information,

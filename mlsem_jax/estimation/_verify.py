@@ -84,7 +84,7 @@ def fit_warnings(estimation: Estimation) -> list[Warning]:
     kind = ImproperSolutionWarning if status is Status.IMPROPER else ConvergenceWarning
     out: list[Warning] = []
     if not status.converged:
-        out.append(ConvergenceWarning(f"{status.sentence} {status.advice}"))
+        out.append(ConvergenceWarning(f"{estimation.status.sentence} {estimation.status.advice}"))
     out += [ModelWarning(sentence) for sentence in design_notes(estimation)]
     # how the maximum was reached is no fault of the estimates
     return out + [ModelWarning(note) if note in path else kind(note) for note in estimation.notes]

@@ -49,6 +49,7 @@ from mlsem_jax.inference._pooling import (
     rubin,
 )
 from mlsem_jax.inference._prediction import FactorScores, ScoreConvention, ScoreMethod, predict
+from mlsem_jax.inference._probabilities import CategoryProbabilities, Given, category_probabilities, layout_of_fit
 from mlsem_jax.inference._profile import Profile, profile
 from mlsem_jax.inference._quantities import Quantity, estimated, parameters_and_defined, with_errors
 from mlsem_jax.inference._residuals import ResidualType, residuals
@@ -79,6 +80,10 @@ from mlsem_jax.inference._wald import WaldTest, wald
 from mlsem_jax.inference._without_weights import Move, move
 
 __all__ = [
+    "CategoryProbabilities",
+    "category_probabilities",
+    "Given",
+    "layout_of_fit",
     "design_covariance",
     "difference_factor",
     "LEVELS",

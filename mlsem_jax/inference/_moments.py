@@ -97,7 +97,7 @@ def h1(estimation: Estimation) -> ByGroup:
 
 def icc(estimation: Estimation) -> list[dict[str, float]]:
     """Intraclass correlation of every level-1 variable, by group: between / (between + within) variance of h1; 0 for
-    within-only variables.
+    within-only variables. With ordered variables, whose likelihood has no h1, those of the model: of latent responses.
     """
     specification = estimation.model.build.specification
     if specification.single:
@@ -111,7 +111,8 @@ def icc(estimation: Estimation) -> list[dict[str, float]]:
             f"There are no intraclass correlations in a model of one level: it does not divide variances. {how}, and so does a "
             "two-level model."
         )
-    moments = unrestricted(estimation, "Intraclass correlations").moments
+    latent = bool(specification.ordered) and not specification.slopes
+    moments = estimation.model.moments if latent else unrestricted(estimation, "Intraclass correlations").moments
     out = []
     for g in range(specification.ngroups):
         within, between = np.diag(moments.within_cov[g]), np.diag(moments.between_cov[g])

@@ -174,6 +174,11 @@ class Statistics(eqx.Module):
         return all(term.saturated for term in self.terms)
 
     @property
+    def rough(self) -> bool:
+        """Whether the scoring metric is the outer products of scores of a likelihood that is an integral."""
+        return any(term.own_scores for term in self.terms)
+
+    @property
     def expected(self) -> bool:
         return all(term.expected for term in self.terms)
 

@@ -22,12 +22,12 @@ class Cluster(eqx.Module):
     padding; covariates of level 1 (n, q1) and of random slopes (n, r), continuous outcomes (n, c); covariates of level 2 (q2,).
     """
 
-    answers: Int[Array, "n o"]
-    often: Float[Array, " n"]
-    within_x: Float[Array, "n q1"]
-    slope_x: Float[Array, "n r"]
-    continuous: Float[Array, "n c"]
-    between_x: Float[Array, " q2"]
+    answers: Int[Array, "*J n o"]
+    often: Float[Array, "*J n"]
+    within_x: Float[Array, "*J n q1"]
+    slope_x: Float[Array, "*J n r"]
+    continuous: Float[Array, "*J n c"]
+    between_x: Float[Array, "*J q2"]
 
 
 class Cells(eqx.Module):
@@ -46,7 +46,7 @@ class Cells(eqx.Module):
 
 def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
     """Of one cluster: o k cells, outcome by outcome, or n o cells, row by row."""
-    offset, loading, residual, own = _predictors(at, layout, cluster)
+    offset, loading, residual, own = predictors(at, layout, cluster)
     k, cuts = max(layout.categories), at.cuts * at.scale[:, None]
     real = np.array([[t < c - 1 for t in range(k - 1)] for c in layout.categories])
     ends = jnp.full_like(cuts[:, :1], BEYOND)
@@ -70,7 +70,7 @@ def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
     return Cells(low.ravel(), high.ravel(), flat, residual, own, at.precision, at.logdet)
 
 
-def _predictors(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Array, Array, Array, Array]:
+def predictors(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Array, Array, Array, Array]:
     """Offsets (n, o) and loadings on z (n, o, m2) of the ordered outcomes, n = 1 where all rows have the same; residuals (n, c) of
     the continuous ones and their loadings (n, c, m2).
     """

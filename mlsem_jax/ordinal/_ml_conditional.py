@@ -21,6 +21,7 @@ import numpy as np
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments, OrderedMoments
 from mlsem_jax.numerics import inverse_and_logdet
+from mlsem_jax.ordinal._ml_category import BEYOND
 from mlsem_jax.ordinal._ml_layout import Layout
 
 # pivots below this share of their variable's variance are zero
@@ -50,7 +51,7 @@ class Conditional(eqx.Module):
     directions: Float[Array, "r p"]
 
 
-class _Left(eqx.Module):
+class Left(eqx.Module):
     """What regressions on covariates and continuous outcomes leave: of one group, see `Conditional`."""
 
     on_within: Array
@@ -69,7 +70,7 @@ def _of_ordered(moments: Moments) -> OrderedMoments:
     return moments.ordered
 
 
-def _left(moments: Moments, layout: Layout, group: int) -> _Left:
+def regressions(moments: Moments, layout: Layout, group: int) -> Left:
     o, y = list(layout.ordered), list(layout.outcomes)
     rows, count, total = y + list(layout.slopes), len(o), len(y)
     on_within, within = _regressed(moments.levels[0].cov[group], y, list(layout.within_x))
@@ -79,12 +80,26 @@ def _left(moments: Moments, layout: Layout, group: int) -> _Left:
     here = np.array([float(level == 1) for level in layout.unit_levels])
     part = within[:count, :count] - on_continuous @ within[count:, :count] - jnp.diag(here * units)
     there = jnp.zeros(len(rows)).at[jnp.arange(count)].set((1.0 - here) * units)
-    return _Left(on_within, on_between, on_continuous, precision, logdet, part, between - jnp.diag(there), fine)
+    return Left(on_within, on_between, on_continuous, precision, logdet, part, between - jnp.diag(there), fine)
+
+
+def cuts_of(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Limits (o, K + 1) of the categories, in units of the residual, beyond everything where a variable has fewer; and what
+    latent responses are multiplied by for these units (o,).
+    """
+    known, o = _of_ordered(moments), np.array(layout.ordered)
+    scale = layout.unit_scale / np.sqrt(np.asarray(known.unit[group])[o])
+    cuts = np.asarray(known.thresholds[group])[o] * scale[:, None]
+    limits = np.full((len(o), max(layout.categories) + 1), BEYOND)
+    limits[:, 0] = -BEYOND
+    for i, k in enumerate(layout.categories):
+        limits[i, 1:k] = cuts[i, : k - 1]
+    return limits, scale
 
 
 def left_over(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, np.ndarray]:
     """The covariances (o, o) within and (p + r, p + r) between clusters that the latent variables of the integral have (NumPy)."""
-    found = _left(moments, layout, group)
+    found = regressions(moments, layout, group)
     return np.asarray(found.within), np.asarray(found.between)
 
 
@@ -92,7 +107,7 @@ def conditional(moments: Moments, layout: Layout, group: int) -> tuple[Condition
     """Of one group, and whether there is such a distribution; arrays may be traced."""
     o, y, slopes = np.array(layout.ordered), np.array(layout.outcomes), np.array(layout.slopes, int)
     x1, x2 = np.array(layout.within_x, int), np.array(layout.between_x, int)
-    left = _left(moments, layout, group)
+    left = regressions(moments, layout, group)
     within_root, ok1 = root_at(left.within, layout.within_pivots)
     between_root, ok2 = root_at(left.between, layout.between_pivots)
     known, mean = _of_ordered(moments), moments.mean[group]

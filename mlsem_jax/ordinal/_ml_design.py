@@ -19,14 +19,16 @@ from mlsem_jax.ordinal._ml_term import Block, OrdinalTerm
 PADDED, BLOCKS = 2.0, 2
 
 
-def ordinal_layout(specification: Specification, link: str) -> Layout:
-    """Places of a model's variables, without the dimensions of the integrals. Raises ModelError for what ML does not integrate."""
+def ordinal_layout(specification: Specification, link: str, integrated: bool = True) -> Layout:
+    """Places of a model's variables, without the dimensions of the integrals. Raises ModelError for what ML does not integrate,
+    if it is to be integrated.
+    """
     names, known = specification.variables, {v.name: v.categories for v in specification.ordered}
     covariates = {*specification.within.covariates, *specification.between.covariates}
     ordered = [v for v in names if v in known]
     rest = [v for v in names if v not in known and v not in covariates]
     above = [v for v in rest if v not in specification.within.observed]
-    if above:
+    if above and integrated:
         raise ModelError(
             f"estimator='ML' does not yet take continuous outcomes of level 2 alone ({listing(above)}) beside ordered ones; "
             "estimator='WLSMV' does, and so does a model in which they are covariates."
@@ -66,7 +68,7 @@ def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> Ordi
             f"{listing(gap)} {'has' if len(gap) == 1 else 'have'} missing values: with estimator='ML' and ordered variables, "
             "continuous outcomes must be complete. Use missing='listwise', or estimator='WLSMV'."
         )
-    rows = _Rows(layout, data, merge)
+    rows = RowColumns(layout, data, merge)
     blocks, member, before = [], np.zeros(data.nclusters, int), 0
     for group in range(data.ngroups):
         for some in _by_size(np.flatnonzero(data.group == group), rows.sizes):
@@ -85,7 +87,7 @@ def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> Ordi
     return OrdinalTerm(tuple(blocks), member, sizes, values, layout)
 
 
-class _Rows:
+class RowColumns:
     """The columns of all rows, sorted by cluster."""
 
     def __init__(self, layout: Layout, data: TwoLevelData, merge: bool):

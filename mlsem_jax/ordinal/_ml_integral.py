@@ -79,13 +79,13 @@ def _nodes(cells: Cells, layout: Layout, cluster: Cluster) -> tuple[Float[Array,
     if not m:
         return jnp.zeros((1, 0)), jnp.zeros(1)
     x, logw = hermite(layout.points[0], m)
-    still = jax.lax.stop_gradient(cells)
-    centre = jax.lax.stop_gradient(mode(still, layout, cluster))
-    held = cells if layout.moving else still
+    still, frozen = jax.lax.stop_gradient((cells, cluster))
+    centre = mode(still, layout, frozen)
+    held, data = (cells, cluster) if layout.moving else (still, frozen)
     if layout.moving:
-        inverse, _ = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, still, layout, cluster))
+        inverse, _ = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, still, layout, frozen))
         centre = centre + inverse @ jax.grad(_joint)(centre, cells, layout, cluster)
-    spread, logdet = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, held, layout, cluster))
+    spread, logdet = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, held, layout, data))
     root, _ = root_at(spread, tuple(range(m)))
     z = centre + x @ root.T
     return z, logw + 0.5 * np.sum(x * x, axis=1) - 0.5 * jnp.sum(z * z, axis=1) - 0.5 * logdet

@@ -46,8 +46,8 @@ def ordinal_scores(
     parts, _ = of_groups(jax.tree.map(jnp.asarray, moments), layout)
     count = len(data.values) if level == 1 else data.nclusters
     values, se = np.empty((count, len(at))), np.empty((count, len(at)))
-    order, start = np.argsort(data.cluster, kind="stable"), _starts(data)
-    for block, codes in zip(term.blocks, _codes(term), strict=True):
+    order, start = np.argsort(data.cluster, kind="stable"), cluster_starts(data)
+    for block, codes in zip(term.blocks, codes_of_blocks(term), strict=True):
         linear = _linear(parts[block.group], layout, levels[level - 1][block.group], level, at)
         mean, variance = (np.asarray(x) for x in _block(parts[block.group], layout, block, linear, level))
         if level == 2:
@@ -60,11 +60,11 @@ def ordinal_scores(
     return values, se
 
 
-def _starts(data: TwoLevelData) -> np.ndarray:
+def cluster_starts(data: TwoLevelData) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(data.cluster, minlength=data.nclusters))])
 
 
-def _codes(term: OrdinalTerm) -> list[np.ndarray]:
+def codes_of_blocks(term: OrdinalTerm) -> list[np.ndarray]:
     """The clusters of the data in each block, in its order."""
     order = np.argsort(term.member, kind="stable")
     return np.split(order, np.cumsum([len(block.count) for block in term.blocks])[:-1])

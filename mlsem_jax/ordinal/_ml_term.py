@@ -176,7 +176,10 @@ class OrdinalTerm(Term):
         raise TypeError("Ordered outcomes have no expected sums: EM is for normal data.")
 
     def covariate_sums(self, moments: Moments) -> tuple[LevelSum, LevelSum]:
-        raise TypeError("The likelihood of ordered outcomes is one given the covariates.")
+        """Zeros: the likelihood is one given the covariates, so that nothing of theirs is in it."""
+        groups, p = moments.within_mean.shape
+        none = jnp.zeros(groups), jnp.zeros((groups, p)), jnp.zeros((groups, p, p))
+        return none, none
 
 
 class WeightedOrdinal(eqx.Module):

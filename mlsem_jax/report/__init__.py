@@ -17,7 +17,14 @@ from mlsem_jax.report._reliability import ReliabilityInterval, reliability_table
 from mlsem_jax.report._resampling import BootstrapReport, InfluenceReport
 from mlsem_jax.report._results import Results
 from mlsem_jax.report._rotation import rotation_table
-from mlsem_jax.report._scores import beside_data, cluster_scores_table, cluster_series, rsquare_series, scores_table
+from mlsem_jax.report._scores import (
+    beside_data,
+    cluster_scores_table,
+    cluster_series,
+    probabilities_table,
+    rsquare_series,
+    scores_table,
+)
 from mlsem_jax.report._short import short_html, short_text
 from mlsem_jax.report._shown import Tables, as_column, as_table
 from mlsem_jax.report._side_by_side import FitTable, side_by_side
@@ -98,6 +105,7 @@ __all__ = [
     "score_table",
     "short_html",
     "short_text",
+    "probabilities_table",
     "scores_table",
     "scree_plot",
     "standardized_table",

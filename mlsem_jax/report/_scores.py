@@ -9,7 +9,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import FactorScores
+from mlsem_jax.inference import CategoryProbabilities, FactorScores
 from mlsem_jax.report._moments import by_level
 
 if TYPE_CHECKING:
@@ -49,6 +49,13 @@ def beside_data(scores: pd.DataFrame, data: TwoLevelData) -> pd.DataFrame:
 def _as_typed(codes: np.ndarray, categories: tuple[Any, ...]) -> list[Any]:
     """Categories of an ordered variable as the user wrote them."""
     return [np.nan if np.isnan(code) else categories[int(code)] for code in codes]
+
+
+def probabilities_table(found: CategoryProbabilities, data: TwoLevelData) -> pd.DataFrame:
+    """Probabilities of categories, indexed by the data's rows; a column 'u=1' for category 1 of variable u."""
+    import pandas as pd
+
+    return pd.DataFrame(found.values, index=data.row_index, columns=[f"{name}={c}" for name, c in found.columns])
 
 
 def units_index(data: TwoLevelData) -> pd.Index:

@@ -1,11 +1,14 @@
 """Full-information likelihood of ordered outcomes: dense integrals, derivatives, theory, and bad input."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import logistic, norm
 
 import mlsem_jax as ml
+from mlsem_jax.data import read_ordered
 from mlsem_jax.numerics import float64
 
 CFA = """
@@ -219,6 +222,93 @@ def test_new_rows_are_scored_by_the_categories_of_the_fit():
         fit.predict(newdata=some.assign(u1=40))
 
 
+def test_probabilities_are_those_of_the_model(cfa):
+    data, fit = cfa
+    frame = fit.predict(type="probabilities")
+    assert list(frame.columns[:4]) == ["u1=0", "u1=1", "u1=2", "u2=0"]
+    variance = 1 + value(fit, "fb", "~~", "fb", 2) + value(fit, "fw", "~~", "fw", 1)
+    expected = np.diff([0, *norm.cdf(thresholds(fit, "u1") / np.sqrt(variance)), 1])
+    np.testing.assert_allclose(frame[["u1=0", "u1=1", "u1=2"]], np.tile(expected, (len(data), 1)), atol=1e-12)
+    scores, above = fit.predict(1).fw.to_numpy(), fit.predict(2).fb.to_numpy()[data.school]
+    eta = value(fit, "fw", "=~", "u2", 1) * scores + value(fit, "fb", "=~", "u2", 2) * above
+    given = fit.predict(type="probabilities", given="answers")
+    # missing answers are predicted too
+    np.testing.assert_allclose(given["u2=0"], norm.cdf(thresholds(fit, "u2") - eta), atol=1e-8)
+
+
+def test_probabilities_with_a_random_slope_are_integrals(slope):
+    data, fit = slope
+    z, weight = grid(201)
+    intercept, spread = value(fit, "u", "~~", "u", 2), value(fit, "s", "~~", "s", 2)
+    eta = value(fit, "u", "~", "w", 2) * data.w + value(fit, "s", "~1", "", 2) * data.x
+    # the links' means over a normal latent response
+    sd = np.sqrt(intercept + spread * data.x**2).to_numpy()
+    expected = logistic.cdf(thresholds(fit, "u") - eta.to_numpy()[:, None] - sd[:, None] * z) @ weight
+    np.testing.assert_allclose(fit.predict(type="probabilities")["u=0"], expected, atol=1e-8)
+    some = data.tail(12)
+    np.testing.assert_allclose(fit.predict(type="probabilities", newdata=some)["u=1"], 1 - expected[-12:], atol=1e-8)
+
+
+def test_intraclass_correlations_are_of_latent_responses(cfa):
+    _, fit = cfa
+    between, within = value(fit, "fb", "~~", "fb", 2), value(fit, "fw", "~~", "fw", 1)
+    assert fit.icc()["u1"] == pytest.approx(between / (between + within + 1))
+
+
+def test_curves_and_thresholds_are_drawn(cfa, slope):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    _, fit = cfa
+    ax = fit.plot("categories", item="u3", factor="fb")
+    curves = np.array([line.get_ydata() for line in ax.lines])
+    assert len(curves) == 4
+    np.testing.assert_allclose(curves.sum(axis=0), 1.0, atol=1e-12)
+    assert ax.get_xlabel() == "fb (level 2)"
+    middle = curves.shape[1] // 2  # factors at zero
+    np.testing.assert_allclose(curves[0, middle], norm.cdf(thresholds(fit, "u3")[0]), atol=1e-12)
+    ax = fit.plot("thresholds")
+    points = np.concatenate([c.get_segments() for c in ax.collections])[:, :, 0].mean(axis=1)
+    table = fit.parameter_estimates()
+    np.testing.assert_allclose(np.sort(points), np.sort(table[table.op == "|"].est), atol=1e-9)
+    assert "latent response without" in slope[1].plot("categories").get_xlabel()
+    for options, sentence in (({"item": "x"}, "no ordered variable"), ({"factor": "fa"}, "does not load on 'fa'")):
+        with pytest.raises(ml.ModelError, match=sentence):
+            fit.plot("categories", **options)
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("which", ["cfa", "slope"])
+def test_a_fit_comes_back_from_its_file(which, request, tmp_path):
+    data, fit = request.getfixturevalue(which)
+    again = ml.load(fit.save(tmp_path / "fit.json.gz"))
+    pd.testing.assert_frame_equal(again.parameter_estimates(), fit.parameter_estimates())
+    assert str(again.summary()) == str(fit.summary())
+    assert again.loglik == fit.loglik
+    np.testing.assert_allclose(again.scores(), fit.scores(), atol=1e-10)
+    if which == "cfa":  # rows are not in the file, but new ones have the same scores
+        np.testing.assert_allclose(again.predict(2, newdata=data), fit.predict(2), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        (("blocks", "answers"), 7, "an answer is no category"),
+        (("layout", "link"), "cauchit", "no link"),
+        (("layout", "ordered"), {"tuple": [0, 1, 9]}, "variables were expected"),
+    ],
+)
+def test_a_file_that_was_changed_is_refused(cfa, tmp_path, path, value, sentence):
+    _, fit = cfa
+    record = json.loads(fit.save(tmp_path / "fit.json").read_text())
+    term = record["estimation"]["reduction"]["statistics"]["terms"]["tuple"][0]
+    if path[0] == "blocks":
+        term["blocks"]["tuple"][0]["clusters"][path[1]]["array"][0] = value
+    else:
+        term[path[0]][path[1]] = value
+    (tmp_path / "other.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=sentence):
+        ml.load(tmp_path / "other.json")
+
+
 @pytest.mark.timeout(300)
 def test_a_bootstrap_refits_the_draws():
     fit = ml.cfa("f =~ u1 + u2 + u3", simulated(8), ordered=True, estimator="ML")
@@ -249,6 +339,24 @@ def test_bad_input_is_said_in_words(model, change, options, sentence):
         ml.cfa(model, data, **{"ordered": ["u1", "u2", "u3"], "estimator": "ML"} | options)
 
 
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        ([0, 1, 2, 9], ["9"]),
+        ([1, 2, 3, 4, 5, 8, 9], ["8", "9"]),
+        ([-9, 0, 1, 2], ["-9"]),
+        ([1, 2, 3, 4, 5, 6, 7], []),
+        ([-2, -1, 1, 2], []),
+        ([1, 3, 5, 7, 9], []),
+    ],
+)
+def test_categories_that_look_like_codes_of_missing_values_are_named(codes, told):
+    column, sentences = read_ordered(pd.DataFrame({"u": np.repeat(codes, 4)}), ["u"])
+    assert column["u"].categories == tuple(codes)  # said, not acted upon
+    assert [s.split()[2] for s in sentences] == told
+    assert all("of 'u' (4 rows) stands apart" in s for s in sentences)
+
+
 def test_a_category_that_a_group_lacks_is_named():
     data = simulated().assign(sex=lambda d: np.where(d.index % 2, "a", "b"))
     data.loc[(data.sex == "b") & (data.u3 == 3), "u3"] = 2
@@ -258,27 +366,16 @@ def test_a_category_that_a_group_lacks_is_named():
 
 def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
     _, fit = cfa
-    for ask in (fit.residuals, fit.modification_indices, fit.h1, fit.icc):
+    for ask in (fit.residuals, fit.modification_indices, fit.h1):
         with pytest.raises(ml.ModelError, match="with ordered variables estimator='ML' has none"):
             ask()
     assert "Thresholds:" in str(fit.summary())
     assert "u1 | start" in fit.to_lavaan() or "u1 | t1" in fit.to_lavaan()
 
 
-@pytest.mark.parametrize("call", [ml.model, lambda text, data, **o: ml.diagnose(data, text, **o)])
-def test_where_ordered_variables_are_not_taken_yet_is_said(call):
+def test_what_does_not_take_ordered_variables_yet_says_so():
     with pytest.raises(ml.ModelError, match="does not take ordered variables yet"):
-        call(CFA, simulated(), cluster="school", ordered=True)
-
-
-def test_what_ordered_fits_do_not_do_yet_is_said(cfa, tmp_path):
-    _, fit = cfa
-    with pytest.raises(ml.ModelError, match=r"JAX layer .* does not take ordered variables yet"):
-        _ = fit.model
-    with pytest.raises(ml.ModelError, match="cannot be written to a file yet"):
-        fit.save(tmp_path / "fit.json")
-    with pytest.raises(ml.ModelError, match=r"simulate\(\) draws normal variables"):
-        fit.simulate(key=1)
+        ml.diagnose(simulated(), CFA, cluster="school", ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
         ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):

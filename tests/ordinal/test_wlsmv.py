@@ -12,6 +12,7 @@ from conftest import reference_root
 
 import mlsem_jax as ml
 from mlsem_jax import DataError, ModelError
+from mlsem_jax._status import LeastSquaresStatus
 from mlsem_jax.ordinal import implied_of
 
 ITEMS = ["u1", "u2", "u3"]
@@ -77,9 +78,20 @@ def test_categories_reversed(fit):
     assert found.fit_measures()["chisq.scaled"] == pytest.approx(fit.fit_measures()["chisq.scaled"], rel=1e-6)
 
 
+def test_the_status_speaks_of_what_was_minimised(fit):
+    assert fit.status == ml.Status.CONVERGED
+    assert fit.status.converged
+    assert str(fit.status) == "The estimation converged to a minimum of the discrepancy function."
+    assert {str(s) for s in LeastSquaresStatus}.isdisjoint(str(s) for s in ml.Status if "ikelihood" in str(s))
+
+
 def test_groups_together_are_groups_apart():
     table = items()
     both = ml.sem(FOUR, table, group="g", ordered=True)
+    shares = (
+        both.predict(type="probabilities").groupby(table.g).mean()
+    )  # without equalities the model has the data's shares
+    np.testing.assert_allclose(shares["u1=1"], table.groupby("g").u1.apply(lambda u: (u == 1).mean()), atol=1e-3)
     parts = [ml.sem(FOUR, table[table.g == g], ordered=True) for g in ("a", "b")]
     np.testing.assert_allclose(both.coef(), np.concatenate([p.coef() for p in parts]), rtol=1e-6)
     assert both.fit_measures()["chisq"] == pytest.approx(sum(p.fit_measures()["chisq"] for p in parts), rel=1e-7)

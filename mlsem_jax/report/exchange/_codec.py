@@ -28,6 +28,7 @@ _PLACES = (
     "observed",
     "likelihood",
     "ordinal",
+    "ordinal._ml_term",
     "estimation",
     "estimation._reduction",
 )

@@ -19,6 +19,12 @@ class StorageError(ValueError):
     """A file is not what `Fit.save` writes, or cannot be read or written. The message says what is wrong with it."""
 
 
+def require(holds: Any, where: str, what: str) -> None:
+    """Raise StorageError for a part of a file that is not as it must be."""
+    if not holds:
+        raise StorageError(f"{where}: {what}")
+
+
 def conform(record: type, fields: Mapping[str, Any], where: str) -> None:
     """Check the fields of a record: types, numbers of axes, and that axes called alike are equally long.
 

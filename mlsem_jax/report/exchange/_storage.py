@@ -1,4 +1,5 @@
-"""A fit as a JSON file, and back: model, options, estimates, statistics, versions. Rows of the data are not in it.
+"""A fit as a JSON file, and back: model, options, estimates, statistics, versions. Rows of the data are not in it, but for the
+answers by cluster that the likelihood of ordered variables is of.
 
 What only the rows give is stored as it came out of them: sampling covariance and tests of robust fits whose scores are of rows.
 """
@@ -20,14 +21,12 @@ import jax
 import numpy as np
 
 from mlsem_jax._arguments import shown
-from mlsem_jax._errors import ModelError
 from mlsem_jax._version import __version__
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Problem, Reduction
 from mlsem_jax.inference import TESTS, ChiSquare, RobustTests, Scaling, Vcov, robust_by_name, row_values, vcov
 from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
-from mlsem_jax.ordinal import OrdinalTerm
 from mlsem_jax.report.exchange._codec import decode, encode
 from mlsem_jax.report.exchange._conform import StorageError, conform
 from mlsem_jax.report.exchange._place import read, write
@@ -45,12 +44,6 @@ def save(estimation: Estimation, fields: Mapping[str, Any], path: str | Path) ->
 
     fields: what it has beside its estimation: "text", "function", "warnings", "network".
     """
-
-    if any(isinstance(term, OrdinalTerm) for term in estimation.statistics.terms):
-        raise ModelError(
-            "Fits of ordered variables by estimator='ML' cannot be written to a file yet; keep their tables, such as "
-            "fit.parameter_estimates().to_csv(...)."
-        )
 
     def content() -> bytes:
         record = to_record(estimation, fields)

@@ -14,18 +14,13 @@ from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
 from mlsem_jax.observed import PatternStatistics, SizePools
-from mlsem_jax.ordinal import WeightedLeastSquaresTerm
-from mlsem_jax.report.exchange._conform import StorageError, check_of
+from mlsem_jax.ordinal import OrdinalTerm, WeightedLeastSquaresTerm
+from mlsem_jax.report.exchange._conform import StorageError, check_of, require
+from mlsem_jax.report.exchange._stored_ordinal import check_ordinal
 
 _OPERATORS = ("=~", "~", "~~", "~1", "|")
 # options that hold names of parameters, or an object that is stored by its name
 _FREE_OPTIONS = ("optim_method", "start")
-
-
-def require(holds: Any, where: str, what: str) -> None:
-    """Raise StorageError for a part of a file that is not as it must be."""
-    if not holds:
-        raise StorageError(f"{where}: {what}")
 
 
 def check_options(options: Mapping[str, Any]) -> None:
@@ -184,6 +179,8 @@ def _check_statistics(statistics: Statistics, g: int, p: int, where: str) -> Non
             _check_sizes(term.sizes, g, at)
         elif isinstance(term, WeightedLeastSquaresTerm):
             _check_least_squares(term, g, p, at)
+        elif isinstance(term, OrdinalTerm):
+            check_ordinal(term, g, p, at)
         else:
             require(isinstance(term, PatternTerm), at, "it is no term that mlsem_jax writes")
             _check_patterns(term.data, g, p, at)

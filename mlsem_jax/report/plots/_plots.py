@@ -11,6 +11,7 @@ from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.plots._estimates import estimates_plot, trace_plot
 from mlsem_jax.report.plots._moments import cluster_sizes_plot, icc_plot, residual_map
+from mlsem_jax.report.plots._ordinal import categories_plot, thresholds_plot
 from mlsem_jax.report.plots._path import path_diagram
 from mlsem_jax.report.plots._profile import profile_plot
 from mlsem_jax.report.plots._reliability import reliability_plot
@@ -31,6 +32,8 @@ KINDS: dict[str, Callable[..., Any]] = {
     "profile": profile_plot,
     "weights": weights_plot,
     "reliability": reliability_plot,
+    "categories": categories_plot,
+    "thresholds": thresholds_plot,
 }
 
 
