@@ -51,6 +51,25 @@ def pack(tree: Any) -> tuple[list[np.ndarray], Layout]:
     return [part[0] if len(part) == 1 else np.concatenate(part) for part in parts], Layout(treedef, tuple(places))
 
 
+def device_of_single_fits() -> Any:
+    """Where the programs of one fit run: on a CPU, also on a machine with a GPU, where every step of a loop costs a launch and
+    every evaluation a transfer; on the device that the user made JAX's default (`jax.default_device`) if there is one. None: JAX's
+    own choice is the right one, or JAX was started without CPUs.
+    """
+    if jax.default_backend() == "cpu" or jax.config.jax_default_device is not None:
+        return None
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names others alone
+        return None
+
+
+def sent(tree: Any) -> Any:
+    """The arrays of a tree where single fits run, in double precision whoever asks first."""
+    with jax.enable_x64(True):
+        return jax.device_put(tree, device_of_single_fits())
+
+
 # XLA's option for the programs of single fits, which are compiled for a few dozen calls: with jaxlib 0.10 on CPUs the fusion
 # emitters take a third of the time of a first fit and make these programs no faster (batches, whose programs run longer, keep
 # them). jaxlib 0.11 dropped the option, and another backend does not know it.

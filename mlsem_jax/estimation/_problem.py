@@ -12,7 +12,7 @@ import numpy as np
 
 from mlsem_jax import likelihood
 from mlsem_jax._status import Status
-from mlsem_jax.estimation._compiled import Layout, on_arrays, pack
+from mlsem_jax.estimation._compiled import Layout, on_arrays, pack, sent
 from mlsem_jax.estimation._constraints import Constraints
 from mlsem_jax.likelihood import Statistics, Term
 from mlsem_jax.models import Build, Moments, Structure
@@ -131,22 +131,21 @@ class Problem:
     def _packed(self) -> tuple[list[jax.Array], Layout]:
         """Structure and statistics, sent to the device when a program first needs them."""
         arrays, layout = pack((self.build.padded_structure, self._statistics))
-        with jax.enable_x64(True):  # whoever asks first: nothing may be rounded to 32 bits here
-            return jax.device_put(arrays), layout
+        return sent(arrays), layout
 
     @functools.cached_property
     def structure(self) -> Structure:
         """On the device."""
-        return _sent(self.build.structure)
+        return sent(jax.tree.map(np.asarray, self.build.structure))
 
     @functools.cached_property
     def _padded_structure(self) -> Structure:
-        return _sent(self.build.padded_structure)
+        return sent(jax.tree.map(np.asarray, self.build.padded_structure))
 
     @functools.cached_property
     def statistics(self) -> Statistics:
         """On the device."""
-        return _sent(self._statistics)
+        return sent(jax.tree.map(np.asarray, self._statistics))
 
     @property
     def hessian_is_costly(self) -> bool:
@@ -252,11 +251,6 @@ class Problem:
     def _square(self, information: np.ndarray | None) -> np.ndarray:
         q = self.q
         return np.full((q, q), np.nan) if information is None else information[:q, :q]
-
-
-def _sent(tree: Any) -> Any:
-    with jax.enable_x64(True):
-        return jax.device_put(jax.tree.map(np.asarray, tree))
 
 
 def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> Moments:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mlsem_jax as ml
+from mlsem_jax.estimation import _scoring
 from mlsem_jax.report import progress
 
 REGRESSION = "level: 1\n math1 ~ ses + girl\nlevel: 2\n math1 ~ public\n"
@@ -78,3 +80,24 @@ def test_a_line_of_progress():
     progress(shown)({"iteration": 3, "loglik": -12.5, "decrement": 1e-3, "gradient": np.float64(0.5), "step": "em"})
     line = "iteration    3 (em)  loglik -12.500000  expected gain 1.00e-03  largest gradient 5.00e-01\n"
     assert shown.getvalue() == line
+
+
+def test_a_reference_with_missing_values_ends_by_secant_steps(monkeypatch):
+    """Of h1 only the log-likelihood is asked, so that no Hessian is computed; with the metric alone it takes longer."""
+    rng = np.random.default_rng(2)
+    cluster = np.repeat(np.arange(50), 6)
+    frame = pd.DataFrame(rng.normal(size=(300, 3)) + rng.normal(size=(50, 3))[cluster], columns=["y1", "y2", "y3"])
+    frame = frame.where(rng.random(frame.shape) > 0.25).assign(c=cluster)
+    model = "level: 1\n y1 ~~ y2\n y3 ~~ y3\nlevel: 2\n y1 ~~ y2\n y3 ~ y1\n"
+
+    def reference():
+        return ml.sem(model, frame, cluster="c", missing="ml").estimation.h1
+
+    ours = reference()
+    monkeypatch.setattr(_scoring, "SECANT_STEPS", 0)
+    scoring = reference()
+    assert {row["step"] for row in ours.maximum.trace} == {"scoring", "secant"}
+    assert ours.maximum.iterations < scoring.maximum.iterations
+    assert ours.maximum.status.converged
+    # both stop where less than 1e-9 is left to gain
+    assert ours.value == pytest.approx(scoring.value, abs=1e-8)
