@@ -11,11 +11,12 @@ from mlsem_jax.data._ordered import OrderedColumn, read_known, read_ordered
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
 from mlsem_jax.data._prepare import TwoLevelData, prepare
 from mlsem_jax.data._roles import Roles
-from mlsem_jax.data._simulation import SHAPES, RowMoments, Rows, Shape, check_shape, draw_rows, punch_holes
+from mlsem_jax.data._simulation import SHAPES, RowMoments, Rows, Shape, as_data, check_shape, draw_rows, punch_holes
 from mlsem_jax.data._survey import Survey, SurveyColumns
 from mlsem_jax.data._units import group_labels
 
 __all__ = [
+    "as_data",
     "MISSING_COVARIATE",
     "missing_option",
     "read_columns",

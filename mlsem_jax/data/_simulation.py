@@ -13,6 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
 from mlsem_jax._typing import Array, Float, Int
+from mlsem_jax.data._prepare import TwoLevelData
 from mlsem_jax.numerics import inverse, root
 
 if TYPE_CHECKING:
@@ -59,6 +60,31 @@ class Rows:
         if group:
             out.insert(int(bool(cluster)), group, np.array(self.group_labels)[self.group[self.cluster]])
         return out
+
+
+def as_data(rows: Rows, i: int, between_only: np.ndarray, single: bool) -> TwoLevelData:
+    """Data set i as checked data, which drawn ones are; single: of a model of one level, whose rows are the units."""
+    import pandas as pd
+
+    cluster = np.arange(rows.values.shape[1]) if single else rows.cluster
+    group = rows.group[rows.cluster] if single else rows.group
+    return TwoLevelData(
+        values=np.asarray(rows.values[i], float),
+        variables=rows.variables,
+        cluster=cluster,
+        cluster_ids=np.arange(len(group)),
+        group=group,
+        group_labels=rows.group_labels,
+        between_only=between_only,
+        row_index=pd.RangeIndex(len(cluster)),
+        rows_dropped=(),
+        clusters_dropped=0,
+        cluster_name=rows.names[0] or "",
+        group_name=rows.names[1],
+        warnings=(),
+        single=single,
+        ordered=rows.ordered,
+    )
 
 
 def _as_categories(codes: np.ndarray, categories: tuple[Any, ...]) -> Any:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.data import Rows, TwoLevelData
+from mlsem_jax.data import Rows, TwoLevelData, as_data
 from mlsem_jax.estimation._fit_ordinal import moments_at, ordinal_start
 from mlsem_jax.estimation._model import Model, Source, held_mask, make_labels
 from mlsem_jax.estimation._options import FitOptions
@@ -63,31 +63,6 @@ def ordinal_statistics(model: Model, data: TwoLevelData) -> Statistics:
 def statistics_of_rows(model: Model, rows: Rows) -> Statistics:
     """The statistics of simulated data sets, with a leading axis."""
     layout, specification = layout_of(model, "The likelihood"), model.labels.specification
-    single = specification.single
-    cluster = np.arange(rows.values.shape[1]) if single else rows.cluster
-    group = rows.group[rows.cluster] if single else rows.group
     only = np.array([v in specification.between_only for v in specification.variables])
-
-    def one(values: np.ndarray) -> TwoLevelData:
-        import pandas as pd
-
-        return TwoLevelData(
-            values=values,
-            variables=rows.variables,
-            cluster=cluster,
-            cluster_ids=np.arange(len(group)),
-            group=group,
-            group_labels=specification.groups,
-            between_only=only,
-            row_index=pd.RangeIndex(len(values)),
-            rows_dropped=(),
-            clusters_dropped=0,
-            cluster_name=rows.names[0] or "",
-            group_name=rows.names[1],
-            warnings=(),
-            single=single,
-            ordered=rows.ordered,
-        )
-
-    terms = [ordinal_term(layout, one(np.asarray(values, float))) for values in rows.values]
-    return Statistics((stack_terms(terms),), None)
+    sets = (as_data(rows, i, only, specification.single) for i in range(len(rows)))
+    return Statistics((stack_terms([ordinal_term(layout, one) for one in sets]),), None)
