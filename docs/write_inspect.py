@@ -30,7 +30,8 @@ def page() -> str:
         out += [f"## {title}", "", "| word | also | answer |", "|:--|:--|:--|"]
         for word in words:
             also = ", ".join(f"`{name}`" for name in word.aliases)
-            out.append(f"| `{word.name}` | {also} | {word.about} |")
+            only = f" Only with {word.only}." if word.only else ""
+            out.append(f"| `{word.name}` | {also} | {word.about}{only} |")
         out.append("")
     out += [REFUSED, "| word | what to do |", "|:--|:--|"]
     by_sentence: dict[str, list[str]] = {}

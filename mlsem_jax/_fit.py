@@ -25,7 +25,7 @@ from mlsem_jax._arguments import (
 )
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._origin import Origin, refuse_update
-from mlsem_jax._other_names import of_fit
+from mlsem_jax._other_names import called, of_fit
 from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
 from mlsem_jax._resampling_methods import ResamplingMethods
 from mlsem_jax._result_methods import ResultMethods
@@ -100,7 +100,7 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
                     f"ml_corr); this fit was made by {self.function}()."
                 )
             if not name.startswith("_") and (code := of_fit(name, dir(type(self)), report.INSPECT_NAMES)):
-                raise AttributeError(f"A fit has no attribute {name!r}: write fit.{code}.")
+                raise AttributeError(f"A fit has no attribute {name!r}: write fit.{called(type(self), code)}.")
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- what happened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -35,7 +36,8 @@ def default(option: Option) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+    """The text of a cell; braces at its end would be read as attributes, so that they are code."""
+    return re.sub(r"\{[^}]*\}", lambda found: f"`{found[0]}`", text).replace("|", r"\|")
 
 
 def markdown(options: Iterable[Option], titles: dict[str, str]) -> list[str]:

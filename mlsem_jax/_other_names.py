@@ -162,3 +162,8 @@ def of_package(name: str, members: Iterable[str]) -> str:
 def _method(name: str) -> str:
     same = same_member(name, _METHODS.split())
     return same if not same or same in _PROPERTIES else f"{same}()"
+
+
+def called(kind: type, code: str) -> str:
+    """Code that names a method of a class alone, as its call."""
+    return f"{code}()" if callable(getattr(kind, code, None)) else code

@@ -14,7 +14,7 @@ from mlsem_jax import inference, report
 from mlsem_jax._arguments import CONFIDENCE, FLAG, check, checked, choice, either, whole, words
 from mlsem_jax._arguments import names as one_or_several
 from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax._other_names import of_fit
+from mlsem_jax._other_names import called, of_fit
 from mlsem_jax.estimation import Estimation, stack
 from mlsem_jax.models import Specification
 from mlsem_jax.syntax import read_constraints
@@ -61,7 +61,7 @@ class PooledFit:
                 else of_fit(name, dir(PooledFit)) or of_fit(name, dir(single), report.INSPECT_NAMES)
             )
             if code and code != name and hasattr(PooledFit, re.split(r"\W", code)[0]):
-                raise AttributeError(f"A pooled fit has no attribute {name!r}: write pooled.{code}.")
+                raise AttributeError(f"A pooled fit has no attribute {name!r}: write pooled.{called(PooledFit, code)}.")
             if code:
                 raise OfOneDataSet(
                     f"{name} is of one data set and is not pooled: ask it of the single fits, as in pooled.fits[0].{code}."

@@ -63,8 +63,6 @@ def covariance_of(kind: str, rows: str) -> Callable[[Results], Any]:
         estimation = results.estimation
         build = estimation.model.build
         defined = len(build.specification.definitions)
-        if rows == "defined" and not defined:
-            raise ModelError("The model has no ':=' quantities.")
         if kind:
             quantity = inference.standardized_quantity(estimation, kind)  # type: ignore[arg-type]
             free = [i for i, row in enumerate(build.specification.parameters) if row.free]

@@ -139,13 +139,18 @@ def _each(estimation: Estimation, every: Any, pick: Callable[[Any], Any]) -> Any
     return walk(every, depth)
 
 
+def _as_whole_numbers(level: dict[str, Any]) -> Tables:
+    return Tables({name: matrix.astype(int) for name, matrix in level.items()})
+
+
 def numbered(column: str) -> Callable[[Results], Any]:
     """The model matrices filled with numbers: of the free parameters ("free"), or of the rows of the table ("row"), from 1."""
 
     def answer(results: Results) -> Any:
         table = results.table()
         values = table["free"] if column == "free" else np.arange(1, len(table) + 1)
-        return matrices(results.estimation, np.asarray(values, float))
+        every = matrices(results.estimation, np.asarray(values, float))
+        return _each(results.estimation, every, _as_whole_numbers)
 
     return answer
 

@@ -26,16 +26,17 @@ Answer = Callable[[Results], Any]
 
 @dataclass(frozen=True)
 class Word:
-    """about: what is answered. aliases: other words for the same."""
+    """about: what is answered. aliases: other words for the same. only: the models that have it, "" for all."""
 
     name: str
     about: str
     answer: Answer
     aliases: tuple[str, ...] = ()
+    only: str = ""
 
 
-def _word(name: str, about: str, answer: Answer, *aliases: str) -> Word:
-    return Word(name, about, answer, aliases)
+def _word(name: str, about: str, answer: Answer, *aliases: str, only: str = "") -> Word:
+    return Word(name, about, answer, aliases, only)
 
 
 def _loglik(results: Results) -> float:
@@ -114,7 +115,7 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("beta", "Regressions.", model.one_matrix("beta"), "mm.beta"),
         _word("nu", "Intercepts of observed variables.", model.one_matrix("nu"), "mm.nu"),
         _word("alpha", "Intercepts of latent variables.", model.one_matrix("alpha"), "mm.alpha"),
-        _word("tau", "Thresholds.", model.thresholds, "th", "thresholds", "mm.tau"),
+        _word("tau", "Thresholds.", model.thresholds, "th", "thresholds", "mm.tau", only="ordered variables"),
         _word("theta.cor", "`theta` as correlations.", model.residual_correlations),
     ),
     "Data": (
@@ -126,9 +127,9 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("case.idx", "Labels of the rows used.", _of(data.row_labels)),
         _word("patterns", "Patterns of missing values, 1 where observed.", _of(data.patterns)),
         _word("patterns.freq", "Rows of each of them.", _of(data.pattern_counts), "pattern.freq"),
-        _word("response.patterns", "Patterns of answers to ordered variables.", _of(data.response_patterns), "resp.patterns"),
+        _word("response.patterns", "Patterns of answers to ordered variables.", _of(data.response_patterns), "resp.patterns", only="ordered variables"),
         _word("coverage", "Share of rows in which both variables of a pair are seen.", _of(data.coverage)),
-        _word("sampling.weights", "Weights of rows as they count.", _of(data.row_weights), "weights"),
+        _word("sampling.weights", "Weights of rows as they count.", _of(data.row_weights), "weights", only="weights of rows"),
         _word("group", "The column of groups.", lambda r: r.estimation.data.group_name),
         _word("ngroups", "Number of groups.", lambda r: r.estimation.data.ngroups),
         _word("group.label", "Labels of the groups.", lambda r: list(r.specification.groups)),
@@ -151,13 +152,13 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("sampstat", "The same.", lambda r: r.h1(), "obs", "observed", "samp", "sample", "samplestatistics", "sampstat.h1"),
         _word("sampstat.std", "The same with correlations.", model.h1_part("cor"), "obs.std", "observed.std", "samp.std", "sample.std", "samplestatistics.std"),
         _word("var", "Variances of the unrestricted model.", model.h1_part("var"), "sampstat.var"),
-        _word("icov", "Inverse of its covariance matrix (one level).", model.h1_part("icov"), "sampstat.icov"),
-        _word("cov.log.det", "Log-determinant of its covariance matrix (one level).", model.h1_part("logdet"), "sampstat.cov.log.det"),
+        _word("icov", "Inverse of its covariance matrix.", model.h1_part("icov"), "sampstat.icov", only="one level"),
+        _word("cov.log.det", "Log-determinant of its covariance matrix.", model.h1_part("logdet"), "sampstat.cov.log.det", only="one level"),
         _word("icc", "Intraclass correlations.", lambda r: r.icc()),
-        _word("wls.obs", "Statistics of limited information, one vector.", info.least_squares("obs")),
-        _word("wls.v", "Their weight matrix.", info.least_squares("v")),
-        _word("wls.vd", "Its diagonal.", info.least_squares("vd")),
-        _word("gamma", "N times their sampling covariance.", info.least_squares("gamma"), "sampstat.nacov"),
+        _word("wls.obs", "Statistics of limited information, one vector.", info.least_squares("obs"), only="estimators of limited information"),
+        _word("wls.v", "Their weight matrix.", info.least_squares("v"), only="estimators of limited information"),
+        _word("wls.vd", "Its diagonal.", info.least_squares("vd"), only="estimators of limited information"),
+        _word("gamma", "N times their sampling covariance.", info.least_squares("gamma"), "sampstat.nacov", only="estimators of limited information"),
         _word("group.w", "Logarithm of the rows of each group.", lambda r: model.each_group(r, data.group_counts(r.estimation, "nobs"), lambda n: float(np.log(n))), "group.weights"),
     ),
     "The model": (
