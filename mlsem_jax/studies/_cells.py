@@ -18,6 +18,7 @@ from mlsem_jax._montecarlo import drawn_statistics, fitted_block, padded_count, 
 from mlsem_jax._sizes import cluster_sizes
 from mlsem_jax._spread import key_of
 from mlsem_jax._status import Status
+from mlsem_jax.data import check_shape
 from mlsem_jax.estimation import Model, Rows, simulate
 from mlsem_jax.models import Parameter
 from mlsem_jax.numerics import float64
@@ -235,4 +236,9 @@ def check_cell(cell: Cell) -> None:
             "Fits other than maximum likelihood of complete data start from the model's text: pass it in place of the model "
             "(the population may be a model)."
         )
-    cell.sizes, cell.draw  # noqa: B018  (both check what they read)
+    check_shape(cell.conditions.distribution, cell.conditions.freedom)
+    if absent := [name for name in cell.draw.get("missing", {}) if name not in population.variables]:
+        raise DataError(
+            f"missing names {listing(absent)}, which the population does not have; it has {listing(population.variables, 12)}."
+        )
+    cell.sizes  # noqa: B018  (checks what it reads)

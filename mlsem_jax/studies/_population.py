@@ -132,4 +132,5 @@ def key_of_row(row: Parameter) -> tuple[str, str, str, int, int]:
 def check_is_model(model: Any, name: str) -> None:
     if isinstance(model, Model | str | Syntax | list | tuple):
         return
-    raise ModelError(f"{name} is a text, or a model of ml.model(text, data, cluster=...), not {kind_of(model)}.")
+    more = " Pass fit.model, and values=fit.coef()." if hasattr(model, "coef") else ""
+    raise ModelError(f"{name} is a text, or a model of ml.model(text, data, cluster=...), not {kind_of(model)}.{more}")

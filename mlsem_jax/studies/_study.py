@@ -140,12 +140,21 @@ def _cells(design: Any, model: Any, values: Any, population: Any, options: dict[
     check_is_model(population, "population")
     drawn = population if isinstance(population, Model) else _from_text(population, syntax, None)
     conditions = _crossed(read_design(design, [n for n in models if n], drawn.labels.specification.single), models)
-    given = {} if values is None else dict(values)
+    given = _named_values(values)
     analyses: dict[str, Analysis] = {}
     return tuple(
         _cell(one, number, models, analyses, drawn, population, given, syntax, fit)
         for number, one in enumerate(conditions)
     )
+
+
+def _named_values(values: Any) -> dict[str, Any]:
+    if values is None or isinstance(values, Mapping):
+        return dict(values or {})
+    labels: list = getattr(getattr(values, "index", None), "tolist", list)()
+    if labels and all(isinstance(label, str) for label in labels):
+        return dict(zip(labels, values.tolist(), strict=True))
+    raise DataError('values are given by name: values={"fb~w.l2": 0.3}, or the Series of fit.coef().')
 
 
 def _cell(c: Conditions, number, models, analyses, drawn: Model, population, given, syntax, fit) -> Cell:

@@ -221,3 +221,21 @@ def test_random_slopes_have_a_section_and_no_chi_square(tmp_path):
     ax = fit.plot("path", level=1)
     assert "slope" in {text.get_text() for text in ax.texts}
     assert any(type(patch).__name__ == "FancyArrowPatch" for patch in ax.patches)
+
+
+def test_it_says_where_the_unrestricted_between_matrix_is_not_positive_definite(fit):
+    """Six items, twenty clusters and nearly no residual variance between: there lavaan's chi-square differs."""
+    rng = np.random.default_rng(3)
+    cluster = np.repeat(np.arange(20), 5)
+    names = [f"y{i}" for i in range(1, 7)]
+    values = rng.normal(size=(20, 1))[cluster] * 0.4 + rng.normal(size=(100, 6))
+    text = "level: 1\n" + " f =~ " + " + ".join(names) + "\nlevel: 2\n" + " g =~ " + " + ".join(names)
+    data = pd.DataFrame(values, columns=names).assign(cluster=cluster)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        indefinite = ml.sem(text, data, cluster="cluster")
+    assert np.linalg.eigvalsh(indefinite.h1()["between"]["cov"])[0] < 0
+    shown = str(indefinite.summary())
+    assert re.search(r"Smallest eigenvalue: Sigma between, H1 +-0\.\d+", shown)
+    assert "lavaan keeps this matrix positive semidefinite" in " ".join(shown.split())
+    assert "H1" not in str(fit.summary()).split("How this was estimated")[1].replace("logl(H1)", "")

@@ -248,6 +248,9 @@ REFUSED = {
     "part": (GRID, {"part": (0, 2)}, "path="),
     "several": (GRID, {"model": {"A": MODEL, "B": MODEL}}, "population="),
     "number": (GRID, {"model": 3}, "not an int"),
+    "freedom": (GRID.assign(distribution="t", freedom=2), {}, "freedom above 2"),
+    "holes": (GRID.assign(missing=[{"zz": 0.1}] * 2), {}, "missing names zz"),
+    "a list": (GRID, {"values": [1, 2]}, "given by name"),
     "values": (GRID, {"values": {**VALUES, "a": "x"}}, "must be a number"),
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.inference import implied, information
+from mlsem_jax.inference import h1, implied, information
 from mlsem_jax.report._results import Results
 from mlsem_jax.report.summary._blocks import Block, Facts, Prose, small
 from mlsem_jax.report.summary._limited import divisor, still_to_gain
@@ -14,9 +14,18 @@ from mlsem_jax.report.summary._model_and_fit import incomplete_rows
 def provenance_blocks(results: Results) -> list[Block]:
     """The last part of a summary: the numbers behind 'converged', and every warning in words."""
     blocks: list[Block] = [Facts("How this was estimated", tuple(provenance(results)))]
+    if any(value < 0 for _, value in unrestricted_eigenvalues(results)):
+        blocks.append(Prose("Unrestricted model", (_INDEFINITE,)))
     if results.notes:
         blocks.append(Prose("Warnings", results.notes))
     return blocks
+
+
+_INDEFINITE = (
+    "The between covariance matrix of the unrestricted model (H1) is not positive definite at its maximum. That is where its "
+    "likelihood is highest, and chi-square is taken from there. lavaan keeps this matrix positive semidefinite, so that its H1 "
+    "lies lower and its chi-square is too small."
+)
 
 
 def provenance(results: Results) -> list[tuple[str, str]]:
@@ -38,6 +47,9 @@ def provenance(results: Results) -> list[tuple[str, str]]:
         where = "" if results.specification.single else f", level {block.level}"
         where += f" [{results.specification.groups[block.group - 1]}]" if many else ""
         rows.append((f"Rotation of {block.name!r}{where}", block.rotation.criterion))
+    for where, value in unrestricted_eigenvalues(results):
+        if value < 0:
+            rows.append((f"Smallest eigenvalue: Sigma between, H1{where}", small(value)))
     if estimation.h1 is not None:
         rows.append(("logl(H1) - logl(H0)", small(estimation.h1.value - estimation.model.value)))
     rows += [(f"Rows dropped: {reason}", str(count)) for reason, count in estimation.data.rows_dropped]
@@ -71,6 +83,22 @@ def smallest_information(results: Results) -> float:
     diagonal = np.diag(matrix)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     return float(np.linalg.eigvalsh(matrix * np.outer(scale, scale))[0]) if len(matrix) else np.nan
+
+
+def unrestricted_eigenvalues(results: Results) -> list[tuple[str, float]]:
+    """Smallest eigenvalue of the between covariance matrix of the unrestricted model, by group, which is named where there are
+    several; nothing where there is no such model or level.
+    """
+    specification, estimation = results.specification, results.estimation
+    if estimation.h1 is None or specification.single or specification.ordered:
+        return []
+    names = [f" [{name}]" for name in specification.groups] or [""]
+    blocks = [pair[1].cov for pair in h1(estimation)]
+    return [
+        (name, float(np.linalg.eigvalsh(block)[0]))
+        for name, block in zip(names, blocks, strict=True)
+        if len(block) and np.all(np.isfinite(block))
+    ]
 
 
 def smallest_eigenvalues(results: Results, level: int) -> list[float]:
