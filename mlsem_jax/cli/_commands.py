@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlsem_jax._fit import Fit
+    from mlsem_jax._pooled_fit import PooledFit
 
 
 def _outputs(p: argparse.ArgumentParser) -> None:
@@ -91,8 +92,26 @@ def _fit(arguments: argparse.Namespace) -> bool:
     start = time.perf_counter()
     given = {name: value for name, value in options.items() if value is not None}
     fit = getattr(ml, function)(model, data, cluster=arguments.cluster, group=arguments.group, **given)
+    if "plausible_values" in given:
+        say(arguments, f"{fit.nimputations} fits pooled ({time.perf_counter() - start:.1f} s)")
+        return _show_pooled(arguments, fit)
     say(arguments, f"{fit.status} ({fit.iterations} iterations, {time.perf_counter() - start:.1f} s)")
     return _show(arguments, fit)
+
+
+def _show_pooled(arguments: argparse.Namespace, fit: PooledFit) -> bool:
+    shown = {name: getattr(arguments, name) for name in ("standardized", "ci", "rsquare")}
+    print(fit.summary(fit_measures=True, **shown), flush=True)
+    _write_estimates(arguments, fit, fit.converged)
+    return fit.converged
+
+
+def _write_estimates(arguments: argparse.Namespace, fit: Fit | PooledFit, standardized: bool) -> None:
+    if arguments.csv:
+        from mlsem_jax.files import write_csv
+
+        write_csv(fit.parameter_estimates(standardized=standardized), arguments.csv)
+        say(arguments, f"estimates written to {arguments.csv}")
 
 
 def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
@@ -127,11 +146,7 @@ def _show(arguments: argparse.Namespace, fit: Fit) -> bool:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if arguments.json:
         say(arguments, f"fit saved in {fit.save(arguments.json)}")
-    if arguments.csv:
-        from mlsem_jax.files import write_csv
-
-        write_csv(fit.parameter_estimates(standardized=fit.converged), arguments.csv)
-        say(arguments, f"estimates written to {arguments.csv}")
+    _write_estimates(arguments, fit, fit.converged)
     if arguments.report:
         say(arguments, "drawing the report ...")
         say(arguments, f"report written to {fit.report(arguments.report)}")

@@ -14,9 +14,7 @@ def _arguments(p: argparse.ArgumentParser) -> None:
 
 
 def _completion(arguments: argparse.Namespace) -> bool:
-    from mlsem_jax.cli._main import parser
-
-    print(script(parser(), arguments.shell))
+    print(script(arguments.top, arguments.shell))
     return True
 
 

@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--no-cache", action="store_true", help="compile anew")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, top=top)
     return top
 
 

@@ -91,6 +91,29 @@ def test_designs_reach_the_fit(folder, capsys):
     assert np.allclose(ml.load(folder / "survey.json").vcov(), fit.vcov(), rtol=1e-6)
 
 
+def test_plausible_values_are_pooled(folder, capsys):
+    data = load_schools()
+    spread = np.random.default_rng(1).normal(0, 0.3, (2, len(data)))
+    data = data.assign(PV1=data.math1 + spread[0], PV2=data.math1 + spread[1])
+    data.to_csv(folder / "plausible.csv", index=False)
+    text = "level: 1\nmath ~ ses\nlevel: 2\nmath ~ public"
+    (folder / "plausible.txt").write_text(text)
+    words = ("fit", folder / "plausible.txt", folder / "plausible.csv", "--cluster", "school")
+    status = run(*words, "--plausible-values", "math=PV1,PV2", "--csv", folder / "pooled.csv")
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    fit = ml.sem(text, data, cluster="school", plausible_values={"math": ["PV1", "PV2"]})
+    assert out.strip() == str(fit.summary(fit_measures=True)).strip()
+    assert "2 fits pooled" in err
+    assert pd.read_csv(folder / "pooled.csv").riv.notna().any()
+    for wrong, told in (
+        (("math",), "write NAME=COLUMN"),
+        (("math=PV1", "--json", folder / "f.json"), "--json is of a single fit"),
+    ):
+        assert run(*words, "--plausible-values", *wrong) == 2
+        assert told in capsys.readouterr().err
+
+
 def test_a_parameter_table_is_a_model(folder, capsys):
     fit = ml.sem(SCHOOLS_MODEL, load_schools(), cluster="school")
     table = fit.parameter_estimates()
