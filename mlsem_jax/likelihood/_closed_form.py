@@ -18,6 +18,7 @@ from mlsem_jax.likelihood._complete import complete_log_likelihood, gradient_in_
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._coordinates import Coordinates, coordinates, curvature_at, information_at
 from mlsem_jax.likelihood._evaluate import Evaluation
+from mlsem_jax.likelihood._pairs import held_as_table
 from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._plain_patterns import PlainPatterns
 from mlsem_jax.likelihood._plain_scores import cluster_scores_by_pattern
@@ -28,9 +29,9 @@ from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, PatternSta
 
 # elements of the derivatives of the moments (levels, groups, p, p, q) beyond which compiled programs are faster, compiling included
 LARGEST = 2**19
-# elements of such arrays by cluster and by pattern, missing values. 100 clusters of 20 rows and 64 patterns make 0.2 million: an
-# evaluation takes 1.6 ms here and 0.9 compiled, a Hessian 7 and 10, a fit of the tutorial's model 102 and 106; 300 clusters make
-# half a million: 2.3 and 1.7, 17 and 13. With 2.3 million compiled Hessians, by chunks in the cache, take a fifth of the time
+# elements of such arrays by cluster and by pattern, missing values. Of the tutorial's model with 200, 1000 and 2000 clusters
+# (40,000 to 400,000 elements) a fit takes 75, 149 and 224 ms here and 58, 114 and 149 compiled, after 14 processor seconds for the
+# compiler, which come back after some hundred fits. With 2.3 million a compiled Hessian, by chunks in the cache, takes a fifth
 LARGEST_PATTERNS = 2**20
 # elements of the clusters' gradients in the moments that are held at a time: 32 MB
 TOGETHER = 2**22
@@ -44,9 +45,13 @@ def _known(statistics: Statistics) -> bool:
 
 
 def _elements(s: PatternStatistics, q: int) -> int:
-    """Elements of the largest arrays of a Hessian: derivatives of A by cluster and of W by pattern, along q directions."""
-    p, u = np.shape(s.observed)[-1], len(s.effects)
-    return q * (np.size(s.clusters.weight) * u * u + len(s.rows) * p * p)
+    """Elements of the largest arrays of a Hessian: derivatives of A by cluster and of W by pattern, along q directions, and where
+    these are gathered by pair that.
+    """
+    p, u, patterns = np.shape(s.observed)[-1], len(s.effects), len(s.rows)
+    clusters, pairs = np.size(s.clusters.weight), np.size(s.clusters.cluster)
+    gathered = 0 if held_as_table(clusters, patterns, pairs, p) else pairs * p * u
+    return q * (clusters * u * u + patterns * p * p + gathered)
 
 
 class _Here(NamedTuple):

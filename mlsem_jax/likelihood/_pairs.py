@@ -39,6 +39,12 @@ def _flat(x: Array) -> Array:
     return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
+def held_as_table(clusters: int, patterns: int, pairs: int, width: int) -> bool:
+    """Whether sums go by tables of all pairs, occupied or not, with so many elements (width) each; 0: however large."""
+    every = clusters * patterns
+    return every <= DENSE * pairs and every * width <= ELEMENTS
+
+
 class Pairs:
     """The pairs of one chunk: which cluster and pattern each belongs to, and what each holds. patterns: their number R.
 
@@ -50,11 +56,9 @@ class Pairs:
         self._xp, self._chunk = xp, chunk
         self._cluster, self._pattern = chunk.cluster, chunk.pattern
         self._clusters, self._patterns = chunk.group.shape[0], patterns
-        every = self._clusters * patterns
         # compiled programs see chunks that stay in a cache
-        self._dense = every <= DENSE * chunk.cluster.shape[0] and (
-            xp is jnp or every * chunk.total.shape[-1] <= ELEMENTS
-        )
+        width = 0 if xp is jnp else chunk.total.shape[-1]
+        self._dense = held_as_table(self._clusters, patterns, chunk.cluster.shape[0], width)
         self._tables: dict[str, Array] = {}
 
     def _held(self, what: str) -> Array:
