@@ -32,11 +32,11 @@ COLUMNS = ("empty cache", "warm cache", "warm call")
 FUNCTIONS = {
     "parse the model text": ("mlsem_jax._lavaan:parse", "mlsem_jax._lavaan:specify"),
     "tables and checks": ("mlsem_jax._lavaan:prepare",),
-    "statistics": ("mlsem_jax.estimation._fit_data:make_statistics",),
+    "statistics": ("mlsem_jax.estimation.fit._fit_data:make_statistics",),
     "build the model, starts": (
-        "mlsem_jax.estimation._fit_data:build",
-        "mlsem_jax.estimation._fit_build:starting_values",
-        "mlsem_jax.estimation._fit_build:constraints_of",
+        "mlsem_jax.estimation.fit._fit_data:build",
+        "mlsem_jax.estimation.fit._fit_build:starting_values",
+        "mlsem_jax.estimation.fit._fit_build:constraints_of",
     ),
     "search, on the host": ("mlsem_jax._lavaan:estimate_model",),
     "inference, on the host": ("mlsem_jax._fit:Fit.fit_measures",),
@@ -89,7 +89,7 @@ def wrap_kernels(clock: Clock) -> None:
     import jax
 
     kind = type(jax.jit(lambda: None))
-    on_arrays = importlib.import_module("mlsem_jax.estimation._compiled").on_arrays
+    on_arrays = importlib.import_module("mlsem_jax.estimation.problem._compiled").on_arrays
 
     def waiting(function: Callable) -> Callable:
         inner = clock.timed("kernels", lambda *a, **k: jax.block_until_ready(function(*a, **k)))
@@ -102,7 +102,7 @@ def wrap_kernels(clock: Clock) -> None:
                 if isinstance(value, kind):
                     setattr(module, attribute, wrappers.setdefault(id(value), waiting(value)))
     made = functools.lru_cache(maxsize=None)(lambda kernel, layout: waiting(on_arrays(kernel, layout)))
-    importlib.import_module("mlsem_jax.estimation._compiled").on_arrays = made
+    importlib.import_module("mlsem_jax.estimation.problem._compiled").on_arrays = made
 
 
 def child(data: str, model: str, missing: str, cache: str) -> dict[str, dict[str, float]]:

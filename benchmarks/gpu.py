@@ -33,7 +33,7 @@ from throughput import SIZES, population
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import settings
-from mlsem_jax.estimation._devices import place, program
+from mlsem_jax.estimation.batch._devices import place, program
 from mlsem_jax.numerics import sweep
 
 TOLERANCE = 1e-9

@@ -36,10 +36,10 @@ import pandas as pd
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Estimation, Problem
-from mlsem_jax.estimation._driver import settled
-from mlsem_jax.estimation._records import Fitted
-from mlsem_jax.estimation._rescaled import rescale
-from mlsem_jax.estimation._scoring import maximise
+from mlsem_jax.estimation.problem._records import Fitted
+from mlsem_jax.estimation.search._rescaled import rescale
+from mlsem_jax.estimation.search._scoring import maximise
+from mlsem_jax.estimation.strategies._driver import settled
 from mlsem_jax.numerics import float64
 
 STARTS, NEARBY = 16, 2

@@ -12,6 +12,7 @@ ROOT = Path(mlsem_jax.__file__).parent
 PICTURE = Path(__file__).parent / "pictures" / "architecture.svg"
 # reading order: a package imports only from those above it
 ORDER = (
+    "options",
     "numerics",
     "data",
     "files",
@@ -29,6 +30,7 @@ ORDER = (
     "cli",
 )
 SUBJECT = {
+    "options": "rules and table of options",
     "numerics": "sweeps, precision, delta method",
     "data": "tables to checked arrays",
     "files": "tables on disk",

@@ -1,4 +1,4 @@
-"""Write the page of all options from the one table of them, `mlsem_jax/_option_table.py`.
+"""Write the page of all options from the one table of them, `mlsem_jax/options/_table.py`.
 
 python docs/write_options.py
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlsem_jax._fit_text import ELSEWHERE
 from mlsem_jax._option_docs import markdown
-from mlsem_jax._option_table import NETWORKS, SECTIONS
+from mlsem_jax.options._table import NETWORKS, SECTIONS
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "options.md"

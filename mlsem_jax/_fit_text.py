@@ -11,7 +11,6 @@ from typing import Any, Literal
 from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax._fit import Fit
 from mlsem_jax._limited_defaults import check_ordered, row_treatment, with_estimator
-from mlsem_jax._options import read_options, unknown_option
 from mlsem_jax._origin import Origin
 from mlsem_jax._pool import fit_each
 from mlsem_jax._start import check_bounds, read_start
@@ -30,6 +29,7 @@ from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.numerics import outside_level
+from mlsem_jax.options import read_options, unknown_option
 from mlsem_jax.report import notice_if_slow, progress
 from mlsem_jax.syntax import Syntax, SyntaxOptions, endogenous, read_model, specify
 

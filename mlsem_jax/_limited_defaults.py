@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
-from mlsem_jax._options import read_options
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import Specification
+from mlsem_jax.options import read_options
 
 # distinct values up to which a variable looks as if it were seen in categories
 FEW = 12

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from mlsem_jax._option_table import NETWORKS, SECTIONS, TABLE, Option
-from mlsem_jax._options import OPTIONS
 from mlsem_jax.data import SurveyColumns
 from mlsem_jax.estimation import FitOptions
+from mlsem_jax.options import NETWORKS, OPTIONS, SECTIONS, TABLE, Option
 from mlsem_jax.syntax import SyntaxOptions
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -42,7 +42,7 @@ def _choices(sub: argparse.ArgumentParser) -> dict[str, list[str]]:
 
 
 def _library_options() -> list[str]:
-    from mlsem_jax._options import OPTIONS
+    from mlsem_jax.options import OPTIONS
 
     return sorted(OPTIONS)
 

@@ -1,13 +1,31 @@
 """Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
 
-from mlsem_jax.estimation._batch import BatchMaximum, fit_batch
-from mlsem_jax.estimation._batch_starts import moment_starts, start_at
-from mlsem_jax.estimation._constraints import bounds_of
-from mlsem_jax.estimation._diagnosis import improper_parameters
-from mlsem_jax.estimation._differentiable import Estimate, estimate_structure, no_reference, no_start, optimum
-from mlsem_jax.estimation._fit_build import fit_build, fit_reference
-from mlsem_jax.estimation._fit_data import Start, estimate_model, refit
-from mlsem_jax.estimation._given import (
+from mlsem_jax.estimation.batch import (
+    BatchMaximum,
+    Estimate,
+    estimate_structure,
+    fit_batch,
+    maxima_nearby,
+    moment_starts,
+    no_reference,
+    no_start,
+    optimum,
+    start_at,
+)
+from mlsem_jax.estimation.fit import (
+    Start,
+    at_averages,
+    estimate_model,
+    fit_build,
+    fit_reference,
+    moment_log_likelihood,
+    refit,
+    stack,
+)
+from mlsem_jax.estimation.layer import (
+    Model,
+    Rows,
+    Source,
     as_key,
     as_theta,
     check_flag,
@@ -17,34 +35,40 @@ from mlsem_jax.estimation._given import (
     check_settings,
     check_statistics,
     check_whole,
+    estimated_again,
     kind_of,
+    make_model,
+    make_ordinal_model,
+    model_of,
+    ordinal_statistics,
+    search_again,
+    simulate,
+    statistics_of_rows,
 )
-from mlsem_jax.estimation._model import Model, Source, make_model, model_of
-from mlsem_jax.estimation._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
-from mlsem_jax.estimation._nearby import maxima_nearby
-from mlsem_jax.estimation._options import FitOptions
-from mlsem_jax.estimation._problem import Maximum, Point, Problem
-from mlsem_jax.estimation._records import Estimated, Estimation, Fitted
-from mlsem_jax.estimation._reduction import Reduction, make_statistics, patterns_of, slope_columns
-from mlsem_jax.estimation._reference_fits import moment_log_likelihood
-from mlsem_jax.estimation._references import (
+from mlsem_jax.estimation.problem import (
+    Estimated,
+    Estimation,
+    FitOptions,
+    Fitted,
+    Maximum,
+    Point,
+    Problem,
+    Reduction,
+    bounds_of,
     covariates_of_baseline,
     exogenous,
     held,
     independence,
+    make_statistics,
     moments_of_data,
+    patterns_of,
     saturated,
+    slope_columns,
     unstructured,
 )
-from mlsem_jax.estimation._scoring import maximise
-from mlsem_jax.estimation._search_again import estimated_again, search_again
-from mlsem_jax.estimation._simulate import Rows, simulate
-from mlsem_jax.estimation._stacking import at_averages, stack
-from mlsem_jax.estimation._starts import starting_values
-from mlsem_jax.estimation._status import is_maximum
-from mlsem_jax.estimation._traced_search import search_traced
-from mlsem_jax.estimation._traced_state import Settings, scaled_inverse, settings
-from mlsem_jax.estimation._verify import fit_warnings, verified
+from mlsem_jax.estimation.search import Settings, maximise, scaled_inverse, search_traced, settings
+from mlsem_jax.estimation.starts import starting_values
+from mlsem_jax.estimation.status import fit_warnings, improper_parameters, is_maximum, verified
 
 __all__ = [
     "BatchMaximum",

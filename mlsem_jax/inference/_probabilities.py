@@ -10,7 +10,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference._limited import refuse_limited
+from mlsem_jax.inference.variance import refuse_limited
 from mlsem_jax.numerics import float64
 from mlsem_jax.ordinal import Layout, OrdinalTerm, marginal_probabilities, ordinal_layout, probabilities_at_scores
 

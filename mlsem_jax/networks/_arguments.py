@@ -10,7 +10,6 @@ import numpy as np
 
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
-from mlsem_jax._options import OPTIONS, read_options, spelt_alike
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, prepare
 from mlsem_jax.estimation import FitOptions
 from mlsem_jax.models import registered
@@ -21,6 +20,7 @@ from mlsem_jax.networks._layout import LEVELS, Layout
 from mlsem_jax.networks._patterns import read_pattern
 from mlsem_jax.networks._standardize import standardized
 from mlsem_jax.networks._table import make_table
+from mlsem_jax.options import OPTIONS, read_options, spelt_alike
 
 ESTIMATORS = {"default": "ML", "ML": "ML", "FIML": "ML", "MLR": "MLR"}
 _ESTIMATOR = choice(*ESTIMATORS)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._keywords import LatentOptions, LvmOptions, ObservedOptions, VarcovOptions
 from mlsem_jax._option_docs import with_options
 from mlsem_jax.networks._arguments import fit_options, make_model, only, read_data, split_keywords
 from mlsem_jax.networks._edit import check_kind
 from mlsem_jax.networks._fit import Model
 from mlsem_jax.networks._layout import LEVELS, Block, Layout
 from mlsem_jax.networks._loadings import latent_names, read_loadings
+from mlsem_jax.options import LatentOptions, LvmOptions, ObservedOptions, VarcovOptions
 
 
 @with_options(LvmOptions)

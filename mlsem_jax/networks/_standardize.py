@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from mlsem_jax._arguments import check
-from mlsem_jax._options import OPTIONS
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.numerics import normal_quantile
+from mlsem_jax.options import OPTIONS
 
 
 def standardized(data: TwoLevelData, how: str) -> TwoLevelData:

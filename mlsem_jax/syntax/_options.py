@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._options import read_options, unknown_option
+from mlsem_jax.options import read_options, unknown_option
 
 Function = Literal["sem", "cfa", "growth", "lavaan"]
 

@@ -16,8 +16,8 @@ from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
-from mlsem_jax.estimation._batch import chunk_size, memory_for_lanes, pack_width
-from mlsem_jax.estimation._scoring import maximise
+from mlsem_jax.estimation.batch._batch import chunk_size, memory_for_lanes, pack_width
+from mlsem_jax.estimation.search._scoring import maximise
 from mlsem_jax.observed import cluster_statistics, plan_sizes, pool_sizes, reduce
 
 pytestmark = pytest.mark.timeout(300)

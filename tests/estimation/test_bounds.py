@@ -8,10 +8,10 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem
-from mlsem_jax.estimation._constraints import constraints_of
-from mlsem_jax.estimation._fallbacks_within import in_doubt_within
-from mlsem_jax.estimation._rescaled import rescale
-from mlsem_jax.estimation._sqp import maximise_constrained
+from mlsem_jax.estimation.problem._constraints import constraints_of
+from mlsem_jax.estimation.search._rescaled import rescale
+from mlsem_jax.estimation.search._sqp import maximise_constrained
+from mlsem_jax.estimation.strategies._fallbacks_within import in_doubt_within
 from mlsem_jax.numerics import float64
 
 # searches with few clusters come to several forms of one model; each is compiled when it is first met

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import _compiled
+from mlsem_jax.estimation.problem import _compiled
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mlsem_jax.estimation._factor_start import PROPER, StartLimits, factor_start
-from mlsem_jax.estimation._moment_starts import IMPROPER
+from mlsem_jax.estimation.starts._factor_start import PROPER, StartLimits, factor_start
+from mlsem_jax.estimation.starts._moment_starts import IMPROPER
 from mlsem_jax.numerics import float64
 
 LOADS, UNIQUE = np.array([1.0, 0.7, -1.2, 0.9]), np.array([0.6, 0.5, 0.8, 0.7])

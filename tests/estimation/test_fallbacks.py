@@ -11,17 +11,17 @@ from test_status import FACTOR, SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import FitOptions, Problem
-from mlsem_jax.estimation import _fallbacks as fallbacks
-from mlsem_jax.estimation._driver import Driver, Limits, Proposal, better, searched, settled
-from mlsem_jax.estimation._fallbacks_within import SIDES, from_all_sides
-from mlsem_jax.estimation._moment_starts import moment_start
-from mlsem_jax.estimation._other_starts import simple_start
-from mlsem_jax.estimation._problem import Maximum
-from mlsem_jax.estimation._rescaled import RescaledProblem, factors_of, rescale, signs_at
-from mlsem_jax.estimation._scoring import maximise
-from mlsem_jax.estimation._starts import starting_values
-from mlsem_jax.estimation._trust_region import search_in_trust_region
-from mlsem_jax.estimation._variance_signs import SIGNS, SIGNS_ONE_LEVEL, variance_signs
+from mlsem_jax.estimation.problem._problem import Maximum
+from mlsem_jax.estimation.search._rescaled import RescaledProblem, factors_of, rescale, signs_at
+from mlsem_jax.estimation.search._scoring import maximise
+from mlsem_jax.estimation.search._trust_region import search_in_trust_region
+from mlsem_jax.estimation.starts._moment_starts import moment_start
+from mlsem_jax.estimation.starts._other_starts import simple_start
+from mlsem_jax.estimation.starts._starts import starting_values
+from mlsem_jax.estimation.strategies import _fallbacks as fallbacks
+from mlsem_jax.estimation.strategies._driver import Driver, Limits, Proposal, better, searched, settled
+from mlsem_jax.estimation.strategies._fallbacks_within import SIDES, from_all_sides
+from mlsem_jax.estimation.strategies._variance_signs import SIGNS, SIGNS_ONE_LEVEL, variance_signs
 from mlsem_jax.numerics import float64
 
 # a factor with a residual variance below zero: the first search crawls along a valley, others reach the maximum

@@ -10,14 +10,15 @@ import pytest
 from tiny import MODEL, rows
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import FitOptions, _fit_surely
-from mlsem_jax.estimation._diagnosis import running_off, singular_edge
-from mlsem_jax.estimation._driver import settled
-from mlsem_jax.estimation._fallbacks import PATIENCE
-from mlsem_jax.estimation._identified import unidentified
-from mlsem_jax.estimation._problem import Maximum
-from mlsem_jax.estimation._rescaled import rescale
-from mlsem_jax.estimation._verify import verified
+from mlsem_jax.estimation import FitOptions
+from mlsem_jax.estimation.problem._problem import Maximum
+from mlsem_jax.estimation.search._rescaled import rescale
+from mlsem_jax.estimation.status._diagnosis import running_off, singular_edge
+from mlsem_jax.estimation.status._identified import unidentified
+from mlsem_jax.estimation.status._verify import verified
+from mlsem_jax.estimation.strategies import _fit_surely
+from mlsem_jax.estimation.strategies._driver import settled
+from mlsem_jax.estimation.strategies._fallbacks import PATIENCE
 from mlsem_jax.numerics import float64
 
 FACTOR = "level: 1\n fw =~ y1 + y2 + y3\nlevel: 2\n fb =~ y1 + y2 + y3\n"

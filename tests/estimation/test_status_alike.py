@@ -17,10 +17,10 @@ import pytest
 from test_status import SATURATED, WITHIN, by_moments, fit, told
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import _search_again
-from mlsem_jax.estimation._diagnosis import improper_parameters
-from mlsem_jax.estimation._status import MATRICES, at_end, improper
-from mlsem_jax.estimation._traced_state import settings, start
+from mlsem_jax.estimation.layer import _search_again
+from mlsem_jax.estimation.search._traced_state import settings, start
+from mlsem_jax.estimation.status._diagnosis import improper_parameters
+from mlsem_jax.estimation.status._status import MATRICES, at_end, improper
 from mlsem_jax.likelihood import log_likelihood
 from mlsem_jax.numerics import float64
 

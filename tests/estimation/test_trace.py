@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import _scoring
+from mlsem_jax.estimation.search import _scoring
 from mlsem_jax.report import progress
 
 REGRESSION = "level: 1\n math1 ~ ses + girl\nlevel: 2\n math1 ~ public\n"

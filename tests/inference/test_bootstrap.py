@@ -15,7 +15,8 @@ from tiny import MODEL, rows, tiny_fit
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
-from mlsem_jax.inference import _resampled, intervals
+from mlsem_jax.inference import intervals
+from mlsem_jax.inference.variance import _resampled
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import reduce

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ncx2
 
-from mlsem_jax.inference import _fit_indices as index
-from mlsem_jax.inference._srmr import floored, srmr_of
+from mlsem_jax.inference.fit import _fit_indices as index
+from mlsem_jax.inference.fit._srmr import floored, srmr_of
 
 
 def test_values_by_hand():

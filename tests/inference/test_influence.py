@@ -10,7 +10,7 @@ from tiny import MODEL, rows, tiny_fit
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import fit_batch
-from mlsem_jax.inference._clusters import weighted_clusters
+from mlsem_jax.inference.variance._clusters import weighted_clusters
 from mlsem_jax.observed import ClusterStatistics, reduce
 
 pytestmark = pytest.mark.timeout(300)

@@ -9,8 +9,8 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax import inference
 from mlsem_jax.estimation import Problem
-from mlsem_jax.inference._candidates import candidates
-from mlsem_jax.inference._estimates import row_values
+from mlsem_jax.inference.parameters._estimates import row_values
+from mlsem_jax.inference.respecification._candidates import candidates
 from mlsem_jax.models import build
 from mlsem_jax.numerics import float64
 

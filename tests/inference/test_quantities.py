@@ -14,7 +14,7 @@ import mlsem_jax as ml
 from mlsem_jax import inference
 from mlsem_jax.datasets import SCHOOLS_MODEL, load_schools
 from mlsem_jax.inference import Quantity, estimated
-from mlsem_jax.inference._standardized import rsquare_quantity, standardized_quantity
+from mlsem_jax.inference.parameters._standardized import rsquare_quantity, standardized_quantity
 from mlsem_jax.numerics import delta_errors, delta_variances, float64
 
 pytestmark = [

@@ -7,7 +7,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.datasets import load_schools
-from mlsem_jax.inference._moment_space import MomentSpace
+from mlsem_jax.inference.moments._moment_space import MomentSpace
 from mlsem_jax.numerics import float64
 from mlsem_jax.report._inspect import WORDS
 

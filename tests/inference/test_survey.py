@@ -157,7 +157,7 @@ def test_strata_center_scores_within_them(data, model):
     options = {"sampling_weights": "w"} | ({"sampling_weights_between": "v"} if model is TWO else {})
     fit = quiet(ml.sem, model, data, "school", strata="stratum", **options)
     plain = quiet(ml.sem, model, data, "school", **options)
-    from mlsem_jax.inference._vcov import information, scores
+    from mlsem_jax.inference.variance._vcov import information, scores
 
     score, inverse = (
         scores(plain.estimation.model, plain.estimation),
@@ -321,7 +321,7 @@ def test_the_bootstrap_draws_within_strata(data):
     fit = quiet(ml.sem, TWO, data, "school", sampling_weights="w", strata="stratum")
     import jax
 
-    from mlsem_jax.inference._resampled import resampled
+    from mlsem_jax.inference.variance._resampled import resampled
 
     weights = resampled(fit.estimation, 20, jax.random.key(1), "nonparametric")["weights"]
     by_stratum = weights.reshape(20, 10, 6).sum(axis=2)

@@ -12,10 +12,11 @@ from tiny import MODEL, rows
 
 import mlsem_jax as ml
 from mlsem_jax import inference
-from mlsem_jax._options import OPTIONS
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.inference import Vcov, _vcov, register_vcov, unregister_vcov
+from mlsem_jax.inference import Vcov, register_vcov, unregister_vcov
+from mlsem_jax.inference.variance import _vcov
+from mlsem_jax.options._options import OPTIONS
 from mlsem_jax.report import StorageError
 
 pytestmark = pytest.mark.timeout(300)

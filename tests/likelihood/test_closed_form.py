@@ -15,7 +15,7 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import Estimation, Problem
-from mlsem_jax.estimation._reduction import patterns_of
+from mlsem_jax.estimation.problem._reduction import patterns_of
 from mlsem_jax.likelihood import PatternTerm, _closed_form
 from mlsem_jax.models import PlainMoments
 from mlsem_jax.numerics import float64

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, ncx2, norm
 
 from mlsem_jax import numerics
-from mlsem_jax.inference._fit_indices import noncentrality_limit, rmsea_close
+from mlsem_jax.inference.fit._fit_indices import noncentrality_limit, rmsea_close
 
 Z = np.array([-9.0, -1.5, 0.0, 0.3, 4.0, 12.0, np.nan])
 P = np.array([1e-12, 0.01, 0.5, 0.975])

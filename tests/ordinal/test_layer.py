@@ -9,7 +9,9 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _differentiable, _traced_state, optimum, settings
+from mlsem_jax.estimation import optimum, settings
+from mlsem_jax.estimation.batch import _differentiable
+from mlsem_jax.estimation.search import _traced_state
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.numerics import float64
 

@@ -9,7 +9,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.inference import unregister_vcov
-from mlsem_jax.inference._vcov import _OWN, ESTIMATORS
+from mlsem_jax.inference.variance._vcov import _OWN, ESTIMATORS
 from mlsem_jax.models import KINDS, unregister
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -23,8 +23,8 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_fit, tiny_model
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import settings
-from mlsem_jax.estimation._devices import program
-from mlsem_jax.inference._clusters import weighted_clusters
+from mlsem_jax.estimation.batch._devices import program
+from mlsem_jax.inference.variance._clusters import weighted_clusters
 from mlsem_jax.numerics import float64
 
 pytestmark = pytest.mark.timeout(240)

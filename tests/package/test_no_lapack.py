@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from mlsem_jax import likelihood
-from mlsem_jax.estimation import _status, _traced_search, _traced_state
-from mlsem_jax.estimation._nearby import climb
+from mlsem_jax.estimation.batch._nearby import climb
+from mlsem_jax.estimation.search import _traced_search, _traced_state
+from mlsem_jax.estimation.status import _status
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Choice, Moments, build
 from mlsem_jax.numerics import float64

@@ -12,14 +12,14 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax import _keywords as keywords
 from mlsem_jax._arguments import Refused
 from mlsem_jax._fit_text import split_options
 from mlsem_jax._option_docs import RECORDS, default, values
-from mlsem_jax._option_table import NETWORKS, SECTIONS, TABLE
-from mlsem_jax._options import OPTIONS
 from mlsem_jax.models import KINDS, kind_named
 from mlsem_jax.networks._arguments import _FIT_OPTIONS, _NAMED
+from mlsem_jax.options import _keywords as keywords
+from mlsem_jax.options._options import OPTIONS
+from mlsem_jax.options._table import NETWORKS, SECTIONS, TABLE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # arguments that have a place of their own in signatures

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax._keywords import VarcovOptions
-from mlsem_jax._options import OPTIONS
 from mlsem_jax.estimation import FitOptions
+from mlsem_jax.options._keywords import VarcovOptions
+from mlsem_jax.options._options import OPTIONS
 from mlsem_jax.syntax import SyntaxOptions
 
 pytestmark = pytest.mark.timeout(240)

@@ -17,10 +17,10 @@ PAGE = (PACKAGE.parent / "docs" / "troubleshooting.md").read_text(encoding="utf-
 FRAGMENTS = [word for row in re.findall(r"^\| (`.*?`) \|", PAGE, re.M) for word in re.findall(r"`([^`]+)`", row)]
 # modules whose sentences are about results, data and defaults; every one is on the page
 TOLD = (
-    "estimation/_design_notes.py",
-    "estimation/_diagnosis.py",
-    "estimation/_verify.py",
-    "estimation/_limited_notes.py",
+    "estimation/status/_design_notes.py",
+    "estimation/status/_diagnosis.py",
+    "estimation/status/_verify.py",
+    "estimation/status/_limited_notes.py",
     "data/_missing_codes.py",
     "data/_variation.py",
     "data/_collinear.py",

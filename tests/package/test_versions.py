@@ -13,7 +13,7 @@ import jax
 import pytest
 from packaging.requirements import Requirement
 
-from mlsem_jax.estimation import _compiled
+from mlsem_jax.estimation.problem import _compiled
 from mlsem_jax.numerics import known_option
 
 ROOT = Path(__file__).resolve().parents[2]

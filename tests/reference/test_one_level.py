@@ -18,8 +18,8 @@ import mlsem_jax as ml
 from mlsem_jax.cli import main
 from mlsem_jax.estimation import fit_batch
 from mlsem_jax.inference import information
-from mlsem_jax.inference._clusters import weighted_clusters
-from mlsem_jax.inference._resampled import resampled
+from mlsem_jax.inference.variance._clusters import weighted_clusters
+from mlsem_jax.inference.variance._resampled import resampled
 
 HERE = Path(__file__).parent / "one_level"
 CASES = sorted(path.name.removesuffix(".json.gz") for path in HERE.glob("*.json.gz"))

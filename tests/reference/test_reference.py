@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.inference import _vcov
+from mlsem_jax.inference.variance import _vcov
 
 HERE = Path(__file__).parent
 CASES = sorted(path.name.removesuffix(".json.gz") for path in (HERE / "lavaan").glob("*.json.gz"))

@@ -62,8 +62,8 @@ def test_another_number_of_data_sets_compiles_nothing(whole):
 
 
 def _compiled() -> int:
-    from mlsem_jax.estimation import _simulate
-    from mlsem_jax.estimation._devices import program
+    from mlsem_jax.estimation.batch._devices import program
+    from mlsem_jax.estimation.layer import _simulate
 
     programs = [
         program((jax.local_devices()[0],), True, newton, width)

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax._options import OPTIONS, check
 from mlsem_jax.estimation import Estimation, Fitted, Maximum
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import BINARY, FUNCTIONS, Binary, Call, Moments, Name, Specification
 from mlsem_jax.observed import PatternStatistics, SizePools
+from mlsem_jax.options import OPTIONS, check
 from mlsem_jax.ordinal import OrdinalTerm, WeightedLeastSquaresTerm
 from mlsem_jax.report.exchange._conform import StorageError, check_of, require
 from mlsem_jax.report.exchange._stored_ordinal import check_ordinal

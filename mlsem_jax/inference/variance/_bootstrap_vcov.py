@@ -1,0 +1,32 @@
+"""Sampling covariance by the bootstrap of clusters, for fits with se="bootstrap"."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from mlsem_jax._errors import ModelError
+from mlsem_jax.estimation import Estimation, fit_batch
+from mlsem_jax.inference.variance._clusters import refuse_constraints
+from mlsem_jax.inference.variance._resampled import ITERATIONS, resampled
+
+
+def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
+    """Covariance (q, q) of theta over the draws that converged; NaN for a fit that did not.
+
+    The draws are those of `fit.bootstrap(options.bootstrap, key=options.iseed)`.
+    """
+    refuse_constraints(estimation, "se='bootstrap'")
+    options, model = estimation.options, estimation.model
+    q = model.problem.q
+    if not model.maximum.status.converged:
+        return np.full((q, q), np.nan)
+    lanes = resampled(estimation, options.bootstrap, jax.random.key(options.iseed), "nonparametric")
+    end = fit_batch(model.build.structure, theta0=model.theta, iterations=ITERATIONS, **lanes)
+    draws = end.theta[end.converged]
+    if len(draws) < max(2, options.bootstrap // 2):
+        raise ModelError(
+            f"se='bootstrap': only {len(draws)} of {options.bootstrap} draws have a maximum, too few for standard errors. "
+            "Use se='standard' or estimator='MLR'."
+        )
+    return np.atleast_2d(np.cov(draws, rowvar=False))
