@@ -342,7 +342,7 @@ def test_ordered_covariates_alone_leave_maximum_likelihood():
         (lambda f: f.profile_ci(), "Profile intervals"),
         (lambda f: f.bootstrap(5), "not supported"),
         (lambda f: f.influence(), "no influence"),
-        (lambda f: f.simulate(1), "ordered"),
+        (lambda f: f.simulate(1), "pass rows=True"),
         (lambda f: f.model, "JAX layer"),
         (lambda f: f.fit_measures(convention="psychonetrics"), "AIC"),
         (lambda f: f.inspect("logl"), "no log-likelihood"),

@@ -28,9 +28,9 @@ _PLACES = (
     "observed",
     "likelihood",
     "ordinal",
-    "ordinal._ml_term",
+    "ordinal.full_information._term",
     "estimation",
-    "estimation._reduction",
+    "estimation.problem._reduction",
 )
 # records of the packages above this one, which say so themselves
 _REGISTERED: list[type] = []
