@@ -46,6 +46,21 @@ class Table(pd.DataFrame):
         with _as_in_a_summary(**{"display.max_columns": None}):
             return super()._repr_html_()
 
+    def to_excel(self, excel_writer: Any, *, sheet_name: str = "Sheet1", **options: Any) -> None:
+        """As pandas writes spreadsheets, but operators such as `=~` stay text, where they would be formulas that make no sense."""
+        if not isinstance(excel_writer, pd.ExcelWriter):
+            engine = {name: options.pop(name) for name in ("engine", "engine_kwargs") if name in options}
+            with pd.ExcelWriter(excel_writer, **engine) as writer:
+                self.to_excel(writer, sheet_name=sheet_name, **options)
+            return
+        book: Any = excel_writer.book
+        if hasattr(book, "strings_to_formulas"):  # xlsxwriter
+            book.strings_to_formulas = False
+        super().to_excel(excel_writer, sheet_name=sheet_name, **options)
+        if excel_writer.engine == "openpyxl":
+            for cell in (c for row in excel_writer.sheets[sheet_name].iter_rows() for c in row if c.data_type == "f"):
+                cell.data_type = "s"
+
 
 class Column(pd.Series):
     """A Series of results, shown with three decimals and in full."""

@@ -189,5 +189,8 @@ def test_tables_as_spreadsheets(one, tmp_path):
     else:
         path = table.save(tmp_path / "table.xlsx")
         assert pd.read_excel(path, index_col=0).shape[1] >= 1
+        one.parameter_estimates().to_excel(tmp_path / "estimates.xlsx", index=False)
+        ops = pd.read_excel(tmp_path / "estimates.xlsx").op
+        assert ops.tolist() == one.parameter_estimates().op.tolist()  # "=~" is no formula
     with pytest.raises(ml.ModelError, match=r"\.xlsx"):
         table.save(tmp_path / "table.ods")
