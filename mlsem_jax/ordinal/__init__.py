@@ -1,6 +1,6 @@
 """Ordered variables: their likelihood by integration over latent variables, and statistics of limited information."""
 
-from mlsem_jax.ordinal.full_information import (
+from mlsem_jax.ordinal.full import (
     Layout,
     OrdinalTerm,
     WeightedOrdinal,
@@ -14,7 +14,7 @@ from mlsem_jax.ordinal.full_information import (
     probabilities_at_scores,
     stack_terms,
 )
-from mlsem_jax.ordinal.limited_information import (
+from mlsem_jax.ordinal.limited import (
     BETWEEN_ONLY,
     BOTH,
     WITHIN_ONLY,

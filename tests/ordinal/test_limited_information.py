@@ -122,7 +122,7 @@ def test_large_clusters_have_grids_of_their_own(monkeypatch):
         data, values=data.values[:, :2], categories=np.array([2, 3]), level=np.zeros(2, int), names=("u", "v")
     )
     found = limited_information(data)
-    monkeypatch.setattr("mlsem_jax.ordinal.limited_information._stages.MOST_NODES", 100)
+    monkeypatch.setattr("mlsem_jax.ordinal.limited._stages.MOST_NODES", 100)
     own = limited_information(data)
     np.testing.assert_allclose(own.values, found.values, atol=1e-8)
     np.testing.assert_allclose(own.acov, found.acov, atol=1e-8)

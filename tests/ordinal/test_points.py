@@ -3,7 +3,7 @@
 import pytest
 
 from mlsem_jax import ModelError
-from mlsem_jax.ordinal.full_information._layout import MOST_TOGETHER, Layout, points_for
+from mlsem_jax.ordinal.full._layout import MOST_TOGETHER, Layout, points_for
 
 
 def layout_of(between: int, within: int) -> Layout:

@@ -8,10 +8,10 @@ import pytest
 from scipy.special import ndtr
 
 from mlsem_jax.ordinal import OrdinalData
-from mlsem_jax.ordinal.limited_information import _problems
-from mlsem_jax.ordinal.limited_information._kernels import excess, interval, legendre, log_interval, log_rectangle
-from mlsem_jax.ordinal.limited_information._prepared import prepare
-from mlsem_jax.ordinal.limited_information._programs import scores
+from mlsem_jax.ordinal.limited import _problems
+from mlsem_jax.ordinal.limited._kernels import excess, interval, legendre, log_interval, log_rectangle
+from mlsem_jax.ordinal.limited._prepared import prepare
+from mlsem_jax.ordinal.limited._programs import scores
 
 X, W = np.polynomial.legendre.leggauss(80)
 # (categories, level) of variables: ordered and continuous, with both parts, within-only, between-only

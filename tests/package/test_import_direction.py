@@ -155,6 +155,18 @@ def test_no_package_imports_a_private_module_of_another():
     assert private_imports(graph()) == []
 
 
+def test_no_name_of_a_package_hides_one_of_its_packages():
+    for path in ROOT.rglob("*/__init__.py"):
+        inside = {folder.parent.name for folder in path.parent.glob("*/__init__.py")}
+        found = {
+            alias.asname or alias.name
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert not inside & found, path
+
+
 def test_circles_and_private_imports_are_found(tmp_path):
     texts = {
         "__init__.py": "",

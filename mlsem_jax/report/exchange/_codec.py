@@ -28,7 +28,7 @@ _PLACES = (
     "observed",
     "likelihood",
     "ordinal",
-    "ordinal.full_information._term",
+    "ordinal.full._term",
     "estimation",
     "estimation.problem._reduction",
 )

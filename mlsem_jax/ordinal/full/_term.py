@@ -13,9 +13,9 @@ import numpy as np
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Statistics, Term
 from mlsem_jax.models import Moments
-from mlsem_jax.ordinal.full_information._cells import Cluster, cells_of
-from mlsem_jax.ordinal.full_information._conditional import Conditional, of_groups
-from mlsem_jax.ordinal.full_information._integral import (
+from mlsem_jax.ordinal.full._cells import Cluster, cells_of
+from mlsem_jax.ordinal.full._conditional import Conditional, of_groups
+from mlsem_jax.ordinal.full._integral import (
     Quadratic,
     cluster_log_likelihood,
     gradient_in_cells,
@@ -23,7 +23,7 @@ from mlsem_jax.ordinal.full_information._integral import (
     quadratic,
     score_spread,
 )
-from mlsem_jax.ordinal.full_information._layout import Layout
+from mlsem_jax.ordinal.full._layout import Layout
 
 # numbers that the clusters of one step hold at a time: 32 MB an array
 TOGETHER = 2**22

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mlsem_jax.ordinal.limited_information._blocks import Rows
-from mlsem_jax.ordinal.limited_information._kernels import FEW, legendre
-from mlsem_jax.ordinal.limited_information._prepared import Prepared
-from mlsem_jax.ordinal.limited_information._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY
+from mlsem_jax.ordinal.limited._blocks import Rows
+from mlsem_jax.ordinal.limited._kernels import FEW, legendre
+from mlsem_jax.ordinal.limited._prepared import Prepared
+from mlsem_jax.ordinal.limited._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY
 
 SEGMENT = 8
 ENDS = 7.5  # of the grid of standardized effects

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
-from mlsem_jax.ordinal.limited_information._kernels import FAR
+from mlsem_jax.ordinal.limited._kernels import FAR
 
 
 class Block(NamedTuple):

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
-from mlsem_jax.ordinal.limited_information._blocks import Block, Rows, edges, limits, spread, total
-from mlsem_jax.ordinal.limited_information._integrals import one_dimension, two_dimensions
-from mlsem_jax.ordinal.limited_information._kernels import log_interval, log_rectangle, log_rectangles
-from mlsem_jax.ordinal.limited_information._single import clusters_of_intervals, log_normal, normal_clusters, prior
+from mlsem_jax.ordinal.limited._blocks import Block, Rows, edges, limits, spread, total
+from mlsem_jax.ordinal.limited._integrals import one_dimension, two_dimensions
+from mlsem_jax.ordinal.limited._kernels import log_interval, log_rectangle, log_rectangles
+from mlsem_jax.ordinal.limited._single import clusters_of_intervals, log_normal, normal_clusters, prior
 
 
 def ordered_ordered_rows(a: Block, c: Block, cov: Array, rows: Rows) -> Array:

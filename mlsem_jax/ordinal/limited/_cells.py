@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlsem_jax.ordinal.limited_information._prepared import Prepared
-from mlsem_jax.ordinal.limited_information._problems import Problem
+from mlsem_jax.ordinal.limited._prepared import Prepared
+from mlsem_jax.ordinal.limited._problems import Problem
 
 
 def table(problem: Problem, prepared: Prepared) -> np.ndarray | None:

@@ -10,9 +10,9 @@ import math
 import jax.numpy as jnp
 
 from mlsem_jax._typing import Array
-from mlsem_jax.ordinal.limited_information._blocks import Block, Rows, limits, spread, total
-from mlsem_jax.ordinal.limited_information._integrals import one_dimension
-from mlsem_jax.ordinal.limited_information._kernels import LOG_ROOT_TAU, log_interval
+from mlsem_jax.ordinal.limited._blocks import Block, Rows, limits, spread, total
+from mlsem_jax.ordinal.limited._integrals import one_dimension
+from mlsem_jax.ordinal.limited._kernels import LOG_ROOT_TAU, log_interval
 
 
 def log_normal(residual: Array, variance: Array) -> Array:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlsem_jax.ordinal.limited_information._prepared import Prepared
-from mlsem_jax.ordinal.limited_information._problems import ENDS, Problem, padded
+from mlsem_jax.ordinal.limited._prepared import Prepared
+from mlsem_jax.ordinal.limited._problems import ENDS, Problem, padded
 
 # of the smallest standard deviation there can be: the trapezoid rule then errs by at most exp(-2 pi^2) = 3e-9
 STEP = 1.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlsem_jax.likelihood import ClusterSizes
-from mlsem_jax.ordinal.full_information._cells import Cluster
-from mlsem_jax.ordinal.full_information._term import Block, OrdinalTerm
+from mlsem_jax.ordinal.full._cells import Cluster
+from mlsem_jax.ordinal.full._term import Block, OrdinalTerm
 
 
 def stack_terms(terms: Sequence[OrdinalTerm]) -> OrdinalTerm:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mlsem_jax.numerics import normal_quantile
-from mlsem_jax.ordinal.limited_information._kernels import FAR
-from mlsem_jax.ordinal.limited_information._layout import depends
-from mlsem_jax.ordinal.limited_information._prepared import Prepared
-from mlsem_jax.ordinal.limited_information._records import BOTH
+from mlsem_jax.ordinal.limited._kernels import FAR
+from mlsem_jax.ordinal.limited._layout import depends
+from mlsem_jax.ordinal.limited._prepared import Prepared
+from mlsem_jax.ordinal.limited._records import BOTH
 
 CATEGORICAL = 1.2  # by what correlations of latent responses exceed those of codes, about
 

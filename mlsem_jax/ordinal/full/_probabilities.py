@@ -12,14 +12,14 @@ import numpy as np
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.models import Moments
-from mlsem_jax.ordinal.full_information._category import log_category
-from mlsem_jax.ordinal.full_information._cells import Cluster, cells_of, predictors
-from mlsem_jax.ordinal.full_information._conditional import Conditional, cuts_of, of_groups, regressions
-from mlsem_jax.ordinal.full_information._design import RowColumns, ordinal_term
-from mlsem_jax.ordinal.full_information._integral import posterior
-from mlsem_jax.ordinal.full_information._layout import Layout, trapezoid
-from mlsem_jax.ordinal.full_information._scores import cluster_starts, codes_of_blocks
-from mlsem_jax.ordinal.full_information._term import in_chunks
+from mlsem_jax.ordinal.full._category import log_category
+from mlsem_jax.ordinal.full._cells import Cluster, cells_of, predictors
+from mlsem_jax.ordinal.full._conditional import Conditional, cuts_of, of_groups, regressions
+from mlsem_jax.ordinal.full._design import RowColumns, ordinal_term
+from mlsem_jax.ordinal.full._integral import posterior
+from mlsem_jax.ordinal.full._layout import Layout, trapezoid
+from mlsem_jax.ordinal.full._scores import cluster_starts, codes_of_blocks
+from mlsem_jax.ordinal.full._term import in_chunks
 
 # points of the integral over a normal variable of a logistic category
 POINTS = 61

@@ -21,8 +21,8 @@ import numpy as np
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments, OrderedMoments
 from mlsem_jax.numerics import inverse_and_logdet
-from mlsem_jax.ordinal.full_information._category import BEYOND
-from mlsem_jax.ordinal.full_information._layout import Layout
+from mlsem_jax.ordinal.full._category import BEYOND
+from mlsem_jax.ordinal.full._layout import Layout
 
 # pivots below this share of their variable's variance are zero
 RANK = 1e-9

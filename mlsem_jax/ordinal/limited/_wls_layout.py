@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.models import Specification
-from mlsem_jax.ordinal.limited_information._records import (
+from mlsem_jax.ordinal.limited._records import (
     BETWEEN_ONLY,
     BOTH,
     WITHIN_ONLY,

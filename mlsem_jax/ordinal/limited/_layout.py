@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlsem_jax.ordinal.limited_information._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY, OrdinalData
+from mlsem_jax.ordinal.limited._records import BETWEEN_ONLY, BOTH, WITHIN_ONLY, OrdinalData
 
 
 @dataclass(frozen=True)

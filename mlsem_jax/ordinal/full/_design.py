@@ -10,10 +10,10 @@ from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.likelihood import ClusterSizes
 from mlsem_jax.models import Moments, Specification
-from mlsem_jax.ordinal.full_information._cells import Cluster
-from mlsem_jax.ordinal.full_information._conditional import left_over, pivots_of
-from mlsem_jax.ordinal.full_information._layout import Layout, points_for
-from mlsem_jax.ordinal.full_information._term import Block, OrdinalTerm
+from mlsem_jax.ordinal.full._cells import Cluster
+from mlsem_jax.ordinal.full._conditional import left_over, pivots_of
+from mlsem_jax.ordinal.full._layout import Layout, points_for
+from mlsem_jax.ordinal.full._term import Block, OrdinalTerm
 
 # padding that is accepted before clusters of different sizes are put into blocks of their own, and the most blocks of a group
 PADDED, BLOCKS = 2.0, 2

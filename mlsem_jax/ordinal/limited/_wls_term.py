@@ -19,7 +19,7 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Term, moments_and_jacobian
 from mlsem_jax.models import LevelMoments, Moments, Structure
 from mlsem_jax.numerics import inverse
-from mlsem_jax.ordinal.limited_information._wls_layout import WlsLayout
+from mlsem_jax.ordinal.limited._wls_layout import WlsLayout
 
 
 class Standardized(eqx.Module):

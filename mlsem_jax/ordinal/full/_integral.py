@@ -20,8 +20,8 @@ import numpy as np
 
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.numerics import inverse_and_logdet
-from mlsem_jax.ordinal.full_information._category import CategorySlopes
-from mlsem_jax.ordinal.full_information._cells import (
+from mlsem_jax.ordinal.full._category import CategorySlopes
+from mlsem_jax.ordinal.full._cells import (
     Cells,
     Cluster,
     cells_of,
@@ -31,8 +31,8 @@ from mlsem_jax.ordinal.full_information._cells import (
     slopes_of_cells,
     to_cells,
 )
-from mlsem_jax.ordinal.full_information._conditional import Conditional, root_at
-from mlsem_jax.ordinal.full_information._layout import Layout, hermite, trapezoid
+from mlsem_jax.ordinal.full._conditional import Conditional, root_at
+from mlsem_jax.ordinal.full._layout import Layout, hermite, trapezoid
 
 # steps to the mode of a cluster; the longest one, in prior standard deviations; and where it is near enough
 STEPS, LONGEST, NEAR = 30, 1.5, 1e-5

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from mlsem_jax.ordinal.limited_information import _layout
-from mlsem_jax.ordinal.limited_information._layout import Statistic
-from mlsem_jax.ordinal.limited_information._prepared import Prepared
-from mlsem_jax.ordinal.limited_information._problems import Problem
-from mlsem_jax.ordinal.limited_information._programs import KINDS
-from mlsem_jax.ordinal.limited_information._records import LimitedInformation
+from mlsem_jax.ordinal.limited import _layout
+from mlsem_jax.ordinal.limited._layout import Statistic
+from mlsem_jax.ordinal.limited._prepared import Prepared
+from mlsem_jax.ordinal.limited._problems import Problem
+from mlsem_jax.ordinal.limited._programs import KINDS
+from mlsem_jax.ordinal.limited._records import LimitedInformation
 
 LARGEST = 0.9999  # correlation that is searched for
 

@@ -15,17 +15,17 @@ import numpy as np
 
 from mlsem_jax._errors import DataError
 from mlsem_jax.numerics import float64
-from mlsem_jax.ordinal.limited_information import _problems, _starts
-from mlsem_jax.ordinal.limited_information._acov import LARGEST, Found, assemble
-from mlsem_jax.ordinal.limited_information._cells import empty_cells, half_a_row
-from mlsem_jax.ordinal.limited_information._grid import MOST_NODES, nodes_needed, nodes_of_pair, padded_nodes
-from mlsem_jax.ordinal.limited_information._kernels import FEW_UP_TO, MANY, legendre
-from mlsem_jax.ordinal.limited_information._layout import of_variable
-from mlsem_jax.ordinal.limited_information._prepared import Prepared, prepare
-from mlsem_jax.ordinal.limited_information._problems import Problem
-from mlsem_jax.ordinal.limited_information._programs import KINDS, compile_ahead, live, scores, search_terms
-from mlsem_jax.ordinal.limited_information._records import LimitedInformation, OrdinalData
-from mlsem_jax.ordinal.limited_information._search import maximise
+from mlsem_jax.ordinal.limited import _problems, _starts
+from mlsem_jax.ordinal.limited._acov import LARGEST, Found, assemble
+from mlsem_jax.ordinal.limited._cells import empty_cells, half_a_row
+from mlsem_jax.ordinal.limited._grid import MOST_NODES, nodes_needed, nodes_of_pair, padded_nodes
+from mlsem_jax.ordinal.limited._kernels import FEW_UP_TO, MANY, legendre
+from mlsem_jax.ordinal.limited._layout import of_variable
+from mlsem_jax.ordinal.limited._prepared import Prepared, prepare
+from mlsem_jax.ordinal.limited._problems import Problem
+from mlsem_jax.ordinal.limited._programs import KINDS, compile_ahead, live, scores, search_terms
+from mlsem_jax.ordinal.limited._records import LimitedInformation, OrdinalData
+from mlsem_jax.ordinal.limited._search import maximise
 
 NO_VARIANCE = 1e-5  # between variance, of the within variance, that counts as none
 NEAR_LIMIT = 0.99  # of the largest correlation: from here a search that stalls is taken to be at it

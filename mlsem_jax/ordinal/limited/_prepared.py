@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax.ordinal.limited_information._layout import Sizes, of_variable, sizes
-from mlsem_jax.ordinal.limited_information._records import BETWEEN_ONLY, OrdinalData
+from mlsem_jax.ordinal.limited._layout import Sizes, of_variable, sizes
+from mlsem_jax.ordinal.limited._records import BETWEEN_ONLY, OrdinalData
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 
 from mlsem_jax._typing import Array
 from mlsem_jax.numerics import known_option
-from mlsem_jax.ordinal.limited_information import _pairs, _single
-from mlsem_jax.ordinal.limited_information._blocks import Rows, block
+from mlsem_jax.ordinal.limited import _pairs, _single
+from mlsem_jax.ordinal.limited._blocks import Rows, block
 
 # halves the time to compile, and costs none that can be measured to run
 QUICK_TO_COMPILE = ("xla_cpu_use_fusion_emitters", False)

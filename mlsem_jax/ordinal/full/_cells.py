@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.ordinal.full_information._category import BEYOND, CategorySlopes, category_slopes, log_category
-from mlsem_jax.ordinal.full_information._conditional import Conditional
-from mlsem_jax.ordinal.full_information._layout import Layout
+from mlsem_jax.ordinal.full._category import BEYOND, CategorySlopes, category_slopes, log_category
+from mlsem_jax.ordinal.full._conditional import Conditional
+from mlsem_jax.ordinal.full._layout import Layout
 
 
 class Cluster(eqx.Module):

@@ -16,12 +16,12 @@ import numpy as np
 from mlsem_jax._typing import Array
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.models import LevelMatrices, Moments
-from mlsem_jax.ordinal.full_information._cells import Cells, Cluster, cells_of
-from mlsem_jax.ordinal.full_information._conditional import Conditional, of_groups
-from mlsem_jax.ordinal.full_information._design import ordinal_term
-from mlsem_jax.ordinal.full_information._integral import posterior
-from mlsem_jax.ordinal.full_information._layout import Layout, trapezoid
-from mlsem_jax.ordinal.full_information._term import Block, OrdinalTerm, in_chunks
+from mlsem_jax.ordinal.full._cells import Cells, Cluster, cells_of
+from mlsem_jax.ordinal.full._conditional import Conditional, of_groups
+from mlsem_jax.ordinal.full._design import ordinal_term
+from mlsem_jax.ordinal.full._integral import posterior
+from mlsem_jax.ordinal.full._layout import Layout, trapezoid
+from mlsem_jax.ordinal.full._term import Block, OrdinalTerm, in_chunks
 
 
 @dataclass(frozen=True)
