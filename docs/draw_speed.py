@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 FOLDER = Path(__file__).parent / "pictures"
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "2026-11-23-warm.json"
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "run.json"
 BLUE, GREY = "#0072B2", "#767676"
 # job of benchmarks/run.py, and what it is called in the picture
 JOBS = {
@@ -48,7 +48,7 @@ def draw() -> plt.Figure:
     ax.set_yticks([-i for i in range(len(rows()))], [row[0] for row in rows()], fontsize=9)
     ax.set_xlim(0, 260)
     ax.set_xlabel(
-        "times faster, from the data frame to estimates and fit measures (warm, 2 cores, 2026-11-23)",
+        f"times faster, from the data frame to estimates and fit measures (warm, 2 cores, {json.loads(RESULTS.read_text())['date']})",
         fontsize=8,
         color=GREY,
     )
