@@ -76,7 +76,9 @@ def test_every_route_says_what_a_single_fit_says(lanes):
     assert limited.again is None
     np.testing.assert_array_equal(batch.again, limited.status == int(ml.Status.ITERATION_LIMIT))
     assert 2 <= batch.again.sum() < len(stats) / 2
-    np.testing.assert_array_equal(batch.theta[~batch.again], limited.theta[~batch.again])
+    # a lane may be at its maximum and still take the last step that the limit leaves it
+    alike = ~batch.again & (limited.iterations < 299)
+    np.testing.assert_array_equal(batch.theta[alike], limited.theta[alike])
     for i in np.flatnonzero(batch.again):
         for end in (batch_lane(batch, i), alone[i]):
             np.testing.assert_allclose(end.theta, singles[i].coef(), rtol=1e-6, atol=1e-8)
