@@ -83,6 +83,7 @@ class BootstrapReport:
         """The draws of one quantity as a histogram, with the estimate and its interval (needs matplotlib)."""
         return bootstrap_plot(self, name, ci, level, ax)
 
+    @cached_property
     def _shown(self) -> pd.DataFrame:
         """The table, without rows where there are too few draws to make one of."""
         import pandas as pd
@@ -93,17 +94,17 @@ class BootstrapReport:
         b = self.bootstrap
         head = f"{b.type} bootstrap of {b.units}, {len(b.status)} draws, {int(b.usable.sum())} of them used"
         test = f"\nchi-square {b.observed_chisq:.3f}, bootstrap p-value {b.pvalue:.3f}" if b.chisq is not None else ""
-        if not len(self._shown()):
+        if not len(self._shown):
             return f"{head}: no intervals, which need two draws at least that converged; `.status` says how each ended."
         return f"{head}{test}\n{self.level:.0%} intervals: {self.ci}"
 
     def __str__(self) -> str:
-        return f"{self._head()}\n{self._shown().round(3).to_string()}" if len(self._shown()) else self._head()
+        return f"{self._head()}\n{self._shown.round(3).to_string()}" if len(self._shown) else self._head()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return Tables({self._head(): self._shown()})._repr_html_()
+        return Tables({self._head(): self._shown})._repr_html_()
 
 
 @dataclass(frozen=True, eq=False)
