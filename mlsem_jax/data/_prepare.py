@@ -21,7 +21,7 @@ from mlsem_jax.data._roles import Roles, check_names
 from mlsem_jax.data._survey import Survey, SurveyColumns
 from mlsem_jax.data._survey_columns import check_survey_names, read_survey
 from mlsem_jax.data._survey_scaling import made_survey, survey_notes, with_weight
-from mlsem_jax.data._units import Units, as_one_cluster, find_units, one_column, rows_as_clusters
+from mlsem_jax.data._units import Units, as_one_cluster, check_cluster_ids, find_units, one_column, rows_as_clusters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,6 +172,8 @@ def prepare(
     ordered = ordered or {}
     columns = _read_values(table, roles, ordered)
     units = _units(table, cluster, group, group_label, group_splits_clusters or single)
+    if single and cluster and not scoring:
+        check_cluster_ids(table.columns[cluster], table.columns[group] if group else None, group_label)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
     if treatment == "ml":

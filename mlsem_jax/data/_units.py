@@ -91,6 +91,24 @@ def find_units(
     return Units(codes, ids[id_of], group_of, labels if len(labels) > 1 else (), dropped, told)
 
 
+def check_cluster_ids(cluster: pd.Series, group: pd.Series | None, group_label: Sequence[object] | None) -> None:
+    """For models of one level, in which a row without a cluster has a likelihood but no place in the standard errors.
+
+    Raises DataError where a row of the groups in use has no id.
+    """
+    missing = read_ids(cluster, "cluster").codes < 0
+    if not missing.any():
+        return
+    at = np.flatnonzero(missing & (rows_as_clusters(len(cluster), group, group_label).codes >= 0))
+    if len(at):
+        rows = "row" if len(at) == 1 else "rows"
+        raise DataError(
+            f"cluster {str(cluster.name)!r} is missing in {len(at)} {rows} ({rows} {listing(np.asarray(cluster.index)[at])}). "
+            "Standard errors need the cluster of every row: give the row its id (one of its own, if it stands alone), or drop it "
+            f"first: data.dropna(subset=[{str(cluster.name)!r}])."
+        )
+
+
 def rows_as_clusters(count: int, group: pd.Series | None, group_label: Sequence[object] | None) -> Units:
     """Every row a cluster of its own, for models of one level without a cluster variable."""
     import pandas as pd

@@ -129,6 +129,27 @@ def test_missing_cluster_ids(frame):  # lavaan: cluster-has-na; psychonetrics: c
     says(refusal(frame), "No row belongs to a cluster", "240 with missing cluster id")
 
 
+def test_missing_cluster_ids_of_one_level(frame):  # survey: cluster-missing-value
+    frame["cluster"] = frame["cluster"].astype(float)
+    frame.loc[[3, 50], "cluster"] = np.nan
+    frame["g"] = np.where(frame.index < 10, "a", "b")
+    one = {
+        "within": ("y1", "y2", "y3"),
+        "between": (),
+        "covariates_within": (),
+        "covariates_between": (),
+        "single": True,
+    }
+    says(refusal(frame, **one), "cluster 'cluster' is missing in 2 rows (rows 3, 50)", "give the row its id", "dropna")
+    says(refusal(frame.head(20), **one), "in 1 row (row 3)")
+    says(refusal(frame, **one, group="g", group_label=["b"]), "in 1 row (row 50)")
+    assert run(frame, **one, scoring=True).nrows == len(frame) - 2
+    assert (
+        run(frame.iloc[:40], **one, group="g", group_label=["b"]).nrows == 30
+    )  # the row without an id is of the other group
+    assert run(frame.dropna(subset=["cluster"]), **one).nrows == len(frame) - 2
+
+
 def test_one_cluster(frame):  # lavaan: one-cluster; psychonetrics: one_cluster
     says(refusal(frame.assign(cluster=1)), "'cluster' has a single value (1)", "at least two clusters")
 
