@@ -8,6 +8,7 @@ model.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from mlsem_jax.likelihood._pairs import held_as_table
 from mlsem_jax.likelihood._pattern_term import PatternTerm
 from mlsem_jax.likelihood._plain_patterns import PlainPatterns
 from mlsem_jax.likelihood._plain_scores import cluster_scores_by_pattern
-from mlsem_jax.likelihood._term import Statistics, first_data
+from mlsem_jax.likelihood._term import Statistics, Term, first_data
 from mlsem_jax.models import Moments, PlainMoments, PlainParts, Structure
 from mlsem_jax.numerics import inverse_and_logdet
 from mlsem_jax.observed import ClusterStatistics, CompleteStatistics, PatternStatistics, SizePools
@@ -97,22 +98,12 @@ class ClosedForm:
 
     def value(self, theta: Float[np.ndarray, " q"]) -> float:
         """-inf outside the domain."""
-        moments = self.plain(theta)
-        if self._patterns is not None and coordinates(moments, self._z) is None:
-            return -np.inf
-        return self._value_and_slope(moments, slope=False)[0]
-
-    def _value_and_slope(self, moments: PlainParts, slope: bool = True) -> tuple[float, PlainParts | None]:
-        """Of all terms. With missing values, at moments that have coordinates; the slope is None outside the domain."""
-        value, total = 0.0, None
+        moments, total = self.plain(theta), 0.0
         if self._data is not None:
-            by_group, total = complete_log_likelihood(moments, self._z, self._data, np)
-            value = float(np.sum(by_group))
-        if self._patterns is not None and np.isfinite(value):
-            value += self._patterns.value(moments)
-            other = self._patterns.slope(moments) if slope else None
-            total = other if total is None or other is None else total.plus(other)
-        return value, total
+            total += float(np.sum(complete_log_likelihood(moments, self._z, self._data, np)[0]))
+        if self._patterns is not None and np.isfinite(total):
+            total += -np.inf if coordinates(moments, self._z) is None else self._patterns.value(moments)
+        return total
 
     def evaluate(self, theta: Float[np.ndarray, " q"]) -> Evaluation | None:
         """Value, gradient (q,) and metric (q, q): the expected information of every cluster size, or with missing values of the
@@ -153,17 +144,28 @@ class ClosedForm:
         """What several functions of theta begin with; the last one asked for is remembered. None outside the domain."""
         if self._last is None or not np.array_equal(self._last[0], theta):
             moments, jacobian = self.plain.with_jacobian(theta)
-            at, here = coordinates(moments, self._z), None
-            if at is not None:
-                value, slope = self._value_and_slope(moments)
-                here = None if slope is None else _Here(moments, jacobian, at, value, slope)
-            self._last = np.array(theta), here
+            at = coordinates(moments, self._z)
+            self._last = np.array(theta), None if at is None else self._inside(moments, jacobian, at)
         return self._last[1]
 
-    def pattern_scores(
-        self, theta: Float[np.ndarray, " q"], term: PatternTerm
+    def _inside(self, moments: PlainParts, jacobian: PlainParts, at: Coordinates) -> _Here | None:
+        """At moments that have coordinates; None where clusters with missing values have no density all the same."""
+        value, slopes = 0.0, []
+        if self._data is not None:
+            by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
+            value, slopes = float(np.sum(by_group)), [slope]
+        if self._patterns is not None and np.isfinite(value):
+            value += self._patterns.value(moments)
+            slopes.append(self._patterns.slope(moments))
+        if any(slope is None for slope in slopes):
+            return None
+        return _Here(moments, jacobian, at, value, reduce(PlainParts.plus, slopes))
+
+    def term_scores(
+        self, theta: Float[np.ndarray, " q"], term: Term
     ) -> tuple[Float[np.ndarray, " L"], Float[np.ndarray, "L q"]]:
         """Log-likelihood and score of every cluster of a term with cross-products by pair: equal to `likelihood.term_scores`."""
+        assert isinstance(term, PatternTerm)  # of the terms that have a closed form the one that tells clusters apart
         return cluster_scores_by_pattern(term.data, *self.plain.with_jacobian(theta))
 
     def cluster_scores(

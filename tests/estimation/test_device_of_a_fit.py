@@ -9,6 +9,7 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.estimation.problem import _compiled
+from mlsem_jax.estimation.problem._evaluators import Compiled
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_what_is_compiled_is_sent_there(as_with_a_gpu):
     frame = pd.DataFrame(rng.normal(size=(120, 2)) + rng.normal(size=(30, 2))[cluster], columns=["y1", "y2"])
     fit = ml.ml_varcov(frame.assign(c=cluster), within="ggm", between="cov", clusters="c", vars=["y1", "y2"]).fit()
     problem = fit.estimation.model.problem
-    assert problem._closed is None
-    arrays = problem._packed[0]
+    assert isinstance(problem.evaluator, Compiled)
+    arrays = problem.compiled.packed[0]
     assert all(array.committed and array.devices() == {jax.local_devices(backend="cpu")[0]} for array in arrays)
     assert fit.converged

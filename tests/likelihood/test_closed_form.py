@@ -15,8 +15,9 @@ import pytest
 import mlsem_jax as ml
 from mlsem_jax import likelihood
 from mlsem_jax.estimation import Estimation, Problem
+from mlsem_jax.estimation.problem._evaluators import Compiled
 from mlsem_jax.estimation.problem._reduction import patterns_of
-from mlsem_jax.likelihood import PatternTerm, _closed_form
+from mlsem_jax.likelihood import ClosedForm, PatternTerm, _closed_form
 from mlsem_jax.models import PlainMoments
 from mlsem_jax.numerics import float64
 
@@ -181,7 +182,7 @@ def test_numpy_and_compiled_programs_agree_with_missing_values(name, kind, group
     which = np.isin(np.arange(estimation.data.nclusters), estimation.reduction.pattern_codes)
     term = PatternTerm(patterns_of(model.build.specification, estimation.data, which, by_pair=True))
     expected = jax.jit(likelihood.term_scores)(*traced[:2], jax.tree.map(jnp.asarray, term))
-    for ours, theirs in zip(closed.pattern_scores(theta, term), expected, strict=True):
+    for ours, theirs in zip(closed.term_scores(theta, term), expected, strict=True):
         assert relative(ours, theirs) < 1e-12
 
 
@@ -210,8 +211,8 @@ def test_a_search_in_numpy_ends_where_the_compiled_one_does(monkeypatch):
     ours = ml.sem(model, frame, cluster="c")
     monkeypatch.setattr(likelihood.ClosedForm, "of", lambda *_: None)
     theirs = ml.sem(model, frame, cluster="c")
-    assert theirs.estimation.model.problem._closed is None
-    assert ours.estimation.model.problem._closed is not None
+    assert isinstance(theirs.estimation.model.problem.evaluator, Compiled)
+    assert isinstance(ours.estimation.model.problem.evaluator, ClosedForm)
     assert ours.loglik == pytest.approx(theirs.loglik, abs=1e-9)
     se = theirs.estimation.model.theta * 0 + np.sqrt(np.diag(theirs.vcov()))
     assert np.abs((ours.coef() - theirs.coef()).to_numpy() / se).max() < 1e-7
@@ -234,7 +235,7 @@ def test_what_has_no_such_form_is_compiled(monkeypatch):
     missing = estimation_of(
         MODELS["without factors"], frame.assign(y1=frame["y1"].where(frame.index != 3)), missing="ml"
     )
-    assert missing.model.problem._closed is not None
+    assert isinstance(missing.model.problem.evaluator, ClosedForm)
     plain = estimation_of(MODELS["without factors"], frame)
     structure, statistics = plain.model.build.structure, plain.statistics
     assert PlainMoments.serves(structure)
@@ -242,7 +243,7 @@ def test_what_has_no_such_form_is_compiled(monkeypatch):
     monkeypatch.setattr(_closed_form, "LARGEST_PATTERNS", 10)
     assert likelihood.ClosedForm.of(structure, missing.statistics) is None
     slopes = estimation_of("level: 1\n y1 ~ rv('s1')*x\nlevel: 2\n y1 ~~ s1\n", frame)
-    assert slopes.model.problem._closed is None
+    assert isinstance(slopes.model.problem.evaluator, Compiled)
     network = ml.ml_varcov(frame, within="ggm", between="cov", clusters="c", vars=["y1", "y2"]).fit()
     assert not PlainMoments.serves(network.estimation.model.build.structure)
     assert isinstance(network.estimation.model.problem, Problem)

@@ -12,8 +12,9 @@ import numpy as np
 
 from mlsem_jax import likelihood
 from mlsem_jax._status import Status
-from mlsem_jax.estimation.problem._compiled import Layout, on_arrays, pack, sent
+from mlsem_jax.estimation.problem._compiled import sent
 from mlsem_jax.estimation.problem._constraints import Constraints
+from mlsem_jax.estimation.problem._evaluators import Compiled, Evaluator
 from mlsem_jax.likelihood import Statistics, Term
 from mlsem_jax.models import Build, Moments, Structure
 from mlsem_jax.numerics import decrement
@@ -23,9 +24,6 @@ from mlsem_jax.observed import ClusterStatistics
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 # told every row of the trace of every search
 Report = Callable[[dict], None] | None
-
-_cluster_scores = jax.jit(likelihood.cluster_scores)
-_term_scores = jax.jit(likelihood.term_scores)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Maximum:
 
 class Problem:
     """A build and its statistics, with what a search has to know besides: the sample moments that starting values follow, and the
-    constraints that the basis does not satisfy by itself. theta is q long everywhere; only here is it padded for compiled programs.
+    constraints that the basis does not satisfy by itself. theta is q long everywhere.
     """
 
     def __init__(
@@ -128,19 +126,18 @@ class Problem:
         return self._statistics
 
     @functools.cached_property
-    def _packed(self) -> tuple[list[jax.Array], Layout]:
-        """Structure and statistics, sent to the device when a program first needs them."""
-        arrays, layout = pack((self.build.padded_structure, self._statistics))
-        return sent(arrays), layout
+    def compiled(self) -> Compiled:
+        return Compiled(self.build, self._statistics)
+
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        """In NumPy, where the model is small and plain and has no random slopes: a first fit then waits for no compiler."""
+        return likelihood.ClosedForm.of(self.build.structure, self._statistics) or self.compiled
 
     @functools.cached_property
     def structure(self) -> Structure:
         """On the device."""
         return sent(jax.tree.map(np.asarray, self.build.structure))
-
-    @functools.cached_property
-    def _padded_structure(self) -> Structure:
-        return sent(jax.tree.map(np.asarray, self.build.padded_structure))
 
     @functools.cached_property
     def statistics(self) -> Statistics:
@@ -159,54 +156,24 @@ class Problem:
         """
         return self._statistics.rough
 
-    @functools.cached_property
-    def _many_sizes(self) -> bool:
-        """Whether sums over the distinct cluster sizes cost more than an eigenproblem at every point (see `coordinates`)."""
-        return self._statistics.many_sizes
-
-    @functools.cached_property
-    def _closed(self) -> likelihood.ClosedForm | None:
-        """In NumPy, where the model is small and plain and has no random slopes: a first fit then waits for no compiler."""
-        return likelihood.ClosedForm.of(self.build.structure, self._statistics)
-
-    def _run(self, function: Callable, theta: np.ndarray, sums_over_sizes: bool = False):
-        """The function of structure, theta and statistics. One that sums over the distinct cluster sizes is given coordinates where
-        there are many; None where no such coordinates exist, which is where the likelihood is zero.
-        """
-        more: tuple[Any, ...] = ()
-        if sums_over_sizes and self._many_sizes:
-            at = likelihood.coordinates(self.moments(theta), self.build.between_only)
-            if at is None:
-                return None
-            more = (at,)
-        arrays, layout = self._packed
-        return jax.device_get(on_arrays(function, layout)(arrays, self.build.padded(theta), *more))
-
     def natural(self, theta: np.ndarray) -> np.ndarray:
         """Natural parameters (k,)."""
         return self.build.natural(theta)
 
     def moments(self, theta: np.ndarray) -> Moments:
         """Model-implied moments by group (NumPy)."""
-        if self._closed is not None:
-            return self._closed.moments(theta)
-        return jax.tree.map(np.asarray, self._run(_moments, theta))
+        return self.evaluator.moments(theta)
 
     def evaluate(self, theta: np.ndarray) -> Point:
         """The point, without its observed information; the last one asked for is remembered."""
         theta = np.asarray(theta, float)
         if self._last is None or not np.array_equal(self._last.theta, theta, equal_nan=True):
-            out, q = self._evaluation(theta), self.q
+            out, q = self.evaluator.evaluate(theta), self.q
             if out is None:
                 self._last = Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
             else:
-                self._last = Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
+                self._last = Point(theta, float(out.value), out.gradient, out.metric)
         return self._last
-
-    def _evaluation(self, theta: np.ndarray) -> likelihood.Evaluation | None:
-        if self._closed is not None:
-            return self._closed.evaluate(theta)
-        return self._run(likelihood.evaluate, theta, sums_over_sizes=True)
 
     def with_hessian(self, point: Point) -> Point:
         """The point with its observed information."""
@@ -214,48 +181,27 @@ class Problem:
 
     def value(self, theta: np.ndarray) -> float:
         """Log-likelihood alone."""
-        if self._closed is not None:
-            return self._closed.value(theta)
-        return float(self._run(likelihood.log_likelihood, theta))
+        return self.evaluator.value(theta)
 
     def observed(self, theta: np.ndarray) -> np.ndarray:
-        """Observed information (q, q)."""
-        if self._closed is not None:
-            return self._square(self._closed.observed_information(theta))
-        return self._square(self._run(likelihood.observed_information, theta, sums_over_sizes=True))
+        """Observed information (q, q); NaN outside the domain of the likelihood."""
+        return self._or_nan(self.evaluator.observed_information(theta))
 
     def expected(self, theta: np.ndarray) -> np.ndarray:
-        """Expected information (q, q), of every cluster size."""
-        if self._closed is not None:
-            return self._square(self._closed.expected_information(theta))
-        return self._square(self._run(likelihood.expected_information, theta, sums_over_sizes=True))
+        """Expected information (q, q), of every cluster size; NaN outside the domain of the likelihood."""
+        return self._or_nan(self.evaluator.expected_information(theta))
 
     def of_moments(self, theta: np.ndarray) -> np.ndarray:
         """Cross-product (q, q) of the Jacobian of the implied moments, singular where these leave parameters open."""
-        return self._square(self._run(_moment_information, theta))
+        return self.compiled.of_moments(theta)
 
     def cluster_scores(self, theta: np.ndarray, clusters: ClusterStatistics) -> tuple[np.ndarray, np.ndarray]:
         """Log-likelihood (J,) and score (J, q) of every cluster without missing values."""
-        if self._closed is not None:
-            return self._closed.cluster_scores(theta, clusters)
-        value, score = _cluster_scores(self._padded_structure, self.build.padded(theta), clusters)
-        return np.asarray(value), np.asarray(score)[:, : self.q]
+        return self.evaluator.cluster_scores(theta, clusters)
 
     def term_scores(self, theta: np.ndarray, term: Term) -> tuple[np.ndarray, np.ndarray]:
         """Log-likelihood (L,) and score (L, q) of every cluster of a term that tells them apart."""
-        if self._closed is not None and isinstance(term, likelihood.PatternTerm):
-            return self._closed.pattern_scores(theta, term)
-        value, score = _term_scores(self._padded_structure, self.build.padded(theta), term)
-        return np.asarray(value), np.asarray(score)[:, : self.q]
+        return self.evaluator.term_scores(theta, term)
 
-    def _square(self, information: np.ndarray | None) -> np.ndarray:
-        q = self.q
-        return np.full((q, q), np.nan) if information is None else information[:q, :q]
-
-
-def _moments(structure: Structure, theta: jax.Array, statistics: Statistics) -> Moments:
-    return structure(theta)
-
-
-def _moment_information(structure: Structure, theta: jax.Array, statistics: Statistics) -> jax.Array:
-    return likelihood.moment_information(structure, theta)
+    def _or_nan(self, information: np.ndarray | None) -> np.ndarray:
+        return np.full((self.q, self.q), np.nan) if information is None else information

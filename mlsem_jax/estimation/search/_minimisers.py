@@ -15,10 +15,11 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
-from mlsem_jax.estimation.problem import FitOptions, Maximum, Point, Problem, Report
+from mlsem_jax.estimation.problem import Constraints, FitOptions, Maximum, Point, Problem, Report
 from mlsem_jax.estimation.search._em import definite_start, em_points, obstacle
 from mlsem_jax.estimation.search._iterates import Iterated, Iterates, iterate
 from mlsem_jax.estimation.search._scoring import maximise
+from mlsem_jax.estimation.search._sqp import maximise_constrained
 from mlsem_jax.likelihood import gradient, log_likelihood
 
 # promised gain at which a solver hands over to the Newton steps that verify the maximum
@@ -31,6 +32,8 @@ def search(
     problem: Problem, theta: np.ndarray, options: FitOptions, report: Report = None
 ) -> tuple[Maximum, tuple[str, ...]]:
     """The maximum that optim_method finds from theta (q,), and sentences about a method that had to be helped."""
+    if problem.constraints is not None:
+        return _within(problem, problem.constraints, theta, options, report)
     method = options.optim_method
     if method in ("scoring", "newton"):
         far = np.inf if method == "newton" else None
@@ -48,6 +51,20 @@ def search(
         why = end.shortfall or "its own criterion was met"
         notes = (f"optim_method={name} stopped early ({why}); Fisher scoring finished the search.",)
     return _finish(problem, end, options, report), notes
+
+
+def _within(
+    problem: Problem, constraints: Constraints, theta: np.ndarray, options: FitOptions, report: Report
+) -> tuple[Maximum, tuple[str, ...]]:
+    """Sequential quadratic programming, whatever the method."""
+    end = maximise_constrained(problem, theta, constraints, iterations=options.iter_max, report=report)
+    if options.optim_method == "scoring":
+        return end, ()
+    name = repr(options.optim_method) if isinstance(options.optim_method, str) else "the solver"
+    note = (
+        f"optim_method: {name} knows no inequality or nonlinear constraints; sequential quadratic programming was used."
+    )
+    return end, (note,)
 
 
 def _finish(problem: Problem, walked: Iterated, options: FitOptions, report: Report) -> Maximum:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax._status import Status
 from mlsem_jax.estimation.problem import FitOptions, Maximum, Problem, Report
-from mlsem_jax.estimation.search import maximise_constrained, search
+from mlsem_jax.estimation.search import search
 from mlsem_jax.estimation.starts import simple_start
 from mlsem_jax.estimation.status import singular_network, unidentified
 from mlsem_jax.estimation.strategies._driver import Driver
@@ -41,7 +41,7 @@ def maximum_of(
     saturated: computes the unrestricted maximum-likelihood moments, where the problem's sample moments are not those. report: told
     every iteration of every search.
     """
-    first, notes = _first(problem, theta, options, report)
+    first, notes = search(problem, theta, _patient(problem, options), report)
     # a limit that the user lowered is an answer, not a failure
     if first.status is Status.ITERATION_LIMIT and options.iter_max < FitOptions.iter_max:
         return first, notes
@@ -61,21 +61,10 @@ def maximum_of(
     return driver.best, (*notes, found)
 
 
-def _first(problem: Problem, theta: np.ndarray, options: FitOptions, report: Report) -> tuple[Maximum, tuple[str, ...]]:
-    """The first search, with the iterations that nearly all need: one in a valley is better begun elsewhere."""
-    untouched = options.iter_max == FitOptions.iter_max
-    if problem.constraints is None:
-        patient = untouched and options.optim_method in ("scoring", "newton")
-        return search(problem, theta, replace(options, iter_max=PATIENCE) if patient else options, report)
-    limit = PATIENCE if untouched else options.iter_max
-    end = maximise_constrained(problem, theta, problem.constraints, iterations=limit, report=report)
-    if options.optim_method == "scoring":
-        return end, ()
-    name = repr(options.optim_method) if isinstance(options.optim_method, str) else "the solver"
-    note = (
-        f"optim_method: {name} knows no inequality or nonlinear constraints; sequential quadratic programming was used."
-    )
-    return end, (note,)
+def _patient(problem: Problem, options: FitOptions) -> FitOptions:
+    """With the iterations that nearly all first searches need: one in a valley is better begun elsewhere."""
+    own = problem.constraints is not None or options.optim_method in ("scoring", "newton")
+    return replace(options, iter_max=PATIENCE) if own and options.iter_max == FitOptions.iter_max else options
 
 
 def _check_for_higher(driver: Driver, problem: Problem, theta: np.ndarray, report: Report) -> None:
