@@ -114,6 +114,22 @@ def read_data(
     if vars is None:
         design = () if survey is None else survey.columns
         vars = [name for name in known if name not in (clusters, groups, *design)]
+    names = _variables(vars, within_only, between_only)
+    prepared = prepare(
+        data,
+        cluster=clusters,
+        group=groups,
+        within=[v for v in names if v not in between_only],
+        between=[v for v in names if v not in within_only],
+        missing="ml",
+        group_splits_clusters=True,
+        survey=survey,
+    )
+    return standardized(prepared, standardize), prepared.group_labels, names
+
+
+def _variables(vars: Any, within_only: Sequence[str], between_only: Sequence[str]) -> tuple[str, ...]:
+    """The names in vars, those of level 2 alone at the end. Raises ModelError where they are not that."""
     names = tuple(map(str, vars)) if isinstance(vars, list) else check("vars", vars, OPTIONS["vars"])
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice or not names:
@@ -133,17 +149,7 @@ def read_data(
     ordered = [v for v in names if v not in between_only] + [v for v in names if v in between_only]
     if list(names) != ordered:
         raise ModelError(f"Put the between_only variables last: vars={ordered}, and order the rows of lambda_ alike.")
-    prepared = prepare(
-        data,
-        cluster=clusters,
-        group=groups,
-        within=[v for v in names if v not in between_only],
-        between=[v for v in names if v not in within_only],
-        missing="ml",
-        group_splits_clusters=True,
-        survey=survey,
-    )
-    return standardized(prepared, standardize), prepared.group_labels, names
+    return names
 
 
 def fit_options(estimator: str, information: str | None, options: dict[str, Any], data: TwoLevelData) -> FitOptions:
