@@ -8,6 +8,8 @@ model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -118,11 +120,18 @@ class ClosedForm:
         """Value, gradient (q,) and metric (q, q): the expected information of every cluster size, or with missing values of the
         pools of sizes; None outside the domain.
         """
+        around = self.around(theta)
+        return None if around is None else Evaluation(around[0], around[1], around[2]())
+
+    def around(
+        self, theta: Float[np.ndarray, " q"]
+    ) -> tuple[float, Float[np.ndarray, " q"], Callable[[], Float[np.ndarray, "q q"]]] | None:
+        """As `evaluate`, with the metric as a function that computes it: steps by the Hessian need none."""
         here = self._here(theta)
         if here is None:
             return None
-        metric = information_at(here.jacobian, self._z, self._pools, here.at, np)
-        return Evaluation(here.value, _chain(here.slope, here.jacobian), metric)
+        metric = partial(information_at, here.jacobian, self._z, self._pools, here.at, np)
+        return here.value, _chain(here.slope, here.jacobian), metric
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""

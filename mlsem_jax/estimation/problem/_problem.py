@@ -33,18 +33,28 @@ class Point:
     """The log-likelihood (a sum over rows) around theta (q,): its value, gradient (q,) and two matrices (q, q).
 
     metric: what scoring steps are taken with, positive semidefinite everywhere: the expected information of the pooled cluster
-    sizes, or with random slopes the outer products of the clusters' scores. observed: minus the Hessian, where it was computed.
+    sizes, or with random slopes the outer products of the clusters' scores; where it costs as much as the rest it is computed
+    when it is asked for: `metric_of` is it, or computes it. observed: minus the Hessian, where it was computed.
     """
 
     theta: np.ndarray
     value: float
     gradient: np.ndarray
-    metric: np.ndarray
+    metric_of: np.ndarray | Callable[[], np.ndarray]
     observed: np.ndarray | None = None
 
     @functools.cached_property
+    def metric(self) -> np.ndarray:
+        return self.metric_of() if callable(self.metric_of) else self.metric_of
+
+    @functools.cached_property
+    def inside(self) -> bool:
+        """Whether value and gradient are finite."""
+        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all())
+
+    @functools.cached_property
     def finite(self) -> bool:
-        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all() and np.isfinite(self.metric).all())
+        return self.inside and bool(np.isfinite(self.metric).all())
 
     @functools.cached_property
     def promise(self) -> float:
@@ -196,17 +206,18 @@ class Problem:
         """The point, without its observed information; the last one asked for is remembered."""
         theta = np.asarray(theta, float)
         if self._last is None or not np.array_equal(self._last.theta, theta, equal_nan=True):
-            out, q = self._evaluation(theta), self.q
-            if out is None:
-                self._last = Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
-            else:
-                self._last = Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
+            self._last = self._at(theta) or Point(
+                theta, -np.inf, np.full(self.q, np.nan), np.full((self.q, self.q), np.nan)
+            )
         return self._last
 
-    def _evaluation(self, theta: np.ndarray) -> likelihood.Evaluation | None:
+    def _at(self, theta: np.ndarray) -> Point | None:
+        """None outside the domain."""
         if self._closed is not None:
-            return self._closed.evaluate(theta)
-        return self._run(likelihood.evaluate, theta, sums_over_sizes=True)
+            around = self._closed.around(theta)
+            return None if around is None else Point(theta, *around)
+        out, q = self._run(likelihood.evaluate, theta, sums_over_sizes=True), self.q
+        return None if out is None else Point(theta, float(out.value), out.gradient[:q], out.metric[:q, :q])
 
     def with_hessian(self, point: Point) -> Point:
         """The point with its observed information."""
