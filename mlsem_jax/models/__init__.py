@@ -32,7 +32,7 @@ from mlsem_jax.models._matrices import (
     sum_by_parameter,
 )
 from mlsem_jax.models._numbering import fixed_values, number
-from mlsem_jax.models._plain_moments import PlainMoments, PlainParts
+from mlsem_jax.models._plain_moments import PlainMoments, PlainParts, plain_moments
 from mlsem_jax.models._remembered import remembered
 from mlsem_jax.models._specification import (
     NO_LEVEL,
@@ -66,6 +66,7 @@ __all__ = [
     "level_matrices",
     "PlainMoments",
     "PlainParts",
+    "plain_moments",
     "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 
 from mlsem_jax.models._covariance import kind_named
@@ -26,49 +25,32 @@ class Pattern:
     """The rows of one level in its matrices, which are named as those of a `Cell`.
 
     index, base: the natural parameter of each element (-1: none), and what the text fixes it at. decided: the rows of the table
-    that the data decide, with their places in the flattened matrix. silent (G, p): the means that no row speaks of. absent: of the
-    covariance matrices without scales, the variance of a variable that the level does not have. ready: what no data touch.
+    that the data decide, with their places in the flattened matrix. silent (G, p): the means that no row speaks of. ready: what
+    is made of the text alone.
     """
 
     index: dict[str, np.ndarray]
     base: dict[str, np.ndarray]
     decided: dict[str, tuple[np.ndarray, np.ndarray]]
     silent: np.ndarray
-    absent: dict[str, float]
     ready: dict[str, Any] = field(default_factory=dict)
 
-    def vector(self, name: str, values: np.ndarray, means: np.ndarray | None = None) -> Filled:
-        """A matrix, or vector, that is no covariance matrix: values (rows,) of the table; means (G, p) where they are no
-        parameters.
-        """
+    def matrix(self, name: str, values: np.ndarray, means: np.ndarray | None = None) -> Filled:
+        """One matrix or vector. values (rows,): of the table; means (G, p) where they are no parameters."""
         if means is None and name in self.ready:
             return self.ready[name]
-        base = self._base(name, values)
-        if means is not None:
-            base[self.silent] = means[self.silent]
-        return self._kept(name, Filled(self.index[name], base), means is None)
-
-    def covariance(self, name: str, values: np.ndarray, kind: Choice | None) -> Covariance:
-        if kind is None and name in self.ready:
-            return self.ready[name]
-        core, scale = self._base(name, values), self._base(f"{name}_scale", values)
-        if name in self.absent:
-            _mark_absent(self.index[name], core, scale, self.absent[name])
-        made = Covariance(Filled(self.index[name], core), Filled(self.index[f"{name}_scale"], scale), kind)
-        return self._kept(name, made, kind is None)
-
-    def _base(self, name: str, values: np.ndarray) -> np.ndarray:
         base, (rows, at) = self.base[name].copy(), self.decided[name]
         base.flat[at] = values[rows]
-        return base
-
-    def _kept(self, name: str, made: Any, alone: bool) -> Any:
-        """What was made; it is kept where it depends on nothing but the text."""
-        if alone and not any(len(self.decided[part][0]) for part in (name, f"{name}_scale") if part in self.decided):
-            for array in jax.tree.leaves(made):
-                array.flags.writeable = False  # fits share it
+        if means is not None:
+            base[self.silent] = means[self.silent]
+        made = Filled(self.index[name], base)
+        if means is None and not len(rows):
+            base.flags.writeable = False  # fits share it
             self.ready[name] = made
         return made
+
+    def covariance(self, name: str, values: np.ndarray, kind: Choice | None) -> Covariance:
+        return Covariance(self.matrix(name, values), self.matrix(f"{name}_scale", values), kind)
 
 
 def pattern(specification: Specification, level: int, index: np.ndarray) -> Pattern:
@@ -103,10 +85,12 @@ def pattern(specification: Specification, level: int, index: np.ndarray) -> Patt
         if matrix == "nu":
             silent[g, i] = False
     places = {name: np.array(pairs, int).reshape(-1, 2).T for name, pairs in decided.items()}
-    absent = {name: kind.absent for name, kind in kinds.items() if kind.scale is None}
+    for name, kind in kinds.items():
+        if kind.scale is None:
+            _mark_absent(where[name], base[name], base[f"{name}_scale"], kind.absent, places[name][1])
     for array in (*where.values(), *base.values()):
         array.flags.writeable = False  # fits share them
-    return Pattern(where, base, {name: (pair[0], pair[1]) for name, pair in places.items()}, silent, absent)
+    return Pattern(where, base, {name: (pair[0], pair[1]) for name, pair in places.items()}, silent)
 
 
 _remembered_pattern = remembered(lambda specification, level: pattern(specification, level, number(specification)[0]))
@@ -128,23 +112,22 @@ def filled_level(
     # what kinds there are may change
     shared = not chosen and index is number(specification)[0]
     of = _remembered_pattern(specification, level) if shared else pattern(specification, level, index)
-    vectors = {name: of.vector(name, values) for name in ("alpha", "lambda", "beta")}
     kinds = {"psi": block.psi_kind, "theta": block.theta_kind}
-    covariances = {
-        name: of.covariance(name, values, Choice.of(kind) if chosen else None) for name, kind in kinds.items()
-    }
     return LevelStructure(
-        nu=of.vector("nu", values, means if level == 1 else None),
-        alpha=vectors["alpha"],
-        lambda_=vectors["lambda"],
-        beta=vectors["beta"],
-        **covariances,
+        nu=of.matrix("nu", values, means if level == 1 else None),
+        alpha=of.matrix("alpha", values),
+        lambda_=of.matrix("lambda", values),
+        beta=of.matrix("beta", values),
+        **{name: of.covariance(name, values, Choice.of(kind) if chosen else None) for name, kind in kinds.items()},
     )
 
 
-def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float) -> None:
-    """A variable without elements in its row of a core does not exist at this level, which the scale then says by 0."""
-    at = np.arange(core.shape[-1])
-    exists = np.any((index >= 0) | (core != 0), axis=2)
+def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float, decided: np.ndarray) -> None:
+    """A variable without elements in its row of a core does not exist at this level, which the scale then says by 0. decided: the
+    places in the flattened core that the data fill.
+    """
+    at, filled = np.arange(core.shape[-1]), (index >= 0) | (core != 0)
+    filled.flat[decided] = True
+    exists = filled.any(axis=2)
     scale[:] = exists
     core[:, at, at] = np.where(exists, core[:, at, at], absent)

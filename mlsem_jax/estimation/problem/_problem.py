@@ -15,7 +15,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation.problem._compiled import Layout, on_arrays, pack, sent
 from mlsem_jax.estimation.problem._constraints import Constraints
 from mlsem_jax.likelihood import Statistics, Term
-from mlsem_jax.models import Build, Moments, Structure
+from mlsem_jax.models import Build, Moments, Structure, plain_moments
 from mlsem_jax.numerics import decrement
 from mlsem_jax.observed import ClusterStatistics
 
@@ -177,7 +177,9 @@ class Problem:
     @functools.cached_property
     def _closed(self) -> likelihood.ClosedForm | None:
         """In NumPy, where the model is small and plain and has no random slopes: a first fit then waits for no compiler."""
-        return likelihood.ClosedForm.of(self.build.structure, self._statistics)
+        return likelihood.ClosedForm.of(
+            self.build.structure, self._statistics, functools.partial(plain_moments, self.build)
+        )
 
     def _run(self, function: Callable, theta: np.ndarray, sums_over_sizes: bool = False):
         """The function of structure, theta and statistics. One that sums over the distinct cluster sizes is given coordinates where
