@@ -14,10 +14,19 @@ LARGEST, SMALLEST = 1e60, 1e-60
 FAR, TOO_FAR = 2e4, 1e13
 
 
+def extremes(column: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest value of a column (N,) that are known; 0 and 0 where none is."""
+    if len(column) and (low := float(column.min())) == low:
+        return low, float(column.max())
+    # NaN stands in it: looking for those takes as long again
+    known = column[~np.isnan(column)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+
+
 def check_magnitude(columns: np.ndarray, roles: Roles, labels: np.ndarray) -> None:
     """DataError for values that cannot be squared. columns (p, N), NaN where missing; labels (N,) name the rows."""
     for i, column in enumerate(columns):
-        largest = max(abs(np.nanmin(column, initial=0.0)), abs(np.nanmax(column, initial=0.0)))
+        largest = max(map(abs, extremes(column)))
         if largest <= LARGEST:
             continue
         name, large = roles.variables[i], np.flatnonzero(np.abs(column) > LARGEST)
@@ -41,11 +50,10 @@ def check_spread(columns: np.ndarray, roles: Roles, text: str) -> tuple[str, ...
     """
     told: tuple[str, ...] = ()
     for i, name in enumerate(roles.variables):
-        known = columns[i][~np.isnan(columns[i])]
-        low, high = float(known.min()), float(known.max())
+        low, high = extremes(columns[i])
         # a cheap bound first: the standard deviation is at least the range over the square root of 2 N
         if low == high or (
-            high - low > SMALLEST and abs(high) + abs(low) < FAR * (high - low) / np.sqrt(2 * len(known))
+            high - low > SMALLEST and abs(high) + abs(low) < FAR * (high - low) / np.sqrt(2 * columns.shape[1])
         ):
             continue
         subject = f"Variable {roles.placed(name)}"
@@ -54,6 +62,7 @@ def check_spread(columns: np.ndarray, roles: Roles, text: str) -> tuple[str, ...
                 f"{subject} varies by no more than {high - low:.3g}{text}, too little to compute with. Change its unit: "
                 f"data[{name!r}] = data[{name!r}] * {_power(1 / max(high - low, 1e-300))}."
             )
+        known = columns[i][~np.isnan(columns[i])]
         mean, sd = low + float(np.mean(known - low)), float(np.std(known - low))
         remedy = f"Subtract a constant, for example data[{name!r}] = data[{name!r}] - data[{name!r}].mean()"
         if abs(mean) > TOO_FAR * sd:

@@ -8,7 +8,8 @@ model.
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Callable
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -70,8 +71,8 @@ class _Here(NamedTuple):
 class ClosedForm:
     """A structure and data that are complete or have missing values, in NumPy. Log-likelihoods are sums over rows; theta (q,)."""
 
-    def __init__(self, structure: Structure, statistics: Statistics):
-        self.plain = PlainMoments(structure)
+    def __init__(self, structure: Structure, statistics: Statistics, plain: PlainMoments | None = None):
+        self.plain = PlainMoments(structure) if plain is None else plain
         self._z = np.asarray(structure.between_only, float)
         complete: CompleteStatistics | None = first_data(statistics, CompleteTerm)
         patterns: PatternStatistics | None = first_data(statistics, PatternTerm)
@@ -83,15 +84,19 @@ class ClosedForm:
         self._last: tuple[np.ndarray, _Here | None] | None = None
 
     @classmethod
-    def of(cls, structure: Structure, statistics: Statistics) -> ClosedForm | None:
-        """None where there is no such form, or the model or the data are too large for it."""
+    def of(
+        cls, structure: Structure, statistics: Statistics, plain: Callable[[], PlainMoments] | None = None
+    ) -> ClosedForm | None:
+        """None where there is no such form, or the model or the data are too large for it. plain: makes the structure's moments,
+        where they need not be made anew.
+        """
         if not _known(statistics) or not PlainMoments.serves(structure):
             return None
         groups, p = np.shape(structure.levels[0].nu.base)
         q, patterns = structure.basis.shape[1], first_data(statistics, PatternTerm)
         size = len(structure.levels) * groups * p * p * q
         served = size <= LARGEST and (patterns is None or _elements(patterns, q) <= LARGEST_PATTERNS)
-        return cls(structure, statistics) if served else None
+        return cls(structure, statistics, None if plain is None else plain()) if served else None
 
     def moments(self, theta: Float[np.ndarray, " q"]) -> Moments:
         return self.plain(theta).as_moments()
@@ -109,11 +114,18 @@ class ClosedForm:
         """Value, gradient (q,) and metric (q, q): the expected information of every cluster size, or with missing values of the
         pools of sizes; None outside the domain.
         """
+        around = self.around(theta)
+        return None if around is None else Evaluation(around[0], around[1], around[2]())
+
+    def around(
+        self, theta: Float[np.ndarray, " q"]
+    ) -> tuple[float, Float[np.ndarray, " q"], Callable[[], Float[np.ndarray, "q q"]]] | None:
+        """As `evaluate`, with the metric as a function that computes it: steps by the Hessian need none."""
         here = self._here(theta)
         if here is None:
             return None
-        metric = information_at(here.jacobian, self._z, self._pools, here.at, np)
-        return Evaluation(here.value, _chain(here.slope, here.jacobian), metric)
+        metric = partial(information_at, here.jacobian, self._z, self._pools, here.at, np)
+        return here.value, _chain(here.slope, here.jacobian), metric
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""

@@ -1,6 +1,6 @@
 """Parameters, covariance structures and moments: theta -> within and between means and covariances."""
 
-from mlsem_jax.models._build import Build, build, fixed_values, number
+from mlsem_jax.models._build import Build, build
 from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._covariance import KINDS, CovarianceKind, Kind, kind_named
@@ -31,7 +31,9 @@ from mlsem_jax.models._matrices import (
     level_matrices,
     sum_by_parameter,
 )
-from mlsem_jax.models._plain_moments import PlainMoments, PlainParts
+from mlsem_jax.models._numbering import fixed_values, number
+from mlsem_jax.models._plain_moments import PlainMoments, PlainParts, plain_moments
+from mlsem_jax.models._remembered import remembered
 from mlsem_jax.models._specification import (
     NO_LEVEL,
     Cell,
@@ -64,6 +66,7 @@ __all__ = [
     "level_matrices",
     "PlainMoments",
     "PlainParts",
+    "plain_moments",
     "sum_by_parameter",
     "FUNCTIONS",
     "KINDS",
@@ -107,6 +110,7 @@ __all__ = [
     "place",
     "register",
     "registered",
+    "remembered",
     "residual_function",
     "unregister",
     "unrotated",

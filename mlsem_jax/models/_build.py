@@ -9,17 +9,11 @@ import numpy as np
 
 from mlsem_jax.models._constraints import check_names, is_linear, solve_linear, with_constants
 from mlsem_jax.models._covariance import kind_named
-from mlsem_jax.models._kinds import Choice
-from mlsem_jax.models._layout import members, place, width
+from mlsem_jax.models._filling import filled_level
+from mlsem_jax.models._layout import members, place
+from mlsem_jax.models._numbering import fixed_values, number
 from mlsem_jax.models._specification import Constraint, Specification
-from mlsem_jax.models._structure import (
-    Covariance,
-    Filled,
-    LevelStructure,
-    Moments,
-    OrderedStructure,
-    Structure,
-)
+from mlsem_jax.models._structure import Filled, Moments, OrderedStructure, Structure
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class Build:
         plain = all(kind is None for block in blocks for kind in (block.psi_kind, block.theta_kind))
         return Structure(
             levels=tuple(
-                _level(specification, level, self.index, self.values, not plain, self.means)
+                filled_level(specification, level, self.index, self.values, not plain, self.means)
                 for level in specification.numbers
             ),
             offset=self.offset,
@@ -138,94 +132,6 @@ def build(specification: Specification, exogenous: Moments | None = None, pad_to
     return Build(specification, offset, basis, index, names, labels, values, kept, nonlinear, width, means)
 
 
-def number(specification: Specification) -> tuple[np.ndarray, tuple[str, ...], dict[str, int]]:
-    """The natural parameter of each row (-1: fixed), their names, and names and labels by natural parameter.
-
-    Free rows that share a label are one parameter.
-    """
-    index: list[int] = []
-    names: list[str] = []
-    by_label: dict[str, int] = {}
-    for row in specification.parameters:
-        if not row.free:
-            index.append(-1)
-        elif row.label and row.label in by_label:
-            index.append(by_label[row.label])
-        else:
-            if row.label:
-                by_label[row.label] = len(names)
-            index.append(len(names))
-            names.append(row.name)
-    by_label |= {name: i for i, name in enumerate(names) if name not in by_label}
-    return np.array(index, int), tuple(names), by_label
-
-
-def fixed_values(specification: Specification, exogenous: Moments | None) -> np.ndarray:
-    """What each row is fixed at: its own value, or for exogenous moments the data's (rows,)."""
-    place_of = {name: i for i, name in enumerate(specification.variables)}
-    out, of_level = np.zeros(len(specification.parameters)), {}
-    if exogenous is not None:
-        of_level = {number: (part.cov, part.mean) for number, part in enumerate(exogenous.levels, 1)}
-    for i, row in enumerate(specification.parameters):
-        if row.value is not None:
-            out[i] = row.value
-        elif row.exo and exogenous is not None:
-            cov, mean = of_level[row.level]
-            left = place_of[row.lhs]
-            out[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, place_of[row.rhs]]
-    return out
-
-
-def _level(
-    specification: Specification,
-    level: int,
-    index: np.ndarray,
-    values: np.ndarray,
-    chosen: bool,
-    means: np.ndarray | None,
-) -> LevelStructure:
-    """The matrices of a level. chosen: whether its covariance matrices say in which kind they are written. means (G, p): what the
-    model holds for the means, None where they are parameters.
-    """
-    block, variables, groups = specification.level(level), specification.variables, specification.ngroups
-    names = members(specification, level)
-    slopes = [slope.name for slope in specification.slopes] if level == 2 else []
-    variables = (*variables, *slopes)
-    p, m = len(variables), width(specification, level)
-    shapes = {"nu": (p,), "alpha": (m,), "lambda": (p, m), "beta": (m, m), "psi": (m, m), "theta": (p, p)}
-    shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
-    where = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
-    base = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
-    if means is not None and level == 1:
-        base["nu"][:] = means
-    for column, name in enumerate(names):
-        if name in block.observed or name in slopes:
-            base["lambda"][:, variables.index(name), column] = 1.0
-    kinds = {"psi": kind_named(block.psi_kind), "theta": kind_named(block.theta_kind)}
-    for row, free, value in zip(specification.parameters, index, values, strict=True):
-        if row.level != level or row.cell is None or row.cell.matrix == "tau":
-            continue
-        matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
-        spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
-        if matrix in kinds and i != j and kinds[matrix].symmetric:
-            spots.append((g, j, i))
-        for spot in spots:
-            where[matrix][spot] = free
-            base[matrix][spot] = 0.0 if free >= 0 else value
-    for name, kind in kinds.items():
-        if kind.scale is None:
-            _mark_absent(where[name], base[name], base[f"{name}_scale"], kind.absent)
-    filled = {name: Filled(where[name], base[name]) for name in shapes}
-    return LevelStructure(
-        nu=filled["nu"],
-        alpha=filled["alpha"],
-        lambda_=filled["lambda"],
-        beta=filled["beta"],
-        psi=Covariance(filled["psi"], filled["psi_scale"], Choice.of(block.psi_kind) if chosen else None),
-        theta=Covariance(filled["theta"], filled["theta_scale"], Choice.of(block.theta_kind) if chosen else None),
-    )
-
-
 def _slope_targets(specification: Specification) -> np.ndarray | None:
     """The member of the within eta that each random slope explains, as rows of the identity; None without random slopes."""
     if not specification.slopes:
@@ -258,11 +164,3 @@ def _ordered(specification: Specification, index: np.ndarray, values: np.ndarray
         if name:
             where[name][spot], base[name][spot] = free, 0.0 if free >= 0 else value
     return OrderedStructure(*(Filled(where[name], base[name]) for name in shapes))
-
-
-def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float) -> None:
-    """A variable without elements in its row of a core does not exist at this level, which the scale then says by 0."""
-    at = np.arange(core.shape[-1])
-    exists = np.any((index >= 0) | (core != 0), axis=2)
-    scale[:] = exists
-    core[:, at, at] = np.where(exists, core[:, at, at], absent)

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax.models._remembered import remembered
 from mlsem_jax.models._specification import Cell, Parameter, Specification
 
 
+@remembered
 def members(specification: Specification, level: int) -> tuple[str, ...]:
     """The members of eta of a level: what the level says, otherwise observed variables that paths involve, then latent ones.
 
@@ -79,6 +81,7 @@ def cells(specification: Specification, level: int) -> Callable[[Parameter], Cel
     return cell
 
 
+@remembered
 def place(specification: Specification) -> Specification:
     """The same specification with a cell in every row. At a level that says what its members are, rows that have one keep it."""
     cell = {level: cells(specification, level) for level in specification.numbers}

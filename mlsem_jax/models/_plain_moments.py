@@ -6,12 +6,18 @@ With A = (I - B)^-1 and P = Lambda A, every element of a matrix moves the covari
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsem_jax._typing import Float
+from mlsem_jax.models._build import Build
+from mlsem_jax.models._filling import filled_level
 from mlsem_jax.models._matrices import kinds_of
+from mlsem_jax.models._numbering import fixed_values, number
+from mlsem_jax.models._remembered import remembered
+from mlsem_jax.models._specification import Specification
 from mlsem_jax.models._structure import Filled, LevelMoments, LevelStructure, Moments, Structure
 
 
@@ -73,11 +79,15 @@ class PlainParts(NamedTuple):
 class PlainMoments:
     """The moments of a structure without random slopes; what does not depend on the parameters is computed once."""
 
-    def __init__(self, structure: Structure):
+    def __init__(self, structure: Structure, alike: list[_PlainLevel] | None = None):
+        """alike: the levels of another structure of the same pattern, whose arrays may hold other values."""
         self._offset, self._k = np.asarray(structure.offset, float), len(structure.offset)
         self._basis = np.asarray(structure.basis, float)
         self._unconstrained = np.array_equal(self._basis, np.eye(len(self._basis)))
-        self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
+        if alike is None:
+            self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
+        else:
+            self._levels = [a.with_values(level) for a, level in zip(alike, structure.levels, strict=True)]
 
     def _natural(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, " k"]:
         return self._offset + self._basis @ theta
@@ -102,6 +112,10 @@ class PlainMoments:
             slopes = [PlainPart(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
         return PlainParts(tuple(here.moments for _, here in levels)), PlainParts(tuple(slopes))
 
+    def by_parameter(self, natural: Float[np.ndarray, " k"]) -> PlainParts:
+        """Derivatives of the moments in the natural parameters along a last axis (k)."""
+        return PlainParts(tuple(level.slopes(_Here(level, natural)) for level in self._levels))
+
     def curvature(self, theta: Float[np.ndarray, " q"], weight: Moments | PlainParts) -> Float[np.ndarray, "q q"]:
         """Hessian (q, q) in theta of the sum over moments of weight times moment. weight: symmetric in the covariances."""
         natural, total = self._natural(theta), np.zeros((self._k, self._k))
@@ -121,6 +135,12 @@ class _Elements:
         self._free = index >= 0
         at = np.nonzero(np.tril(self._free) if lower else self._free)
         self.k, self.group, self.row, self.column = index[at], at[0], at[1], at[-1]
+
+    def with_base(self, filled: Filled) -> _Elements:
+        """The same elements of a matrix that otherwise holds something else."""
+        other = copy.copy(self)
+        other._base = np.asarray(filled.base, float)
+        return other
 
     def __call__(self, natural: np.ndarray) -> np.ndarray:
         return np.where(self._free, natural[self._from], self._base) if len(natural) else self._base
@@ -163,6 +183,8 @@ class _PlainLevel:
         off = e.row != e.column
         np.add.at(self._fixed.cov, (e.k[off], e.group[off], e.column[off], e.row[off]), 1.0)
         np.add.at(self._fixed.mean, (self.nu.k, self.nu.group, self.nu.row), 1.0)
+        for array in self._fixed:
+            array.flags.writeable = False
         parts = (self.lambda_, self.beta, self.psi)
         self._k_cov, self._g_cov = (np.concatenate([getattr(e, f) for e in parts]) for f in ("k", "group"))
         paths = len(self.lambda_.k) + len(self.beta.k)
@@ -171,6 +193,13 @@ class _PlainLevel:
         # where every element is a parameter of its own nothing is added twice in one place
         self._once = _distinct(self._k_cov, self._g_cov) and _distinct(self._k_mean, self._g_mean)
         self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
+
+    def with_values(self, level: LevelStructure) -> _PlainLevel:
+        """The same for matrices of the same pattern. Of those the data decide means and covariances alone (see `filled_level`)."""
+        other = copy.copy(self)
+        other.nu, other.alpha = self.nu.with_base(level.nu), self.alpha.with_base(level.alpha)
+        other.psi, other.theta = self.psi.with_base(level.psi.core), self.theta.with_base(level.theta.core)
+        return other
 
     def slopes(self, here: _Here) -> PlainPart:
         """Derivatives of covariances (G, p, p, k) and means (G, p, k) in the natural parameters."""
@@ -238,6 +267,29 @@ class _PlainLevel:
             np.add.at(total, np.ix_(rows, rows), bent)
             np.add.at(total, np.ix_(rows, columns), linear)
             np.add.at(total, np.ix_(columns, rows), linear.T)
+
+
+# elements of the derivatives of the moments (k, G, p, p) up to which those that never change are kept with a specification
+KEPT = 2**16
+
+
+@remembered
+def _levels_alike(specification: Specification) -> list[_PlainLevel] | None:
+    """The levels of any structure of a specification with covariance matrices of the plain kind, None where that is large."""
+    index, names, _ = number(specification)
+    if len(names) * specification.ngroups * len(specification.variables) ** 2 > KEPT:
+        return None
+    values = fixed_values(specification, None)
+    levels = (filled_level(specification, level, index, values, False, None) for level in specification.numbers)
+    return [_PlainLevel(level, len(names)) for level in levels]
+
+
+def plain_moments(build: Build) -> PlainMoments:
+    """The moments of a build whose structure `PlainMoments.serves`; what its specification decides is worked out once."""
+    specification = build.specification
+    plain = all(kind is None for block in specification.levels for kind in (block.psi_kind, block.theta_kind))
+    shared = plain and build.index is number(specification)[0]
+    return PlainMoments(build.structure, _levels_alike(specification) if shared else None)
 
 
 def _distinct(k: np.ndarray, group: np.ndarray) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from mlsem_jax.models._covariance import Kind
 from mlsem_jax.models._exploratory import ExploratoryBlock
@@ -166,6 +166,14 @@ class Specification:
     means: bool = True
     blocks: tuple[ExploratoryBlock, ...] = ()
     ordered: tuple[Ordered, ...] = ()
+
+    @cached_property
+    def derived(self) -> dict[Any, Any]:
+        """What was worked out from the specification alone and is asked for again (`remembered`): neither compared nor pickled."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "derived"}
 
     @property
     def conditions(self) -> int:

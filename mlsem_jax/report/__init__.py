@@ -28,7 +28,7 @@ from mlsem_jax.report._scores import (
 from mlsem_jax.report._short import short_html, short_text
 from mlsem_jax.report._shown import Tables, as_column, as_table
 from mlsem_jax.report._side_by_side import FitTable, side_by_side
-from mlsem_jax.report._tables import add_tests, parameter_table, standardized_table, with_rsquare
+from mlsem_jax.report._tables import parameter_table, standardized_table, with_rsquare
 from mlsem_jax.report._test_tables import comparison_table, wald_table
 from mlsem_jax.report._tidy import coefficient_table, glance, statistic, tidy
 from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
@@ -59,7 +59,6 @@ __all__ = [
     "INSPECT_REFUSED",
     "INSPECT_SECTIONS",
     "Tables",
-    "add_tests",
     "added_table",
     "as_column",
     "as_table",

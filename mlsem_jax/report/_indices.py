@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlsem_jax._errors import ModelError, listing, nearest
 from mlsem_jax.inference import Added, Modification, ScoreTest
 from mlsem_jax.numerics import chi_square_tail
@@ -37,25 +39,30 @@ def modification_table(
     """One row per candidate, the largest index first if sorted; only indices of at least minimum_value, only the operators op."""
     import pandas as pd
 
-    table = pd.DataFrame(
-        {
-            "lhs": [row.lhs for row in modification.rows],
-            "op": [row.op for row in modification.rows],
-            "rhs": [row.rhs for row in modification.rows],
-            "level": [row.level for row in modification.rows],
-            "group": [row.group for row in modification.rows],
-            "mi": modification.mi,
-            "epc": modification.epc,
-            "sepc.lv": modification.epc_lv,
-            "sepc.all": modification.epc_all,
-        }
-    )
+    # in numbers first: every step of a table costs as much as all indices
+    at = np.flatnonzero(modification.mi >= minimum_value)
     if op is not None:
-        table = table[table["op"].isin([op] if isinstance(op, str) else list(op))]
-    table = table[table["mi"] >= minimum_value]
+        wanted = (op,) if isinstance(op, str) else tuple(op)
+        at = np.array([i for i in at if modification.rows[i].op in wanted], int)
     if sort:
-        table = table.sort_values("mi", ascending=False, kind="stable")
-    return as_table((table.head(maximum_number) if maximum_number else table).reset_index(drop=True))
+        at = at[np.argsort(-modification.mi[at], kind="stable")]
+    at = at[:maximum_number] if maximum_number else at
+    # where none is left, types of columns as with all
+    shown = at if len(at) else np.arange(len(modification.rows))
+    rows = [modification.rows[i] for i in shown]
+    columns = {
+        "lhs": [row.lhs for row in rows],
+        "op": [row.op for row in rows],
+        "rhs": [row.rhs for row in rows],
+        "level": np.array([row.level for row in rows], int),
+        "group": np.array([row.group for row in rows], int),
+        "mi": modification.mi[shown],
+        "epc": modification.epc[shown],
+        "sepc.lv": modification.epc_lv[shown],
+        "sepc.all": modification.epc_all[shown],
+    }
+    table = pd.DataFrame(columns)
+    return as_table(table if len(at) else table.head(0))
 
 
 def score_table(tests: Sequence[ScoreTest]) -> pd.DataFrame:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference import Estimates, Standardized, rsquare
+from mlsem_jax.models import Specification, remembered
 from mlsem_jax.numerics import normal_quantile, normal_tail
 
 if TYPE_CHECKING:
@@ -24,39 +25,31 @@ def parameter_table(estimation: Estimation, estimates: Estimates, level: float =
     """
     import pandas as pd
 
-    specification = estimation.model.build.specification
-    rows = [
-        {
-            "lhs": row.lhs,
-            "op": row.op,
-            "rhs": row.rhs,
-            "block": len(specification.levels) * (row.group - 1) + row.level,
-            "level": row.level,
-            "group": row.group,
-            "label": row.shown_label,
-            "free": int(index) + 1,
-            "exo": int(row.exo),
-        }
-        for row, index in zip(specification.parameters, estimation.model.build.index, strict=True)
+    build = estimation.model.build
+    columns = dict(_described(build.specification))
+    columns["free"] = np.concatenate([build.index + 1, np.zeros(len(build.specification.definitions), int)])
+    columns["exo"] = columns.pop("exo")
+    est = np.concatenate([estimates.values, estimates.defined])
+    se = np.concatenate([estimates.se, estimates.defined_se])
+    # all columns at once: each one that is added to a table costs as much as the table
+    return pd.DataFrame(columns | {"est": est, "se": se} | tests_of(est, se, level), index=pd.RangeIndex(len(est)))
+
+
+@remembered
+def _described(specification: Specification) -> dict[str, Any]:
+    """The columns of the table, as pandas has them, that the text decides: the rows, then the `:=` quantities."""
+    import pandas as pd
+
+    levels = len(specification.levels)
+    rows: list[tuple[Any, ...]] = [
+        (r.lhs, r.op, r.rhs, levels * (r.group - 1) + r.level, r.level, r.group, r.shown_label, int(r.exo))
+        for r in specification.parameters
     ]
-    rows += [
-        dict(
-            lhs=d.name,
-            op=":=",
-            rhs=d.text.split(":=", 1)[-1].replace(" ", "") or str(d.expression),
-            block=0,
-            level=0,
-            group=0,
-            label=d.name,
-            free=0,
-            exo=0,
-        )
-        for d in specification.definitions
-    ]
-    table = pd.DataFrame(rows)
-    table["est"] = np.concatenate([estimates.values, estimates.defined])
-    table["se"] = np.concatenate([estimates.se, estimates.defined_se])
-    return add_tests(table, level)
+    for d in specification.definitions:
+        rhs = d.text.split(":=", 1)[-1].replace(" ", "") or str(d.expression)
+        rows.append((d.name, ":=", rhs, 0, 0, 0, d.name, 0))
+    table = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "block", "level", "group", "label", "exo"])
+    return {name: table[name].array for name in table}
 
 
 def standardized_table(table: pd.DataFrame, standardized: Standardized, level: float = 0.95) -> pd.DataFrame:
@@ -64,20 +57,20 @@ def standardized_table(table: pd.DataFrame, standardized: Standardized, level: f
 
     z and pvalue are NaN for rows without sampling variation, such as a factor's own standardized variance.
     """
-    out = table[["lhs", "op", "rhs", "block", "level", "group", "label"]].copy()
-    out["est.std"], out["se"] = standardized.values, standardized.se
-    return add_tests(out, level, "est.std")
+    import pandas as pd
+
+    told = {name: table[name].array for name in ("lhs", "op", "rhs", "block", "level", "group", "label")}
+    columns = told | {"est.std": standardized.values, "se": standardized.se}
+    return pd.DataFrame(columns | tests_of(standardized.values, standardized.se, level), index=table.index)
 
 
-def add_tests(table: pd.DataFrame, level: float, estimate: str = "est") -> pd.DataFrame:
-    """Append z, two-sided normal p-value and confidence limits to a table with an estimate and a `se` column."""
-    est, se = table[estimate].to_numpy(float), table["se"].to_numpy(float)
+def tests_of(est: np.ndarray, se: np.ndarray, level: float) -> dict[str, np.ndarray]:
+    """The columns z, two-sided normal p-value and confidence limits of estimates and their standard errors (rows,)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(se > 0, est / se, np.nan)
     half = normal_quantile(0.5 + level / 2) * np.where(np.isnan(se), 0.0, se)
-    table["z"], table["pvalue"] = z, 2 * normal_tail(np.abs(z))
-    table["ci.lower"], table["ci.upper"] = est - half, est + half
-    return table
+    limits = {"ci.lower": est - half, "ci.upper": est + half}
+    return {"z": z, "pvalue": 2 * normal_tail(np.abs(z)), **limits}
 
 
 def with_rsquare(table: pd.DataFrame, results: Results) -> pd.DataFrame:

@@ -46,6 +46,15 @@ class SyntaxOptions:
     rotation: Any = None
     rotation_args: Mapping[str, Any] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        """By flags alone, which are always hashable: options that are equal have equal hashes."""
+        return hash((self.std_lv, self.fixed_x, self.auto_fix_first, self.int_ov_free, self.meanstructure))
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is said of rotation, whose targets are arrays that cannot be compared in a table."""
+        return self.rotation is None and not self.rotation_args
+
     @classmethod
     def for_function(cls, function: Function, **overrides: Any) -> SyntaxOptions:
         """The options of lavaan's function of that name, with some of them changed.

@@ -5,6 +5,8 @@ A formula ends with its line unless the line ends, or the next one begins, with 
 
 from __future__ import annotations
 
+import functools
+
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax.models import Constraint, Definition, Name
 from mlsem_jax.syntax._cursor import Cursor
@@ -17,6 +19,8 @@ from mlsem_jax.syntax._tree import EXAMPLE, Formula, Header, Mention, Statement,
 _ALL_RELATIONS = (*FORMULA_OPERATORS, *RELATIONS, ":")
 _MPLUS = {"BY": "=~", "ON": "~", "WITH": "~~"}
 _ARITHMETIC = ("+", "-", "*", "/", "^", ",")
+# model texts whose statements are remembered: studies fit few models to many data sets
+TEXTS = 32
 
 
 def parse(text: str) -> Syntax:
@@ -27,7 +31,11 @@ def parse(text: str) -> Syntax:
     """
     if not isinstance(text, str):
         raise ModelError(f"The model must be a text in lavaan's syntax, not {type(text).__name__}.")
-    text = with_plain_line_ends(text)
+    return _parsed(with_plain_line_ends(text))
+
+
+@functools.lru_cache(maxsize=TEXTS)
+def _parsed(text: str) -> Syntax:
     cursor = Cursor(tokenize(text), text)
     statements: list[Statement] = []
     while True:

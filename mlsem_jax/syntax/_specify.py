@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
@@ -36,6 +37,8 @@ from mlsem_jax.syntax._rows import Row, rows_of_block
 from mlsem_jax.syntax._tree import Syntax
 
 Where = tuple[int, int]
+# models that are remembered as they were specified: studies fit few models to many data sets
+SPECIFICATIONS = 32
 
 
 def specify(
@@ -55,9 +58,25 @@ def specify(
 
     **Raises:** ModelSyntaxError where the text is at fault, ModelError where groups or options are.
     """
-    syntax, scales = without_scales(parse(model) if isinstance(model, str) else model, categories or {})
-    group_labels = tuple(str(label) for label in group_labels)
+    syntax = parse(model) if isinstance(model, str) else model
+    labels = tuple(str(label) for label in group_labels)
     columns = None if data_variables is None else tuple(data_variables)
+    # with rotation anew: its targets are arrays, which are not compared
+    specified = _remembered if options.plain else _specified
+    return specified(syntax, options, columns, labels, tuple((categories or {}).items()), unit)
+
+
+def _specified(
+    syntax: Syntax,
+    options: SyntaxOptions,
+    columns: tuple[str, ...] | None,
+    group_labels: tuple[str, ...],
+    by_name: tuple[tuple[str, int], ...],
+    unit: float,
+) -> Specification:
+    """`specify` with arguments that can be looked up."""
+    categories = dict(by_name)
+    syntax, scales = without_scales(syntax, categories)
     blocks = place(syntax, group_labels, options.level_label)
     written, names = _written(syntax, blocks, group_labels, columns)
     warnings = check_variables(names, columns, syntax)
@@ -69,7 +88,7 @@ def specify(
         not syntax.has_levels,
         options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1),
     )
-    ordered = OrderedRules(categories or {}, unit, names, syntax)
+    ordered = OrderedRules(categories, unit, names, syntax)
     written = ordered.placed(written)
     both = frozenset() if single else frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
     completed = {
@@ -108,6 +127,10 @@ def specify(
         blocks=blocks_to_rotate,
         ordered=ordered.ordered,
     )
+
+
+# what was worked out for a model is kept with its specification: a megabyte at most
+_remembered = functools.lru_cache(maxsize=SPECIFICATIONS)(_specified)
 
 
 def _written(

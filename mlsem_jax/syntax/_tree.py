@@ -77,6 +77,10 @@ class Syntax:
     text: str
     statements: tuple[Statement, ...]
 
+    def __hash__(self) -> int:
+        """By the text alone: equal statements come of equal texts, and a table looks it up for every fit."""
+        return hash(self.text)
+
     def headers(self, kind: Literal["level", "group"]) -> tuple[Header, ...]:
         return tuple(s for s in self.statements if isinstance(s, Header) and s.kind == kind)
 

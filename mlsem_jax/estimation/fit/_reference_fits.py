@@ -12,7 +12,7 @@ from mlsem_jax.estimation.fit._fit_build import fit_reference
 from mlsem_jax.estimation.fit._unrestricted import block_moments, sums_of
 from mlsem_jax.estimation.problem import Fitted, Maximum, Problem, Sample
 from mlsem_jax.likelihood import CompleteTerm, Statistics, only_data
-from mlsem_jax.models import Build, Moments, PlainParts, Specification, build
+from mlsem_jax.models import Build, Moments, PlainParts, Specification, build, remembered
 from mlsem_jax.observed import CompleteStatistics
 
 
@@ -51,11 +51,16 @@ def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
 
     They can where no parameter is shared, and every block is saturated at each level among the variables it has there.
     """
-    specification = built.specification
-    column_of = {name: i for i, name in enumerate(specification.variables)}
-    free_rows = int(np.sum(built.index >= 0))
-    if len(built.names) != free_rows or specification.constraints or len(built.kept) != len(built.names):
+    shared = len(built.names) != int(np.sum(built.index >= 0))
+    if shared or built.specification.constraints or len(built.kept) != len(built.names):
         return None
+    return _blocks(built.specification)
+
+
+@remembered
+def _blocks(specification: Specification) -> list[tuple[list[int], bool]] | None:
+    """`independent_blocks` of a model without constraints."""
+    column_of = {name: i for i, name in enumerate(specification.variables)}
     edges: dict[int, set[tuple[int, int]]] = {1: set(), 2: set()}
     given: dict[tuple[int, int, int], bool] = {}
     for row in specification.parameters:

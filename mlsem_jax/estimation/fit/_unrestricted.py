@@ -122,22 +122,21 @@ def _state(s: Sums, blocks: Blocks, e: np.ndarray, u: np.ndarray, diagonal: bool
     except np.linalg.LinAlgError:
         return None
     inverse = np.linalg.inv(root)
-    values, vectors = np.linalg.eigh(inverse @ u @ inverse.T)
-    if diagonal:  # keep the order of the variables
-        values, vectors = np.diag(inverse @ u @ inverse.T), np.eye(len(e))
+    pencil = inverse @ u @ inverse.T
+    # a diagonal one in the order of the variables
+    values, vectors = (np.diag(pencil), np.eye(len(e))) if diagonal else np.linalg.eigh(pencil)
     t, t_inverse = root @ vectors, vectors.T @ inverse
     d = 1.0 / (1.0 + s.size[:, None] * values)
     if not np.all(np.isfinite(d)) or np.any(d <= 0):
         return None
     b, within, between = _regressions(s, blocks, t_inverse, d)
-    n, c = s.size, s.count
-    eye = np.eye(len(e))
-    weighted = n[:, None, None] * d[:, :, None] * between * d[:, None, :]
-    excess = weighted - (c[:, None] * d)[:, :, None] * eye
-    g_e = 0.5 * (within - (s.rows - s.clusters) * eye + excess.sum(0))
-    g_u = 0.5 * np.tensordot(n, excess, 1)
-    a0, a1, a2 = (np.einsum("s,si,sj->ij", c * n**k, d, d) for k in range(3))
-    a0 = a0 + (s.rows - s.clusters)
+    n, at, contrasts = s.size, np.arange(len(e)), s.rows - s.clusters
+    once, often = s.count[:, None] * d, n[:, None] * d
+    excess = often[:, :, None] * between * d[:, None, :]
+    excess[:, at, at] -= once
+    g_e, g_u = 0.5 * (within + excess.sum(0)), 0.5 * (n @ excess.reshape(len(n), -1)).reshape(e.shape)
+    g_e[at, at] -= 0.5 * contrasts
+    a0, a1, a2 = once.T @ d + contrasts, once.T @ often, (n[:, None] * once).T @ often
     determinant = a0 * a2 - a1 * a1
     # rounding at the edge of the domain, where the cluster means of one size have no variance left
     if not np.all(determinant > 1e-14 * a0 * a2):
@@ -145,12 +144,12 @@ def _state(s: Sums, blocks: Blocks, e: np.ndarray, u: np.ndarray, diagonal: bool
     # one distinct size leaves E and U apart all the same: the contrasts know E alone
     step_e, step_u = 2 * (a2 * g_e - a1 * g_u) / determinant, 2 * (a0 * g_u - a1 * g_e) / determinant
     if diagonal:
-        step_e, step_u = step_e * eye, step_u * eye
+        step_e, step_u = (np.diag(np.diag(step)) for step in (step_e, step_u))
     value = -0.5 * (
-        (s.rows - s.clusters + s.clusters) * 2 * np.log(np.diag(root)).sum()
+        s.rows * 2 * np.log(np.diag(root)).sum()
         + np.trace(within)
-        - np.sum(c[:, None] * np.log(d))
-        + np.sum(n[:, None] * d * np.diagonal(between, axis1=1, axis2=2))
+        - s.count @ np.log(d).sum(axis=1)
+        + np.sum(often * between[:, at, at])
     )
     decrement = 0.5 * float(np.sum(g_e * step_e) + np.sum(g_u * step_u))
     return State(e, u, b @ t.T, value, (t @ step_e @ t.T, t @ step_u @ t.T), decrement)
@@ -166,8 +165,8 @@ def _regressions(
     weight = s.size[:, None] * d
     m_ry = blocks.ry @ t_inverse.T
     m_yy = t_inverse @ blocks.yy @ t_inverse.T
-    left = np.einsum("sk,sab->kab", weight, m_rr)
-    right = np.einsum("sk,sak->ka", weight, m_ry)
+    left = (weight.T @ m_rr.reshape(len(m_rr), -1)).reshape(-1, *m_rr.shape[1:])
+    right = (weight[:, None, :] * m_ry).sum(axis=0).T
     w_xy = blocks.within_xy @ t_inverse.T
     left[:, 1 : 1 + r, 1 : 1 + r] += w_xx
     right[:, 1 : 1 + r] += w_xy.T

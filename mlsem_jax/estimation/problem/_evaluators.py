@@ -19,6 +19,7 @@ _cluster_scores = jax.jit(likelihood.cluster_scores)
 _term_scores = jax.jit(likelihood.term_scores)
 
 Scores = tuple[np.ndarray, np.ndarray]
+Around = tuple[float, np.ndarray, np.ndarray | Callable[[], np.ndarray]]
 
 
 class Evaluator(Protocol):
@@ -30,8 +31,8 @@ class Evaluator(Protocol):
     def value(self, theta: np.ndarray) -> float:
         """Log-likelihood alone; -inf outside the domain."""
 
-    def evaluate(self, theta: np.ndarray) -> likelihood.Evaluation | None:
-        """Value, gradient (q,) and metric (q, q)."""
+    def around(self, theta: np.ndarray) -> Around | None:
+        """Value, gradient (q,) and metric (q, q), or what computes it."""
 
     def observed_information(self, theta: np.ndarray) -> np.ndarray | None:
         """(q, q)"""
@@ -90,9 +91,9 @@ class Compiled:
     def value(self, theta: np.ndarray) -> float:
         return float(self._run(likelihood.log_likelihood, theta))
 
-    def evaluate(self, theta: np.ndarray) -> likelihood.Evaluation | None:
+    def around(self, theta: np.ndarray) -> Around | None:
         out, q = self._run(likelihood.evaluate, theta, sums_over_sizes=True), len(theta)
-        return None if out is None else likelihood.Evaluation(out.value, out.gradient[:q], out.metric[:q, :q])
+        return None if out is None else (float(out.value), out.gradient[:q], out.metric[:q, :q])
 
     def observed_information(self, theta: np.ndarray) -> np.ndarray | None:
         return self._matrix(likelihood.observed_information, theta)

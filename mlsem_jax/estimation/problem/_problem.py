@@ -16,7 +16,7 @@ from mlsem_jax.estimation.problem._compiled import sent
 from mlsem_jax.estimation.problem._constraints import Constraints
 from mlsem_jax.estimation.problem._evaluators import Compiled, Evaluator
 from mlsem_jax.likelihood import Statistics, Term
-from mlsem_jax.models import Build, Moments, Structure
+from mlsem_jax.models import Build, Moments, Structure, plain_moments
 from mlsem_jax.numerics import decrement
 from mlsem_jax.observed import ClusterStatistics
 
@@ -31,18 +31,28 @@ class Point:
     """The log-likelihood (a sum over rows) around theta (q,): its value, gradient (q,) and two matrices (q, q).
 
     metric: what scoring steps are taken with, positive semidefinite everywhere: the expected information of the pooled cluster
-    sizes, or with random slopes the outer products of the clusters' scores. observed: minus the Hessian, where it was computed.
+    sizes, or with random slopes the outer products of the clusters' scores; where it costs as much as the rest it is computed
+    when it is asked for: `metric_of` is it, or computes it. observed: minus the Hessian, where it was computed.
     """
 
     theta: np.ndarray
     value: float
     gradient: np.ndarray
-    metric: np.ndarray
+    metric_of: np.ndarray | Callable[[], np.ndarray]
     observed: np.ndarray | None = None
 
     @functools.cached_property
+    def metric(self) -> np.ndarray:
+        return self.metric_of() if callable(self.metric_of) else self.metric_of
+
+    @functools.cached_property
+    def inside(self) -> bool:
+        """Whether value and gradient are finite."""
+        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all())
+
+    @functools.cached_property
     def finite(self) -> bool:
-        return bool(np.isfinite(self.value) and np.isfinite(self.gradient).all() and np.isfinite(self.metric).all())
+        return self.inside and bool(np.isfinite(self.metric).all())
 
     @functools.cached_property
     def promise(self) -> float:
@@ -132,7 +142,8 @@ class Problem:
     @functools.cached_property
     def evaluator(self) -> Evaluator:
         """In NumPy, where the model is small and plain and has no random slopes: a first fit then waits for no compiler."""
-        return likelihood.ClosedForm.of(self.build.structure, self._statistics) or self.compiled
+        plain = functools.partial(plain_moments, self.build)
+        return likelihood.ClosedForm.of(self.build.structure, self._statistics, plain) or self.compiled
 
     @functools.cached_property
     def structure(self) -> Structure:
@@ -168,11 +179,10 @@ class Problem:
         """The point, without its observed information; the last one asked for is remembered."""
         theta = np.asarray(theta, float)
         if self._last is None or not np.array_equal(self._last.theta, theta, equal_nan=True):
-            out, q = self.evaluator.evaluate(theta), self.q
-            if out is None:
-                self._last = Point(theta, -np.inf, np.full(q, np.nan), np.full((q, q), np.nan))
-            else:
-                self._last = Point(theta, float(out.value), out.gradient, out.metric)
+            around, q = self.evaluator.around(theta), self.q
+            if around is None:
+                around = -np.inf, np.full(q, np.nan), np.full((q, q), np.nan)
+            self._last = Point(theta, *around)
         return self._last
 
     def with_hessian(self, point: Point) -> Point:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsem_jax.models import Cell, Kind, Level, Parameter, Specification
+from mlsem_jax.models import Cell, Kind, Level, Parameter, Specification, remembered
 
 if TYPE_CHECKING:
     from mlsem_jax.data import TwoLevelData
@@ -82,11 +82,13 @@ def unstructured(
     return Specification(within, between, tuple(parameters), groups=specification.groups, means=specification.means)
 
 
+@remembered
 def saturated(specification: Specification) -> Specification:
     """h1: all covariances and means of both levels free, but the moments of covariates that are sample moments."""
     return unstructured(specification, lambda level, a, b: True, lambda level: held(specification, level))
 
 
+@remembered
 def independence(specification: Specification) -> Specification:
     """The baseline: no covariances at either level but among covariates whose moments the text leaves alone; those are fixed
     where the model fixes them.

@@ -42,7 +42,7 @@ class _Curvature:
 
     With missing values or random slopes the Hessian costs as much as two evaluations for every parameter. There the last stretch
     goes by secant steps, which begin with the metric, and the Hessian is computed once, where they end. exact: whether the last
-    matrix was the observed information.
+    matrix was the observed information; matrix: that, None where it was the metric, which is not computed before it is needed.
     """
 
     def __init__(self, problem: Problem, newton: bool, newton_from: float | None):
@@ -53,7 +53,7 @@ class _Curvature:
         self._secant = newton_from is None and problem.hessian_is_costly
         self._inverse: np.ndarray | None = None
         self._steps = 0
-        self.matrix = np.zeros((0, 0))
+        self.matrix: np.ndarray | None = None
         self.exact = False
 
     @property
@@ -63,21 +63,23 @@ class _Curvature:
 
     def step(self, here: Point, iteration: int) -> np.ndarray:
         """The undamped step (q,) from a point."""
-        self.matrix = here.metric
-        scoring = self.damped(here, 0.0)
-        close = self.exact or self._inverse is not None or iteration > METRIC_ONLY
-        if (self._newton or self._secant) and (close or abs(here.gradient @ scoring) < 2 * self._near):
-            if self._secant and not self.exact and self._steps < SECANT_STEPS:
-                return self._secant_step(here)
+        self.matrix, scoring, more = None, None, self._newton or self._secant
+        close = more and (self.exact or self._inverse is not None or iteration > METRIC_ONLY)
+        if not close:
+            scoring = self.damped(here, 0.0)
+            close = more and abs(here.gradient @ scoring) < 2 * self._near
+        if close and self._secant and not self.exact and self._steps < SECANT_STEPS:
+            return self._secant_step(here)
+        if close:
             self._inverse = None
-            if self._newton:
-                hessian = self._problem.observed(here.theta)
-                self.exact = positive_definite(hessian, DEFINITE)
-                self._secant = self._secant and self.exact
-                if self.exact:
-                    self.matrix = hessian
-                    return self.damped(here, 0.0)
-        return scoring
+        if close and self._newton:
+            hessian = self._problem.observed(here.theta)
+            self.exact = positive_definite(hessian, DEFINITE)
+            self._secant = self._secant and self.exact
+            if self.exact:
+                self.matrix = hessian
+                return self.damped(here, 0.0)
+        return self.damped(here, 0.0) if scoring is None else scoring
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:
@@ -87,7 +89,7 @@ class _Curvature:
 
     def damped(self, here: Point, damping: float) -> np.ndarray:
         """The step (q,) by the last matrix, damped; by the metric where that was an approximation."""
-        return damped_step(self.matrix, here.gradient, damping)
+        return damped_step(here.metric if self.matrix is None else self.matrix, here.gradient, damping)
 
     def learn(self, step: np.ndarray, drop: np.ndarray, promise: float) -> None:
         """After a step (q,) that was taken, by which the gradient dropped (q,)."""
@@ -115,7 +117,9 @@ class _Here:
     def judge(self, step: np.ndarray, there: Point, curvature: _Curvature) -> None:
         """Take a step (q,) to another point if it gains enough; damp the next one if not."""
         gained, promise = there.value - self.point.value, 0.5 * abs(float(self.point.gradient @ step))
-        taken = there.finite and bool(gains_enough(np, gained, promise, self.point.value))
+        # a Newton step looks at the Hessian next, and at the metric where that is no help
+        known = there.inside if curvature.exact else there.finite
+        taken = known and bool(gains_enough(np, gained, promise, self.point.value))
         self.damping = float(next_damping(np, self.damping, taken, gained, promise))
         self.rejected = 0 if taken else self.rejected + 1
         if taken:

@@ -95,6 +95,10 @@ def _padded(xp: ModuleType, array: Array, side: int, by: float) -> Array:
     """(G, d, d) or (G, d), with d made `side`."""
     if array.shape[-1] == side:
         return array
+    if xp is np:  # at a fifth of the time of `pad`, for the dozen arrays of a small fit
+        out = np.full((len(array), *(side,) * (array.ndim - 1)), by, array.dtype)
+        out[(slice(None), *(slice(array.shape[-1]),) * (array.ndim - 1))] = array
+        return out
     more = ((0, 0),) + ((0, side - array.shape[-1]),) * (array.ndim - 1)
     return xp.pad(array, more, constant_values=by)
 

@@ -12,7 +12,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.variance import limited, pieces
-from mlsem_jax.models import Moments, Structure
+from mlsem_jax.models import Build, Moments, Structure
 from mlsem_jax.ordinal import WeightedLeastSquaresTerm, WlsLayout, implied_statistics
 
 
@@ -27,6 +27,10 @@ class LimitedSpace:
     @classmethod
     def of(cls, estimation: Estimation) -> LimitedSpace:
         return cls(limited(estimation), pieces(estimation.model, estimation).implied)
+
+    def jacobian_of(self, built: Build, natural: np.ndarray) -> np.ndarray:
+        """`jacobian` of the structure of a build."""
+        return self.jacobian(built.structure, natural)
 
     def jacobian(self, structure: Structure, natural: np.ndarray) -> np.ndarray:
         """Derivatives (G S, k) of the implied statistics in the natural parameters of a structure."""

@@ -17,7 +17,20 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax.estimation import Estimation, Problem, moment_log_likelihood, saturated
 from mlsem_jax.likelihood import CompleteTerm, Statistics, curvature_of_moments, only_data
-from mlsem_jax.models import Build, Moments, PlainParts, Structure, build, directions, sum_by_parameter
+from mlsem_jax.models import (
+    Build,
+    Moments,
+    PlainMoments,
+    PlainParts,
+    Structure,
+    build,
+    directions,
+    plain_moments,
+    sum_by_parameter,
+)
+
+# elements of the derivatives of the moments of a level that are held at a time: 8 MB
+TOGETHER = 2**20
 
 _curvature_of_moments = jax.jit(curvature_of_moments)
 
@@ -68,6 +81,18 @@ class MomentSpace:
             here = (self.level == level) & (self.col < 0)
             mean[self.group[here], self.row[here]] = values[here]
         return out
+
+    def jacobian_of(self, built: Build, natural: np.ndarray) -> np.ndarray:
+        """Delta (f, k) of a build: as `jacobian`, in a tenth of the time where its moments are plain and the model is small."""
+        structure = built.structure
+        groups, p = np.shape(structure.levels[0].nu.base)
+        if not PlainMoments.serves(structure) or groups * p * p * len(natural) > TOGETHER:
+            return self.jacobian(structure, natural)
+        by = plain_moments(built).by_parameter(natural)
+        cov = np.stack([level.cov for level in by.levels])[
+            self.level - 1, self.group, self.row, np.maximum(self.col, 0)
+        ]
+        return np.where(self.col[:, None] < 0, by.mean[self.group, self.row], cov)
 
     def jacobian(self, structure: Structure, natural: np.ndarray) -> np.ndarray:
         """Delta (f, k): derivatives of the moments in the natural parameters of a structure."""

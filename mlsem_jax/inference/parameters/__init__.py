@@ -11,9 +11,9 @@ from mlsem_jax.inference.parameters._standardized import (
     Standardized,
     rsquare,
     rsquare_quantity,
-    standardize_rows,
     standardized,
     standardized_quantity,
+    standardized_values,
 )
 from mlsem_jax.inference.parameters._without_weights import Move, move
 
@@ -38,7 +38,7 @@ __all__ = [
     "row_values",
     "rsquare",
     "rsquare_quantity",
-    "standardize_rows",
+    "standardized_values",
     "standardized",
     "standardized_quantity",
     "with_errors",

@@ -22,6 +22,7 @@ from mlsem_jax.inference.variance import vcov_natural
 from mlsem_jax.models import (
     Parameter,
     Specification,
+    Structure,
     covariance_directions,
     defined_with_jacobian,
     directions,
@@ -56,6 +57,11 @@ class Scales:
 
     total: dict[str, tuple[float, np.ndarray]]
     residual: dict[str, tuple[float, np.ndarray]]
+
+    def of(self, wanted: Callable[[str], bool]) -> Scales:
+        """Those of some of the names."""
+        total, residual = ({n: v for n, v in part.items() if wanted(n)} for part in (self.total, self.residual))
+        return Scales(total, residual)
 
 
 @float64
@@ -143,6 +149,23 @@ def standardize_rows(
     return values, jacobian
 
 
+def standardized_values(
+    estimation: Estimation, rows: Sequence[Parameter], raw: np.ndarray, kinds: Sequence[Standardization]
+) -> list[np.ndarray]:
+    """Standardized values (rows,) of raw ones at the estimates, of every kind: as by `standardize_rows`, without derivatives."""
+    natural, specification = estimation.model.natural, estimation.model.build.specification
+    places = dict.fromkeys((row.level, row.group) for row in rows)
+    every = {where: scales_of(estimation, natural, *where, slopes=False) for where in places}
+    out = []
+    for kind in kinds:
+        scales = {
+            (level, group): every[level, group].of(standardizes(specification, level, kind)) for level, group in places
+        }
+        factors = [_factor(row, specification, scales[row.level, row.group])[0] for row in rows]
+        out.append(raw * np.array(factors, float))
+    return out
+
+
 def standardizes(specification: Specification, level: int, kind: Standardization) -> Callable[[str], bool]:
     """Which variables of a level a kind of standardization gives unit variance."""
     if kind == "std.all":
@@ -155,38 +178,44 @@ def standardizes(specification: Specification, level: int, kind: Standardization
 
 
 def scales_of(
-    estimation: Estimation, natural: np.ndarray, level: int, group: int, wanted: Callable[[str], bool] = bool
+    estimation: Estimation,
+    natural: np.ndarray,
+    level: int,
+    group: int,
+    wanted: Callable[[str], bool] = bool,
+    slopes: bool = True,
 ) -> Scales:
-    """What the rows of a level (1, 2) and group (from 1) are standardized by, for the variables that are wanted."""
+    """What the rows of a level (1, 2) and group (from 1) are standardized by, for the variables that are wanted. slopes: with
+    derivatives; without them these are () zeros.
+    """
     build = estimation.model.build
-    specification, structure = build.specification, build.structure
-    block = structure.levels[level - 1]
-    x = level_matrices(structure, natural, level, group - 1)
-    d = directions(structure, natural, level, group - 1)
-    total = sum_by_parameter(d.index, 2 * d.left * d.right, len(natural))
-    eta_total = sum_by_parameter(d.index, 2 * d.eta_left * d.eta_right, len(natural))
-    kinds = kinds_of(structure, level)
-    psi, theta = (
-        sum_by_parameter(
-            np.concatenate([index for index, _, _ in parts]),
-            np.concatenate([2 * left * right for _, left, right in parts]),
-            len(natural),
-        )
-        for parts in (
-            covariance_directions(part, kind, natural, group - 1)
-            for part, kind in zip((block.psi, block.theta), kinds, strict=True)
-        )
-    )
-    out, names = Scales({}, {}), members(specification, level)
+    specification = build.specification
+    x = level_matrices(build.structure, natural, level, group - 1)
+    (p, m), by = x.lambda_.shape, _variance_slopes(build.structure, natural, level, group - 1) if slopes else None
+    total, eta_total, psi, theta = by or (np.zeros(p), np.zeros(m), np.zeros(m), np.zeros(p))
+    cov, out, names = x.cov, Scales({}, {}), members(specification, level)
     for i, name in enumerate(specification.variables):
         if name in specification.level(level).observed and name not in names and wanted(name):
-            out.total[name] = (x.cov[i, i], total[:, i])
-            out.residual[name] = (x.theta[i, i], theta[:, i])
+            out.total[name] = (cov[i, i], total[..., i])
+            out.residual[name] = (x.theta[i, i], theta[..., i])
     for i, name in enumerate(names):
         if wanted(name):
-            out.total[name] = (x.eta_cov[i, i], eta_total[:, i])
-            out.residual[name] = (x.psi[i, i], psi[:, i])
+            out.total[name] = (x.eta_cov[i, i], eta_total[..., i])
+            out.residual[name] = (x.psi[i, i], psi[..., i])
     return out
+
+
+def _variance_slopes(structure: Structure, natural: np.ndarray, level: int, group: int) -> tuple[np.ndarray, ...]:
+    """Derivatives in the natural parameters of the variances of y (k, p) and eta (k, m), and of their residuals, eta's first."""
+    block, k = structure.levels[level - 1], len(natural)
+    d = directions(structure, natural, level, group)
+    residuals = []
+    for part, kind in zip((block.psi, block.theta), kinds_of(structure, level), strict=True):
+        parts = covariance_directions(part, kind, natural, group)
+        index = np.concatenate([index for index, _, _ in parts])
+        residuals.append(sum_by_parameter(index, np.concatenate([2 * left * right for _, left, right in parts]), k))
+    total = sum_by_parameter(d.index, 2 * d.left * d.right, k)
+    return total, sum_by_parameter(d.index, 2 * d.eta_left * d.eta_right, k), *residuals
 
 
 def _factor(row: Parameter, specification: Specification, scales: Scales) -> tuple[float, np.ndarray | float]:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations_with_replacement
 
 from mlsem_jax.estimation import exogenous
-from mlsem_jax.models import Parameter, Specification
+from mlsem_jax.models import Parameter, Specification, remembered
 
 
+@remembered
 def candidates(specification: Specification) -> tuple[Parameter, ...]:
     """Fixed rows of the table (moments of fixed covariates aside), then absent parameters, by group and level.
 

@@ -12,10 +12,10 @@ import numpy as np
 from mlsem_jax._errors import ModelError, ModelWarning, listing
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.moments import LimitedSpace, MomentSpace, padded
-from mlsem_jax.inference.parameters import row_values, standardize_rows
+from mlsem_jax.inference.parameters import standardized_values
 from mlsem_jax.inference.respecification._candidates import candidates
 from mlsem_jax.inference.variance import invert
-from mlsem_jax.models import Build, Parameter, Specification, build
+from mlsem_jax.models import Build, Parameter, Specification, build, remembered
 from mlsem_jax.numerics import float64
 
 IndexInformation = Literal["expected", "observed"]
@@ -60,7 +60,7 @@ def modification_indices(
         np.asarray(model.build.structure.between_only),
     )
     extended, natural, spread = _extended(estimation, rows)
-    delta = space.jacobian(extended.structure, natural)
+    delta = space.jacobian_of(extended, natural)
     gradient = space.gradient(model.moments, between_only, estimation.statistics)
     weight = space.information(model.moments, between_only, estimation.statistics)
     left, total = _given_the_model(delta.T @ weight @ delta, spread, model.maximum.jacobian)
@@ -74,7 +74,7 @@ def modification_indices(
     score = delta[:, -len(rows) :].T @ gradient
     kept = tuple(row for row, yes in zip(rows, keep, strict=True) if yes)
     mi, epc = score[keep] ** 2 / left[keep], score[keep] / left[keep]
-    std_lv, std_all = (standardize_rows(estimation, kept, epc, kind)[0] for kind in ("std.lv", "std.all"))
+    std_lv, std_all = standardized_values(estimation, kept, epc, ("std.lv", "std.all"))
     return Modification(kept, mi, epc, std_lv, std_all)
 
 
@@ -99,7 +99,7 @@ def score_test_of_adding(estimation: Estimation, rows: Sequence[Parameter]) -> A
     space, rows = (LimitedSpace if least else MomentSpace).of(estimation), tuple(rows)
     between_only = np.asarray(model.build.structure.between_only)
     extended, natural, spread = _extended(estimation, rows)
-    delta = space.jacobian(extended.structure, natural)
+    delta = space.jacobian_of(extended, natural)
     gradient = space.gradient(model.moments, between_only, estimation.statistics)
     kind: IndexInformation = "observed" if estimation.statistics.curved else "expected"
     full = delta.T @ space.information(model.moments, between_only, estimation.statistics, kind) @ delta
@@ -124,22 +124,34 @@ def _extended(estimation: Estimation, rows: tuple[Parameter, ...]) -> tuple[Buil
     the parameters (k,) at the estimates; and how the model's theta moves the first of them (k - rows, q).
     """
     built = estimation.model.build
-    specification: Specification = built.specification
-    chosen = {_place(row) for row in rows}
-    present, of = [], []
-    for row, value, i in zip(specification.parameters, row_values(estimation), built.index, strict=True):
-        if _place(row) in chosen:
-            continue
-        if i >= 0:
-            of.append(i)
-            present.append(row.but(label="", exo=False))
-        else:
-            present.append(row.but(free=False, value=float(value), label="", exo=False))
-    freed = [row.but(free=True, label="", exo=False) for row in rows]
-    wider = specification.but(parameters=(*present, *freed), constraints=(), definitions=())
+    specification = built.specification
+    usual = rows is candidates(specification)
+    wider, kept = _with_candidates(specification) if usual else _wider(specification, rows)
+    of = built.index[kept]
     values = [0.0 if row.value is None else row.value for row in rows]
     natural = np.append(estimation.model.natural[of], values)
-    return build(wider, pad_to=padded(len(natural))), natural, built.basis[of]
+    return build(wider, estimation.exogenous, padded(len(natural))), natural, built.basis[of]
+
+
+@remembered
+def _with_candidates(specification: Specification) -> tuple[Specification, list[int]]:
+    return _wider(specification, candidates(specification))
+
+
+def _wider(specification: Specification, rows: tuple[Parameter, ...]) -> tuple[Specification, list[int]]:
+    """The specification with `rows` free as well, without labels and constraints, and where its first free rows stand in the
+    table. What fixed rows hold is found as for the model itself.
+    """
+    chosen = {_place(row) for row in rows}
+    present, kept = [], []
+    for i, row in enumerate(specification.parameters):
+        if _place(row) in chosen:
+            continue
+        if row.free:
+            kept.append(i)
+        present.append(row.but(label="", exo=row.exo and not row.free))
+    freed = [row.but(free=True, label="", exo=False) for row in rows]
+    return specification.but(parameters=(*present, *freed), constraints=(), definitions=()), kept
 
 
 def _given_the_model(

@@ -54,7 +54,7 @@ def estimate_blocks(
     """Every section of every group and level, then defined parameters and constraints."""
     specification = results.specification
     heads = tuple(_HEADS[c] for c in columns)
-    values = table[columns].to_numpy(float)
+    values = np.array(table[columns], float)
     random = [i for i, row in enumerate(specification.parameters) if row.random]
     values[random] = np.nan  # the mean of a random slope stands at level 2
     values[:, columns.index("se")][values[:, columns.index("se")] == 0] = np.nan  # fixed by a constraint

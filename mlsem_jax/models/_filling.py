@@ -1,0 +1,133 @@
+"""The matrices of one level from the rows of the table: where each row stands, and what it holds there.
+
+Where a row stands, and what is fixed by the text, is worked out once for a specification; what the data decide (moments of fixed
+covariates, means without a mean structure) is filled in for every build.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlsem_jax.models._covariance import kind_named
+from mlsem_jax.models._kinds import Choice
+from mlsem_jax.models._layout import members, width
+from mlsem_jax.models._numbering import number
+from mlsem_jax.models._remembered import remembered
+from mlsem_jax.models._specification import Specification
+from mlsem_jax.models._structure import Covariance, Filled, LevelStructure
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """The rows of one level in its matrices, which are named as those of a `Cell`.
+
+    index, base: the natural parameter of each element (-1: none), and what the text fixes it at. decided: the rows of the table
+    that the data decide, with their places in the flattened matrix. silent (G, p): the means that no row speaks of. ready: what
+    is made of the text alone.
+    """
+
+    index: dict[str, np.ndarray]
+    base: dict[str, np.ndarray]
+    decided: dict[str, tuple[np.ndarray, np.ndarray]]
+    silent: np.ndarray
+    ready: dict[str, Any] = field(default_factory=dict)
+
+    def matrix(self, name: str, values: np.ndarray, means: np.ndarray | None = None) -> Filled:
+        """One matrix or vector. values (rows,): of the table; means (G, p) where they are no parameters."""
+        if means is None and name in self.ready:
+            return self.ready[name]
+        base, (rows, at) = self.base[name].copy(), self.decided[name]
+        base.flat[at] = values[rows]
+        if means is not None:
+            base[self.silent] = means[self.silent]
+        made = Filled(self.index[name], base)
+        if means is None and not len(rows):
+            base.flags.writeable = False  # fits share it
+            self.ready[name] = made
+        return made
+
+    def covariance(self, name: str, values: np.ndarray, kind: Choice | None) -> Covariance:
+        return Covariance(self.matrix(name, values), self.matrix(f"{name}_scale", values), kind)
+
+
+def pattern(specification: Specification, level: int, index: np.ndarray) -> Pattern:
+    """index (rows of the table,): the natural parameter of each row, -1 where fixed."""
+    block, groups = specification.level(level), specification.ngroups
+    names = members(specification, level)
+    slopes = [slope.name for slope in specification.slopes] if level == 2 else []
+    variables = (*specification.variables, *slopes)
+    p, m = len(variables), width(specification, level)
+    shapes = {"nu": (p,), "alpha": (m,), "lambda": (p, m), "beta": (m, m), "psi": (m, m), "theta": (p, p)}
+    shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
+    where: dict[str, np.ndarray] = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
+    base: dict[str, np.ndarray] = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
+    for column, name in enumerate(names):
+        if name in block.observed or name in slopes:
+            base["lambda"][:, variables.index(name), column] = 1.0
+    decided: dict[str, list[tuple[int, int]]] = {name: [] for name in shapes}
+    kinds = {"psi": kind_named(block.psi_kind), "theta": kind_named(block.theta_kind)}
+    silent = np.ones((groups, p), bool)
+    for n, (row, free) in enumerate(zip(specification.parameters, index.tolist(), strict=True)):
+        if row.level != level or row.cell is None or row.cell.matrix == "tau":
+            continue
+        matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
+        spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
+        if matrix in kinds and i != j and kinds[matrix].symmetric:
+            spots.append((g, j, i))
+        for spot in spots:
+            where[matrix][spot] = free
+            base[matrix][spot] = 0.0 if free >= 0 or row.value is None else row.value
+            if free < 0 and row.value is None:
+                decided[matrix].append((n, int(np.ravel_multi_index(spot, base[matrix].shape))))
+        if matrix == "nu":
+            silent[g, i] = False
+    places = {name: np.array(pairs, int).reshape(-1, 2).T for name, pairs in decided.items()}
+    for name, kind in kinds.items():
+        if kind.scale is None:
+            _mark_absent(where[name], base[name], base[f"{name}_scale"], kind.absent, places[name][1])
+    for array in (*where.values(), *base.values()):
+        array.flags.writeable = False  # fits share them
+    return Pattern(where, base, {name: (pair[0], pair[1]) for name, pair in places.items()}, silent)
+
+
+_remembered_pattern = remembered(lambda specification, level: pattern(specification, level, number(specification)[0]))
+
+
+def filled_level(
+    specification: Specification,
+    level: int,
+    index: np.ndarray,
+    values: np.ndarray,
+    chosen: bool,
+    means: np.ndarray | None,
+) -> LevelStructure:
+    """The matrices of a level. index, values (rows,): the natural parameter of each row of the table, and what fixed ones hold.
+    chosen: whether its covariance matrices say in which kind they are written. means (G, p): what the model holds for the means,
+    None where they are parameters.
+    """
+    block = specification.level(level)
+    # what kinds there are may change
+    shared = not chosen and index is number(specification)[0]
+    of = _remembered_pattern(specification, level) if shared else pattern(specification, level, index)
+    kinds = {"psi": block.psi_kind, "theta": block.theta_kind}
+    return LevelStructure(
+        nu=of.matrix("nu", values, means if level == 1 else None),
+        alpha=of.matrix("alpha", values),
+        lambda_=of.matrix("lambda", values),
+        beta=of.matrix("beta", values),
+        **{name: of.covariance(name, values, Choice.of(kind) if chosen else None) for name, kind in kinds.items()},
+    )
+
+
+def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float, decided: np.ndarray) -> None:
+    """A variable without elements in its row of a core does not exist at this level, which the scale then says by 0. decided: the
+    places in the flattened core that the data fill.
+    """
+    at, filled = np.arange(core.shape[-1]), (index >= 0) | (core != 0)
+    filled.flat[decided] = True
+    exists = filled.any(axis=2)
+    scale[:] = exists
+    core[:, at, at] = np.where(exists, core[:, at, at], absent)
