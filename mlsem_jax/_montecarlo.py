@@ -64,7 +64,7 @@ def montecarlo(
     n_datasets: int = 1000,
     key: Any = 0,
     *,
-    chisq: bool = True,
+    chisq: bool | None = None,
     profile: bool = False,
     level: float = 0.95,
     path: str | Path | None = None,
@@ -80,7 +80,8 @@ def montecarlo(
 
     - `model`, `theta`, `cluster_sizes`, `n_datasets`, `key`, `options`: as for [`mlsem_jax.simulate`][] (`group`, `distribution`,
       `freedom`; statistics are drawn directly unless an option asks for rows).
-    - `chisq`: also fit the unrestricted model, for the rejection rate of the chi-square test at 1 - `level`.
+    - `chisq`: also fit the unrestricted model, for the rejection rate of the chi-square test at 1 - `level`. Default: where there
+      is such a model. With random slopes, and for the likelihood of ordered variables, there is none and so no rejection rate.
     - `profile`: also the coverage of profile-likelihood intervals (`Fit.profile_ci`), `coverage.profile` in the table: every data
       set is fitted once more for each parameter, held at its true value. NaN for `:=` quantities.
     - `path`: a CSV or Parquet file that is written after every `chunk` data sets, or a folder (a name without ending) in which
@@ -103,6 +104,7 @@ def montecarlo(
     theta = np.asarray(as_theta(model, theta, what, finite=True), float)
     key = as_key(key) if not isinstance(key, Integral) or isinstance(key, bool) else int(key)
     model = jax.tree.map(anew, model)
+    chisq = model.saturated is not None if chisq is None else chisq
     store = None if path is None else open_store(path, model, theta, cluster_sizes, key, chisq, profile, options)
     _check_part(part, store)
     done = [] if store is None else store.read(n_datasets)
@@ -148,7 +150,8 @@ def _check_options(
     check_whole("chunk", chunk, 1)
     if not isinstance(level, Real) or not 0 < float(level) < 1:
         raise DataError(f"level={level!r}: the level of confidence intervals lies between 0 and 1, such as 0.95.")
-    check_flag("chisq", chisq)
+    if chisq is not None:
+        check_flag("chisq", chisq)
     check_flag("profile", profile)
     check_progress(progress)
     for name in options:

@@ -103,16 +103,17 @@ def observed_information(
     """
     moments, jacobian = moments_and_jacobian(structure, theta)
     terms, z = statistics.terms, structure.between_only
-    total = _sum([term.curvature(moments, jacobian, z, at) for term in terms])
-    near = [term.gradient_near(moments, z) for term in terms]
+    parts = [term.curvature_and_near(moments, jacobian, z, at) for term in terms]
+    near = [slope for _, slope in parts]
 
     def gradient(t):
         moments, back = jax.vjp(structure, t)
         return back(_sum([slope(moments) for slope in near]))[0]
 
+    hessian = _sum([curvature for curvature, _ in parts])
     if not structure.linear or statistics.curved:
-        total = total + jacobian_in_parts(gradient, theta, statistics.curved or 1)
-    return -(total + total.T) / 2
+        hessian = hessian + jacobian_in_parts(gradient, theta, statistics.curved or 1)
+    return -(hessian + hessian.T) / 2
 
 
 def expected_information(

@@ -98,6 +98,12 @@ class Term(eqx.Module):
     def curvature(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None) -> Array:
         """Second derivative (q, q) of the log-likelihood in the moments along the jacobian. at: the moments' `Coordinates`."""
 
+    def curvature_and_near(
+        self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None
+    ) -> tuple[Array, Callable[[Moments], Moments]]:
+        """`curvature` and `gradient_near`, for terms that compute most of both at once."""
+        return self.curvature(moments, jacobian, between_only, at), self.gradient_near(moments, between_only)
+
     @abstractmethod
     def expected_information(
         self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None

@@ -165,6 +165,7 @@ def run_block(cells: tuple[Cell, ...], key: Any, chisq: bool, number: int, first
     own = jax.random.fold_in(key_of(key), int(cell.drawn_as[:8], 16))
     if cell.in_batches:
         model = cell.analysis.model
+        chisq = chisq and model.saturated is not None
         drawn = (cell.population, cell.theta, own, cell.sizes, first, count, cell.draw)
         found, _ = fitted_block(model, drawn_statistics(*drawn, model), cell.start, chisq)
         return found | {"df": np.full(count, model.df if chisq else 0)}

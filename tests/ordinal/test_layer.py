@@ -113,11 +113,27 @@ def test_a_batch_calls_no_lapack(intercept, kernel):
 
 def test_a_study_counts_data_sets(intercept):
     _, fit, model, _ = intercept
-    study = ml.montecarlo(model, fit.coef(), SIZES, 3, key=3, chisq=False)
+    study = ml.montecarlo(model, fit.coef(), SIZES, 3, key=3)
     assert len(study) == 3
+    assert "chi-square rejects" not in study.rates().index
     assert study.names[: len(model.names)] == model.names
     drawn = ml.simulate(model, fit.coef(), 3, SIZES, 3)
     np.testing.assert_allclose(study.estimates[:, : len(model.names)], ml.estimate_batch(model, drawn).theta, atol=1e-6)
+
+
+def test_a_lane_whose_variance_runs_to_zero_ends_as_a_single_fit(intercept):
+    *_, model, _ = intercept
+    theta = np.array(model.start)
+    theta[model.names.index("u~~u.l2")] = 0.001
+    drawn = ml.simulate(model, theta, 3, SIZES, 3, rows=True)
+    batch = ml.estimate_batch(model, ml.simulate(model, theta, 3, SIZES, 3))
+    assert set(batch.status) <= {int(ml.Status.CONVERGED), int(ml.Status.BOUNDARY)}
+    assert int(ml.Status.BOUNDARY) in batch.status
+    at = int(np.argmax(batch.status == int(ml.Status.BOUNDARY)))
+    with pytest.warns(ml.ModelWarning, match="kept at"):
+        alone = ml.sem(INTERCEPT, drawn.frame(at), cluster="school", ordered="u", estimator="ML")
+    assert alone.status == ml.Status.BOUNDARY
+    assert batch.value[at] == pytest.approx(alone.loglik, abs=1e-6)
 
 
 def test_draws_have_the_shares_of_the_model():

@@ -74,6 +74,20 @@ def test_two_levels_without_between_parts_are_one_level_with_clusters_as_units()
     assert [name.replace("~b~", "~w~") for name in top.names] == list(one.names) == list(two.names)
 
 
+def test_rows_twice_in_their_clusters_are_the_rows():
+    data = simulated()
+    one = limited_information(changed(data, cluster=None))
+    twice = changed(
+        data, cluster=None, values=np.repeat(data.values, 2, axis=0), independent=np.repeat(np.arange(300), 2)
+    )
+    two = limited_information(twice)
+    np.testing.assert_allclose(two.values, one.values, atol=1e-9)
+    np.testing.assert_allclose(two.acov, one.acov, rtol=1e-6, atol=1e-12)
+    assert (one.clusters, two.clusters) == (0, 300)
+    alone = limited_information(changed(data, cluster=None, independent=np.arange(300)))
+    np.testing.assert_allclose(alone.acov, one.acov, atol=1e-12)
+
+
 def test_one_level_of_a_number_and_thresholds_in_closed_form():
     data = simulated()
     found = dict(zip((r := limited_information(data)).names, r.values, strict=True))

@@ -238,6 +238,21 @@ def test_weights_of_two_are_rows_twice():
         ml.sem(FOUR, table.assign(w=1.0, s=table.g), ordered=True, sampling_weights="w", strata="s")
 
 
+def test_one_level_with_clusters(fit):
+    alone = ml.sem(FOUR, items().assign(i=range(300)), ordered=True, cluster="i")
+    np.testing.assert_allclose(alone.vcov(), fit.vcov(), atol=1e-10)
+    assert alone.fit_measures()["chisq.scaled"] == pytest.approx(fit.fit_measures()["chisq.scaled"], abs=1e-8)
+    twice = pd.concat([items().assign(i=range(300))] * 2)
+    both = ml.sem(FOUR, twice, ordered=True, cluster="i")
+    np.testing.assert_allclose(both.coef(), fit.coef(), atol=1e-5)
+    # the standard errors of 300 rows, of which lavaan's factor counts 600
+    np.testing.assert_allclose(both.vcov() * 599 / 600, fit.vcov() * 299 / 300, atol=1e-5)
+    assert both.fit_measures()["chisq.scaled"] == pytest.approx(fit.fit_measures()["chisq.scaled"], rel=5e-3)
+    assert "Number of clusters [i]" in str(both.summary())
+    with pytest.warns(ml.ModelWarning, match="5 clusters for 8 parameters"):
+        ml.sem(FOUR, items().assign(i=np.arange(300) // 60), ordered=True, cluster="i")
+
+
 # -- two levels
 @pytest.fixture(scope="module")
 def two_level():
@@ -291,7 +306,7 @@ def test_estimator_by_default(fit):
         ({"ordered": True, "information": "observed"}, "expected"),
         ({"ordered": True, "integration": "laplace"}, "estimator='ML'"),
         ({"ordered": True, "optim_method": "em"}, "leave it out"),
-        ({"ordered": True, "cluster": "k"}, "does not take cluster="),
+        ({"ordered": True, "cluster": "k", "group": "g"}, "clusters that lie in one group each"),
         ({"ordered": True, "estimator": "ML", "se": "robust.sem"}, "limited information"),
         ({"missing": "pairwise"}, "missing='ml'"),
         ({"test": "scaled.shifted"}, "limited information"),

@@ -75,11 +75,10 @@ def check_limited(specification: Specification, data: TwoLevelData, options: Fit
         )
     if options.optim_method == "em":
         raise ModelError(f"optim_method='em' is for maximum likelihood of normal data: leave it out with {name}.")
-    if specification.single and data.clustered:
+    if specification.single and len(np.unique(data.independent)) < data.nclusters:
         raise ModelError(
-            f"{name} in a model of one level does not take cluster=: its weight matrix is one of independent rows. Write a "
-            "two-level "
-            "model ('level: 1', 'level: 2'), or use estimator='MLR', whose standard errors go by clusters."
+            f"{name} in a model of one level takes clusters that lie in one group each: the groups' statistics are independent. "
+            "Group by something of the clusters, or use estimator='MLR', whose standard errors go by clusters over all groups."
         )
     if data.survey is not None and (data.survey.strata is not None or data.survey.columns.replicate_weights):
         raise ModelError(

@@ -64,7 +64,7 @@ def estimate_ordinal(
     term = ordinal_term(layout, data)
     statistics = Statistics((term,), None)
     problem = Problem(built, statistics, sample, constraints_of(built, _off_zero(built, options)))
-    problem, maximum, found = _maximum(problem, natural[built.kept], options, report)
+    problem, maximum, found = ordinal_maximum(problem, natural[built.kept], options, report)
     model = Fitted(problem, maximum, problem.moments(maximum.theta), found)
     reduction = data_reduction(data, statistics, sample)
     return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, notes))
@@ -91,8 +91,8 @@ def _floors(built: Build, options: FitOptions) -> dict[str, tuple[float, None]]:
     return {built.names[i]: (LEAST * options.unit, None) for r, i in rows if i >= 0 and r.op == "~~" and r.lhs == r.rhs}
 
 
-def _maximum(
-    problem: Problem, theta: np.ndarray, options: FitOptions, report: Report
+def ordinal_maximum(
+    problem: Problem, theta: np.ndarray, options: FitOptions, report: Report = None
 ) -> tuple[Problem, Maximum, tuple[str, ...]]:
     """The maximum from theta (q,). Where the search fails, which a variance on its way to zero makes it do, again with variances
     kept off zero; the problem that was solved in the end, and what it took.
@@ -103,7 +103,7 @@ def _maximum(
     if end.status.converged or end.status is Status.NON_FINITE or options.iter_max < FitOptions.iter_max:
         return problem, end, notes
     built, floors = problem.build, _floors(problem.build, options)
-    bounded = Problem(built, problem.plain_statistics, problem.sample, constraints_of(built, floors))
+    bounded = problem.under(constraints_of(built, floors))
     if bounded.constraints is None:
         return problem, end, notes
     start = bounded.constraints.nearest(theta)

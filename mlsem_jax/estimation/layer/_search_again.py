@@ -10,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._status import Status
+from mlsem_jax._typing import Array
 from mlsem_jax.estimation.batch import BatchMaximum, Estimate
-from mlsem_jax.estimation.fit import fit_build, fit_unstructured, sample_as_moments
+from mlsem_jax.estimation.fit import fit_build, fit_unstructured, ordinal_maximum, sample_as_moments
 from mlsem_jax.estimation.layer._model import Model
-from mlsem_jax.estimation.problem import Fitted, Sample, saturated
+from mlsem_jax.estimation.problem import FitOptions, Fitted, Problem, Sample, constraints_of, saturated
 from mlsem_jax.estimation.status import verified
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Build, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import sample_moments
+from mlsem_jax.ordinal import OrdinalTerm
 
 # lanes that are searched again at most: some tenths of a second each, a thousand times what a lane takes
 AT_MOST = 500
@@ -32,11 +34,13 @@ def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tup
     which lanes (B,) were searched again; and how many unfinished ones were left because there are more than AT_MOST.
 
     Nothing is searched again where the model's arrays are not those of its labels (fixed values were changed), is a batch itself,
-    where values are missing, or in single precision.
+    where values of continuous data are missing, or in single precision.
     """
     again = np.zeros(len(end.status), bool)
     failed = np.flatnonzero(np.isin(end.status, UNFINISHED))
-    if not len(failed) or end.theta.dtype != np.float64 or statistics.only(CompleteTerm) is None:
+    term = statistics.terms[0]
+    known = isinstance(term, OrdinalTerm) or statistics.only(CompleteTerm) is not None
+    if not len(failed) or end.theta.dtype != np.float64 or not known:
         return end, again, 0
     built = _build_of(model)
     if built is None:
@@ -46,7 +50,10 @@ def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tup
     end = jax.tree.map(np.array, end)
     for i in failed[:AT_MOST].tolist():
         lane = jax.tree.map(lambda x, i=i: np.asarray(x[i]), statistics)
-        _write(end, i, _single(built, lane))
+        if isinstance(term, OrdinalTerm):
+            _write(end, i, _ordered(built, lane, term.layout.link, model.start))
+        else:
+            _write(end, i, _single(built, lane))
     return end, again, max(len(failed) - AT_MOST, 0)
 
 
@@ -91,6 +98,15 @@ def _single(built: Build, statistics: Statistics) -> tuple[Fitted, Status]:
     sample = sample_moments(complete, built.between_only > 0, within_only)
     known = _unrestricted(specification, statistics, sample)
     found = fit_build(built, statistics, sample, unrestricted=known)
+    return found, verified(found)[0]
+
+
+def _ordered(built: Build, statistics: Statistics, link: str, start: Array) -> tuple[Fitted, Status]:
+    """The same of ordered variables, from the model's starting values: a lane has no moments of its own to start from."""
+    options = FitOptions(link=link)
+    problem = Problem(built, statistics, None, constraints_of(built, options.bounds))
+    problem, maximum, notes = ordinal_maximum(problem, np.asarray(start), options)
+    found = Fitted(problem, maximum, problem.moments(maximum.theta), notes)
     return found, verified(found)[0]
 
 

@@ -130,6 +130,10 @@ class Problem:
             )
         return self._sample
 
+    def under(self, constraints: Constraints | None) -> Problem:
+        """The same with other constraints."""
+        return Problem(self.build, self._statistics, self._sample, constraints)
+
     @property
     def plain_statistics(self) -> Statistics:
         """As they were given, NumPy arrays as a rule."""

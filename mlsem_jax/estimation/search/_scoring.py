@@ -33,6 +33,8 @@ REFERENCE_DECREMENT = 1e-9
 ITERATIONS, METRIC_ONLY = 300, 30
 # secant steps that are taken at most: from a metric that holds nearly all the information, 5 or 6 are enough
 SECANT_STEPS = 15
+# promised gain of a Newton step below which a Hessian that is an integral is not computed again: secant steps begin with it
+HESSIAN_FROM = 1.0
 # an eigenvalue of the Hessian, scaled to unit diagonal, from which it is definite enough for a step
 DEFINITE = 1e-14
 
@@ -41,13 +43,15 @@ class _Curvature:
     """What a step is taken with: the metric far from a maximum; near one the observed information, where it is positive definite.
 
     With missing values or random slopes the Hessian costs as much as two evaluations for every parameter. There the last stretch
-    goes by secant steps, which begin with the metric, and the Hessian is computed once, where they end. exact: whether the last
-    matrix was the observed information; matrix: that, None where it was the metric, which is not computed before it is needed.
+    goes by secant steps, which begin with the metric, and the Hessian is computed once, where they end. Where the metric is rough
+    they begin with the last Hessian that is computed, of a point from which little is left to gain. exact: whether the last matrix
+    was the observed information; matrix: that, None where it was the metric, which is not computed before it is needed.
     """
 
     def __init__(self, problem: Problem, newton: bool, newton_from: float | None):
         self._problem, self._newton = problem, newton
-        if newton_from is None and problem.metric_is_rough:
+        self._rough = newton_from is None and problem.metric_is_rough
+        if self._rough:
             newton_from = np.inf
         self._near = NEWTON_FROM if newton_from is None else newton_from
         self._secant = newton_from is None and problem.hessian_is_costly
@@ -64,6 +68,9 @@ class _Curvature:
     def step(self, here: Point, iteration: int) -> np.ndarray:
         """The undamped step (q,) from a point."""
         self.matrix, scoring, more = None, None, self._newton or self._secant
+        if self._rough and self._inverse is not None and self._steps < SECANT_STEPS:
+            self.exact = False
+            return self._secant_step(here)
         close = more and (self.exact or self._inverse is not None or iteration > METRIC_ONLY)
         if not close:
             scoring = self.damped(here, 0.0)
@@ -78,8 +85,14 @@ class _Curvature:
             self._secant = self._secant and self.exact
             if self.exact:
                 self.matrix = hessian
-                return self.damped(here, 0.0)
+                return self._newton_step(here)
         return self.damped(here, 0.0) if scoring is None else scoring
+
+    def _newton_step(self, here: Point) -> np.ndarray:
+        step = self.damped(here, 0.0)
+        if self._rough and 0.5 * abs(here.gradient @ step) < HESSIAN_FROM:
+            self._inverse, self._steps = damped_step(self.matrix, np.eye(len(step)), 0.0), 0
+        return step
 
     def _secant_step(self, here: Point) -> np.ndarray:
         if self._inverse is None:

@@ -21,7 +21,7 @@ def refuse_perfect(found: LimitedInformation, where: str) -> None:
     if not perfect:
         return
     first, second, level, sign = perfect[0]
-    at = f" at level {level}" if found.clusters else ""
+    at = f" at level {level}" if np.any(found.level == 2) else ""
     more = f" So are {len(perfect) - 1} other pairs." if len(perfect) > 1 else ""
     cells = {pair[:2]: pair[2] for pair in found.empty_cells}
     why = f" ({cells[first, second]} empty cells in their table)" if (first, second) in cells else ""
@@ -55,9 +55,15 @@ def limited_notes(
 
 
 def _few_clusters(specification: Specification, estimator: str, found: LimitedInformation, where: str) -> list[str]:
-    count = len({r.name for r in specification.parameters if r.free and r.level == 2 and r.group == 1})
+    level = 1 if specification.single else 2
+    count = len({r.name for r in specification.parameters if r.free and r.level == level and r.group == 1})
     if not found.clusters or found.clusters > count:
         return []
+    if specification.single:
+        return [
+            f"There are {found.clusters} clusters{where} for {count} parameters: standard errors by clusters and the test of "
+            f"estimator={estimator!r} are unreliable. Without cluster= rows count as independent."
+        ]
     return [
         f"There are {found.clusters} clusters{where} for {count} parameters of level 2: the weight matrix of "
         f"estimator={estimator!r} has "

@@ -101,7 +101,7 @@ def _robust_tests(estimation: Estimation) -> RobustTests:
 
 def check_converged(estimation: Estimation) -> None:
     """Chi-squares exist at maxima only: an error for the model, a warning for h1 and the baseline."""
-    status = estimation.model.maximum.status
+    status = estimation.status
     if not status.converged:
         raise ModelError(f"There are no fit measures. {status.sentence} {status.advice}".strip())
     for name, fitted in (("unrestricted model", estimation.h1), ("baseline model", estimation.baseline)):

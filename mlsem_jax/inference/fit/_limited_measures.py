@@ -12,9 +12,11 @@ from mlsem_jax.inference.fit._chi_square import ChiSquare, check_converged
 from mlsem_jax.inference.fit._fit_measures import (
     Measures,
     gfi_measures,
+    population_indices,
     relative_indices,
     rmsea_measures,
 )
+from mlsem_jax.inference.fit._ordinal_robust import latent_tests
 from mlsem_jax.inference.fit._srmr import floored, srmr_of
 from mlsem_jax.inference.moments import limited_h1, limited_implied
 from mlsem_jax.inference.variance import LimitedTest, baseline_test, invert, limited, model_test, pieces
@@ -37,18 +39,22 @@ def limited_measures(estimation: Estimation) -> Measures:
     if options.test == "none" or not options.h1:
         return out | {"ntotal": n}
     bread = pieces(model, estimation).bread
-    test = model_test(estimation, invert(bread, model.maximum.jacobian))
+    inverse = invert(bread, model.maximum.jacobian)
+    test = model_test(estimation, inverse)
     baseline = baseline_test(estimation) if options.baseline else None
     known = options.estimator == "WLS"
     out |= _tests("", test, known)
     out |= {} if baseline is None else _tests("baseline.", baseline, known)
-    out |= _relative(test, baseline) if baseline is not None else {}
+    robust = latent_tests(estimation, inverse) if test.test != "standard" else None
+    out |= _relative(test, baseline, robust) if baseline is not None else {}
     out["ntotal"] = n
     groups = len(term.rows)
     plain = ChiSquare(test.statistic, test.df)
     out |= rmsea_measures(plain, n - groups, groups)
     if test.test != "standard":
         out |= _short(rmsea_measures(_scaled(test), n - groups, groups), ".scaled")
+    if robust is not None:
+        out |= _short(rmsea_measures(robust[0], n - groups, groups), ".robust")
     out |= _srmr(estimation)
     return out | gfi_measures(plain, n - groups, len(term.layout.responses))
 
@@ -69,13 +75,14 @@ def _tests(prefix: str, test: LimitedTest, known: bool) -> Measures:
     return {prefix + name: value for name, value in out.items()}
 
 
-def _relative(test: LimitedTest, baseline: LimitedTest) -> Measures:
+def _relative(test: LimitedTest, baseline: LimitedTest, robust: tuple[ChiSquare, ChiSquare] | None) -> Measures:
     plain = relative_indices(ChiSquare(test.statistic, test.df), ChiSquare(baseline.statistic, baseline.df))
     scaled: Measures = {}
     if test.test != "standard":
         scaled = _short(relative_indices(_scaled(test), _scaled(baseline)), ".scaled")
+    latent = {} if robust is None else _short(population_indices(*robust), ".robust")
     first = ("cfi", "tli")
-    parts = [(part, of_first) for of_first in (True, False) for part in (plain, scaled)]
+    parts = [(part, of_first) for of_first in (True, False) for part in (plain, scaled, latent)]
     return {name: v for part, of_first in parts for name, v in part.items() if name.startswith(first) == of_first}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.moments._residuals import check_type
-from mlsem_jax.inference.variance import invert, limited, pieces
+from mlsem_jax.inference.variance import invert, limited, pieces, residual_change
 from mlsem_jax.numerics import float64
 
 
@@ -58,8 +58,7 @@ def _over_errors(estimation: Estimation, left: np.ndarray) -> np.ndarray:
     term, found, model = limited(estimation), pieces(estimation.model, estimation), estimation.model
     groups, count = left.shape
     inverse = found.divisor * invert(found.bread, model.maximum.jacobian)
-    wd = (found.share[:, None, None] * (found.weight @ found.delta)).reshape(groups * count, -1)
-    change = np.eye(groups * count) - found.delta.reshape(groups * count, -1) @ inverse @ wd.T
+    change = residual_change(found, inverse)
     variance, own = np.zeros(groups * count), np.concatenate([np.diag(a) for a in np.asarray(term.acov)])
     for g in range(groups):
         part = change[:, g * count : (g + 1) * count]

@@ -10,6 +10,7 @@ from mlsem_jax.inference.variance._limited import (
     model_test,
     pieces,
     refuse_limited,
+    residual_change,
 )
 from mlsem_jax.inference.variance._resampled import ITERATIONS, Resampler, resampler
 from mlsem_jax.inference.variance._scaling import (
@@ -60,6 +61,7 @@ __all__ = [
     "pieces",
     "refuse_constraints",
     "refuse_limited",
+    "residual_change",
     "register_vcov",
     "replicates",
     "resampler",

@@ -140,6 +140,13 @@ def baseline_test(estimation: Estimation) -> LimitedTest:
     return LimitedTest(statistic, groups * (count - len(own)), trace, square, estimation.options.test)
 
 
+def residual_change(found: Pieces, inverse: np.ndarray) -> np.ndarray:
+    """I - D H^-1 D'W (G S, G S): how residuals change with the statistics, group after group. inverse (q, q): of H."""
+    groups, count = found.implied.shape
+    wd = (found.share[:, None, None] * (found.weight @ found.delta)).reshape(groups * count, -1)
+    return np.eye(groups * count) - found.delta.reshape(groups * count, -1) @ inverse @ wd.T
+
+
 def _traces(found: Pieces, delta: np.ndarray, inverse: np.ndarray) -> tuple[float, float]:
     """Traces of U Gamma and (U Gamma)^2 over all groups. inverse (q, q): of H."""
     groups, count = delta.shape[:2]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -99,8 +100,12 @@ def cuts_of(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, n
 
 def left_over(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, np.ndarray]:
     """The covariances (o, o) within and (p + r, p + r) between clusters that the latent variables of the integral have (NumPy)."""
-    found = regressions(moments, layout, group)
+    found = compiled_regressions(moments, layout, group)
     return np.asarray(found.within), np.asarray(found.between)
+
+
+# taken apart operation by operation, its loops would be lowered again at every call
+compiled_regressions = jax.jit(regressions, static_argnames=("layout", "group"))
 
 
 def conditional(moments: Moments, layout: Layout, group: int) -> tuple[Conditional, Array]:

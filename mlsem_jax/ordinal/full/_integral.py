@@ -46,27 +46,48 @@ def log_rows(cells: Cells, layout: Layout, cluster: Cluster, z: Float[Array, "Q 
     return cluster.often @ (found + log_density(cells, layout, z) if layout.continuous else found)
 
 
-def _joint(z: Array, cells: Cells, layout: Layout, cluster: Cluster) -> Array:
-    """log p(y, z) less its constant."""
-    return log_rows(cells, layout, cluster, z[None])[0] - 0.5 * z @ z
+def _bowl(
+    z: Float[Array, " m2"], cells: Cells, layout: Layout, cluster: Cluster
+) -> tuple[Float[Array, " m2"], Float[Array, "m2 m2"]]:
+    """Gradient and minus the second derivatives of log p(y, z) in z, in closed form: the rows' scores and their curvature, as means
+    over the posterior of the rows' own latent variables, and the spread of the scores there (Louis 1982).
+    """
+    m = z.shape[0]
+    w, logw = trapezoid(layout.points[1], len(layout.within_pivots))
+    s, slope = slopes_of_cells(cells, layout, z[None], w), cells.slope[:, :m]
+    inner = jax.nn.softmax(of_rows(layout, cluster, s.value) + logw, axis=-1)
+    inner = jnp.broadcast_to(inner, (cluster.often.shape[0], len(logw)))
+    scores = -((s.lower + s.upper)[:, :, None] * slope[:, None, :]).reshape(slope.shape[0], -1)
+    score = of_rows(layout, cluster, scores).reshape(*inner.shape, m)
+    mean = jnp.sum(inner[:, :, None] * score, axis=1)
+    weight = to_cells(layout, cluster, cluster.often[:, None] * inner)
+    bend = jnp.sum(weight * (s.lower_lower + 2 * s.lower_upper + s.upper_upper), axis=1)
+    left = (score - mean[:, None, :]).reshape(-1, m)
+    spread = left.T @ ((cluster.often[:, None] * inner).reshape(-1, 1) * left)
+    gradient = cluster.often @ mean - z
+    curvature = jnp.eye(m) - slope.T @ (bend[:, None] * slope) - spread
+    if layout.continuous:
+        steep = cluster.often[:, None, None] * (cells.precision @ cells.residual_slope)
+        rest = cells.residual - cells.residual_slope @ z
+        gradient = gradient + jnp.einsum("ncm,nc->m", steep, rest)
+        curvature = curvature + jnp.einsum("ncm,nck->mk", steep, cells.residual_slope)
+    return gradient, curvature
 
 
 def mode(cells: Cells, layout: Layout, cluster: Cluster) -> Float[Array, " m2"]:
     """Where a cluster's integrand is highest: Newton's method on a concave function. Not to be differentiated."""
-    m = len(layout.between_pivots)
-    slope, bend = jax.grad(_joint), jax.hessian(_joint)
 
     def step(state: Any) -> Any:
         z, _, count = state
-        inverse, _ = inverse_and_logdet(jnp, -bend(z, cells, layout, cluster))
-        move = inverse @ slope(z, cells, layout, cluster)
+        slope, bend = _bowl(z, cells, layout, cluster)
+        move = inverse_and_logdet(jnp, bend)[0] @ slope
         size = jnp.sqrt(move @ move)
         return z + move * jnp.minimum(1.0, LONGEST / jnp.maximum(size, 1e-12)), size, count + 1
 
     def go_on(state: Any) -> Any:
         return (state[1] > NEAR) & (state[2] < STEPS)
 
-    return jax.lax.while_loop(go_on, step, (jnp.zeros(m), jnp.asarray(jnp.inf), 0))[0]
+    return jax.lax.while_loop(go_on, step, (jnp.zeros(len(layout.between_pivots)), jnp.asarray(jnp.inf), 0))[0]
 
 
 def _nodes(cells: Cells, layout: Layout, cluster: Cluster) -> tuple[Float[Array, "Q m2"], Float[Array, " Q"]]:
@@ -83,9 +104,9 @@ def _nodes(cells: Cells, layout: Layout, cluster: Cluster) -> tuple[Float[Array,
     centre = mode(still, layout, frozen)
     held, data = (cells, cluster) if layout.moving else (still, frozen)
     if layout.moving:
-        inverse, _ = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, still, layout, frozen))
-        centre = centre + inverse @ jax.grad(_joint)(centre, cells, layout, cluster)
-    spread, logdet = inverse_and_logdet(jnp, -jax.hessian(_joint)(centre, held, layout, data))
+        inverse, _ = inverse_and_logdet(jnp, _bowl(centre, still, layout, frozen)[1])
+        centre = centre + inverse @ _bowl(centre, cells, layout, cluster)[0]
+    spread, logdet = inverse_and_logdet(jnp, _bowl(centre, held, layout, data)[1])
     root, _ = root_at(spread, tuple(range(m)))
     z = centre + x @ root.T
     return z, logw + 0.5 * np.sum(x * x, axis=1) - 0.5 * jnp.sum(z * z, axis=1) - 0.5 * logdet

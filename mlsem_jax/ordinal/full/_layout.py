@@ -62,6 +62,11 @@ class Layout:
         """Whether the derivative follows the nodes of level 2: with few points it is wrong otherwise."""
         return self.points[0] < HELD
 
+    @property
+    def follows(self) -> bool:
+        """Whether there are nodes of level 2 that move."""
+        return self.moving and bool(self.between_pivots)
+
 
 def hermite(points: int, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes (Q, m) and log-weights (Q,) for the standard normal density in m dimensions; one point is Laplace's approximation."""

@@ -14,7 +14,7 @@ from mlsem_jax.data import TwoLevelData
 from mlsem_jax.models import Moments
 from mlsem_jax.ordinal.full._category import log_category
 from mlsem_jax.ordinal.full._cells import Cluster, cells_of, predictors
-from mlsem_jax.ordinal.full._conditional import Conditional, cuts_of, of_groups, regressions
+from mlsem_jax.ordinal.full._conditional import Conditional, compiled_regressions, cuts_of, of_groups
 from mlsem_jax.ordinal.full._design import RowColumns, ordinal_term
 from mlsem_jax.ordinal.full._integral import posterior
 from mlsem_jax.ordinal.full._layout import Layout, trapezoid
@@ -38,7 +38,7 @@ def marginal_probabilities(moments: Moments, layout: Layout, data: TwoLevelData)
     out = np.empty((len(data.values), count, max(layout.categories)))
     for g in range(data.ngroups):
         rows = np.flatnonzero(group == g)
-        left = regressions(moments, layout, g)
+        left = compiled_regressions(moments, layout, g)
         above = columns.between_x[cluster[rows]] - np.asarray(moments.mean[g])[list(layout.between_x)]
         inner = columns.within_x[rows] - np.asarray(moments.within_mean[g])[list(layout.within_x)]
         shift = above @ np.asarray(left.on_between).T

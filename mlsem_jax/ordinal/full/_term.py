@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from mlsem_jax.models import Moments
 from mlsem_jax.ordinal.full._cells import Cluster, cells_of
 from mlsem_jax.ordinal.full._conditional import Conditional, of_groups
 from mlsem_jax.ordinal.full._integral import (
+    Posterior,
     Quadratic,
     cluster_log_likelihood,
     gradient_in_cells,
@@ -115,52 +117,60 @@ class OrdinalTerm(Term):
         return inside, found
 
     def gradient_near(self, moments: Moments, between_only: Float[Array, " p"]) -> Callable[[Moments], Moments]:
-        if self.layout.moving and self.layout.between_pivots:
+        if self.layout.follows:
             return lambda near: self.value_and_gradient(near, between_only)[1]
-        layout, (parts, _) = self.layout, of_groups(moments, self.layout)
-        sizes = [_elements(block, layout) for block in self.blocks]
+        parts, _ = of_groups(moments, self.layout)
 
-        def known(at: Conditional, cluster: Cluster) -> Quadratic:
-            about = cells_of(at, layout, cluster)
-            return quadratic(about, layout, cluster, posterior(about, layout, cluster))
+        def known(block: Block) -> Quadratic:
+            return in_chunks(
+                lambda c: _form(parts[block.group], self.layout, c)[1],
+                (block.clusters,),
+                _elements(block, self.layout),
+            )
 
-        kept = [
-            in_chunks(lambda c, at=parts[block.group]: known(at, c), (block.clusters,), size)
-            for block, size in zip(self.blocks, sizes, strict=True)
-        ]
+        return self._near([known(block) for block in self.blocks])
+
+    def _near(self, forms: list[Quadratic]) -> Callable[[Moments], Moments]:
+        """The gradient in the moments of a sum over clusters of functions of their cells."""
 
         def total(near: Moments) -> Array:
-            found, _ = of_groups(near, layout)
+            found, _ = of_groups(near, self.layout)
 
             def one(at: Conditional, cluster: Cluster, form: Quadratic) -> Array:
-                return form(cells_of(at, layout, cluster), layout, cluster)
+                return form(cells_of(at, self.layout, cluster), self.layout, cluster)
 
             sums = [
-                block.count @ jax.vmap(one, in_axes=(None, 0, 0))(found[block.group], block.clusters, forms)
-                for block, forms in zip(self.blocks, kept, strict=True)
+                block.count @ jax.vmap(one, in_axes=(None, 0, 0))(found[block.group], block.clusters, form)
+                for block, form in zip(self.blocks, forms, strict=True)
             ]
             return sum(sums)
 
         return jax.grad(total)
 
     def curvature(self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None) -> Array:
+        return self.curvature_and_near(moments, jacobian, between_only)[0]
+
+    def curvature_and_near(
+        self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None
+    ) -> tuple[Array, Callable[[Moments], Moments]]:
         q, layout = jax.tree.leaves(jacobian)[0].shape[-1], self.layout
-        if layout.moving and layout.between_pivots:
-            return jnp.zeros((q, q))
+        if layout.follows:
+            return jnp.zeros((q, q)), self.gradient_near(moments, between_only)
         parts, push, _ = jax.linearize(lambda m: of_groups(m, layout), moments, has_aux=True)
         tangents = jax.vmap(push, in_axes=-1, out_axes=0)(jacobian)
 
-        def one(at: Conditional, along: Conditional, cluster: Cluster) -> Array:
-            cells, push = jax.linearize(lambda a: cells_of(a, layout, cluster), at)
-            known = posterior(cells, layout, cluster)
-            return score_spread(cells, jax.vmap(push)(along), layout, cluster, known)
+        def one(at: Conditional, along: Conditional, cluster: Cluster) -> tuple[Array, Quadratic]:
+            known, form = _form(at, layout, cluster)
+            push = jax.linearize(lambda a: cells_of(a, layout, cluster), at)[1]
+            return score_spread(form.about, jax.vmap(push)(along), layout, cluster, known), form
 
-        def summed(block: Block) -> Array:
-            at, along = parts[block.group], tangents[block.group]
-            found = in_chunks(lambda c: one(at, along, c), (block.clusters,), q * _elements(block, layout))
-            return jnp.tensordot(block.count, found, 1)
-
-        return sum(summed(block) for block in self.blocks)
+        total, forms = jnp.zeros((q, q)), []
+        for block in self.blocks:
+            of_one = partial(one, parts[block.group], tangents[block.group])
+            spread, form = in_chunks(of_one, (block.clusters,), q * _elements(block, layout))
+            total = total + jnp.tensordot(block.count, spread, 1)
+            forms.append(form)
+        return total, self._near(forms)
 
     def expected_information(
         self, moments: Moments, jacobian: Moments, between_only: Float[Array, " p"], at: Any = None
@@ -220,11 +230,18 @@ def _elements(block: Block, layout: Layout) -> int:
     return count * nodes * (rows * per_row + (0 if layout.aligned else outcomes * max(layout.categories)))
 
 
+def _form(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Posterior, Quadratic]:
+    """Of one cluster: the posterior of its nodes, and the function of its cells with the same gradient."""
+    cells = cells_of(at, layout, cluster)
+    known = posterior(cells, layout, cluster)
+    return known, quadratic(cells, layout, cluster, known)
+
+
 def clusters_and_slopes(at: Conditional, layout: Layout, block: Block) -> tuple[Float[Array, " J"], Conditional]:
     """Log-likelihood (J,) of every cluster of a block and its derivatives in the pieces, along a leading axis J."""
 
     def one(cluster: Cluster) -> tuple[Array, Conditional]:
-        if layout.moving and layout.between_pivots:
+        if layout.follows:
             return jax.value_and_grad(cluster_log_likelihood)(at, layout, cluster)
         cells, back = jax.vjp(lambda a: cells_of(a, layout, cluster), at)
         known = posterior(cells, layout, cluster)

@@ -72,7 +72,9 @@ def _perfect_values(values: np.ndarray, pairs: list[Found], places: list[np.ndar
 
 
 def _bread_and_meat(prepared: Prepared, singles, pairs, places, columns) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over units of outer products of scores: A, lower block triangular, and B. Weights w count once in A, twice in B."""
+    """Sums over units of outer products of scores: A, lower block triangular, and B. Weights w count once in A, twice in B. With
+    one level units of B are the clusters where there are any; A holds what rows tell, whatever they have in common.
+    """
     weight, total = prepared.unit_weight, sum(p.size for p in places)
     score = np.zeros((prepared.units, total))
     bread = np.zeros((total, total))
@@ -87,6 +89,8 @@ def _bread_and_meat(prepared: Prepared, singles, pairs, places, columns) -> tupl
             at = [c + i * prepared.size.block for c in columns[variable]]
             bread[np.ix_(place, places[variable])] = weighted @ found.by_unit(prepared.units, at)
     score *= weight[:, None]
+    if prepared.data.independent is not None:
+        score = np.stack([np.bincount(prepared.data.independent, column) for column in score.T], axis=1)
     return bread, score.T @ score
 
 
@@ -113,6 +117,13 @@ def _to_data(prepared: Prepared, statistics: list[Statistic]) -> tuple[np.ndarra
     return change, shift
 
 
+def _clusters(prepared: Prepared) -> int:
+    """Number of independent units that are no rows."""
+    if prepared.data.independent is not None:
+        return int(prepared.data.independent.max()) + 1
+    return prepared.units if prepared.two_level else 0
+
+
 def _record(prepared: Prepared, statistics, values, acov, singles, pairs, empty) -> LimitedInformation:
     names, p = prepared.data.names, len(singles)
     rows = np.zeros((p, p), int)
@@ -136,7 +147,7 @@ def _record(prepared: Prepared, statistics, values, acov, singles, pairs, empty)
         values=values,
         acov=acov,
         n=prepared.rows,
-        clusters=prepared.units if prepared.two_level else 0,
+        clusters=_clusters(prepared),
         rows=rows,
         empty_cells=empty,
         added=tuple(added),

@@ -23,6 +23,7 @@ class OrdinalData:
     - `cluster`: (n,) codes 0, ..., J - 1, or None with one level.
     - `covariates`: (n, q), without missing values. `covariate_level`: (q,) 1: enters the within part; 2: the between part, and is
       then constant in a cluster. With one level: 1. A variable without a part at that level does not depend on the covariate.
+    - `independent`: (n,) codes 0, ..., of the units that are independent of each other, where with one level these are no rows.
     - `weights`: (n,) weights of rows, or None. `cluster_weights`: (J,) weights of clusters, or None.
     """
 
@@ -36,6 +37,7 @@ class OrdinalData:
     covariate_names: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     cluster_weights: np.ndarray | None = None
+    independent: np.ndarray | None = None
 
     @property
     def two_level(self) -> bool:
@@ -57,7 +59,7 @@ class LimitedInformation:
       variable has a between part.
     - `values`: (S,); the within variance of ordered variables is 1 (of between-only ones the between variance).
     - `acov`: (S, S) covariance matrix of `values`; Gamma is the number of rows times it.
-    - `n`, `clusters`: rows and clusters used; 0 clusters with one level.
+    - `n`, `clusters`: rows and clusters used; 0 clusters where rows are independent.
     - `rows`: (p, p) rows (of between-only variables: clusters) with both variables of a pair.
     - `empty_cells`: (first, second, cells) of pairs of ordered variables with combinations of categories that nobody has.
     - `added`: pairs whose empty cell of a 2 x 2 table was taken as half a row.

@@ -100,6 +100,7 @@ def ordinal_data(specification: Specification, data: TwoLevelData, group: int) -
         covariate_names=x_names,
         weights=weights,
         cluster_weights=above if unequal else None,
+        independent=cluster if specification.single and data.clustered else None,
     )
 
 
