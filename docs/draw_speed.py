@@ -34,7 +34,7 @@ def rows() -> list[tuple[str, str, float, float]]:
 
 
 def draw() -> plt.Figure:
-    figure, ax = plt.subplots(figsize=(7.2, 2.9), layout="constrained")
+    figure, ax = plt.subplots(figsize=(7.2, 3.0), layout="constrained")
     for place, (_, program, theirs, ours) in enumerate(rows()):
         ratio = theirs / ours
         ax.barh(-place, ratio, height=0.62, color=BLUE)
@@ -48,7 +48,8 @@ def draw() -> plt.Figure:
     ax.set_yticks([-i for i in range(len(rows()))], [row[0] for row in rows()], fontsize=9)
     ax.set_xlim(0, 260)
     ax.set_xlabel(
-        f"times faster, from the data frame to estimates and fit measures (warm, 2 cores, {json.loads(RESULTS.read_text())['date']})",
+        "times faster, from the data frame to estimates and fit measures\n"
+        f"(warm, 2 cores, {json.loads(RESULTS.read_text())['date']})",
         fontsize=8,
         color=GREY,
     )

@@ -25,6 +25,7 @@ def _table(**answers: str) -> dict[str, str]:
 # what to type after the fit's name
 OF_FITS = _table(
     params__estimates__param__coefficients__coefs__getcoef="coef()",
+    theta__thetahat__x="coef() or inspect('theta')",  # all parameters, or lavaan's residual covariances
     bse__stderr__stderrs__standarderrors__stderror__ses='parameter_estimates()["se"]',
     tvalues__zvalues__zstat='parameter_estimates()["z"]',
     pvalues__pvals='parameter_estimates()["pvalue"]',

@@ -114,6 +114,9 @@ def _write_estimates(arguments: argparse.Namespace, fit: Fit | PooledFit, standa
         say(arguments, f"estimates written to {arguments.csv}")
 
 
+_ORDER = "The model comes first, then the data: mlsem fit MODEL DATA."
+
+
 def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
     """The model text and the function to fit it with; a parameter table holds the whole model."""
     import mlsem_jax as ml
@@ -123,12 +126,14 @@ def _read_model(arguments: argparse.Namespace) -> tuple[str, str]:
     if arguments.model.is_dir():
         raise CommandError(f"{arguments.model} is a folder; a model is a text file.")
     if arguments.model.suffix.lower() == ".csv":
-        return ml.read_partable(arguments.model), arguments.function or "lavaan"
+        try:
+            return ml.read_partable(arguments.model), arguments.function or "lavaan"
+        except ValueError as error:
+            raise CommandError(f"{error} {_ORDER}") from None
     try:
         text = arguments.model.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        told = f"{arguments.model} holds no text in UTF-8. The model comes first, then the data: mlsem fit MODEL DATA."
-        raise CommandError(told) from None
+        raise CommandError(f"{arguments.model} holds no text in UTF-8. {_ORDER}") from None
     return text, arguments.function or "sem"
 
 

@@ -20,6 +20,9 @@ OK, NOT_CONVERGED, BAD_INPUT, FAILED = 0, 1, 2, 3
 # words of the library's messages, and what does the same on the command line
 _HINTS = (
     ("stands for missing values", "--na CODE"),
+    ("needs cluster=", "--cluster COLUMN"),
+    ("to use as cluster=", "--cluster COLUMN"),
+    ("With fixed_x=False", "--random-x"),
     (
         "separate thousands or decimals",
         "--decimal . where they separate thousands, --decimal , where they are decimal signs",
@@ -59,11 +62,19 @@ def parser() -> argparse.ArgumentParser:
 
 def _tell(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning as a note on stderr."""
-    note(str(message))
+    note(f"{message}{_hint(str(message))}")
+
+
+def _hint(told: str) -> str:
+    """What does on the command line what a message of the library advises."""
+    return next((f" On the command line: {remedy}." for sign, remedy in _HINTS if sign in told), "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; mistakes of the user are told without a traceback."""
+    if not (sys.argv[1:] if argv is None else argv):
+        parser().print_help(sys.stderr)
+        return BAD_INPUT
     arguments = parser().parse_args(argv)
     try:
         if not arguments.no_cache:
@@ -85,8 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # an ImportError of ours says what to install; any other is a mistake in the program
         if arguments.debug or (isinstance(problem, ImportError) and "pip install" not in str(problem)):
             raise
-        hint = next((f" On the command line: {remedy}." for sign, remedy in _HINTS if sign in str(problem)), "")
-        print(f"mlsem: error: {problem}{hint}", file=sys.stderr)
+        print(f"mlsem: error: {problem}{_hint(str(problem))}", file=sys.stderr)
         return BAD_INPUT
     except MemoryError:
         print(

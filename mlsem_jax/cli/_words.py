@@ -5,12 +5,30 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mlsem_jax._errors import nearest
+
+# options that people try for those that write files
+_MEANT = dict.fromkeys(("--save", "--out", "--output", "-o"), "--json, --csv and --report write files")
+
 
 class CommandParser(argparse.ArgumentParser):
     """Reads `--na -99 model.txt data.csv` as it is meant: argparse gives an option of several values all words that follow."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        return super().parse_known_args(None if args is None else self._regrouped(list(args)), namespace)
+        known, rest = super().parse_known_args(None if args is None else self._regrouped(list(args)), namespace)
+        if rest:  # told here, where the options are known, and not by the parser of all commands
+            self.error(self._unknown(rest))
+        return known, rest
+
+    def _unknown(self, rest: list[str]) -> str:
+        """What to say of words that no option and no file is."""
+        word = next((word.partition("=")[0] for word in rest if _is_option(word)), None)
+        if word is None:
+            return f"too many words: {' '.join(rest)}"
+        if word in _MEANT:
+            return f"there is no option {word}; {_MEANT[word]}. See {self.prog} --help"
+        known = sorted(name for name in self._option_string_actions if name.startswith("--"))
+        return f"there is no option {word}.{nearest(word, known) or f' See {self.prog} --help.'}"
 
     def _regrouped(self, words: list[str]) -> list[str]:
         """Options, each value of an option of several with a name of its own, then the files."""

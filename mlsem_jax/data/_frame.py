@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
@@ -85,10 +87,12 @@ def _keys(data: Any) -> Sequence[Any]:
         return list(data)
     if isinstance(data, np.ndarray) and data.dtype.names:
         return list(data.dtype.names)
-    if _is_polars(data):
-        return list(data.collect_schema().names())
-    if _is_arrow(data):
+    if _is_arrow(data) or _is_stream(data):
         return list(data.schema.names)
+    if _is_dask(data):
+        return list(data.columns)
+    if (frame := _narwhal(data)) is not None:
+        return list(frame.collect_schema().names())
     if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__dataframe__"):
         return list(_exchanged(data).columns)
     raise DataError(_not_a_table(data))
@@ -102,10 +106,12 @@ def _select(data: Any, keys: list[Any]) -> pd.DataFrame:
         return data
     if isinstance(data, (Mapping, np.ndarray)):
         return _from_arrays({key: data[key] for key in keys})
-    if _is_polars(data):
-        frame = data.select(keys)
-        frame = frame.collect() if hasattr(frame, "collect") else frame
-        return pd.DataFrame({key: frame.get_column(key).to_numpy() for key in keys})
+    if _is_stream(data):
+        data = _streamed(data)
+    if _is_dask(data):
+        return data[keys].compute()
+    if not _is_arrow(data) and (frame := _narwhal(data)) is not None:
+        return _collected(frame.select(keys))
     if _is_arrow(data):
         chosen = data.to_table(columns=keys) if hasattr(data, "to_table") else data.select(keys)
         return chosen.to_pandas()
@@ -117,6 +123,15 @@ def _from_arrays(arrays: dict[Any, Any]) -> pd.DataFrame:
 
     sizes = {key: np.shape(value) for key, value in arrays.items()}
     for key, size in sizes.items():
+        if isinstance(arrays[key], jax.core.Tracer):
+            raise DataError(
+                f"Column {key!r} of the data is traced by JAX; tables are read outside of transformations. What follows from "
+                "statistics can be traced: stats = ml.statistics(model, data) once, then jax.grad of a function of stats."
+            )
+        if not size:
+            raise DataError(
+                f"Column {key!r} of the data is a single value. A list of records becomes a table by pandas.DataFrame(records)."
+            )
         if len(size) != 1:
             raise DataError(f"Column {key!r} of the data must be one-dimensional; its shape is {size}.")
     if len(set(sizes.values())) > 1:
@@ -142,12 +157,53 @@ def _exchanged(data: Any) -> pd.DataFrame:
     return pd.api.interchange.from_dataframe(data)
 
 
-def _is_polars(data: Any) -> bool:
-    return hasattr(data, "collect_schema") and hasattr(data, "select")
+def _narwhal(data: Any) -> Any:
+    """A table of polars, DuckDB, Ibis, Modin and others, eager or lazy, as narwhals sees it; None for what it does not know."""
+    import narwhals as nw
+
+    frame = nw.from_native(data, pass_through=True)
+    return frame if isinstance(frame, (nw.DataFrame, nw.LazyFrame)) else None
+
+
+def _collected(frame: Any) -> pd.DataFrame:
+    """The columns of such a table, of which no more than these are computed."""
+    import pandas as pd
+
+    frame = frame.collect() if hasattr(frame, "collect") else frame
+    if frame.implementation.is_polars():  # whose to_pandas() takes pyarrow
+        return pd.DataFrame({key: frame.get_column(key).to_numpy() for key in frame.columns})
+    return frame.to_pandas()
+
+
+def _is_dask(data: Any) -> bool:
+    """A table of Dask, which narwhals leaves to a package of its own."""
+    return hasattr(data, "compute") and hasattr(data, "npartitions") and hasattr(data, "columns")
+
+
+def _is_stream(data: Any) -> bool:
+    """An Arrow stream (pyarrow.RecordBatchReader, what DuckDB's .arrow() gives), which can be read once."""
+    return hasattr(data, "read_next_batch") and hasattr(data, "read_all")
+
+
+# what streams held, for as long as they live: a fit asks its data for their names and columns more than once
+_STREAMED: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def held_of(stream: Any) -> Any:
+    """The table that a stream held, where something has read it already; None otherwise."""
+    return _STREAMED.get(stream) if _is_stream(stream) else None
+
+
+def _streamed(stream: Any) -> Any:
+    if stream not in _STREAMED:
+        _STREAMED[stream] = stream.read_all()
+    return _STREAMED[stream]
 
 
 def _is_arrow(data: Any) -> bool:
     """pyarrow's Table, RecordBatch or Dataset."""
+    if hasattr(data, "collect_schema"):  # of polars, which warns of the cost of `schema`
+        return False
     return hasattr(getattr(data, "schema", None), "names") and (hasattr(data, "to_table") or hasattr(data, "to_pandas"))
 
 

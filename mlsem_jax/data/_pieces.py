@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelWarning, listing
 from mlsem_jax.data._columns import to_float
-from mlsem_jax.data._frame import column_names, factors_of, read_columns, with_products
+from mlsem_jax.data._frame import column_names, factors_of, held_of, read_columns, with_products
 from mlsem_jax.data._ids import Ids, factorize, read_ids
 from mlsem_jax.data._magnitude import check_magnitude, rounding_error
 from mlsem_jax.data._missing import MISSING_COVARIATE, fill_between, missing_option
@@ -49,6 +49,8 @@ def comes_in_chunks(data: Any) -> bool:
 
 def chunks(data: Any, needed: Sequence[str]) -> Iterator[Any]:
     """The tables of such data, one at a time; of an Arrow dataset only the columns needed, without reading far ahead."""
+    if (table := held_of(data)) is not None:
+        data = table
     if not hasattr(data, "to_batches"):
         yield from data
         return

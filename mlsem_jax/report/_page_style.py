@@ -27,5 +27,9 @@ figcaption{color:var(--quiet);font-size:.9rem;margin-top:.3rem}
 .warning{border-left:4px solid var(--warn);padding:.1rem .9rem;margin:.7rem 0;max-width:48rem}
 .quiet{color:var(--quiet);max-width:48rem}
 .tables{overflow-x:auto}
+@media(max-width:40rem){main{padding:1.2rem .8rem}.tables .mlsem{font-size:11px}
+.tables .mlsem td,.tables .mlsem th{padding:.12em .25em;white-space:nowrap}
+.tables .mlsem .estimates td+td,.tables .mlsem .estimates th+th,.tables .mlsem td+td,.tables .mlsem th+th{min-width:0}
+.tables .mlsem td:first-child,.tables .mlsem th:first-child{min-width:5em}}
 @media print{nav{display:none}h2{break-after:avoid}figure,table{break-inside:avoid}}
 """

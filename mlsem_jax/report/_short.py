@@ -69,7 +69,9 @@ def _indices(m: pd.Series) -> str:
         if best:
             found.append(f"{word} {number(m[best])}")
     if "srmr_within" in m:
-        found.append(f"SRMR {number(m['srmr_within'])} within, {number(m['srmr_between'])} between")
-    elif "srmr" in m:
+        levels = [(level, m[f"srmr_{level}"]) for level in ("within", "between")]
+        shown = [f"{number(value)} {level}" for level, value in levels if not np.isnan(value)]
+        found += [f"SRMR {', '.join(shown)}"] if shown else []
+    elif "srmr" in m and not np.isnan(m["srmr"]):
         found.append(f"SRMR {number(m['srmr'])}")
     return "; ".join(found)

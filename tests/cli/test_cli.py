@@ -297,6 +297,14 @@ def test_a_missing_reader_says_what_to_install(tmp_path, monkeypatch):
         read_table(tmp_path / "a.rds")
 
 
+def test_advice_on_the_covariates_is_in_the_words_of_the_command_line(folder, capsys, tmp_path):
+    data = load_schools()
+    data.loc[::9, "ses"] = np.nan
+    data.to_csv(tmp_path / "holes.csv", index=False)
+    run("fit", folder / "model.txt", tmp_path / "holes.csv", "--cluster", "school", "--missing", "ml")
+    assert "On the command line: --random-x." in capsys.readouterr().err
+
+
 def test_usage(capsys):
     with pytest.raises(SystemExit) as stop:
         run("fit", "model.txt")
@@ -305,6 +313,30 @@ def test_usage(capsys):
         run("--version")
     assert stop.value.code == 0
     assert ml.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "fit .*Fit a model of two levels"),
+        (["fit", "m.txt", "d.csv", "--save", "f.json"], "no option --save; --json, --csv and --report write files"),
+        (["fit", "m.txt", "d.csv", "--clustr", "school"], "no option --clustr. Did you mean '--cluster'"),
+        (["fit", "m.txt", "d.csv", "more.csv"], "too many words: more.csv"),
+        (["fit", "{schools}", "m.txt"], "model comes first, then the data"),
+        (["fit", "{model}", "{schools}"], "On the command line: --cluster COLUMN"),
+        (["fit", "{model}", "{schools}", "--cluster", "schol"], "Did you mean 'school'"),
+    ],
+)
+def test_what_a_beginner_types(folder, capsys, words, told):
+    places = {"{model}": str(folder / "model.txt"), "{schools}": str(folder / "schools.csv")}
+    try:
+        status = run(*(places.get(word, word) for word in words))
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    err = capsys.readouterr().err
+    assert re.search(told, err, re.S), err
+    assert "unrecognized" not in err
 
 
 def test_help_is_quick():

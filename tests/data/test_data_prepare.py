@@ -2,6 +2,7 @@
 
 import time
 
+import jax
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -11,7 +12,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from mlsem_jax import DataError
-from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare
+from mlsem_jax.data import TwoLevelData, column_names, group_labels, prepare, read_columns
 
 
 def simulate(clusters=12, size=5, seed=1, shuffle=True) -> pd.DataFrame:
@@ -72,6 +73,7 @@ def test_group_label_selects_and_orders():
         lambda frame: pl.from_pandas(frame).lazy(),
         lambda frame: pl.from_pandas(frame).with_columns(pl.col("school").cast(pl.Categorical)),
         pa.Table.from_pandas,
+        lambda frame: pa.Table.from_pandas(frame).to_reader(max_chunksize=7),
         lambda frame: pa.RecordBatch.from_pandas(frame),
         lambda frame: {name: frame[name].tolist() for name in frame},
         lambda frame: {name: frame[name].to_numpy() for name in frame},
@@ -88,6 +90,59 @@ def test_every_kind_of_table(convert):
     assert column_names(table) == tuple(frame.columns)
     for missing in ("listwise", "ml"):
         same(run(table, group="country", missing=missing), run(frame, group="country", missing=missing))
+
+
+def test_tables_of_dask():
+    """Only the columns needed are computed, and nothing is warned of."""
+    dd = pytest.importorskip("dask.dataframe")
+    frame = simulate()
+    table = dd.from_pandas(frame.assign(never=1), npartitions=3)
+    table["never"] = table["never"].map_partitions(_refuse, meta=("never", "i8"))
+    same(run(table, group="country"), run(frame, group="country"))
+
+
+def _refuse(column):
+    raise AssertionError("a column that no one needs is computed")
+
+
+def test_relations_of_duckdb():
+    duckdb = pytest.importorskip("duckdb")
+    frame = simulate()
+    frame.loc[[4, 9], "y2"] = np.nan
+    connection = duckdb.connect()
+    connection.register("frame", frame)
+    for make in (lambda: connection.sql("select * from frame"), lambda: connection.sql("select * from frame").arrow()):
+        table = make()
+        assert column_names(table) == tuple(frame.columns)
+        same(run(table, group="country", missing="ml"), run(frame, group="country", missing="ml"))
+
+
+def test_a_stream_is_read_once_for_all_that_ask():
+    """Names, groups and columns are asked for one after the other, and a stream has its rows once."""
+    frame = simulate()
+    stream = pa.Table.from_pandas(frame).to_reader(max_chunksize=7)
+    for _ in range(2):
+        same(run(stream, group="country"), run(frame, group="country"))
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"y1": 1.0, "school": "a"}, r"single value.*pandas\.DataFrame\(records\)"),
+        ({"y1": np.zeros((2, 2)), "school": [1, 2]}, "one-dimensional"),
+    ],
+)
+def test_what_looks_like_a_table_and_is_none(table, words):
+    with pytest.raises(DataError, match=words):
+        read_columns(table, ["y1", "school"])
+
+
+def test_traced_columns_are_told():
+    def traced(x):
+        return read_columns({"y1": x * np.ones(4)}, ["y1"])
+
+    with pytest.raises(DataError, match=r"'y1' of the data is traced.*ml\.statistics"):
+        jax.grad(traced)(1.0)
 
 
 class Capsule:

@@ -173,6 +173,8 @@ def test_wald_does_not_depend_on_units_or_on_how_it_is_written(plain):
         ("a - a == 0", ml.ModelError, "always holds, or never"),
         ("math1 ~ ses", ml.ModelError, "more than constraints"),
         ("a == z", ml.ModelSyntaxError, "'z' is not the label"),
+        ("f=~math2 == f=~math3", ml.ModelSyntaxError, "labels, not of names"),
+        ("f ~~ f == 1", ml.ModelSyntaxError, "labels, not of names"),
     ],
 )
 def test_wald_refusals(plain, text, error, words):

@@ -28,6 +28,7 @@ ASKED = {
     "lavPredict": "predict",
     "anova": "lrt",
     "params": "coef",
+    "theta": "coef",
     "bse": "parameter_estimates",
     "pvalues": "parameter_estimates",
     "conf_int": "parameter_estimates",

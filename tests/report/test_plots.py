@@ -169,6 +169,7 @@ def test_without_matplotlib_the_remedy_is_said(fit, monkeypatch):
 
 def test_the_report_is_one_file_that_needs_no_other(fit, tmp_path):
     page = fit.report(tmp_path / "report.html").read_text()
+    assert "@media(max-width:40rem)" in page, "tables of eight columns fit on a narrow screen"
     for title in (
         "Model",
         "Model fit",

@@ -16,6 +16,7 @@ import mlsem_jax as ml
 from mlsem_jax._study import MonteCarlo
 from mlsem_jax.datasets import load_schools
 from mlsem_jax.report import _progress as progress
+from mlsem_jax.report import _short as short
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -55,6 +56,27 @@ def test_a_fit_says_what_matters_in_a_few_lines(fit, path, data):
         failed = ml.sem(TWO, data, cluster="school", iter_max=1)
     assert "iteration_limit" in repr(failed)
     assert "chi-square" not in repr(failed)
+
+
+def test_an_index_that_does_not_exist_is_left_out_of_the_few_lines(path):
+    m = path.fit_measures().drop("srmr")
+    for within, between, shown in ((0.02, np.nan, "SRMR 0.020 within"), (np.nan, 0.1, "SRMR 0.100 between")):
+        line = short._indices(pd.concat([m, pd.Series({"srmr_within": within, "srmr_between": between})]))
+        assert line.endswith(shown)
+    for nothing in (pd.Series({"srmr_within": np.nan, "srmr_between": np.nan}), pd.Series({"srmr": np.nan})):
+        assert "SRMR" not in short._indices(pd.concat([m, nothing]))
+
+
+@pytest.mark.parametrize("options", [{}, {"estimator": "MLR"}, {"information": "expected"}], ids=str)
+def test_a_fit_without_a_maximum_has_no_standard_errors(data, options):
+    with pytest.warns(ml.ConvergenceWarning):
+        failed = ml.sem(TWO, data, cluster="school", iter_max=2, **options)
+    table = failed.parameter_estimates(standardized=True)
+    assert not failed.converged
+    assert table["est"].notna().all()
+    assert table["se"].isna().all()
+    assert (failed.standardized_solution()["se"].fillna(0.0) == 0.0).all()  # 0: of what is fixed
+    assert "standard errors are left out" in str(failed.summary())
 
 
 def test_repr_of_a_fit_with_missing_values_computes_nothing(data):

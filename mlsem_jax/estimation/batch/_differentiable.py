@@ -52,8 +52,8 @@ class Estimate(eqx.Module):
         if np.ndim(self.status):
             return self._of_batch()
         lines = [
-            f"<mlsem_jax estimate: {Status(int(self.status)).name.lower()} after {int(self.iterations)} iterations, log-likelihood "
-            f"{float(self.value):.3f}, largest gradient {np.abs(np.asarray(self.gradient)).max(initial=0.0):.1e}"
+            f"<mlsem_jax estimate: {Status(int(self.status)).name.lower()} after {int(self.iterations)} iterations, joint "
+            f"log-likelihood {float(self.value):.3f}, largest gradient {np.abs(np.asarray(self.gradient)).max(initial=0.0):.1e}"
         ]
         if self.chisq is not None and self.df is not None:
             lines.append(f" chi-square {float(self.chisq):.3f} on {int(self.df)} df")

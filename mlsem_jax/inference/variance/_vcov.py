@@ -232,7 +232,7 @@ def unregister_vcov(name: str) -> None:
 
 
 def vcov(estimation: Estimation) -> Vcov:
-    """Sampling covariance of theta by the estimator that the option `se` names; NaN where the model is not identified.
+    """Sampling covariance of theta by the estimator that the option `se` names; NaN where no maximum was found.
 
     It is computed once for an estimation and kept with it.
     """
@@ -245,8 +245,8 @@ def vcov(estimation: Estimation) -> Vcov:
 @float64
 def _computed(estimation: Estimation) -> Vcov:
     name, q = estimation.options.se, estimation.model.problem.q
-    if estimation.model.maximum.status is Status.NOT_IDENTIFIED:
-        # where a search stopped the matrices may be regular all the same: their inverses would be rounding
+    if not Status(estimation.model.maximum.status).converged:
+        # they are defined at a maximum only; where a search stopped the matrices may be regular all the same
         return nowhere(estimation)
     if name not in ESTIMATORS:
         raise ModelError(

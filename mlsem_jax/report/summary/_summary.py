@@ -73,7 +73,11 @@ def summarise(
     table = results.table(("std.lv", "std.all") if standardized else ())
     blocks = header(results, __version__)
     if not results.converged:
-        blocks.append(Prose("", ("The model test and fit measures are left out: they are defined at a maximum only.",)))
+        blocks.append(
+            Prose(
+                "", ("Model test, fit measures and standard errors are left out: they are defined at a maximum only.",)
+            )
+        )
     else:
         if results.estimation.h1 is None and results.estimation.limited is None:
             blocks.append(Prose("", (_without_h1(results),)))
