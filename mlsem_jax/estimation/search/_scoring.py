@@ -84,14 +84,14 @@ class _Curvature:
             self.exact = positive_definite(hessian, DEFINITE)
             self._secant = self._secant and self.exact
             if self.exact:
-                self.matrix = hessian
-                return self._newton_step(here)
+                return self._newton_step(here, hessian)
         return self.damped(here, 0.0) if scoring is None else scoring
 
-    def _newton_step(self, here: Point) -> np.ndarray:
+    def _newton_step(self, here: Point, hessian: np.ndarray) -> np.ndarray:
+        self.matrix = hessian
         step = self.damped(here, 0.0)
         if self._rough and 0.5 * abs(here.gradient @ step) < HESSIAN_FROM:
-            self._inverse, self._steps = damped_step(self.matrix, np.eye(len(step)), 0.0), 0
+            self._inverse, self._steps = damped_step(hessian, np.eye(len(step)), 0.0), 0
         return step
 
     def _secant_step(self, here: Point) -> np.ndarray:
