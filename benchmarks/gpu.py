@@ -15,6 +15,7 @@ import collections
 import datetime
 import gzip
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -25,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from cases import TUTORIAL, saturated_model, tutorial_data, two_level, with_missing
 from throughput import SIZES, population
@@ -35,6 +35,8 @@ from mlsem_jax import likelihood
 from mlsem_jax.estimation import settings
 from mlsem_jax.estimation.batch._devices import place, program
 from mlsem_jax.numerics import sweep
+
+SWITCH = "MLSEM_JAX_UNROLLED_SWEEPS"
 
 TOLERANCE = 1e-9
 MAXIMUM = [int(status) for status in ml.Status if status.converged]
@@ -269,15 +271,15 @@ def slowest_kernels(run: Run, top: int = 15) -> dict[str, Any]:
     return {"events": len(there), "all ms": sum(total.values()), "slowest": ranked}
 
 
-def unrolled(a: jax.Array) -> jax.Array:
-    """The inverse of `numerics.sweep` without a loop: what small matrices may be better off with on a GPU."""
-    p = a.shape[-1]
-    for k in range(p):
-        here = jnp.arange(p) == k
-        row, column = a[..., k : k + 1, :], a[..., :, k : k + 1]
-        rest = jnp.where(here[:, None] | here[None, :], 0.0, a)
-        a = rest - jnp.where(here[:, None], -1.0, column) * (jnp.where(here, 1.0, row) / row[..., k : k + 1])
-    return a
+def inverse_by_sweeps(up_to: int, a: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """Compiled for arrays like a, sweeps of matrices of so many rows or fewer unrolled."""
+    asked, os.environ[SWITCH] = os.environ.get(SWITCH), str(up_to)
+    function = jax.jit(lambda x: sweep(x)[0])
+    function(a)
+    del os.environ[SWITCH]
+    if asked is not None:
+        os.environ[SWITCH] = asked
+    return function
 
 
 def sweeps(run: Run) -> dict[str, Any]:
@@ -286,7 +288,7 @@ def sweeps(run: Run) -> dict[str, Any]:
     for p in (3,) if run.dry else (3, 4, 6, 8, 12):
         a = np.random.default_rng(1).normal(size=(run.lanes, p, 2 * p))
         a = jax.device_put(a @ np.swapaxes(a, 1, 2), run.device)
-        functions = {"loop": jax.jit(lambda x: sweep(x)[0]), "unrolled": jax.jit(unrolled)}
+        functions = {name: inverse_by_sweeps(up_to, a) for name, up_to in (("loop", 0), ("unrolled", p))}
         row: dict[str, Any] = {"difference": trees_apart(functions["loop"](a), functions["unrolled"](a))}
         for name, function in functions.items():
             row[name] = {"us": 1e6 * best(lambda function=function, a=a: function(a), run.repeats)["best s"]}

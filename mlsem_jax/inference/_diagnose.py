@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import fdtrc
 
 from mlsem_jax._errors import listing
 from mlsem_jax.data import TwoLevelData, check_clusters, dependence
 from mlsem_jax.models import Specification
+from mlsem_jax.numerics import f_tail
 
 # clusters below which the asymptotic theory of level 2 is poor (Maas & Hox 2005; McNeish & Stapleton 2016)
 FEW_CLUSTERS = 30
@@ -159,7 +159,7 @@ def _variable(
     n0 = (rows - (count @ count) / rows) / (clusters - 1)
     between = float((msb - msw) / n0)
     total = between + msw
-    pvalue = float(fdtrc(clusters - 1, rows - clusters, msb / msw)) if msw > 0 else 0.0
+    pvalue = f_tail(msb / msw, clusters - 1, rows - clusters) if msw > 0 else 0.0
     icc = between / total if levels != "within" and total > 0 else np.nan
     return VariableFacts(name, group, levels, mean, msw, between, float(icc), pvalue, float(missing))
 

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from mlsem_jax.models._expressions import Binary, Call, Expression, Name, Number, children, postorder, symbol
 from mlsem_jax.models._specification import Constraint, Definition
+from mlsem_jax.numerics import normal_cdf, normal_quantile
 
 # a value and its derivatives (k,); None where it depends on no parameter
 Dual = tuple[np.float64, np.ndarray | None]
@@ -43,8 +43,8 @@ _RULES: dict[str, tuple[Callable, Callable]] = {
     "sinh": (np.sinh, np.cosh),
     "cosh": (np.cosh, np.sinh),
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
-    "pnorm": (ndtr, _normal_density),
-    "qnorm": (ndtri, lambda x: 1 / _normal_density(ndtri(x))),
+    "pnorm": (normal_cdf, _normal_density),
+    "qnorm": (normal_quantile, lambda x: 1 / _normal_density(normal_quantile(x))),
 }
 
 

@@ -9,13 +9,19 @@ I - B with B acyclic, all leading minors of which are 1.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._typing import Array
+
+# the largest matrices whose sweeps are unrolled on a GPU, and the environment variable that says otherwise
+UNROLLED, SWITCH = 8, "MLSEM_JAX_UNROLLED_SWEEPS"
 
 
 @jax.custom_jvp
@@ -25,8 +31,48 @@ def sweep(a: Array) -> tuple[Array, Array, Array]:
     The pivots are relative to the diagonal of `a`. For symmetric `a` every pivot is positive exactly when `a` is positive
     definite; where one is not, the log-determinant is +inf. For the triangular-by-permutation I - B only the inverse is used.
     """
-    p = a.shape[-1]
-    diagonal = jnp.diagonal(a, axis1=-2, axis2=-1)
+    if a.shape[-1] > unrolled_up_to():
+        return _as_loop(a)
+    return jax.lax.platform_dependent(a, cuda=_unrolled, rocm=_unrolled, default=_as_loop)
+
+
+def unrolled_up_to() -> int:
+    """The largest matrices whose sweeps are unrolled where they run on a GPU: a loop costs it a launch for every operation of every
+    step, however small the matrices are. 0 on machines without one, where nothing can run that would be. The environment variable
+    MLSEM_JAX_UNROLLED_SWEEPS says otherwise: a number, 0 for loops everywhere.
+    """
+    asked = os.environ.get(SWITCH)
+    if asked is not None and asked.isdecimal():
+        return int(asked)
+    return 0 if jax.default_backend() == "cpu" else UNROLLED
+
+
+def _as_loop(a: Array) -> tuple[Array, Array, Array]:
+    return _ended(a, jax.lax.fori_loop(0, a.shape[-1], _step(a), _begun(a)))
+
+
+def _unrolled(a: Array) -> tuple[Array, Array, Array]:
+    carry, step = _begun(a), _step(a)
+    for k in range(a.shape[-1]):
+        # else a compiler that fuses may compute what a step made again for each of its elements in the next
+        carry = jax.lax.optimization_barrier(step(k, carry))
+    return _ended(a, carry)
+
+
+def _begun(a: Array) -> tuple[Array, Array, Array]:
+    zero = jnp.zeros(a.shape[:-2], a.dtype)
+    return a, zero, zero + jnp.inf
+
+
+def _ended(a: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    inverse, logdet, smallest = carry
+    return inverse, jnp.where(smallest > a.shape[-1] * jnp.finfo(a.dtype).eps, logdet, jnp.inf), smallest
+
+
+def _step(whole: Array) -> Callable[[Any, tuple[Array, Array, Array]], tuple[Array, Array, Array]]:
+    """The k-th pivot of a matrix: what it makes of the swept matrix, the log-determinant and the smallest pivot so far."""
+    p = whole.shape[-1]
+    diagonal = jnp.diagonal(whole, axis1=-2, axis2=-1)
 
     def one(k, carry):
         a, logdet, smallest = carry
@@ -43,9 +89,7 @@ def sweep(a: Array) -> tuple[Array, Array, Array]:
         relative = jnp.where(d > 0, relative, -jnp.abs(relative))
         return a, logdet + jnp.log(jnp.abs(d)), jnp.minimum(smallest, relative)
 
-    zero = jnp.zeros(a.shape[:-2], a.dtype)
-    inverse, logdet, smallest = jax.lax.fori_loop(0, p, one, (a, zero, zero + jnp.inf))
-    return inverse, jnp.where(smallest > p * jnp.finfo(a.dtype).eps, logdet, jnp.inf), smallest
+    return one
 
 
 @sweep.defjvp

@@ -1,4 +1,10 @@
-"""Tables, summaries and pictures of results."""
+"""Tables, summaries and pictures of results.
+
+Pictures, pages and files are imported when they are asked for: most fits need none of the forty modules.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import added_table, chosen_measures, modification_table, score_table
@@ -9,7 +15,6 @@ from mlsem_jax.report._inspect_words import REFUSED as INSPECT_REFUSED
 from mlsem_jax.report._inspect_words import SECTIONS as INSPECT_SECTIONS
 from mlsem_jax.report._invariance import beyond_customary, invariance_table, invariance_text
 from mlsem_jax.report._moments import by_group, icc_series, moments_frames
-from mlsem_jax.report._page import write_page
 from mlsem_jax.report._pooled_tables import pooled_comparison_table, pooled_series, pooled_table, pooled_wald_table
 from mlsem_jax.report._profiles import profile_table, with_limits, with_profile_limits
 from mlsem_jax.report._progress import bar, notice_if_slow, progress
@@ -31,19 +36,39 @@ from mlsem_jax.report._side_by_side import FitTable, side_by_side
 from mlsem_jax.report._tables import parameter_table, standardized_table, with_rsquare
 from mlsem_jax.report._test_tables import comparison_table, wald_table
 from mlsem_jax.report._tidy import coefficient_table, glance, statistic, tidy
-from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
-from mlsem_jax.report.plots import (
-    AXES,
-    draw_intervals,
-    draw_networks,
-    grid_plot,
-    imputations_plot,
-    invariance_plot,
-    plot,
-    scree_plot,
-    study_plot,
-)
 from mlsem_jax.report.summary import Summary, summarise, summarise_pooled
+
+if TYPE_CHECKING:
+    from mlsem_jax.report._page import write_page
+    from mlsem_jax.report.exchange import StorageError, load, register, save, to_lavaan, to_mplus
+    from mlsem_jax.report.plots import (
+        AXES,
+        draw_intervals,
+        draw_networks,
+        grid_plot,
+        imputations_plot,
+        invariance_plot,
+        plot,
+        scree_plot,
+        study_plot,
+    )
+
+_LATER = {
+    "_page": ("write_page",),
+    "exchange": ("StorageError", "load", "register", "save", "to_lavaan", "to_mplus"),
+    "plots": (
+        "AXES",
+        "draw_intervals",
+        "draw_networks",
+        "grid_plot",
+        "imputations_plot",
+        "invariance_plot",
+        "plot",
+        "scree_plot",
+        "study_plot",
+    ),
+}
+_HOME = {name: f"{__name__}.{home}" for home, names in _LATER.items() for name in names}
 
 __all__ = [
     "AXES",
@@ -120,3 +145,11 @@ __all__ = [
     "with_rsquare",
     "write_page",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

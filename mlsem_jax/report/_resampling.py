@@ -13,7 +13,6 @@ from mlsem_jax._errors import ModelError
 from mlsem_jax._status import Status
 from mlsem_jax.inference import Bootstrap, Influence, Interval, intervals
 from mlsem_jax.report._shown import Tables, as_table
-from mlsem_jax.report.plots import bootstrap_plot, influence_plot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +80,8 @@ class BootstrapReport:
 
     def plot(self, name: str, ci: Interval | None = None, level: float | None = None, ax: Axes | None = None) -> Axes:
         """The draws of one quantity as a histogram, with the estimate and its interval (needs matplotlib)."""
+        from mlsem_jax.report.plots import bootstrap_plot
+
         return bootstrap_plot(self, name, ci, level, ax)
 
     @cached_property
@@ -161,6 +162,8 @@ class InfluenceReport:
 
     def plot(self, top: int = 5, ax: Axes | None = None) -> Axes:
         """The Cook-like distance of every cluster, the `top` that stand out by name (needs matplotlib)."""
+        from mlsem_jax.report.plots import influence_plot
+
         return influence_plot(self, top, ax)
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ from mlsem_jax.estimation import settings
 from mlsem_jax.estimation.batch._devices import program
 from mlsem_jax.inference.variance._clusters import weighted_clusters
 from mlsem_jax.numerics import float64
+from mlsem_jax.numerics._sweep import SWITCH, _as_loop, _unrolled, unrolled_up_to
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -123,6 +124,37 @@ def test_programs_for_a_gpu(name):
     assert custom_calls(text) <= set(ALLOWED)
     loops = text.count("stablehlo.while")
     assert loops <= most, f"{loops} loops, {most} before"
+
+
+# of the loops of PROGRAMS those that are left where sweeps of small matrices, as all here are, are unrolled: on a GPU
+UNROLLED = {"batch": 12, "evaluate": 1, "expected information": 1}
+
+
+@pytest.mark.parametrize("name", UNROLLED)
+@float64
+def test_small_sweeps_are_no_loops_on_a_gpu(name, monkeypatch):
+    monkeypatch.setenv(SWITCH, "8")
+    jax.clear_caches()  # of programs traced without
+    make, _ = PROGRAMS[name]
+    function, arguments = make()
+    text = lowered(function, *arguments)
+    jax.clear_caches()
+    assert text.count("stablehlo.while") <= UNROLLED[name]
+    assert custom_calls(text) <= set(ALLOWED)
+
+
+def test_sweeps_unrolled_and_as_loops_are_one_function(monkeypatch):
+    for p in range(1, 9):
+        a = np.random.default_rng(p).normal(size=(3, p, 2 * p))
+        a = (a @ a.swapaxes(1, 2)).astype(np.float32)
+        a[1, 0, 0] = -1.0  # not positive definite
+        loop, unrolled = jax.jit(_as_loop)(a), jax.jit(jax.vmap(_unrolled))(a)
+        for x, y in zip(loop, unrolled, strict=True):
+            np.testing.assert_allclose(x, y, rtol=2e-4, atol=1e-4)
+    monkeypatch.delenv(SWITCH, raising=False)
+    assert unrolled_up_to() == (0 if jax.default_backend() == "cpu" else 8)
+    monkeypatch.setenv(SWITCH, "5")
+    assert unrolled_up_to() == 5
 
 
 @float64

@@ -35,13 +35,14 @@ _cluster_forms = jax.jit(cluster_forms)
 
 def flat_directions(maximum: Maximum, names: list[str]) -> tuple[list[str], bool]:
     """Names of the parameters in flat directions of the information, and whether a direction curves upwards."""
-    from scipy.linalg import null_space  # slow to import, and few fits need it
-
-    information = maximum.information
+    information, jacobian = maximum.information, maximum.jacobian
     if information is None or not len(information) or not np.all(np.isfinite(information)):
         return [], False
-    jacobian = maximum.jacobian
-    z = np.eye(len(information)) if jacobian is None or not len(jacobian) else null_space(jacobian)
+    z = np.eye(len(information))
+    if jacobian is not None and len(jacobian):
+        from scipy.linalg import null_space  # slow to import, and few models have constraints
+
+        z = null_space(jacobian)
     reduced = z.T @ information @ z
     diagonal = np.diag(reduced)
     if positive_definite(reduced, FLAT):

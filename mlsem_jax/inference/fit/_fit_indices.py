@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scipy.special import chndtr
-
-from mlsem_jax.numerics import chi_square_tail
+from mlsem_jax.numerics import chi_square_tail, noncentral_chi_square
 
 CLOSE, NOT_CLOSE = 0.05, 0.08
 
@@ -31,7 +29,7 @@ def noncentral_cdf(t: float, d: float, noncentrality: float) -> float:
     """P(X <= t) of the noncentral chi-square distribution; by Sankaran's (1959) normal approximation where the series fails."""
     if t <= 0:
         return 0.0
-    value = float(chndtr(t, d, noncentrality))
+    value = noncentral_chi_square(t, d, noncentrality)
     if math.isfinite(value):
         return value
     h = 1 - 2 * (d + noncentrality) * (d + 3 * noncentrality) / (3 * (d + 2 * noncentrality) ** 2)

@@ -1,0 +1,37 @@
+"""What is imported when: a cold process waits for every module."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import gc, sys
+import mlsem_jax as ml
+assert "jax" not in sys.modules
+ml.sem
+assert gc.isenabled()
+late = [m for m in ("pandas", "scipy.special", "scipy.linalg", "matplotlib", "mlsem_jax.report.plots") if m in sys.modules]
+assert not late, late
+import numpy as np
+rng = np.random.default_rng(1)
+f = rng.normal(size=300)
+fit = ml.cfa("f =~ a + b + c", {name: f + rng.normal(size=300) for name in "abc"})
+str(fit.summary(fit_measures=True))
+late = [m for m in ("scipy.linalg", "scipy.stats", "matplotlib", "mlsem_jax.report.plots") if m in sys.modules]
+assert not late, late
+import mlsem_jax.report as report
+assert all(getattr(report, name) is not None for name in report.__all__)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_fit_imports_what_it_needs_and_no_more():
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=110)
+
+
+def test_an_unknown_name_of_the_reports_is_told():
+    import mlsem_jax.report as report
+
+    with pytest.raises(AttributeError, match="no_such_picture"):
+        report.no_such_picture  # noqa: B018
