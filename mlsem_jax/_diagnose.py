@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from mlsem_jax._fit_text import refuse_ordered, split_options, survey_of, with_means
+from mlsem_jax._fit_text import ordered_columns, split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
@@ -24,15 +25,23 @@ def diagnose(
     **Returns:** an object that prints as a table with advice in sentences; `.advice`, `.to_dataframe()`.
 
     Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing. In a model of one level,
-    without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
+    without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters. Ordered
+    variables (`ordered=`) are described by the numbers of their categories; rare and absent categories and empty tables are told.
     """
     syntax_options, fit_options, data_options = split_options("sem", options)
-    refuse_ordered(syntax_options, "ml.diagnose")
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     survey = survey_of(options, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)
-    specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
+    columns, told = ordered_columns(parsed, data, syntax_options.ordered)
+    specification = specify(
+        parsed,
+        options=syntax_options,
+        data_variables=column_names(data),
+        group_labels=labels,
+        categories={name: len(column.categories) for name, column in columns.items()},
+    )
+    responses = {v.name for v in specification.ordered}
     prepared = prepare(
         data,
         cluster=cluster,
@@ -46,5 +55,7 @@ def diagnose(
         single=specification.single,
         group_label=data_options.get("group_label"),
         survey=survey,
+        ordered={name: column for name, column in columns.items() if name in responses},
     )
-    return DiagnosisReport(diagnose_data(specification, prepared))
+    found = diagnose_data(specification, prepared)
+    return DiagnosisReport(replace(found, advice=(*found.advice, *told, *specification.warnings)) if columns else found)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlsem_jax._errors import listing
 from mlsem_jax.data import TwoLevelData, check_clusters, dependence
+from mlsem_jax.inference._diagnose_ordered import ordered_advice
 from mlsem_jax.models import Specification
 from mlsem_jax.numerics import f_tail
 
@@ -25,7 +26,9 @@ class VariableFacts:
 
     within, between: variances by analysis of variance; between may be negative. icc: between / (between + within), NaN where the
     variable has one of two levels, or where there are no clusters. pvalue: of no variance between clusters (F test). missing:
-    share of its rows. With weights mean, variances and icc are weighted ones; pvalue and missing go by rows without weights.
+    share of its rows. categories: of an ordered variable, whose mean, variances and icc are those of the numbers 1, 2, ... of its
+    categories (those of the latent response are a little larger); 0 of continuous ones. With weights mean, variances and icc are
+    weighted ones; pvalue and missing go by rows without weights.
     """
 
     name: str
@@ -37,6 +40,7 @@ class VariableFacts:
     icc: float
     pvalue: float
     missing: float
+    categories: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,12 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
         here = [
             _variable(specification, name, group, values[:, i], code, often) for i, name in enumerate(data.variables)
         ]
+        here = [_of_categories(specification, fact) for fact in here]
         facts += here
         where = f" in group {group}" if group else ""
         advice += _numbers(specification, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
         advice += _variation(here, where)
+        advice += ordered_advice(specification, data, rows, where)
         advice += _dependence(specification, data.variables, values, code, where)
     if specification.single and not data.clustered:
         size = np.zeros(1, int)
@@ -88,6 +94,12 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
     effects = _design_effects(data)
     advice = [*order, *_units(facts), *_weighting(data, effects)]
     return Diagnosis(data.nrows, clusters, sizes, singles, tuple(facts), tuple(advice), effects)
+
+
+def _of_categories(specification: Specification, facts: VariableFacts) -> VariableFacts:
+    """The facts of an ordered variable by the numbers of its categories from 1, of which data hold codes from 0."""
+    count = next((v.categories for v in specification.ordered if v.name == facts.name), 0)
+    return replace(facts, mean=facts.mean + 1, categories=count) if count else facts
 
 
 # a design effect of weights from which on a sentence says what they cost

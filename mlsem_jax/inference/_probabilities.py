@@ -61,4 +61,4 @@ def layout_of_fit(estimation: Estimation) -> Layout:
     """Places of the variables: with the integral's dimensions where the fit is of the likelihood."""
     known = [term.layout for term in estimation.statistics.terms if isinstance(term, OrdinalTerm)]
     specification = estimation.model.build.specification
-    return known[0] if known else ordinal_layout(specification, estimation.options.link, integrated=False)
+    return known[0] if known else ordinal_layout(specification, estimation.options.link)

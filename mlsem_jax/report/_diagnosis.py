@@ -30,6 +30,7 @@ class DiagnosisReport:
         import pandas as pd
 
         table = pd.DataFrame([asdict(v) for v in self.diagnosis.variables])
+        table = table if table["categories"].any() else table.drop(columns="categories")
         return table if table["group"].any() else table.drop(columns="group")
 
     def __str__(self) -> str:

@@ -255,6 +255,33 @@ def test_intraclass_correlations_are_of_latent_responses(cfa):
     assert fit.icc()["u1"] == pytest.approx(between / (between + within + 1))
 
 
+def test_intraclass_correlations_with_a_random_slope_are_at_the_mean_of_its_covariate():
+    data = simulated(7).assign(x=lambda d: d.x + 1)
+    fit = ml.sem(SLOPE + "\n u ~~ s", data, cluster="school", ordered="u", estimator="ML", link="logit")
+    at, w = data.x.mean(), data.groupby("school").w.first()
+    between = value(fit, "u", "~", "w", 2) ** 2 * w.var(ddof=0) + value(fit, "u", "~~", "u", 2)
+    between += at**2 * value(fit, "s", "~~", "s", 2) + 2 * at * value(fit, "s", "~~", "u", 2)
+    assert fit.icc()["u"] == pytest.approx(between / (between + np.pi**2 / 3), rel=1e-6)
+
+
+def test_a_diagnosis_of_categories():
+    data = simulated()
+    data.loc[(data.u3 == 3) & (data.index > 30), "u3"] = 2
+    data["u2"] = (data.school % 2).where(data.school > 3, data.u2)
+    found = ml.diagnose(data, CFA, cluster="school", ordered=True)
+    table = found.to_dataframe().set_index("name")
+    assert table.categories.to_dict() == {"u1": 3, "u2": 2, "u3": 4}
+    assert table["mean"]["u1"] == pytest.approx(data.u1.mean() + 1)
+    told = " ".join(found.advice)
+    assert "u3: categories with few rows, 3 (4)" in told
+    assert "Combinations of categories that nobody has" in told
+    assert "u2 does not vary within 26 of 30 clusters" in told
+    groups = data.assign(g=data.index // 90)
+    absent = ml.diagnose(groups, "f =~ u1 + u2 + u3", group="g", ordered=["u1", "u2", "u3"])
+    assert any("u3 in group 1 has no row in category 3" in text for text in absent.advice)
+    assert "categories" not in ml.diagnose(data, "f =~ u1 + u2 + u3").to_dataframe()
+
+
 def test_curves_and_thresholds_are_drawn(cfa, slope):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     _, fit = cfa
@@ -374,8 +401,6 @@ def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
 
 
 def test_what_does_not_take_ordered_variables_yet_says_so():
-    with pytest.raises(ml.ModelError, match="does not take ordered variables yet"):
-        ml.diagnose(simulated(), CFA, cluster="school", ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
         ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):

@@ -26,7 +26,8 @@ def test_derivatives_in_the_random_effects(link, continuous, between, within):
     count = 2 * rows if layout.aligned else 8
     low = rng.normal(size=count)
     residual, steep = rng.normal(size=(rows, c)), rng.normal(size=(rows, c, between))
-    cells = Cells(low, low + 1, rng.normal(size=(count, between + within)), residual, steep, 1.3 * np.eye(c), 0.0)
+    precision, logdet = np.tile(1.3 * np.eye(c), (rows, 1, 1)), np.ones(rows)
+    cells = Cells(low, low + 1, rng.normal(size=(count, between + within)), residual, steep, precision, logdet, 0.0)
     none = np.zeros((rows, 0))
     cluster = Cluster(
         rng.integers(-1, 3, (rows, 2)), np.array([1.0, 2, 1, 0]), none, none, np.zeros((rows, c)), np.zeros(0)

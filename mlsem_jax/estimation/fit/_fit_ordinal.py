@@ -58,7 +58,7 @@ def estimate_ordinal(
     exogenous = covariate_moments(specification, data)
     built = build(specification, exogenous, pad_to)
     natural = ordinal_start(built, sample, thresholds, options) if start is None else start(built, sample)
-    layout = ordinal_layout(specification, options.link)
+    layout = ordinal_layout(specification, options.link, data)
     moments = jax.tree.map(np.asarray, moments_at(built.structure, natural))
     layout, notes = integral(layout, moments, options.integration, options.integration_points)
     term = ordinal_term(layout, data)

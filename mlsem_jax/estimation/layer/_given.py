@@ -144,7 +144,7 @@ def _of_ordered(structure: Structure, statistics: Statistics, remedy: str) -> bo
     groups_of_data = 1 + max(block.group for block in terms[0].blocks)
     slopes = structure.slope_targets is not None
     if (
-        max((*layout.outcomes, *layout.within_x, *layout.between_x)) >= p
+        max((*layout.outcomes, *layout.within_x, *layout.between_given)) >= p
         or max(layout.categories) != cuts[-1] + 1
         or groups_of_data != groups
         or slopes != bool(layout.slopes)

@@ -37,7 +37,7 @@ def make_ordinal_model(
     built = build(specification, covariate_moments(specification, data))
     natural = ordinal_start(built, sample, thresholds, options)
     moments = jax.tree.map(np.asarray, moments_at(built.structure, natural))
-    layout = ordinal_layout(specification, options.link)
+    layout = ordinal_layout(specification, options.link, data)
     layout, notes = integral(layout, moments, options.integration, options.integration_points)
     source = replace(source, ordered=data.ordered, layout=layout)
     model = Model(built.structure, None, natural[built.kept], held_mask(specification), make_labels(built, source))

@@ -97,7 +97,8 @@ def h1(estimation: Estimation) -> ByGroup:
 
 def icc(estimation: Estimation) -> list[dict[str, float]]:
     """Intraclass correlation of every level-1 variable, by group: between / (between + within) variance of h1; 0 for
-    within-only variables. With ordered variables, whose likelihood has no h1, those of the model: of latent responses.
+    within-only variables. With ordered variables, whose likelihood has no h1, those of the model: of latent responses. With random
+    slopes the variance between clusters is that at the means of the slopes' covariates.
     """
     specification = estimation.model.build.specification
     if specification.single:
@@ -111,12 +112,23 @@ def icc(estimation: Estimation) -> list[dict[str, float]]:
             f"There are no intraclass correlations in a model of one level: it does not divide variances. {how}, and so does a "
             "two-level model."
         )
-    latent = bool(specification.ordered) and not specification.slopes
+    latent = bool(specification.ordered)
     moments = estimation.model.moments if latent else unrestricted(estimation, "Intraclass correlations").moments
     out = []
     for g in range(specification.ngroups):
-        within, between = np.diag(moments.within_cov[g]), np.diag(moments.between_cov[g])
+        within, between = np.diag(moments.within_cov[g]), _between_variances(specification, moments, g)
         column_of = {name: i for i, name in enumerate(specification.variables)}
         names = specification.within.observed
         out.append({v: float(between[column_of[v]] / (between[column_of[v]] + within[column_of[v]])) for v in names})
     return out
+
+
+def _between_variances(specification: Specification, moments: Moments, group: int) -> np.ndarray:
+    """(p,) of all variables; where random slopes are, at the means of their covariates."""
+    p, cov = len(specification.variables), np.asarray(moments.between_cov[group])
+    if moments.directions is None:
+        return np.diag(cov)
+    mean = np.asarray(moments.mean[group])
+    at = np.array([mean[specification.variables.index(slope.covariate)] for slope in specification.slopes])
+    load = np.concatenate([np.eye(p), (at[:, None] * np.asarray(moments.directions[group])).T], axis=1)
+    return np.einsum("pu,uv,pv->p", load, cov, load)

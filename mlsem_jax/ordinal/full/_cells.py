@@ -19,7 +19,8 @@ from mlsem_jax.ordinal.full._layout import Layout
 
 class Cluster(eqx.Module):
     """The rows of one cluster, or (leading axis J) of several: answers (n, o), -1 where missing; how often a row counts (n,), 0 for
-    padding; covariates of level 1 (n, q1) and of random slopes (n, r), continuous outcomes (n, c); covariates of level 2 (q2,).
+    padding; covariates of level 1 (n, q1) and of random slopes (n, r), continuous outcomes (n, c), NaN where missing; covariates,
+    and outcomes, of level 2 alone (q2,).
     """
 
     answers: Int[Array, "*J n o"]
@@ -32,7 +33,8 @@ class Cluster(eqx.Module):
 
 class Cells(eqx.Module):
     """low, high (cells,) and slope (cells, m2 + m1), in standard deviations of the residual; of the continuous outcomes residuals
-    (n, c) and their slopes on z (n, c, m2), precision (c, c) and the log-determinant of their covariance.
+    (n, c), zero where missing, and their slopes on z (n, c, m2), precision (n, c, c) and the log-determinant of their covariance
+    with its 2 pi (n,); above: the log-density of the outcomes of level 2 alone.
     """
 
     low: Float[Array, " cells"]
@@ -40,19 +42,22 @@ class Cells(eqx.Module):
     slope: Float[Array, "cells m"]
     residual: Float[Array, "n c"]
     residual_slope: Float[Array, "n c m2"]
-    precision: Float[Array, "c c"]
-    logdet: Float[Array, ""]
+    precision: Float[Array, "n c c"]
+    logdet: Float[Array, " n"]
+    above: Float[Array, ""]
 
 
 def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
     """Of one cluster: o k cells, outcome by outcome, or n o cells, row by row."""
     offset, loading, residual, own = predictors(at, layout, cluster)
+    pattern = row_patterns(layout, cluster)
     k, cuts = max(layout.categories), at.cuts * at.scale[:, None]
     real = np.array([[t < c - 1 for t in range(k - 1)] for c in layout.categories])
     ends = jnp.full_like(cuts[:, :1], BEYOND)
     limits = jnp.concatenate([-ends, jnp.where(real, cuts, BEYOND), ends], axis=1)
     shift, on_between = offset * at.scale, loading * at.scale[:, None]
-    on_within = jnp.broadcast_to(at.within_root * at.scale[:, None], (*shift.shape, at.within_root.shape[1]))
+    on_within = at.within_root[pattern] * at.scale[:, None]
+    on_within = jnp.broadcast_to(on_within, (*shift.shape, on_within.shape[-1]))
     slope = jnp.concatenate([on_between, on_within], axis=-1)
     if not layout.aligned:
         exists = np.array([[t < c for t in range(k)] for c in layout.categories])
@@ -67,7 +72,25 @@ def cells_of(at: Conditional, layout: Layout, cluster: Cluster) -> Cells:
         high = jnp.where(seen, limits[places, answer + 1] - shift, BEYOND)
         slope = jnp.where(seen[:, :, None], slope, 0.0)
     flat = slope.reshape(-1, slope.shape[-1])
-    return Cells(low.ravel(), high.ravel(), flat, residual, own, at.precision, at.logdet)
+    precision, logdet = at.precision[pattern], at.logdet[pattern]
+    return Cells(low.ravel(), high.ravel(), flat, residual, own, precision, logdet, _above(at, layout, cluster))
+
+
+def row_patterns(layout: Layout, cluster: Cluster) -> Int[Array, " n"]:
+    """Which pattern of missing values each row has; n = 1 where all have the same, and nothing but their answers."""
+    if len(layout.patterns) == 1:
+        return np.zeros(cluster.often.shape[-1] if layout.aligned else 1, int)
+    table = np.array([[j in seen for j in range(len(layout.continuous))] for seen in layout.patterns])
+    return jnp.argmax(jnp.all(~jnp.isnan(cluster.continuous)[:, None, :] == table, axis=-1), axis=1)
+
+
+def _above(at: Conditional, layout: Layout, cluster: Cluster) -> Float[Array, ""]:
+    """Log-density of a cluster's outcomes of level 2 alone, given its covariates."""
+    if not layout.above:
+        return jnp.zeros(())
+    x, y = jnp.split(cluster.between_x - at.between_mean, [len(layout.between_x)])
+    left = y - at.above_on @ x
+    return -0.5 * (left @ at.above_precision @ left + at.above_logdet)
 
 
 def predictors(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Array, Array, Array, Array]:
@@ -83,10 +106,13 @@ def predictors(at: Conditional, layout: Layout, cluster: Cluster) -> tuple[Array
         slope = at.slope_mean + between[total:]
         mean = mean + (cluster.slope_x * slope) @ at.directions
         loading = loading + jnp.einsum("nr,rp,rm->npm", cluster.slope_x, at.directions, at.between_root[total:])
-    residual = cluster.continuous - mean[:, count:] if layout.continuous else jnp.zeros((mean.shape[0], 0))
-    own = loading[:, count:]
-    given = jnp.einsum("oc,ncm->nom", at.on_continuous, own)
-    return mean[:, :count] + residual @ at.on_continuous.T, loading[:, :count] - given, residual, own
+    own, on = loading[:, count:], at.on_continuous[row_patterns(layout, cluster)]
+    if not layout.continuous:
+        return mean[:, :count], loading[:, :count], jnp.zeros((mean.shape[0], 0)), own
+    missing = jnp.isnan(cluster.continuous)
+    residual = jnp.where(missing, 0.0, jnp.where(missing, 0.0, cluster.continuous) - mean[:, count:])
+    given = jnp.einsum("noc,ncm->nom", on, own)
+    return mean[:, :count] + jnp.einsum("noc,nc->no", on, residual), loading[:, :count] - given, residual, own
 
 
 def _shifts(cells: Cells, z: Array, w: Array) -> Float[Array, "cells QR"]:
@@ -112,8 +138,7 @@ def slopes_of_cells(cells: Cells, layout: Layout, z: Array, w: Array) -> Categor
 def log_density(cells: Cells, layout: Layout, z: Float[Array, "Q m2"]) -> Float[Array, "n Q"]:
     """Of the continuous outcomes of the rows; 0 without any."""
     left = cells.residual[:, None, :] - jnp.einsum("ncm,qm->nqc", cells.residual_slope, z)
-    distance = jnp.einsum("nqc,cd,nqd->nq", left, cells.precision, left)
-    return -0.5 * (distance + cells.logdet + len(layout.continuous) * np.log(2 * np.pi))
+    return -0.5 * (jnp.einsum("nqc,ncd,nqd->nq", left, cells.precision, left) + cells.logdet[:, None])
 
 
 def of_rows(layout: Layout, cluster: Cluster, cells: Array) -> Float[Array, "n QR"]:

@@ -7,6 +7,9 @@ Given the covariates x and, within a row, the continuous outcomes c, the latent 
 w ~ N(0, I) of a row and z ~ N(0, I) of a cluster, var(e) the unit. A A' is the within covariance given x and c less the units, L
 L' the between covariance given x: both are of a rank that the model's structure fixes, so that a root with as many columns is
 found by elimination at a fixed choice of pivots, and has derivatives.
+
+Where a row lacks some of c, regression and A are those given what it has: there is one of each for every pattern of missing values.
+Continuous outcomes of level 2 alone are among x_B here, and their own density given the covariates is a factor of the cluster's.
 """
 
 from __future__ import annotations
@@ -30,10 +33,11 @@ RANK = 1e-9
 
 
 class Conditional(eqx.Module):
-    """Of one group, p outcomes (ordered, then continuous), r slopes: means (p,) and (r,); regressions on the covariates of level 1
-    (p, q1) and of level 2 (p + r, q2), and their means; roots A (o, m1) and L (p + r, m2); regression (o, c) on the continuous
-    outcomes, their precision (c, c) and the log-determinant of their covariance; thresholds (o, K - 1) and their scale (o,), 1 /
-    sd of the residual; directions (r, p).
+    """Of one group, p outcomes (ordered, then continuous), r slopes, P patterns of missing values: means (p,) and (r,); regressions
+    on the covariates of level 1 (p, q1) and of level 2 (p + r, q2), a outcomes of level 2 alone among these, and their means;
+    roots A (P, o, m1) and L (p + r, m2); regression (P, o, c) on the continuous outcomes, their precision (P, c, c), zeros where
+    not seen, and the log-determinant of their covariance with its 2 pi (P,); the same of outcomes of level 2 alone on their
+    covariates; thresholds (o, K - 1) and their scale (o,), 1 / sd of the residual; directions (r, p).
     """
 
     mean: Float[Array, " p"]
@@ -42,11 +46,14 @@ class Conditional(eqx.Module):
     on_between: Float[Array, "pr q2"]
     within_mean: Float[Array, " q1"]
     between_mean: Float[Array, " q2"]
-    within_root: Float[Array, "o m1"]
+    within_root: Float[Array, "P o m1"]
     between_root: Float[Array, "pr m2"]
-    on_continuous: Float[Array, "o c"]
-    precision: Float[Array, "c c"]
-    logdet: Float[Array, ""]
+    on_continuous: Float[Array, "P o c"]
+    precision: Float[Array, "P c c"]
+    logdet: Float[Array, " P"]
+    above_on: Float[Array, "a q"]
+    above_precision: Float[Array, "a a"]
+    above_logdet: Float[Array, ""]
     cuts: Float[Array, "o t"]
     scale: Float[Array, " o"]
     directions: Float[Array, "r p"]
@@ -62,6 +69,8 @@ class Left(eqx.Module):
     logdet: Array
     within: Array
     between: Array
+    above_on: Array
+    above: Array
     fine: Array
 
 
@@ -75,13 +84,16 @@ def regressions(moments: Moments, layout: Layout, group: int) -> Left:
     o, y = list(layout.ordered), list(layout.outcomes)
     rows, count, total = y + list(layout.slopes), len(o), len(y)
     on_within, within = _regressed(moments.levels[0].cov[group], y, list(layout.within_x))
-    on_between, between = _regressed(moments.between_cov[group], rows, list(layout.between_x))
-    on_continuous, precision, logdet, fine = _given_continuous(within, count, total)
+    on_between, between = _regressed(moments.between_cov[group], rows, list(layout.between_given))
+    above_on, above = _regressed(moments.between_cov[group], list(layout.above), list(layout.between_x))
+    parts = [_given_continuous(within, count, total, seen) for seen in layout.patterns]
+    on_continuous, precision, logdet, fine = (jnp.stack(part) for part in zip(*parts, strict=True))
     units = _of_ordered(moments).unit[group][np.array(o)]
     here = np.array([float(level == 1) for level in layout.unit_levels])
     part = within[:count, :count] - on_continuous @ within[count:, :count] - jnp.diag(here * units)
     there = jnp.zeros(len(rows)).at[jnp.arange(count)].set((1.0 - here) * units)
-    return Left(on_within, on_between, on_continuous, precision, logdet, part, between - jnp.diag(there), fine)
+    between = between - jnp.diag(there)
+    return Left(on_within, on_between, on_continuous, precision, logdet, part, between, above_on, above, jnp.all(fine))
 
 
 def cuts_of(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +111,9 @@ def cuts_of(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, n
 
 
 def left_over(moments: Moments, layout: Layout, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """The covariances (o, o) within and (p + r, p + r) between clusters that the latent variables of the integral have (NumPy)."""
+    """The covariances (P, o, o) within, by pattern of missing values, and (p + r, p + r) between clusters that the latent variables
+    of the integral have (NumPy).
+    """
     found = compiled_regressions(moments, layout, group)
     return np.asarray(found.within), np.asarray(found.between)
 
@@ -111,9 +125,10 @@ compiled_regressions = jax.jit(regressions, static_argnames=("layout", "group"))
 def conditional(moments: Moments, layout: Layout, group: int) -> tuple[Conditional, Array]:
     """Of one group, and whether there is such a distribution; arrays may be traced."""
     o, y, slopes = np.array(layout.ordered), np.array(layout.outcomes), np.array(layout.slopes, int)
-    x1, x2 = np.array(layout.within_x, int), np.array(layout.between_x, int)
+    x1, x2 = np.array(layout.within_x, int), np.array(layout.between_given, int)
     left = regressions(moments, layout, group)
-    within_root, ok1 = root_at(left.within, layout.within_pivots)
+    within_root, ok1 = _by_pattern(left.within, layout)
+    above_precision, above_logdet, ok3 = _inverse(left.above)
     between_root, ok2 = root_at(left.between, layout.between_pivots)
     known, mean = _of_ordered(moments), moments.mean[group]
     units, cuts = known.unit[group][o], known.thresholds[group][o]
@@ -130,11 +145,14 @@ def conditional(moments: Moments, layout: Layout, group: int) -> tuple[Condition
         on_continuous=left.on_continuous,
         precision=left.precision,
         logdet=left.logdet,
+        above_on=left.above_on,
+        above_precision=above_precision,
+        above_logdet=above_logdet,
         cuts=cuts,
         scale=layout.unit_scale / jnp.sqrt(jnp.where(units > 0, units, 1.0)),
         directions=none if moments.directions is None else moments.directions[group][:, y],
     )
-    return found, ok1 & ok2 & left.fine & _increasing(cuts, layout.categories) & jnp.all(units > 0)
+    return found, ok1 & ok2 & ok3 & left.fine & _increasing(cuts, layout.categories) & jnp.all(units > 0)
 
 
 def _regressed(cov: Array, y: Sequence[int], x: Sequence[int]) -> tuple[Array, Array]:
@@ -148,15 +166,33 @@ def _regressed(cov: Array, y: Sequence[int], x: Sequence[int]) -> tuple[Array, A
     return on, yy - on @ both.T
 
 
-def _given_continuous(left: Array, count: int, total: int) -> tuple[Array, Array, Array, Array]:
-    """Regression of the ordered on the continuous outcomes, the precision of these, its log-determinant, and whether it exists."""
-    if total == count:
-        return jnp.zeros((count, 0)), jnp.zeros((0, 0)), jnp.zeros(()), jnp.asarray(True)
-    middle = left[count:, count:]
-    _, fine = root_at(middle, tuple(range(total - count)))
-    safe = jnp.where(fine, middle, jnp.eye(total - count, dtype=left.dtype))
-    precision, logdet = inverse_and_logdet(jnp, safe)
+def _given_continuous(left: Array, count: int, total: int, seen: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
+    """Regression of the ordered on the continuous outcomes that are seen, the precision of these, the log-determinant of their
+    covariance with the 2 pi of a density, and whether it exists. Zeros for what is not seen.
+    """
+    c, at = total - count, np.array(seen, int)
+    inverse, logdet, fine = _inverse(left[np.ix_(count + at, count + at)])
+    precision = jnp.zeros((c, c), left.dtype).at[np.ix_(at, at)].set(inverse)
     return left[:count, count:] @ precision, precision, logdet, fine
+
+
+def _inverse(cov: Array) -> tuple[Array, Array, Array]:
+    """The inverse of a covariance matrix, its log-determinant with the 2 pi of a density, and whether it exists."""
+    size = cov.shape[0]
+    if not size:
+        return jnp.zeros((0, 0), cov.dtype), jnp.zeros((), cov.dtype), jnp.asarray(True)
+    _, fine = root_at(cov, tuple(range(size)))
+    inverse, logdet = inverse_and_logdet(jnp, jnp.where(fine, cov, jnp.eye(size, dtype=cov.dtype)))
+    return inverse, logdet + size * np.log(2 * np.pi), fine
+
+
+def _by_pattern(within: Float[Array, "P o o"], layout: Layout) -> tuple[Float[Array, "P o m1"], Array]:
+    """The roots of each pattern of missing values, with columns of zeros where one has fewer dimensions; and whether all exist."""
+    pivots = layout.pattern_pivots or (layout.within_pivots,) * within.shape[0]
+    found = [root_at(part, at) for part, at in zip(within, pivots, strict=True)]
+    most = max(len(at) for at in pivots)
+    wide = [jnp.pad(root, ((0, 0), (0, most - root.shape[1]))) for root, _ in found]
+    return jnp.stack(wide), jnp.all(jnp.stack([fine for _, fine in found]))
 
 
 def root_at(a: Array, pivots: tuple[int, ...]) -> tuple[Array, Array]:

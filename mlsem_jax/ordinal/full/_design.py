@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlsem_jax._errors import DataError, ModelError, listing
+from mlsem_jax._errors import DataError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.likelihood import ClusterSizes
 from mlsem_jax.models import Moments, Specification
@@ -19,23 +19,17 @@ from mlsem_jax.ordinal.full._term import Block, OrdinalTerm
 PADDED, BLOCKS = 2.0, 2
 
 
-def ordinal_layout(specification: Specification, link: str, integrated: bool = True) -> Layout:
-    """Places of a model's variables, without the dimensions of the integrals. Raises ModelError for what ML does not integrate,
-    if it is to be integrated.
-    """
+def ordinal_layout(specification: Specification, link: str, data: TwoLevelData | None = None) -> Layout:
+    """Places of a model's variables, without the dimensions of the integrals; with data also their patterns of missing values."""
     names, known = specification.variables, {v.name: v.categories for v in specification.ordered}
     covariates = {*specification.within.covariates, *specification.between.covariates}
     ordered = [v for v in names if v in known]
     rest = [v for v in names if v not in known and v not in covariates]
     above = [v for v in rest if v not in specification.within.observed]
-    if above and integrated:
-        raise ModelError(
-            f"estimator='ML' does not yet take continuous outcomes of level 2 alone ({listing(above)}) beside ordered ones; "
-            "estimator='WLSMV' does, and so does a model in which they are covariates."
-        )
+    rest = [v for v in rest if v not in above]
     p = len(names)
     place = {name: i for i, name in enumerate(names)}
-    return Layout(
+    layout = Layout(
         ordered=tuple(place[v] for v in ordered),
         continuous=tuple(place[v] for v in rest),
         within_x=tuple(place[v] for v in specification.within.covariates),
@@ -45,29 +39,53 @@ def ordinal_layout(specification: Specification, link: str, integrated: bool = T
         unit_levels=tuple(specification.unit_level(v) for v in ordered),
         categories=tuple(known[v] for v in ordered),
         link=link,
+        above=tuple(place[v] for v in above),
     )
+    return layout if data is None else replace(layout, seen=seen_patterns(layout, data))
+
+
+def seen_patterns(layout: Layout, data: TwoLevelData) -> tuple[tuple[int, ...], ...]:
+    """Which continuous outcomes the rows have, pattern by pattern, the one with most first; none where every row has all."""
+    known = np.unique(~np.isnan(data.values[:, list(layout.continuous)]), axis=0)
+    if known.all():
+        return ()
+    return tuple(sorted((tuple(np.flatnonzero(row).tolist()) for row in known), key=lambda seen: (-len(seen), seen)))
+
+
+def with_patterns(layout: Layout, moments: Moments, data: TwoLevelData) -> Layout:
+    """The layout with the patterns of missing values of other data; moments (NumPy) say the dimensions of their integrals."""
+    seen = seen_patterns(layout, data)
+    if set(seen) <= set(layout.patterns):
+        return layout
+    return replace(_with_pivots(replace(layout, seen=seen), moments), between_pivots=layout.between_pivots)
 
 
 def integral(layout: Layout, moments: Moments, integration: str, points: int) -> tuple[Layout, tuple[str, ...]]:
     """The layout with the dimensions that moments (NumPy) inside the model's domain say and points for each; sentences on these."""
-    empty = replace(layout, within_pivots=(), between_pivots=())
+    return points_for(_with_pivots(layout, moments), integration, points)
+
+
+def _with_pivots(layout: Layout, moments: Moments) -> Layout:
+    empty = replace(layout, within_pivots=(), between_pivots=(), pattern_pivots=())
     found = [left_over(moments, empty, g) for g in range(moments.levels[0].cov.shape[0])]
-    within, between = (
-        pivots_of(np.asarray(sum(part[i] / np.trace(part[i]).clip(1e-300) for part in found))) for i in (0, 1)
+
+    def pivots(parts: list[np.ndarray]) -> tuple[int, ...]:
+        return pivots_of(np.asarray(sum(part / np.trace(part).clip(1e-300) for part in parts)))
+
+    each = tuple(pivots([within[k] for within, _ in found]) for k in range(len(layout.patterns)))
+    return replace(
+        layout,
+        within_pivots=max(each, key=len),
+        between_pivots=pivots([between for _, between in found]),
+        pattern_pivots=each if len(each) > 1 else (),
     )
-    return points_for(replace(layout, within_pivots=within, between_pivots=between), integration, points)
 
 
 def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> OrdinalTerm:
     """The data as a term; merge: rows of a cluster, and clusters of one row, that are alike are one. Raises DataError for missing
-    values of continuous outcomes.
+    values of outcomes of level 2 alone, and for patterns of missing values that the layout does not have.
     """
-    gap = [data.variables[v] for v in layout.continuous if np.isnan(data.values[:, v]).any()]
-    if gap:
-        raise DataError(
-            f"{listing(gap)} {'has' if len(gap) == 1 else 'have'} missing values: with estimator='ML' and ordered variables, "
-            "continuous outcomes must be complete. Use missing='listwise', or estimator='WLSMV'."
-        )
+    _check_gaps(layout, data)
     rows = RowColumns(layout, data, merge)
     blocks, member, before = [], np.zeros(data.nclusters, int), 0
     for group in range(data.ngroups):
@@ -80,11 +98,29 @@ def ordinal_term(layout: Layout, data: TwoLevelData, merge: bool = True) -> Ordi
             blocks.append(Block(kept, count, group))
             member[some] = before + where
             before += len(first)
-    values = np.array([np.sum(~np.isnan(data.values[:, list(layout.outcomes)]))], float)
+    above = data.nclusters * len(layout.above)
+    values = np.array([np.sum(~np.isnan(data.values[:, list(layout.outcomes)])) + above], float)
     sizes = ClusterSizes(
         data.group, np.bincount(data.cluster, minlength=data.nclusters).astype(float), data.cluster_weights
     )
     return OrdinalTerm(tuple(blocks), member, sizes, values, layout)
+
+
+def _check_gaps(layout: Layout, data: TwoLevelData) -> None:
+    missing = np.isnan(data.values)
+    known = [np.bincount(data.cluster, ~missing[:, v], data.nclusters) for v in layout.above]
+    gap = [data.variables[v] for v, count in zip(layout.above, known, strict=True) if not count.all()]
+    if gap:
+        raise DataError(
+            f"{listing(gap)} {'has' if len(gap) == 1 else 'have'} missing values: with estimator='ML' and ordered variables, "
+            "outcomes of level 2 alone must be complete. Use missing='listwise', or estimator='WLSMV'."
+        )
+    if not set(seen_patterns(layout, data)) <= set(layout.patterns):
+        gap = [data.variables[v] for v in layout.continuous if missing[:, v].any()]
+        raise DataError(
+            f"{listing(gap)} {'is' if len(gap) == 1 else 'are'} missing where the data that the model was made from had values: "
+            "make it with ml.model() from data with the same patterns of missing values, or leave the rows out."
+        )
 
 
 class RowColumns:
@@ -104,12 +140,8 @@ class RowColumns:
         self.answers = answers.astype(int)
         self.often = np.ones(len(cluster)) if data.row_weights is None else data.row_weights[order]
         both = np.isin(layout.within_x, layout.between_x)
-        mean = (
-            np.stack([np.bincount(cluster, values[:, v], data.nclusters) for v in layout.between_x], axis=1)
-            if (layout.between_x)
-            else np.zeros((data.nclusters, 0))
-        )
-        self.between_x = mean / self.sizes[:, None]
+        means = [_means(values[:, v], cluster, data.nclusters) for v in layout.between_given]
+        self.between_x = np.stack(means, axis=1) if means else np.zeros((data.nclusters, 0))
         within = values[:, list(layout.within_x)]
         for i, v in enumerate(layout.within_x):
             if both[i]:
@@ -140,6 +172,13 @@ class RowColumns:
             return at, self.answers[at], self.often[at]
         given, where = np.unique(self.answers[at], axis=0, return_inverse=True)
         return at[: len(given)], given, np.bincount(where.ravel(), self.often[at], len(given))
+
+
+def _means(values: np.ndarray, cluster: np.ndarray, count: int) -> np.ndarray:
+    """Of the values of each cluster that are not missing; NaN where all are."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(cluster[known], values[known], count) / np.bincount(cluster[known], minlength=count)
 
 
 def _by_size(codes: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:

@@ -115,7 +115,7 @@ def _nodes(cells: Cells, layout: Layout, cluster: Cluster) -> tuple[Float[Array,
 def cluster_log_likelihood(at: Conditional, layout: Layout, cluster: Cluster) -> Float[Array, ""]:
     cells = cells_of(at, layout, cluster)
     z, logw = _nodes(cells, layout, cluster)
-    return jax.scipy.special.logsumexp(log_rows(cells, layout, cluster, z) + logw)
+    return jax.scipy.special.logsumexp(log_rows(cells, layout, cluster, z) + logw) + cells.above
 
 
 class Posterior(eqx.Module):
@@ -144,7 +144,7 @@ def posterior(cells: Cells, layout: Layout, cluster: Cluster) -> Posterior:
     inner = jnp.exp(joint - by_row[:, :, None])
     total = cluster.often @ (by_row + log_density(cells, layout, z) if layout.continuous else by_row) + logw2
     value = jax.scipy.special.logsumexp(total)
-    return Posterior(value, z, jnp.exp(total - value), inner, slopes)
+    return Posterior(value + cells.above, z, jnp.exp(total - value), inner, slopes)
 
 
 def _axes(known: Posterior, layout: Layout) -> Float[Array, "QR m"]:
@@ -163,9 +163,9 @@ def gradient_in_cells(cells: Cells, layout: Layout, cluster: Cluster, known: Pos
         share = cluster.often[:, None] * known.share
         found = jax.grad(lambda c: jnp.sum(share * log_density(c, layout, known.nodes)))(cells)
     return eqx.tree_at(
-        lambda c: (c.low, c.high, c.slope),
+        lambda c: (c.low, c.high, c.slope, c.above),
         found,
-        (low.sum(axis=1), high.sum(axis=1), -(low + high) @ axes),
+        (low.sum(axis=1), high.sum(axis=1), -(low + high) @ axes, jnp.ones(())),
     )
 
 
@@ -182,7 +182,9 @@ class Quadratic(eqx.Module):
 
     def __call__(self, cells: Cells, layout: Layout, cluster: Cluster) -> Float[Array, ""]:
         move = _packed(cells) - _packed(self.about)
-        total = jnp.sum(_packed(self.slope) * move) + 0.5 * jnp.einsum("ci,cij,cj->", move, self.bend, move)
+        total = (
+            cells.above + jnp.sum(_packed(self.slope) * move) + 0.5 * jnp.einsum("ci,cij,cj->", move, self.bend, move)
+        )
         if layout.continuous:
             total = total + jnp.sum(cluster.often[:, None] * self.share * log_density(cells, layout, self.nodes))
         return total

@@ -25,6 +25,9 @@ class Layout:
     variables, the random slopes. unit_levels, categories: of the ordered outcomes. unit_scale: sd of the link's standard residual.
     within_pivots (m1,), between_pivots (m2,): see `root_at`; their numbers are the dimensions of the two integrals. points: for
     each dimension of level 2, and of level 1. aligned: rows differ in more than their answers.
+
+    above: continuous outcomes of level 2 alone. seen: of each pattern of missing values which continuous outcomes (numbers among
+    these) it has, none where all rows have all; pattern_pivots: what within_pivots is in each pattern.
     """
 
     ordered: tuple[int, ...]
@@ -39,6 +42,19 @@ class Layout:
     within_pivots: tuple[int, ...] = ()
     between_pivots: tuple[int, ...] = ()
     points: tuple[int, int] = (15, 41)
+    above: tuple[int, ...] = ()
+    seen: tuple[tuple[int, ...], ...] = ()
+    pattern_pivots: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def patterns(self) -> tuple[tuple[int, ...], ...]:
+        """Continuous outcomes that a row may have, pattern by pattern: one pattern at least."""
+        return self.seen or (tuple(range(len(self.continuous))),)
+
+    @property
+    def between_given(self) -> tuple[int, ...]:
+        """What the random effects of a cluster are given: covariates, then the outcomes of level 2 alone."""
+        return self.between_x + self.above
 
     @property
     def outcomes(self) -> tuple[int, ...]:

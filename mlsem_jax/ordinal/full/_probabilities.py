@@ -13,9 +13,9 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.models import Moments
 from mlsem_jax.ordinal.full._category import log_category
-from mlsem_jax.ordinal.full._cells import Cluster, cells_of, predictors
+from mlsem_jax.ordinal.full._cells import Cluster, cells_of, predictors, row_patterns
 from mlsem_jax.ordinal.full._conditional import Conditional, compiled_regressions, cuts_of, of_groups
-from mlsem_jax.ordinal.full._design import RowColumns, ordinal_term
+from mlsem_jax.ordinal.full._design import RowColumns, ordinal_term, with_patterns
 from mlsem_jax.ordinal.full._integral import posterior
 from mlsem_jax.ordinal.full._layout import Layout, trapezoid
 from mlsem_jax.ordinal.full._scores import cluster_starts, codes_of_blocks
@@ -31,7 +31,7 @@ def marginal_probabilities(moments: Moments, layout: Layout, data: TwoLevelData)
     The latent response less its residual is normal given the covariates: by probit the probability is one of the normal
     distribution, by logit an integral of one dimension.
     """
-    layout = replace(layout, continuous=(), within_pivots=(), between_pivots=())
+    layout = replace(layout, continuous=(), above=(), seen=(), pattern_pivots=(), within_pivots=(), between_pivots=())
     columns, moments = RowColumns(layout, data, merge=False), jax.tree.map(jnp.asarray, moments)
     order, group = np.argsort(data.cluster, kind="stable"), data.group[np.sort(data.cluster)]
     cluster, count = np.sort(data.cluster), len(layout.ordered)
@@ -51,7 +51,9 @@ def marginal_probabilities(moments: Moments, layout: Layout, data: TwoLevelData)
             slope = np.asarray(moments.between_mean[g])[list(layout.slopes)] + shift[:, count:]
             mean = mean + (columns.slope_x[rows] * slope) @ directions
             load = np.concatenate([load, np.einsum("nr,ro->nor", columns.slope_x[rows], directions)], axis=2)
-        variance = np.diag(np.asarray(left.within)) + np.einsum("nou,uv,nov->no", load, np.asarray(left.between), load)
+        variance = np.diag(np.asarray(left.within[0])) + np.einsum(
+            "nou,uv,nov->no", load, np.asarray(left.between), load
+        )
         limits, scale = cuts_of(moments, layout, g)
         out[order[rows]] = _of_normal(mean, np.maximum(variance, 0.0), limits, scale, layout.link)
     return out
@@ -76,6 +78,7 @@ def _of_normal(
 
 def probabilities_at_scores(moments: Moments, layout: Layout, data: TwoLevelData) -> Float[np.ndarray, "N o K"]:
     """At the posterior means of the latent variables given the answers of a row's cluster, its own among them."""
+    layout = with_patterns(layout, moments, data)
     term = ordinal_term(layout, data, merge=False)
     moments = jax.tree.map(jnp.asarray, moments)
     parts, _ = of_groups(moments, layout)
@@ -102,7 +105,8 @@ def _block(at: Conditional, layout: Layout, clusters: Cluster, limits: Array) ->
         known = posterior(cells_of(at, layout, cluster), layout, cluster)
         own = jnp.einsum("q,nqr,rm->nm", known.share, known.inner, w)
         offset, loading, *_ = predictors(at, layout, cluster)
-        eta = (offset + loading @ (known.share @ known.nodes) + own @ at.within_root.T) * at.scale
+        root = jnp.broadcast_to(at.within_root[row_patterns(layout, cluster)], (len(own), *at.within_root.shape[1:]))
+        eta = (offset + loading @ (known.share @ known.nodes) + jnp.einsum("nm,nom->no", own, root)) * at.scale
         ends = limits - eta[:, :, None]
         return jnp.exp(log_category(ends[..., :-1], ends[..., 1:], layout.link))
 

@@ -16,7 +16,7 @@ from mlsem_jax.observed import PatternStatistics, SizePools
 from mlsem_jax.options import OPTIONS, check
 from mlsem_jax.ordinal import OrdinalTerm, WeightedLeastSquaresTerm
 from mlsem_jax.report.exchange._conform import StorageError, check_of, require
-from mlsem_jax.report.exchange._stored_ordinal import check_ordinal
+from mlsem_jax.report.exchange._stored_ordinal import check_ordinal, without_gaps
 
 _OPERATORS = ("=~", "~", "~~", "~1", "|")
 # options that hold names of parameters, or an object that is stored by its name
@@ -156,7 +156,8 @@ def _check_reduction(estimation: Estimation, clusters: int) -> None:
         require(value.shape == shape and np.all(value > 0), f"{where}.{name}", "a positive number for each group")
     shapes = ((g, p, p), (g, p, p), (g, p))
     require(tuple(a.shape for a in reduction.sample) == shapes, f"{where}.sample", "its shapes are not the model's")
-    for leaf in _arrays((reduction.clusters, reduction.statistics, reduction.sample, reduction.rows, reduction.counts)):
+    statistics = without_gaps(reduction.statistics)
+    for leaf in _arrays((reduction.clusters, statistics, reduction.sample, reduction.rows, reduction.counts)):
         require(np.all(np.isfinite(leaf)), where, "a number is not finite")
     if reduction.clusters is not None:
         own = reduction.clusters
