@@ -1,6 +1,6 @@
 """Parameters, covariance structures and moments: theta -> within and between means and covariances."""
 
-from mlsem_jax.models._build import Build, build, fixed_values, number
+from mlsem_jax.models._build import ABSENT_VARIANCE, Build, build, fixed_values, number
 from mlsem_jax.models._constant_parts import constant, constants_problem
 from mlsem_jax.models._constraints import is_linear, residual_function, values_by_label
 from mlsem_jax.models._covariance import KINDS, CovarianceKind, Kind, kind_named
@@ -56,6 +56,7 @@ from mlsem_jax.models._structure import (
 )
 
 __all__ = [
+    "ABSENT_VARIANCE",
     "Directions",
     "LevelMatrices",
     "covariance_directions",
