@@ -42,6 +42,10 @@ ONE_TABLE = (
     "Weighted statistics do not add up: weights are scaled over all rows. Put the rows into one table, of which "
     "ml.statistics(model, data) makes them."
 )
+OWN_VARIABLES = (
+    "Statistics do not add up where groups differ in their variables. Put the rows into one table, of which "
+    "ml.statistics(model, data) makes them."
+)
 WHOLE = (
     "Statistics of ordered variables do not add up: the likelihood of a cluster is an integral over all of its answers. Put the "
     "rows into one table, of which ml.statistics(model, data) makes them."
@@ -64,8 +68,10 @@ class Collected:
         rows_dropped: Dropped = (),
         variables: tuple[str, ...] | None = None,
         weighted: bool = False,
+        whole: str = "",
     ):
-        self._reduced, self._layer, self._dropped = reduced, layer, rows_dropped
+        """whole: why the statistics are those of one table, which cannot be added to others, where that is not the weights."""
+        self._reduced, self._layer, self._dropped, self._whole = reduced, layer, rows_dropped, whole
         self.weighted = weighted
         self.variables = layer.roles.variables if variables is None and layer is not None else variables
 
@@ -104,8 +110,8 @@ class Collected:
     @property
     def layer(self) -> Layer:
         """What adds up. Raises DataError for statistics that do not know their clusters."""
-        if self.weighted:
-            raise DataError(ONE_TABLE)
+        if self.weighted or self._whole:
+            raise DataError(ONE_TABLE if self.weighted else self._whole)
         if self._layer is None:
             if self._reduced is not None and any(isinstance(term, OrdinalTerm) for term in self._reduced.terms):
                 raise DataError(WHOLE)
@@ -210,6 +216,8 @@ def collect(model: Model, data: Iterable[Any]) -> Collected:
     roles = roles_of(model)
     if source.survey is not None and source.survey.weighted:
         raise DataError(ONE_TABLE)
+    if specification.absent.any():
+        raise DataError(OWN_VARIABLES)
     if not source.cluster and not specification.single:
         raise DataError("This model was made without data: it does not know which column identifies clusters.")
     if not specification.means:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlsem_jax._fit_text import ordered_columns, split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
+from mlsem_jax.estimation import own_roles
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
 from mlsem_jax.syntax import read_model, specify
@@ -50,6 +51,7 @@ def diagnose(
         between=specification.between.observed,
         covariates_within=specification.within.covariates,
         covariates_between=specification.between.covariates,
+        own=own_roles(specification),
         missing=fit_options.missing,
         scoring=True,
         single=specification.single,

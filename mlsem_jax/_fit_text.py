@@ -25,7 +25,7 @@ from mlsem_jax.data import (
     read_ordered,
     several,
 )
-from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings
+from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings, own_roles
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.numerics import outside_level
@@ -126,6 +126,7 @@ def specify_and_prepare(
         between=specification.between.observed,
         covariates_within=specification.within.covariates,
         covariates_between=specification.between.covariates,
+        own=own_roles(specification),
         missing=missing,
         group_label=group_label,
         single=single,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax._collected import WHOLE, Collected, by_pattern, collect, layer_of
+from mlsem_jax._collected import OWN_VARIABLES, WHOLE, Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
 from mlsem_jax._fit_text import specify_and_prepare, split_options, survey_of
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare, read_known
@@ -25,6 +25,7 @@ from mlsem_jax.estimation import (
     make_ordinal_model,
     make_statistics,
     ordinal_statistics,
+    own_roles,
 )
 from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.observed import mergeable
@@ -179,10 +180,15 @@ def statistics(model: Model, data: Any) -> Collected:
     if specification.ordered:
         found = ordinal_statistics(model, prepared)
         return Collected(found, None, prepared.rows_dropped, specification.variables, weighted=prepared.weighted)
-    if prepared.weighted:
+    if prepared.weighted or prepared.absent is not None:
         reduction = make_statistics(specification, prepared)
         return Collected(
-            _held(model, reduction.statistics), None, prepared.rows_dropped, specification.variables, weighted=True
+            _held(model, reduction.statistics),
+            None,
+            prepared.rows_dropped,
+            specification.variables,
+            weighted=prepared.weighted,
+            whole="" if prepared.weighted else OWN_VARIABLES,
         )
     if specification.single:
         return _rows_collected(model, prepared, make_statistics(specification, prepared))
@@ -210,6 +216,7 @@ def read_rows(model: Model, data: Any, cluster: str | None = None) -> TwoLevelDa
         between=specification.between.observed,
         covariates_within=specification.within.covariates,
         covariates_between=specification.between.covariates,
+        own=own_roles(specification),
         missing=source.missing,
         group_label=source.group_label or (specification.groups or None),
         single=specification.single,

@@ -29,7 +29,7 @@ from mlsem_jax._arguments import (
 )
 from mlsem_jax._errors import DataError, ModelError, ModelWarning, listing
 from mlsem_jax.data import SurveyColumns, TwoLevelData, column_names, group_labels, prepare, read_known
-from mlsem_jax.estimation import Estimation
+from mlsem_jax.estimation import Estimation, own_roles
 from mlsem_jax.syntax import read_added
 
 if TYPE_CHECKING:
@@ -292,12 +292,14 @@ class ResultMethods:
                 f"{mine.group_name!r} has groups that the model was not fitted to: {listing(unknown)}. The fit has "
                 f"{listing(mine.group_labels)}."
             )
+        own = own_roles(specification)
         data = prepare(
             newdata,
             cluster=None if specification.single else mine.cluster_name,
             group=mine.group_name if mine.group_labels else None,
             within=specification.within.observed,
             between=specification.between.observed,
+            own=tuple(own[mine.group_labels.index(label)] for label in present) if own else (),
             missing="ml",
             group_label=present or None,
             scoring=True,
@@ -308,7 +310,8 @@ class ResultMethods:
         if not present:
             return data
         number = np.array([mine.group_labels.index(label) for label in present])
-        return replace(data, group=number[data.group], group_labels=mine.group_labels)
+        absent = specification.absent if own else None
+        return replace(data, group=number[data.group], group_labels=mine.group_labels, absent=absent)
 
     def _weights_of(self, newdata: Any) -> SurveyColumns | None:
         """The column of level-1 weights of a two-level model, where new rows have it."""

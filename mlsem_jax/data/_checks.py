@@ -57,8 +57,8 @@ def check_structure(units: Units, cluster: str, group: str | None) -> None:
 
 def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | None) -> None:
     """For a model of one level: more rows in each group than fixed covariates, two at least, and at least two clusters in all."""
-    covariates = list(roles.covariates_within)
     for g, text in groups(units):
+        covariates = list(roles.of_group(g).covariates_within)
         count = int(np.sum(units.group[units.codes] == g))
         remedy = f" Leave that group out with group_label=, or do without group={group!r}." if text else ""
         if count == 0:
@@ -81,8 +81,9 @@ def check_rows(units: Units, roles: Roles, cluster: str | None, group: str | Non
 
 def check_covariates(units: Units, roles: Roles) -> None:
     """Each group has more clusters than fixed covariates of level 2 alone: their covariance matrix is held at the sample's."""
-    covariates = [name for name in roles.covariates_between if name not in roles.within]
     for g, text in groups(units):
+        own = roles.of_group(g)
+        covariates = [name for name in own.covariates_between if name not in own.within]
         count = int(np.sum(units.group == g))
         if covariates and count <= len(covariates):
             raise DataError(
@@ -97,22 +98,23 @@ def check_variation(columns: np.ndarray, incomplete: np.ndarray, units: Units, r
     columns (p, N): changed in place where a between-only variable differs within a cluster by rounding. Returns warnings.
     """
     told: tuple[str, ...] = ()
-    for part, rows in parts(columns, incomplete, units):
-        tolerance = tolerances(part.columns, incomplete, roles, part.text)
-        told += check_spread(part.columns, roles, part.text)
+    for part, rows in parts(columns, incomplete, units, roles):
+        own = part.roles
+        tolerance = tolerances(part.columns, part.incomplete, own, part.text)
+        told += check_spread(part.columns, own, part.text)
         means = part.means()
-        _make_constant(columns, rows, part, means, tolerance, roles)
-        check_within_variance(part, means, tolerance, roles)
-        told += check_between_variance(means, tolerance, roles, part.text)
-        told += check_collinear(part, means, tolerance, roles)
+        _make_constant(columns, rows, part, means, tolerance)
+        check_within_variance(part, means, tolerance, own)
+        told += check_between_variance(means, tolerance, own, part.text)
+        told += check_collinear(part, means, tolerance, own)
     return told
 
 
 def check_constant(columns: np.ndarray, incomplete: np.ndarray, units: Units, roles: Roles) -> None:
     """Between-only variables have one value a cluster: the one check of values that are only scored; columns in place."""
-    for part, rows in parts(columns, incomplete, units):
+    for part, rows in parts(columns, incomplete, units, roles):
         tolerance = 1e-10 * np.nan_to_num(np.abs(part.columns)).max(axis=1)
-        _make_constant(columns, rows, part, part.means(), tolerance, roles)
+        _make_constant(columns, rows, part, part.means(), tolerance)
 
 
 def _make_constant(
@@ -121,7 +123,6 @@ def _make_constant(
     part: Part,
     means: np.ndarray,
     tolerance: np.ndarray,
-    roles: Roles,
 ) -> None:
-    for i, exact in check_between_only(part, means, tolerance, roles).items():
-        columns[i, rows] = exact
+    for i, exact in check_between_only(part, means, tolerance, part.roles).items():
+        columns[part.at[i], rows] = exact

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._units import Units
 
 BLOCK = 32768
@@ -15,13 +16,18 @@ BLOCK = 32768
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The rows of one group. columns (p, N), incomplete (p,), codes (N,) 0..J-1, ids (J,); text names the group."""
+    """The rows of one group. columns (p, N), incomplete (p,), codes (N,) 0..J-1, ids (J,); text names the group.
+
+    roles: of the group's p variables, which are the columns `at` (p,) of the data.
+    """
 
     columns: np.ndarray
     incomplete: np.ndarray
     codes: np.ndarray
     ids: np.ndarray
     text: str
+    roles: Roles
+    at: np.ndarray
 
     def means(self) -> np.ndarray:
         """(p, J) cluster means of the observed values, NaN where a cluster has none.
@@ -44,16 +50,23 @@ class Part:
         return out
 
 
-def parts(columns: np.ndarray, incomplete: np.ndarray, units: Units) -> Iterator[tuple[Part, slice | np.ndarray]]:
-    """Each group's rows, clusters numbered within the group, and where the rows are."""
+def parts(
+    columns: np.ndarray, incomplete: np.ndarray, units: Units, roles: Roles
+) -> Iterator[tuple[Part, slice | np.ndarray]]:
+    """Each group's rows of its own variables, clusters numbered within the group, and where the rows are."""
+    everything = np.arange(len(columns))
     for g, text in groups(units):
-        if not text:
-            yield Part(columns, incomplete, units.codes, units.ids, text), slice(None)
+        if not text and not roles.own:
+            yield Part(columns, incomplete, units.codes, units.ids, text, roles, everything), slice(None)
             continue
+        own, at = roles.of_group(g), everything
+        if own.variables != roles.variables:
+            at = np.array([roles.variables.index(name) for name in own.variables])
         rows, mine = np.flatnonzero(units.group[units.codes] == g), np.flatnonzero(units.group == g)
         number = np.zeros(len(units.ids), dtype=np.intp)
         number[mine] = np.arange(len(mine))
-        yield Part(columns[:, rows], incomplete, number[units.codes[rows]], units.ids[mine], text), rows
+        part = columns[np.ix_(at, rows)] if len(at) < len(columns) else columns[:, rows]
+        yield Part(part, incomplete[at], number[units.codes[rows]], units.ids[mine], text, own, at), rows
 
 
 def groups(units: Units) -> list[tuple[int, str]]:

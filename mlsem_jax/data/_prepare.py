@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlsem_jax._errors import DataError, listing
+from mlsem_jax._errors import DataError
 from mlsem_jax.data._checks import check_constant, check_covariates, check_rows, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns, with_products
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
-from mlsem_jax.data._missing import check_finite, fill_between, missing_option, usable_rows, without_empty_rows
+from mlsem_jax.data._missing import (
+    blank_absent,
+    check_finite,
+    check_values,
+    drop_warnings,
+    fill_between,
+    known_values,
+    missing_option,
+    rows_with_values,
+    usable_rows,
+    without_empty_rows,
+)
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._ordered import OrderedColumn, check_categories
 from mlsem_jax.data._roles import Roles, check_names
@@ -40,7 +51,8 @@ class TwoLevelData:
     single: the data are of a model of one level. Its clusters are the units that scores are summed over, and resampled: those of
     cluster_name, where an id that occurs in two groups stands once for each; the rows where cluster_name is "".
     survey: weights, strata and replicate weights, None where there are none. ordered: the categories of the ordered variables, by
-    name; their values are codes 0, 1, ...
+    name; their values are codes 0, 1, ... absent (G, p): variables that a group's model does not have, the values of which are 0
+    there; None where all groups have all.
     """
 
     values: np.ndarray
@@ -59,6 +71,17 @@ class TwoLevelData:
     single: bool = False
     survey: Survey | None = None
     ordered: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    absent: np.ndarray | None = None
+
+    @property
+    def known(self) -> np.ndarray:
+        """(N, p) whether there is a value: neither missing nor of a variable that the group does not have."""
+        return known_values(self.values, self.absent, self.group[self.cluster])
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(N,) whether a row has a level-1 value: the others carry no information."""
+        return np.any(self.known[:, ~self.between_only], axis=1)
 
     @property
     def row_weights(self) -> np.ndarray | None:
@@ -113,7 +136,7 @@ class TwoLevelData:
         """Rows with at least one level-1 value: the others carry no information and are not counted."""
         if not self.has_rows:
             return len(self.values)
-        return int(np.count_nonzero(~np.isnan(self.values[:, ~self.between_only]).all(axis=1)))
+        return int(np.count_nonzero(self.seen))
 
     @property
     def has_rows(self) -> bool:
@@ -145,6 +168,7 @@ def prepare(
     single: bool = False,
     survey: SurveyColumns | None = None,
     ordered: Mapping[str, OrderedColumn] | None = None,
+    own: Sequence[Roles] = (),
 ) -> TwoLevelData:
     """Read, convert and check what a model needs of a table.
 
@@ -155,17 +179,21 @@ def prepare(
     that occurs in two groups stands for two clusters; if not, it is an error. scoring: rows that only get scores from a fitted
     model, so that neither one cluster nor a variable that does not vary is an obstacle. single: for a model of one level, whose
     variables are all in within; cluster may be None there. survey: columns of weights, strata and replicate weights; rows of
-    weight 0 are dropped, but stay part of the design. ordered: variables whose values are codes of categories.
+    weight 0 are dropped, but stay part of the design. ordered: variables whose values are codes of categories. own: where groups
+    differ in their variables, the roles in each, in the order of the groups; what a column holds in a group without it does not
+    matter.
 
     Raises DataError, naming variable, level and remedy.
     """
-    roles = Roles(tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between), single)
+    roles = Roles(
+        tuple(within), tuple(between), tuple(covariates_within), tuple(covariates_between), single, tuple(own)
+    )
     treatment = missing_option(missing)
     _reject_moments(data, single)
     cluster, group = _columns_of_units(data, cluster, group, roles)
     design = survey or SurveyColumns()
     check_survey_names(design, column_names(data), roles.variables)
-    table = read_columns(data, [*roles.variables, *(name for name in (cluster, group) if name), *design.columns])
+    table = read_columns(data, [*roles.needed, *(name for name in (cluster, group) if name), *design.columns])
     if not len(table.index):
         raise DataError("The data hold no rows.")
 
@@ -174,8 +202,11 @@ def prepare(
     units = _units(table, cluster, group, group_label, group_splits_clusters or single)
     if single and cluster and not scoring:
         check_cluster_ids(table.columns[cluster], table.columns[group] if group else None, group_label)
+    blank_absent(columns, units, roles)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
+    if not scoring:
+        check_values(columns, incomplete, units, roles)
     if treatment == "ml":
         fill_between(columns, incomplete, units.codes, roles)
     raw = read_survey(table, design, units, cluster) if design.given else None
@@ -184,7 +215,7 @@ def prepare(
         keep, weightless = with_weight(raw, keep)
         dropped += weightless
     if single and not scoring:  # with two levels a cluster may be known by them
-        keep, empty = without_empty_rows(columns, keep)
+        keep, empty = without_empty_rows(known_values(columns.T, roles.absent, units.by_row), keep)
         dropped += empty
     used, index = units, table.index
     if not keep.all():
@@ -193,7 +224,7 @@ def prepare(
         at = [roles.variables.index(name) for name in ordered]
         check_categories(list(ordered.values()), columns[at].T, used.group[used.codes], used.labels)
 
-    warnings = units.warnings + _drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
+    warnings = units.warnings + drop_warnings(units.dropped + dropped, cluster, group, incomplete, roles)
     if raw is not None:
         warnings += survey_notes(raw, keep, units, dict(dropped), single, cluster)
     still = incomplete & np.isnan(columns.sum(axis=1))
@@ -218,14 +249,10 @@ def prepare(
         single=single,
         survey=None
         if raw is None
-        else made_survey(raw, keep, units, used, _with_values(columns, roles), single, bool(cluster)),
+        else made_survey(raw, keep, units, used, rows_with_values(columns, used, roles), single, bool(cluster)),
         ordered=tuple((name, column.categories) for name, column in ordered.items()),
+        absent=roles.absent,
     )
-
-
-def _with_values(columns: np.ndarray, roles: Roles) -> np.ndarray:
-    """(N,) rows with a value at level 1: the others carry no information."""
-    return ~np.isnan(columns[~roles.between_only]).all(axis=0)
 
 
 def _units(
@@ -256,7 +283,8 @@ def _checked(
     told: tuple[str, ...] = ()
     if group and not units.labels:
         told = (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
-    codes = code_warnings(columns, roles)
+    known = known_values(columns.T, roles.absent, units.by_row).T
+    codes = code_warnings(columns if roles.absent is None else np.where(known, columns, np.nan), roles)
     try:
         return (
             told + codes + check_variation(columns, incomplete, as_one_cluster(units) if roles.single else units, roles)
@@ -301,6 +329,9 @@ def _read_values(table: Table, roles: Roles, ordered: Mapping[str, OrderedColumn
     """(p, N) float64, one contiguous row a variable."""
     columns = np.empty((len(roles.variables), len(table.index)))
     for i, name in enumerate(roles.variables):
+        if name not in roles.needed:
+            columns[i] = 0.0
+            continue
         known = ordered.get(name)
         columns[i] = to_float(table.columns[name], name, roles.placed(name)) if known is None else known.codes
     return columns
@@ -308,25 +339,3 @@ def _read_values(table: Table, roles: Roles, ordered: Mapping[str, OrderedColumn
 
 def _counted(dropped: tuple[tuple[str, int], ...]) -> str:
     return ", ".join(f"{count} with {reason}" for reason, count in dropped)
-
-
-def _drop_warnings(
-    dropped: tuple[tuple[str, int], ...], cluster: str | None, group: str | None, incomplete: np.ndarray, roles: Roles
-) -> tuple[str, ...]:
-    """Sentences about rows that the user may not expect to lose; listwise deletion and group_label were asked for."""
-    count = dict(dropped)
-    told = []
-    if n := count.get("missing cluster id"):
-        told.append(f"{n} {_rows(n)} dropped: the cluster variable {cluster!r} is missing.")
-    if n := count.get("missing group"):
-        told.append(f"{n} {_rows(n)} dropped: the grouping variable {group!r} is missing.")
-    if n := count.get("missing fixed covariate"):
-        names = [roles.variables[i] for i in np.flatnonzero(roles.conditioning & incomplete)]
-        told.append(
-            f"{n} {_rows(n)} dropped: a fixed covariate ({listing(names)}) is missing. With fixed_x=False they would be kept."
-        )
-    return tuple(told)
-
-
-def _rows(count: int) -> str:
-    return "row was" if count == 1 else "rows were"

@@ -13,7 +13,7 @@ from mlsem_jax._errors import DataError, listing, nearest
 @dataclass(frozen=True)
 class Roles:
     """Observed variables by level, and those among them whose moments are held at the data's (fixed covariates). single: the
-    model has one level, and messages do not speak of levels.
+    model has one level, and messages do not speak of levels. own: the roles in each group, where groups differ in their variables.
     """
 
     within: tuple[str, ...]
@@ -21,6 +21,23 @@ class Roles:
     covariates_within: tuple[str, ...] = ()
     covariates_between: tuple[str, ...] = ()
     single: bool = False
+    own: tuple[Roles, ...] = ()
+
+    def of_group(self, code: int) -> Roles:
+        """The roles in a group, counted from 0."""
+        return self.own[code] if self.own else self
+
+    @property
+    def absent(self) -> np.ndarray | None:
+        """(G, p) True for variables that a group does not have; None where all groups have all."""
+        if not self.own:
+            return None
+        return np.array([[name not in one.variables for name in self.variables] for one in self.own], dtype=bool)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The variables that some group has: rows to be predicted need not be of all groups."""
+        return tuple(v for v in self.variables if not self.own or any(v in one.variables for one in self.own))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -62,7 +79,7 @@ def check_names(roles: Roles, known: Sequence[str], cluster: str | None, group: 
     """Every variable is a column, and none is the cluster or the group."""
     if not roles.variables:
         raise DataError("The model has no observed variable.")
-    unknown = [name for name in roles.variables if name not in known]
+    unknown = [name for name in roles.needed if name not in known]
     if len(unknown) == 1:
         hint = nearest(unknown[0], known) or f" The columns are {listing(known, 12)}."
         raise DataError(f"Variable {roles.placed(unknown[0])} is not in the data.{hint}")

@@ -28,7 +28,7 @@ class Rows:
     """Simulated rows. values (n_datasets, N, p), columns as in `variables`, NaN where missing; cluster (N,) codes; group (J,) codes
     of the clusters' groups; names: of the columns of clusters and groups, None where there is none; ordered: the categories of the
     ordered variables, by name, whose values are codes 0, 1, ...; `frame(i)` is data set i as a table, with the categories
-    themselves.
+    themselves. absent (G, p): variables that a group does not have, 0 in values and missing in tables; None where there are none.
     """
 
     values: np.ndarray
@@ -38,6 +38,7 @@ class Rows:
     names: tuple[str | None, str | None]
     group_labels: tuple[str, ...] = field(default=())
     ordered: tuple[tuple[str, tuple[Any, ...]], ...] = field(default=())
+    absent: np.ndarray | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -51,7 +52,10 @@ class Rows:
         """Data set i as a DataFrame with the model's cluster and group columns, where it has them."""
         import pandas as pd
 
-        out = pd.DataFrame(np.asarray(self.values[i]), columns=list(self.variables))
+        values = np.asarray(self.values[i])
+        if self.absent is not None:
+            values = np.where(self.absent[self.group[self.cluster]], np.nan, values)
+        out = pd.DataFrame(values, columns=list(self.variables))
         for name, categories in self.ordered:
             out[name] = _as_categories(out[name].to_numpy(), categories)
         cluster, group = self.names
@@ -84,6 +88,7 @@ def as_data(rows: Rows, i: int, between_only: np.ndarray, single: bool) -> TwoLe
         warnings=(),
         single=single,
         ordered=rows.ordered,
+        absent=rows.absent,
     )
 
 

@@ -31,6 +31,11 @@ class Units:
     dropped: tuple[tuple[str, int], ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def by_row(self) -> np.ndarray:
+        """(N,) the group of every row, -1 for a row that belongs to none."""
+        return np.where(self.codes >= 0, self.group[self.codes], -1)
+
     def kept(self, keep: np.ndarray) -> Units:
         """The units of the rows in the mask `keep`, clusters numbered anew."""
         codes, old = factorize(self.codes[keep])

@@ -69,18 +69,18 @@ def diagnose(specification: Specification, data: TwoLevelData) -> Diagnosis:
         group = data.group_labels[g] if data.group_labels else ""
         rows = np.flatnonzero(data.group[data.cluster] == g)
         _, code = np.unique(data.cluster[rows], return_inverse=True)
-        values = data.values[rows]
+        own = specification.group(g + 1)
+        at = [i for i, name in enumerate(data.variables) if name in own.variables]
+        values, names = data.values[rows][:, at], tuple(data.variables[i] for i in at)
         often = _weights(data, rows)
-        here = [
-            _variable(specification, name, group, values[:, i], code, often) for i, name in enumerate(data.variables)
-        ]
-        here = [_of_categories(specification, fact) for fact in here]
+        here = [_variable(own, name, group, values[:, i], code, often) for i, name in enumerate(names)]
+        here = [_of_categories(own, fact) for fact in here]
         facts += here
         where = f" in group {group}" if group else ""
-        advice += _numbers(specification, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
+        advice += _numbers(own, len(rows), int(code.max(initial=-1)) + 1, where, g + 1)
         advice += _variation(here, where)
-        advice += ordered_advice(specification, data, rows, where)
-        advice += _dependence(specification, data.variables, values, code, where)
+        advice += ordered_advice(own, data, rows, where)
+        advice += _dependence(own, names, values, code, where)
     if specification.single and not data.clustered:
         size = np.zeros(1, int)
     order = sorted(dict.fromkeys(advice), key=lambda text: "no maximum" not in text and "constant" not in text)

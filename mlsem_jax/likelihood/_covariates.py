@@ -16,9 +16,11 @@ from mlsem_jax.numerics import sweep
 
 
 def covariates_log_likelihood(
-    moments: Moments, within: Float[Array, " p"], between: Float[Array, " p"], statistics: Statistics
+    moments: Moments, within: Float[Array, "... p"], between: Float[Array, "... p"], statistics: Statistics
 ) -> Float[Array, ""]:
-    """Sum over rows of log f(x) for the level-1 covariates marked 1 in `within`, and over clusters for those in `between`."""
+    """Sum over rows of log f(x) for the level-1 covariates marked 1 in `within`, and over clusters for those in `between`: (p,), or
+    (G, p) where groups differ.
+    """
     groups, p = moments.within_mean.shape
     zero = jnp.zeros((groups, p, p), moments.within_cov.dtype)
     rows = (zero[:, 0, 0], zero[:, 0], zero)
@@ -31,7 +33,8 @@ def covariates_log_likelihood(
 
 def _normal(mask: Array, cov: Array, count: Array, _total: Array, cross: Array) -> Array:
     """Log-likelihood of `count` (G,) vectors with cross-products `cross` (G, p, p) about their model mean."""
-    both = mask[:, None] * mask[None, :]
-    precision, logdet, _ = sweep(jnp.where(both > 0, cov, jnp.eye(len(mask), dtype=cov.dtype)))
+    mask = jnp.broadcast_to(mask, cov.shape[:2])
+    both = mask[:, :, None] * mask[:, None, :]
+    precision, logdet, _ = sweep(jnp.where(both > 0, cov, jnp.eye(cov.shape[-1], dtype=cov.dtype)))
     quadratic = jnp.sum(jnp.where(both > 0, precision * cross, 0.0), axis=(-2, -1))
-    return -0.5 * jnp.sum(count * (jnp.sum(mask) * jnp.log(2 * jnp.pi) + logdet) + quadratic)
+    return -0.5 * jnp.sum(count * (jnp.sum(mask, axis=1) * jnp.log(2 * jnp.pi) + logdet) + quadratic)

@@ -143,7 +143,7 @@ def harmonic_mean_size(data: TwoLevelData, group: int) -> float:
     """
     rows = np.ones(len(data.cluster), bool)
     if data.has_rows:
-        rows = ~np.isnan(data.values[:, ~data.between_only]).all(axis=1)
+        rows = data.seen
     sizes = np.bincount(data.cluster, rows, data.nclusters)
     here = (data.group == group - 1) & (sizes > 0)
     weights = data.cluster_weights[here]

@@ -30,6 +30,7 @@ def parts_of(specification: Specification) -> Parts:
     _refuse(specification)
     component = _components(specification)
     _check_rows(specification, component)
+    _check_groups(specification, component)
     names = list(dict.fromkeys(component.values()))
     by_part: dict[int, list[int]] = {part: [] for part in names}
     structural = []
@@ -84,6 +85,18 @@ def _components(specification: Specification) -> dict[str, int]:
         elif row.op == "~~" and row.lhs in component and row.rhs in component:
             join(row.lhs, row.rhs)
     return component
+
+
+def _check_groups(specification: Specification, component: dict[str, int]) -> None:
+    """ModelError for a measurement model that some group does not have."""
+    for part in dict.fromkeys(component.values()):
+        items = [name for name, number in component.items() if number == part]
+        for g, label in enumerate(specification.groups, 1):
+            if not {*items} & {*specification.group(g).variables}:
+                raise ModelError(
+                    f"Group '{label}' has none of the items {listing(items)}: sam() fits every measurement model to all groups. "
+                    "Fit the model with sem()."
+                )
 
 
 def _measures(row: Parameter, specification: Specification, component: dict[str, int]) -> bool:

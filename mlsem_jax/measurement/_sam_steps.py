@@ -95,8 +95,11 @@ def _values(estimation: Estimation) -> dict[Key, float]:
 def _columns(data: TwoLevelData, model: Specification) -> TwoLevelData:
     """The columns of a measurement model, rows and clusters without any of its items left out."""
     at = [data.variables.index(v) for v in model.variables]
-    part = replace(data, values=data.values[:, at], variables=model.variables, between_only=data.between_only[at])
-    known = ~np.isnan(part.values).all(axis=1)
+    absent = None if data.absent is None else data.absent[:, at]
+    part = replace(
+        data, values=data.values[:, at], variables=model.variables, between_only=data.between_only[at], absent=absent
+    )
+    known = np.any(part.known, axis=1)
     return part if known.all() else part.some_rows(known, part.survey)
 
 
@@ -144,7 +147,7 @@ def _rows_with_moments(
     reduction, names = whole.reduction, model.within.observed
     values, groups = [], []
     for group in range(specification.ngroups):
-        cov, mean = _latent_moments(specification, parts, whole, found, level, group)
+        own, cov, mean = _latent_moments(specification, parts, whole, found, level, group)
         n = round(float((reduction.rows if level == 1 else reduction.counts)[group]))
         if n <= len(cov) or not positive_definite(cov):
             raise ModelError(
@@ -152,7 +155,9 @@ def _rows_with_moments(
                 "sam_method='local' has nothing to fit the structural model to. Two of the variables may be one there, or one may "
                 "have no variance; take sam_method='global', or a simpler structural model at this level."
             )
-        values.append(_exact_rows(cov, mean, n))
+        rows = np.zeros((n, len(names)))
+        rows[:, [names.index(name) for name in own]] = _exact_rows(cov, mean, n)
+        values.append(rows)
         groups.append(np.full(n, group))
     data, count = whole.data, sum(map(len, values))
     return replace(
@@ -170,6 +175,7 @@ def _rows_with_moments(
         warnings=(),
         single=True,
         survey=None,
+        absent=model.absent if model.absent.any() else None,
     )
 
 
@@ -184,12 +190,12 @@ def _exact_rows(cov: np.ndarray, mean: np.ndarray, n: int) -> np.ndarray:
 
 def _latent_moments(
     specification: Specification, parts: Parts, whole: Estimation, found: dict[Key, float], level: int, group: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """V = M (S - Theta) M' and M (mean - nu) of the structural variables of a level and group."""
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The structural variables of a level and group, and V = M (S - Theta) M' and M (mean - nu) of them."""
     assert whole.h1 is not None
     items = {name for part in parts.items for name in part}
-    names = structural_variables(specification, level, items)
-    block, variables = specification.level(level), specification.variables
+    one, variables = specification.group(group + 1), specification.variables
+    names, block = structural_variables(one, level, items), one.level(level)
     at = [variables.index(v) for v in block.observed]
     s = np.asarray(whole.h1.moments.levels[level - 1].cov[group])[np.ix_(at, at)]
     mean = np.asarray(whole.h1.moments.levels[level - 1].mean[group])[at]
@@ -209,7 +215,7 @@ def _latent_moments(
             if w in items:
                 theta[i, k] = x.theta[variables.index(v), variables.index(w)]
     mapping = _mapping(loadings, theta)
-    return mapping @ (s - theta) @ mapping.T, mapping @ (mean - nu)
+    return names, mapping @ (s - theta) @ mapping.T, mapping @ (mean - nu)
 
 
 def _mapping(loadings: np.ndarray, theta: np.ndarray) -> np.ndarray:

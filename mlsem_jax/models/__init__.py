@@ -20,6 +20,7 @@ from mlsem_jax.models._expressions import (
     depth,
     postorder,
 )
+from mlsem_jax.models._filling import ABSENT_VARIANCE
 from mlsem_jax.models._kinds import Choice, register, registered, unregister
 from mlsem_jax.models._layout import members, place
 from mlsem_jax.models._matrices import (
@@ -58,6 +59,7 @@ from mlsem_jax.models._structure import (
 )
 
 __all__ = [
+    "ABSENT_VARIANCE",
     "Directions",
     "LevelMatrices",
     "covariance_directions",

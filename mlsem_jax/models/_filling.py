@@ -19,6 +19,10 @@ from mlsem_jax.models._remembered import remembered
 from mlsem_jax.models._specification import Specification
 from mlsem_jax.models._structure import Covariance, Filled, LevelStructure
 
+# a variable that a group does not have is there independent of all others, with mean 0 and this variance, and its values are 0: the
+# logarithm of its density, -log(2 pi v) / 2, is 0, so that it is no part of the likelihood and the arrays of all groups are alike
+ABSENT_VARIANCE = 1.0 / (2.0 * np.pi)
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -64,6 +68,9 @@ def pattern(specification: Specification, level: int, index: np.ndarray) -> Patt
     shapes |= {"psi_scale": (m,), "theta_scale": (p,)}
     where: dict[str, np.ndarray] = {name: np.full((groups, *shape), -1) for name, shape in shapes.items()}
     base: dict[str, np.ndarray] = {name: np.zeros((groups, *shape)) for name, shape in shapes.items()}
+    at_level = np.array([(v not in specification.within.observed) + 1 == level for v in specification.variables])
+    for g, i in np.argwhere(specification.absent & at_level):
+        base["theta"][g, i, i] = ABSENT_VARIANCE
     for column, name in enumerate(names):
         if name in block.observed or name in slopes:
             base["lambda"][:, variables.index(name), column] = 1.0

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
 from mlsem_jax.models._covariance import Kind
 from mlsem_jax.models._exploratory import ExploratoryBlock
 from mlsem_jax.models._expressions import Expression
@@ -101,7 +103,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Level:
-    """The variables of one level, alike in all groups.
+    """The variables of one level, in any group: `Specification.group` says what a group has of them.
 
     observed: names in lavaan's order (those of the measurement part first, covariates last); latent: names in order of
     appearance; covariates: the exogenous observed ones whose moments are held at the data's (empty with fixed_x=False).
@@ -151,9 +153,10 @@ class Specification:
     """A complete model: variables by level, parameter table, constraints, definitions.
 
     Rows of the table are in lavaan's order: group by group, level 1 before level 2. `groups` holds the group labels as
-    strings, empty for one group. A model of one level has NO_LEVEL as its second. means: whether there is a mean structure; without
-    one, at one level, the means are the sample's, no parameters and no moments that a test counts. blocks: factors
-    that are rotated. ordered: the variables that are seen in categories.
+    strings, empty for one group; a variable that no row of a group speaks of is none of that group. A model of one level has
+    NO_LEVEL as its second. means: whether there is a mean structure; without one, at one level, the means are the sample's, no
+    parameters and no moments that a test counts. blocks: factors that are rotated. ordered: the variables that are seen in
+    categories.
     """
 
     within: Level
@@ -197,6 +200,41 @@ class Specification:
     def within_only(self) -> tuple[str, ...]:
         return tuple(v for v in self.within.observed if v not in self.between.observed)
 
+    @cached_property
+    def _by_group(self) -> tuple[Specification, ...]:
+        if self.ngroups == 1:
+            return (self,)
+        rows: list[list[Parameter]] = [[] for _ in range(self.ngroups)]
+        for row in self.parameters:
+            rows[row.group - 1].append(row)
+        return tuple(
+            self.but(
+                within=_own(self.within, 1, own),
+                between=_own(self.between, 2, own) if self.between.present else self.between,
+                parameters=tuple(own),
+                groups=(),
+            )
+            for own in rows
+        )
+
+    def group(self, number: int) -> Specification:
+        """What the model says of one group, counted from 1: its rows, which keep the group's number, and of each level the
+        variables that they speak of. Itself where there is one group.
+        """
+        return self._by_group[number - 1]
+
+    @cached_property
+    def absent(self) -> np.ndarray:
+        """(G, p) True for variables that a group has at no level: columns that its data need not have."""
+        own = [set(one.variables) for one in self._by_group]
+        return np.array([[v not in has for v in self.variables] for has in own], bool).reshape(self.ngroups, -1)
+
+    @cached_property
+    def alone_within(self) -> np.ndarray:
+        """(G, p) True for variables that a group has at level 1 alone: their means are there."""
+        own = [set(one.within_only) for one in self._by_group]
+        return np.array([[v in has for v in self.variables] for has in own], bool).reshape(self.ngroups, -1)
+
     @property
     def slopes(self) -> tuple[Slope, ...]:
         """The random slopes in order of appearance, alike in all groups."""
@@ -231,3 +269,15 @@ class Specification:
     def but(self, **changes) -> Specification:
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+
+def _own(block: Level, number: int, rows: list[Parameter]) -> Level:
+    """The level of one group, whose rows these are."""
+    spoken = {name for row in rows if row.level == number for name in (row.lhs, row.rhs)}
+    fixed = {name for row in rows if row.level == number and row.exo for name in (row.lhs, row.rhs)}
+    return replace(
+        block,
+        observed=tuple(v for v in block.observed if v in spoken),
+        latent=tuple(v for v in block.latent if v in spoken),
+        covariates=tuple(v for v in block.covariates if v in fixed),
+    )

@@ -154,6 +154,17 @@ class Moments(eqx.Module):
                 lines += [f" {title}, mean: {np.asarray(level.mean[0])}"]
         return "\n".join(lines) + ">"
 
+    def without(self, absent: np.ndarray) -> Moments:
+        """The moments of data, in which a variable that a group does not have (absent, (G, p)) is always 0."""
+        if not absent.any():
+            return self
+        levels = []
+        for level in self.levels:
+            more = level.mean.shape[-1] - absent.shape[1]  # random slopes
+            keep = 1.0 - np.pad(absent, ((0, 0), (0, more)))
+            levels.append(LevelMoments(level.cov * keep[:, :, None] * keep[:, None, :], level.mean * keep))
+        return Moments(tuple(levels), self.directions, self.ordered)
+
     def with_parts(self, within_cov: Array, between_cov: Array, within_mean: Array, between_mean: Array) -> Moments:
         """Other arrays, such as derivatives, at the levels of these moments; with one level what is of the second has no place."""
         return Moments(Moments.two_level(within_cov, between_cov, within_mean, between_mean).levels[: len(self.levels)])

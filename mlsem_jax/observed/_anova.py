@@ -16,17 +16,17 @@ def sample_moments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Within covariance (G, p, p), between covariance (G, p, p) and mean (G, p) by group.
 
-    Within: pooled cross-products over N - J; for pairs of within-only variables their maximum-likelihood covariance over the
-    N rows. Between: (MSB - within) / n0, n0 the usual effective cluster size; for between-only variables the
-    maximum-likelihood covariance over the J clusters. Blocks of a level that a variable does not have are zero. The between
-    matrix may be indefinite.
+    within_only: (p,), or (G, p) where groups differ. Within: pooled cross-products over N - J; for pairs of within-only variables
+    their maximum-likelihood covariance over the N rows. Between: (MSB - within) / n0, n0 the usual effective cluster size; for
+    between-only variables the maximum-likelihood covariance over the J clusters. Blocks of a level that a variable does not have
+    are zero. The between matrix may be indefinite.
     """
     groups, p = statistics.mean.shape[0], statistics.mean.shape[-1]
     within, between, mean = np.zeros((groups, p, p)), np.zeros((groups, p, p)), np.zeros((groups, p))
-    z, x = np.asarray(between_only, bool), np.asarray(within_only, bool)
+    z, x = np.asarray(between_only, bool), np.broadcast_to(np.asarray(within_only, bool), (groups, p))
     for g in range(groups):
         one = CompleteStatistics(*(getattr(statistics, field.name)[g] for field in fields(statistics)))
-        within[g], between[g], mean[g] = moments_of_group(np, one, z, x)
+        within[g], between[g], mean[g] = moments_of_group(np, one, z, x[g])
     return within, between, mean
 
 

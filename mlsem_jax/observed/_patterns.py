@@ -82,7 +82,7 @@ def pattern_statistics(
 ) -> PatternStatistics:
     """One pass over the rows. values (N, p) with NaN; cluster (N,) codes 0..J-1; group (J,); between_only (p,) bool.
 
-    slope_columns: columns of the covariates that have random slopes (no missing values there). effects: columns of the
+    slope_columns: columns of the covariates that have random slopes (missing only in groups without them). effects: columns of the
     variables of both levels (default: all that are not between-only). by_pair keeps the
     cross-products of every pair, which cluster scores need. weights (N,), cluster_weights (J,): how often a row counts within its
     cluster, and a cluster among all. Rows without any observed level-1 value have no effect.
@@ -101,7 +101,8 @@ def pattern_statistics(
     row_pattern, observed, pattern_group = patterns_of_rows(seen, group[cluster])
     between_pattern, between_observed, between_group = patterns_of_rows(between_seen, group)
     a = 1 + len(slopes)
-    t = np.concatenate([np.ones((len(y), 1)), values[:, slopes]], axis=1)
+    # missing are only covariates that the whole group does not have
+    t = np.concatenate([np.ones((len(y), 1)), np.nan_to_num(values[:, slopes])], axis=1)
     pair_code = cluster * len(observed) + row_pattern
     pairs, pair = np.unique(pair_code, return_inverse=True)
     sorter = np.argsort(pair, kind="stable")

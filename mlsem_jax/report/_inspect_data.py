@@ -52,7 +52,13 @@ def rows_used(estimation: Estimation) -> Any:
     data = _with_rows(estimation)
     frame = pd.DataFrame(data.values, index=data.row_index, columns=list(data.variables))
     of = data.group[data.cluster]
-    return by_group(estimation, [frame[of == g] for g in range(data.ngroups)])
+    return by_group(estimation, [frame.loc[of == g, _own(estimation, g)] for g in range(data.ngroups)])
+
+
+def _own(estimation: Estimation, group: int) -> list[str]:
+    """The variables that a group has, in the order of the data's."""
+    specification = estimation.model.build.specification
+    return [v for v, gone in zip(specification.variables, specification.absent[group], strict=True) if not gone]
 
 
 def coverage(estimation: Estimation) -> Any:
@@ -60,9 +66,10 @@ def coverage(estimation: Estimation) -> Any:
     import pandas as pd
 
     data = _with_rows(estimation)
-    out, names = [], list(data.variables)
+    out = []
     for g in range(data.ngroups):
-        seen = (~np.isnan(data.values[data.group[data.cluster] == g])).astype(float)
+        names = _own(estimation, g)
+        seen = _seen(data, g, names).astype(float)
         out.append(pd.DataFrame(seen.T @ seen / max(len(seen), 1), names, names))
     return by_group(estimation, out)
 
@@ -74,12 +81,19 @@ def patterns(estimation: Estimation) -> Any:
     data = _with_rows(estimation)
     out = []
     for g in range(data.ngroups):
-        seen = ~np.isnan(data.values[data.group[data.cluster] == g])
+        names = _own(estimation, g)
+        seen = _seen(data, g, names)
         distinct, count = np.unique(seen, axis=0, return_counts=True)
         order = np.argsort(-count, kind="stable")
         index = pd.Index(count[order], name="rows")
-        out.append(pd.DataFrame(distinct[order].astype(int), index=index, columns=list(data.variables)))
+        out.append(pd.DataFrame(distinct[order].astype(int), index=index, columns=names))
     return by_group(estimation, out)
+
+
+def _seen(data: TwoLevelData, group: int, names: list[str]) -> np.ndarray:
+    """(n, v) whether the rows of a group have a value of these variables."""
+    at = [data.variables.index(name) for name in names]
+    return ~np.isnan(data.values[data.group[data.cluster] == group][:, at])
 
 
 def _with_clusters(estimation: Estimation) -> TwoLevelData:

@@ -37,7 +37,7 @@ def matrices(estimation: Estimation, values: np.ndarray) -> Any:
                 for row, value in zip(specification.parameters, values, strict=False)
                 if (row.level, row.group) == (level, group)
             ]
-            levels.append(_level_matrices(rows, specification.level(level)))
+            levels.append(_level_matrices(rows, specification.group(group).level(level)))
         out.append(levels)
     return by_level(estimation, out, lambda matrices: matrices)
 

@@ -39,7 +39,7 @@ def beside_data(scores: pd.DataFrame, data: TwoLevelData) -> pd.DataFrame:
         columns[data.group_name] = np.array(data.group_labels, object)[data.group[data.cluster]]
     if data.values.shape[1] != len(data.variables):
         raise DataError("The rows are not kept in a saved fit: give them as newdata=.")
-    for name, values in zip(data.variables, data.values.T, strict=True):
+    for name, values in zip(data.variables, np.where(data.known, data.values, np.nan).T, strict=True):
         columns[name] = _as_typed(values, categories[name]) if name in categories else values
     if clash := [name for name in scores if name in columns]:
         raise ModelError(f"append_data=True: the data have columns with the names of scores, {listing(clash)}.")

@@ -212,21 +212,48 @@ def label_warnings(rows: list[Row], names: dict[Where, BlockNames], columns: Seq
     return sentences
 
 
-def check_groups_alike(names: dict[Where, BlockNames], groups: Sequence[str], fixed_x: bool) -> None:
-    """**Raises:** ModelError where groups differ in their observed variables or in what is a fixed covariate."""
+def check_groups(names: dict[Where, BlockNames], groups: Sequence[str], fixed_x: bool, ordered: bool) -> None:
+    """Groups may have variables of their own, but one that several have is the same kind of thing in all of them.
+
+    **Raises:** ModelError for a variable that is observed in one group and latent in another, of level 2 alone in one and of level
+    1 in another, or a fixed covariate in one only; and where groups with ordered variables differ in their variables.
+    """
     for (group, level), block in names.items():
-        first = names[1, level]
-        for what, mine, theirs in (
-            ("observed variable", block.observed, first.observed),
-            ("fixed covariate", block.covariates if fixed_x else (), first.covariates if fixed_x else ()),
-        ):
-            odd = set(mine) ^ set(theirs)
-            if odd:
-                name = sorted(odd)[0]
-                has, lacks = (group, 1) if name in mine else (1, group)
-                at = f"At {LEVEL_NAMES[level]}, '{name}'" if (1, 2) in names else f"'{name}'"
+        at = f"At {LEVEL_NAMES[level]}, " if (1, 2) in names else ""
+        for other in range(1, group):
+            there = names[other, level]
+            mine, theirs = f"group '{groups[group - 1]}'", f"group '{groups[other - 1]}'"
+            if mixed := sorted(({*block.observed} & {*there.latent}) | ({*block.latent} & {*there.observed})):
+                latent, seen = (mine, theirs) if mixed[0] in block.latent else (theirs, mine)
                 raise ModelError(
-                    f"{at} is {'an' if what[0] == 'o' else 'a'} {what} in group"
-                    f" '{groups[has - 1]}' but not in group '{groups[lacks - 1]}'. All groups need the same ones:"
-                    f" add the line '{name} ~~ {name}' or a path fixed at 0 (as in y ~ 0*{name}) where it is missing."
+                    f"{at}'{mixed[0]}' is a latent variable in {latent} and an observed one in {seen}. Give the two different"
+                    " names."
+                )
+            shared = {*block.observed} & {*there.observed}
+            if fixed_x and (odd := sorted(shared & ({*block.covariates} ^ {*there.covariates}))):
+                fixed, free = (mine, theirs) if odd[0] in block.covariates else (theirs, mine)
+                raise ModelError(
+                    f"{at}'{odd[0]}' is a fixed covariate in {fixed} but not in {free}. It has to be the same in both: add the"
+                    f" line '{odd[0]} ~~ {odd[0]}' to {fixed}, or fit with fixed_x=False."
+                )
+            if ordered and (odd := sorted({*block.observed} ^ {*there.observed})):
+                has, lacks = (mine, theirs) if odd[0] in block.observed else (theirs, mine)
+                raise ModelError(
+                    f"{at}'{odd[0]}' is a variable of {has} but not of {lacks}. With ordered variables all groups need the same"
+                    " ones: fit the groups apart, or leave ordered= out."
+                )
+    _check_places(names, groups)
+
+
+def _check_places(names: dict[Where, BlockNames], groups: Sequence[str]) -> None:
+    """**Raises:** ModelError for a variable that is a property of clusters in one group and varies within them in another."""
+    single = (1, 2) not in names
+    for group in range(1, 1 + (0 if single else len(groups))):
+        alone = {*names[group, 2].observed} - {*names[group, 1].observed}
+        for other in range(1, 1 + len(groups)):
+            if odd := sorted(alone & {*names[other, 1].observed}):
+                raise ModelError(
+                    f"'{odd[0]}' is at level 2 alone in group '{groups[group - 1]}' and at level 1 in group"
+                    f" '{groups[other - 1]}'. A column is a property of clusters in all groups or in none: name it at level 1 in"
+                    f" both ('{odd[0]} ~~ {odd[0]}'), or use two columns."
                 )

@@ -11,7 +11,7 @@ from mlsem_jax.syntax._advice import advice
 from mlsem_jax.syntax._blocks import Blocks, place
 from mlsem_jax.syntax._checks import (
     check_composites,
-    check_groups_alike,
+    check_groups,
     check_levels_present,
     check_slope_predictors,
     check_slopes,
@@ -83,17 +83,21 @@ def _specified(
     check_slope_predictors(written, names, syntax)
     warnings += label_warnings(list(chain.from_iterable(written.values())), names, columns)
     if len(group_labels) > 1:
-        check_groups_alike(names, group_labels, options.fixed_x)
+        check_groups(names, group_labels, options.fixed_x, bool(categories))
     single, options = (
         not syntax.has_levels,
         options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1),
     )
     ordered = OrderedRules(categories, unit, names, syntax)
     written = ordered.placed(written)
-    both = frozenset() if single else frozenset(names[1, 1].observed) & frozenset(names[1, 2].observed)
+    both = {
+        group: frozenset() if single else frozenset(names[group, 1].observed) & frozenset(names[group, 2].observed)
+        for group, level in names
+        if level == 1
+    }
     completed = {
         (group, level): ordered.complete(
-            complete_block(written[group, level], names[group, level], both, level, group, options), group, level
+            complete_block(written[group, level], names[group, level], both[group], level, group, options), group, level
         )
         for group, level in sorted(written)
     }
@@ -157,7 +161,7 @@ def _slopes(level_1: list[Row]) -> tuple[str, ...]:
     return unique(r.parameter.random for r in level_1 if r.parameter.random)
 
 
-def _center_level_1(completed: dict[Where, list[Row]], both: frozenset[str]) -> list[str]:
+def _center_level_1(completed: dict[Where, list[Row]], both: dict[int, frozenset[str]]) -> list[str]:
     """Written level-1 intercepts of variables in both levels are fixed at 0, as lavaan does, in place.
 
     They stay free where the text fixes the level-2 intercept of the variable: the mean then lives at level 1.
@@ -173,7 +177,7 @@ def _center_level_1(completed: dict[Where, list[Row]], both: frozenset[str]) -> 
         }
         for i, row in enumerate(block):
             p: Parameter = row.parameter
-            if p.op == "~1" and p.user and p.free and p.lhs in both and p.lhs not in elsewhere:
+            if p.op == "~1" and p.user and p.free and p.lhs in both[group] and p.lhs not in elsewhere:
                 block[i] = row.but(free=False, value=0.0)
                 warnings.append(
                     f"'{p.lhs} ~ 1' at level 1 is fixed at 0: '{p.lhs}' is in both levels, and its mean is estimated at"
@@ -183,7 +187,10 @@ def _center_level_1(completed: dict[Where, list[Row]], both: frozenset[str]) -> 
 
 
 def _level(names: dict[Where, BlockNames], level: int, blocks: Blocks, options: SyntaxOptions) -> Level:
-    first = names[1, level]
-    latent = unique(chain.from_iterable(block.latent for (_, lv), block in names.items() if lv == level))
-    covariates = first.covariates if options.fixed_x else ()
-    return Level(first.observed, latent, covariates, blocks.level_labels[level - 1])
+    """The variables of a level in any group, those of the first group first."""
+    here = [block for (_, lv), block in sorted(names.items()) if lv == level]
+    observed, latent, covariates = (
+        unique(chain.from_iterable(getattr(block, kind) for block in here))
+        for kind in ("observed", "latent", "covariates")
+    )
+    return Level(observed, latent, covariates if options.fixed_x else (), blocks.level_labels[level - 1])

@@ -398,10 +398,39 @@ def test_wrong_groups(text, groups, words):
     assert words in str(caught.value)
 
 
-def test_groups_need_the_same_variables():
-    text = "group: 1\n" + WITHIN + BETWEEN + "group: 2\n" + WITHIN + " y4 ~~ y4\n" + BETWEEN
-    with pytest.raises(ModelError, match=r"'y4' is an observed variable in group 'B' but not in group 'A'"):
-        spec(text, groups=("A", "B"))
+def test_groups_may_have_variables_of_their_own():
+    text = "group: 1\n" + WITHIN + BETWEEN + " fb ~ w1\ngroup: 2\n" + WITHIN + " y4 ~~ y4\n" + BETWEEN
+    model = spec(text, groups=("A", "B"))
+    assert model.variables == ("y1", "y2", "y3", "y4", "w1")
+    assert [model.group(g).variables for g in (1, 2)] == [("y1", "y2", "y3", "w1"), ("y1", "y2", "y3", "y4")]
+    assert [model.group(g).between.covariates for g in (1, 2)] == [("w1",), ()]
+    assert model.absent.tolist() == [[False, False, False, True, False], [False, False, False, False, True]]
+    # a variable of level 1 alone has its mean there, in the group where it is one
+    assert model.alone_within[1].tolist() == [False, False, False, True, False]
+    means = {(p.group, p.level, p.lhs): p.free for p in model.parameters if p.op == "~1"}
+    assert means[2, 1, "y4"]
+    assert not means[1, 1, "y1"]
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "sentence"),
+    [
+        (
+            "f =~ y1 + y2 + y3",
+            "y3 =~ y1 + y2 + y4",
+            r"'y3' is a latent variable in group 'B' and an observed one in group 'A'",
+        ),
+        ("y1 ~ x1", "x1 ~ y1", r"'x1' is a fixed covariate in group 'A' but not in group 'B'.*'x1 ~~ x1' to group 'A'"),
+        (
+            "level: 1\n y1 ~ x1\nlevel: 2\n y1 ~ w1",
+            "level: 1\n y1 ~ w1\nlevel: 2\n y1 ~~ y1",
+            r"'w1' is at level 2 alone in group 'A' and at level 1 in group 'B'",
+        ),
+    ],
+)
+def test_a_variable_is_the_same_kind_of_thing_in_all_groups(one, two, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        spec(f"group: 1\n{one}\ngroup: 2\n{two}", groups=("A", "B"))
 
 
 def test_modifiers_by_group():

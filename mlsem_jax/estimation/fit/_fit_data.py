@@ -26,6 +26,7 @@ from mlsem_jax.estimation.problem import (
     make_statistics,
     rows_suffice,
     saturated,
+    split_covariates,
 )
 from mlsem_jax.estimation.status import singular_edge, with_status
 from mlsem_jax.likelihood import Statistics
@@ -50,8 +51,8 @@ def covariates_log_likelihood(specification: Specification, exogenous: Moments, 
         (1, exogenous.within_cov, reduction.rows),
         (2, exogenous.between_cov, reduction.counts),
     ):
-        at = [column_of[v] for v in held(specification, level)]
         for g in range(specification.ngroups):
+            at = [column_of[v] for v in held(specification.group(g + 1), level)]
             total += normal_log_likelihood(cov[g][np.ix_(at, at)], float(count[g]))
     return total
 
@@ -99,7 +100,7 @@ def estimate_model(
     reduction = make_statistics(specification, data)
     statistics, sample = reduction.statistics, reduction.sample
     exogenous = sample_as_moments(specification, sample)
-    split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
+    split = split_covariates(specification)
     fitted_h1 = fitted_baseline = None
     bounded, notes = reference_exists(specification, data)
     if bounded and (options.h1 or split):
@@ -155,9 +156,8 @@ def refit(estimation: Estimation, specification: Specification, start: Start, pa
 
 def sample_as_moments(specification: Specification, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Moments:
     """Sample moments as those of the covariates: means at the within level of variables that exist only there."""
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    within, between, mean = sample
-    both = Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    alone, (within, between, mean) = specification.alone_within, sample
+    both = Moments.two_level(within, between, np.where(alone, mean, 0.0), np.where(alone, 0.0, mean))
     return Moments(both.levels[: len(specification.levels)])
 
 
@@ -185,17 +185,22 @@ def reference_exists(specification: Specification, data: TwoLevelData) -> tuple[
         return False, ()
     if specification.single:
         return rows_suffice(specification, data)
-    p, count = len(specification.between.observed), np.bincount(data.group, minlength=data.ngroups)
+    count = np.bincount(data.group, minlength=data.ngroups)
     within = np.bincount(data.group[data.cluster], minlength=data.ngroups) - count
-    if count.min() <= p:
-        where = f" in group {data.group_labels[int(count.argmin())]}" if data.group_labels else ""
+    groups = [specification.group(g) for g in range(1, specification.ngroups + 1)]
+    one, two = (np.array([len(group.level(level).observed) for group in groups]) for level in (1, 2))
+    worst = int((count - two).argmin())
+    if count[worst] <= two[worst]:
+        where = f" in group {data.group_labels[worst]}" if data.group_labels else ""
         return False, (
-            f"There are {count.min()} clusters{where} but {p} variables at level 2: the unrestricted model has no maximum "
-            f"likelihood, so chi-square and fit indices do not exist. Take variables out of level 2 or collect more clusters.",
+            f"There are {count[worst]} clusters{where} but {two[worst]} variables at level 2: the unrestricted model has no "
+            "maximum likelihood, so chi-square and fit indices do not exist. Take variables out of level 2 or collect more "
+            "clusters.",
         )
-    if within.min() < len(specification.within.observed):
+    worst = int((within - one).argmin())
+    if within[worst] < one[worst]:
         return False, (
-            f"There are only {within.min()} rows beyond the first of each cluster but {len(specification.within.observed)} "
+            f"There are only {within[worst]} rows beyond the first of each cluster but {one[worst]} "
             f"variables at level 1: the unrestricted model has no maximum likelihood, so there is no chi-square.",
         )
     return True, ()

@@ -12,7 +12,7 @@ from mlsem_jax.estimation.fit._fit_build import fit_reference
 from mlsem_jax.estimation.fit._unrestricted import block_moments, sums_of
 from mlsem_jax.estimation.problem import Fitted, Maximum, Problem, Sample
 from mlsem_jax.likelihood import CompleteTerm, Statistics, only_data
-from mlsem_jax.models import Build, Moments, PlainParts, Specification, build, remembered
+from mlsem_jax.models import ABSENT_VARIANCE, Build, Moments, PlainParts, Specification, build, remembered
 from mlsem_jax.observed import CompleteStatistics
 
 
@@ -46,8 +46,8 @@ def fit_unstructured(
     return _at(Problem(built, statistics, sample), complete, moments, iterations)
 
 
-def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
-    """Blocks of variables that covary, with whether their moments are given; None if they cannot be fitted one by one.
+def independent_blocks(built: Build) -> list[list[tuple[list[int], bool]]] | None:
+    """By group the blocks of variables that covary, with whether their moments are given; None if they cannot be fitted one by one.
 
     They can where no parameter is shared, and every block is saturated at each level among the variables it has there.
     """
@@ -58,35 +58,48 @@ def independent_blocks(built: Build) -> list[tuple[list[int], bool]] | None:
 
 
 @remembered
-def _blocks(specification: Specification) -> list[tuple[list[int], bool]] | None:
+def _blocks(specification: Specification) -> list[list[tuple[list[int], bool]]] | None:
     """`independent_blocks` of a model without constraints."""
     column_of = {name: i for i, name in enumerate(specification.variables)}
+    blocks = []
+    for group in range(1, specification.ngroups + 1):
+        found = _blocks_of_group(specification.group(group), column_of)
+        if found is None:
+            return None
+        blocks.append(found)
+    return blocks
+
+
+def _blocks_of_group(one: Specification, column_of: dict[str, int]) -> list[tuple[list[int], bool]] | None:
+    """The blocks of one group's model; columns are those of all groups' variables."""
     edges: dict[int, set[tuple[int, int]]] = {1: set(), 2: set()}
     given: dict[tuple[int, int, int], bool] = {}
-    for row in specification.parameters:
-        if row.group == 1 and row.op == "~~":
+    for row in one.parameters:
+        if row.op == "~~":
             i, j = sorted((column_of[row.lhs], column_of[row.rhs]))
             edges[row.level].add((i, j))
             given[row.level, i, j] = not row.free
-    component = list(range(len(column_of)))
-    for level in specification.numbers:
+    own = sorted(column_of[v] for v in one.variables)
+    component = {i: i for i in own}
+    for level in one.numbers:
         for i, j in edges[level]:
             a, b = component[i], component[j]
-            component = [a if c == b else c for c in component]
+            component = {k: a if c == b else c for k, c in component.items()}
+    alone = {column_of[v]: lv for lv, vs in ((1, one.within_only), (2, one.between_only)) for v in vs}
+    at_level = {level: {column_of[v] for v in one.level(level).observed} for level in one.numbers}
     blocks = []
-    for root in dict.fromkeys(component):
-        block = [i for i, c in enumerate(component) if c == root]
+    for root in dict.fromkeys(component.values()):
+        block = [i for i, c in component.items() if c == root]
         pairs = {}
-        for level in specification.numbers:
-            here = [i for i in block if specification.variables[i] in specification.level(level).observed]
+        for level in one.numbers:
+            here = [i for i in block if i in at_level[level]]
             for n, i in enumerate(here):
                 for j in here[n:]:
                     if (i, j) not in edges[level]:
                         return None
                     pairs[level, i, j] = given[level, i, j]
         fixed = {key for key, value in pairs.items() if value}
-        alone = {v: lv for lv, vs in ((1, specification.within_only), (2, specification.between_only)) for v in vs}
-        split = [key for key in fixed if any(specification.variables[i] not in alone for i in key[1:])]
+        split = [key for key in fixed if any(i not in alone for i in key[1:])]
         if split and len(fixed) != len(pairs):
             return None  # given moments of a variable of both levels beside free ones: not a block of its own
         blocks.append((block, bool(split)))
@@ -98,21 +111,18 @@ def _blockwise(
     complete: CompleteStatistics,
     exogenous: PlainParts,
     sample: Sample,
-    blocks: list[tuple[list[int], bool]],
+    blocks: list[list[tuple[list[int], bool]]],
 ) -> tuple[PlainParts, int, Status]:
     specification = built.specification
-    x = {i for i, v in enumerate(specification.variables) if v in specification.within_only}
-    z = {i for i, v in enumerate(specification.variables) if v in specification.between_only}
-    singles = [block[0] for block, given in blocks if len(block) == 1 and not given]
-    jobs = [(block, False) for block, given in blocks if len(block) > 1 and not given]
-    jobs += [(singles, True)] if singles else []
     within, between = (np.zeros_like(np.asarray(part, float)) for part in sample[:2])
     mean = np.array(sample[2], float)
     iterations, status = 0, Status.CONVERGED
     for g in range(len(mean)):
+        one = specification.group(g + 1)
+        x, z = ({specification.variables.index(v) for v in vs} for vs in (one.within_only, one.between_only))
         s = sums_of(complete, g, sample[2][g])
-        one = (np.asarray(sample[0][g]), np.asarray(sample[1][g]), np.asarray(sample[2][g]))
-        for block, diagonal in jobs:
+        start = (np.asarray(sample[0][g]), np.asarray(sample[1][g]), np.asarray(sample[2][g]))
+        for block, diagonal in _jobs(blocks[g]):
             of_y, of_x, of_z = (
                 np.array(part, int)
                 for part in (
@@ -121,17 +131,27 @@ def _blockwise(
                     [i for i in block if i in z],
                 )
             )
-            found, taken, end = block_moments(s, of_y, of_x, of_z, one, diagonal)
+            found, taken, end = block_moments(s, of_y, of_x, of_z, start, diagonal)
             within[g], between[g] = within[g] + found[0], between[g] + found[1]
             mean[g, block] = found[2][block]
             iterations, status = max(iterations, taken), max(status, end)
-        for block, given in blocks:
+        for block, given in blocks[g]:
             if given:
                 at = np.ix_(block, block)
                 within[g][at], between[g][at] = exogenous.within_cov[g][at], exogenous.between_cov[g][at]
                 mean[g, block] = exogenous.mean[g, block]
-    x_mean = np.where([i in x for i in range(mean.shape[1])], mean, 0.0)
+        absent = specification.absent[g]
+        np.fill_diagonal(within[g], np.diag(within[g]) + ABSENT_VARIANCE * (absent & (built.between_only == 0)))
+        np.fill_diagonal(between[g], np.diag(between[g]) + ABSENT_VARIANCE * (absent & (built.between_only > 0)))
+    x_mean = np.where(specification.alone_within, mean, 0.0)
     return exogenous.with_parts(within, between, x_mean, mean - x_mean), iterations, status
+
+
+def _jobs(blocks: list[tuple[list[int], bool]]) -> list[tuple[list[int], bool]]:
+    """What is fitted at a time: blocks with covariances, and all variables without any together (True)."""
+    singles = [block[0] for block, given in blocks if len(block) == 1 and not given]
+    jobs = [(block, False) for block, given in blocks if len(block) > 1 and not given]
+    return [*jobs, (singles, True)] if singles else jobs
 
 
 def _at(problem: Problem, complete: CompleteStatistics, moments: PlainParts, iterations: int) -> Fitted:

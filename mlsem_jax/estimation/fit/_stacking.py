@@ -16,10 +16,10 @@ import numpy as np
 from mlsem_jax.estimation.fit._fit_build import fit_build
 from mlsem_jax.estimation.fit._fit_data import sample_as_moments
 from mlsem_jax.estimation.fit._reference_fits import fit_unstructured, moment_log_likelihood
-from mlsem_jax.estimation.problem import Estimation, Fitted, Maximum, Point, Problem, constraints_of, held
+from mlsem_jax.estimation.problem import Estimation, Fitted, Maximum, Point, Problem, constraints_of, split_covariates
 from mlsem_jax.estimation.search import maximise, maximise_constrained
 from mlsem_jax.likelihood import CompleteTerm, Statistics
-from mlsem_jax.models import Build, Moments, Specification, fixed_values
+from mlsem_jax.models import Build, Moments, fixed_values
 from mlsem_jax.numerics import float64
 from mlsem_jax.observed import pool_sizes, sample_moments, stack_complete
 
@@ -53,12 +53,11 @@ def stack(estimations: Sequence[Estimation]) -> Estimation:
         return _climbed_together(estimations, exogenous)
     complete = stack_complete(parts)
     merged = Statistics((CompleteTerm(complete),), pool_sizes(complete))
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    sample = sample_moments(complete, np.asarray(first.data.between_only, bool), within_only)
+    sample = sample_moments(complete, np.asarray(first.data.between_only, bool), specification.alone_within)
     exogenous, h1, baseline = sample_as_moments(specification, sample), None, None
     if all(e.h1 is not None for e in estimations):
         h1 = fit_unstructured(first.h1.build.specification, merged, exogenous, sample)  # type: ignore[union-attr]
-        exogenous = h1.moments if _split(specification) else exogenous
+        exogenous = h1.moments if split_covariates(specification) else exogenous
     if all(e.baseline is not None for e in estimations):
         baseline = fit_unstructured(first.baseline.build.specification, merged, exogenous, sample)  # type: ignore[union-attr]
     build = with_covariates(first.model.build, exogenous)
@@ -79,7 +78,7 @@ def _climbed_together(estimations: Sequence[Estimation], exogenous: Moments) -> 
     first, h1, baseline = estimations[0], None, None
     if all(e.h1 is not None for e in estimations):
         h1 = _climbed(_Together(estimations, "h1", exogenous), _mean_theta(estimations, "h1"), newton=False)
-        exogenous = h1.moments if _split(first.model.build.specification) else exogenous
+        exogenous = h1.moments if split_covariates(first.model.build.specification) else exogenous
     if all(e.baseline is not None for e in estimations):
         together = _Together(estimations, "baseline", exogenous)
         baseline = _climbed(together, _mean_theta(estimations, "baseline"), newton=False)
@@ -90,11 +89,6 @@ def _climbed_together(estimations: Sequence[Estimation], exogenous: Moments) -> 
 
 def _mean_theta(estimations: Sequence[Estimation], part: str) -> np.ndarray:
     return np.mean([getattr(e, part).theta for e in estimations], axis=0)
-
-
-def _split(specification: Specification) -> bool:
-    """Whether a fixed covariate exists at both levels, so that its moments are the unrestricted model's."""
-    return any(set(specification.level(lv).covariates) - set(held(specification, lv)) for lv in specification.numbers)
 
 
 def _climbed(problem: _Together, theta: np.ndarray, newton: bool = True) -> Fitted:

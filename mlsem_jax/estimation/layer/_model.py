@@ -16,7 +16,15 @@ from mlsem_jax._typing import Array, Float
 from mlsem_jax.data import SurveyColumns
 from mlsem_jax.estimation.fit import fit_unstructured
 from mlsem_jax.estimation.layer._given import as_theta
-from mlsem_jax.estimation.problem import Estimation, Reduction, bounds_of, held, moments_of_data, saturated
+from mlsem_jax.estimation.problem import (
+    Estimation,
+    Reduction,
+    bounds_of,
+    held,
+    moments_of_data,
+    saturated,
+    split_covariates,
+)
 from mlsem_jax.estimation.starts import starting_values
 from mlsem_jax.models import Build, Moments, Specification, Structure, build, values_by_label
 from mlsem_jax.numerics import delta_errors, float64
@@ -65,14 +73,14 @@ class Model(eqx.Module):
     """A two-level model as a pytree: `model(theta)` gives the moments of both levels.
 
     structure: arrays of the model; saturated: those of the unrestricted model h1 (None where there is none); start (q,):
-    starting values from the data that the model was made with; held (2, p): 1 for fixed covariates of level 1 and level 2 whose
-    moments are held at the data's. labels is static.
+    starting values from the data that the model was made with; held (2, p), or (2, G, p) where groups differ in them: 1 for fixed
+    covariates of level 1 and level 2 whose moments are held at the data's. labels is static.
     """
 
     structure: Structure
     saturated: Structure | None
     start: Float[Array, " q"]
-    held: Float[Array, "2 p"]
+    held: Float[Array, "2 ... p"]
     labels: Labels = eqx.field(static=True)
 
     def __call__(self, theta: Float[Array, " q"]) -> Moments:
@@ -162,8 +170,11 @@ def make_labels(built: Build, source: Source, bounds: Any = "none") -> Labels:
 
 
 def held_mask(specification: Specification) -> np.ndarray:
-    """(2, p): 1 for the covariates of level 1 and level 2 whose moments are held at the data's."""
-    return np.array([[float(v in held(specification, level)) for v in specification.variables] for level in (1, 2)])
+    """(2, p): 1 for the covariates of level 1 and level 2 whose moments are held at the data's; (2, G, p) where groups differ."""
+    groups = [specification.group(g) for g in range(1, specification.ngroups + 1)]
+    names = [[held(one, level) for one in groups] for level in (1, 2)]
+    masks = np.array([[[float(v in own) for v in specification.variables] for own in level] for level in names])
+    return masks[:, 0] if np.all(masks == masks[:, :1]) else masks
 
 
 def model_of(estimation: Estimation) -> Model:
@@ -191,13 +202,11 @@ def model_of(estimation: Estimation) -> Model:
 @float64
 def make_model(specification: Specification, reduction: Reduction, source: Source) -> Model:
     """The Model of a specification, exogenous moments and starting values taken from a data set's statistics."""
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    within, between, mean = reduction.sample
-    both = Moments.two_level(within, between, np.where(within_only, mean, 0.0), np.where(within_only, 0.0, mean))
+    alone, (within, between, mean) = specification.alone_within, reduction.sample
+    both = Moments.two_level(within, between, np.where(alone, mean, 0.0), np.where(alone, 0.0, mean))
     exogenous = Moments(both.levels[: len(specification.levels)])
     h1 = None if specification.slopes else saturated(specification)
-    split = [v for lv in (1, 2) for v in specification.level(lv).covariates if v not in held(specification, lv)]
-    if split and h1 is not None:
+    if split_covariates(specification) and h1 is not None:
         exogenous = fit_unstructured(h1, reduction.statistics, exogenous, reduction.sample).moments
     built = build(specification, exogenous)
     return Model(

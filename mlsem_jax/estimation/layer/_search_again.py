@@ -94,8 +94,7 @@ def _build_of(model: Model) -> Build | None:
 def _single(built: Build, statistics: Statistics) -> tuple[Fitted, Status]:
     """What a fit of these data alone would find."""
     specification, complete = built.specification, statistics.only(CompleteTerm)
-    within_only = np.array([v in specification.within_only for v in specification.variables])
-    sample = sample_moments(complete, built.between_only > 0, within_only)
+    sample = sample_moments(complete, built.between_only > 0, specification.alone_within)
     known = _unrestricted(specification, statistics, sample)
     found = fit_build(built, statistics, sample, unrestricted=known)
     return found, verified(found)[0]

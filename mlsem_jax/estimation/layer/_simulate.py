@@ -82,6 +82,7 @@ def simulate(
     key, theta = as_key(key), jnp.asarray(as_theta(model, theta, what, finite=True))
     sizes, groups = _design(model, cluster_sizes, group)
     moments = _moments_of(jax.tree.map(anew, model.structure), theta)
+    moments = moments.without(model.labels.specification.absent)
     warn_single_precision(moments.mean.dtype, what)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n_datasets))
     if rows:
@@ -184,7 +185,7 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
     sizes, groups = sizes[order].astype(int), groups[order]
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     _check_between(moments)
-    known = None if covariates is None else _given_covariates(model, covariates, cluster)
+    known = None if covariates is None else _given_covariates(model, covariates, cluster, groups)
     draw = functools.partial(_values, specification, keys, cluster, groups, distribution, freedom)
     if specification.ordered:
         values = _answers(model, moments, known, draw, keys, cluster, groups)
@@ -195,16 +196,24 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
         values = jax.vmap(lambda key, rows: punch_holes(jax.random.fold_in(key, 10**6), rows, *plan))(keys, values)
     names = (None if specification.single else source.cluster or "cluster", source.group)
     return Rows(
-        np.asarray(values), specification.variables, cluster, groups, names, specification.groups, source.ordered
+        np.asarray(values),
+        specification.variables,
+        cluster,
+        groups,
+        names,
+        specification.groups,
+        source.ordered,
+        specification.absent if specification.absent.any() else None,
     )
 
 
 def _values(specification, keys, cluster, groups, distribution, freedom, moments, fixed, known) -> jax.Array:
-    """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed (2, p), by row (n, N, p) and by cluster
-    (n, J, p), n or 1; None where they are drawn too.
+    """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed (2, p) or (2, G, p), by row (n, N, p) and by
+    cluster (n, J, p), n or 1; None where they are drawn too.
     """
     columns = slope_columns(specification) if specification.slopes else None
-    marks, parts = tuple(jnp.asarray(mask) for mask in fixed), []
+    shape, parts = (specification.ngroups, len(specification.variables)), []
+    by_group = [jnp.broadcast_to(jnp.asarray(mask), shape) for mask in fixed]
     for g in range(specification.ngroups):
         mine = np.flatnonzero(groups == g)
         rows = np.flatnonzero(groups[cluster] == g)
@@ -221,7 +230,7 @@ def _values(specification, keys, cluster, groups, distribution, freedom, moments
             draw_rows, moments=own, cluster=numbers, clusters=len(mine), kind=distribution, freedom=freedom
         )
 
-        def one(key, given=None, draw=draw, g=g):
+        def one(key, given=None, draw=draw, g=g, marks=tuple(mask[g] for mask in by_group)):
             own = jax.random.fold_in(key, g)
             return draw(own, fixed=None if given is None else marks, known=given)
 
@@ -266,11 +275,11 @@ def _check_between(moments: Moments) -> None:
             )
 
 
-def _given_covariates(model: Model, table: Any, cluster: np.ndarray) -> tuple[Any, Any]:
+def _given_covariates(model: Model, table: Any, cluster: np.ndarray, groups: np.ndarray) -> tuple[Any, Any]:
     """Values (1, N, p) by row and (1, J, p) by cluster of the fixed covariates, zero elsewhere."""
     specification = model.labels.specification
     fixed = covariate_masks(specification) if specification.ordered else np.asarray(model.held)
-    at_one, at_two = (np.flatnonzero(mask) for mask in fixed)
+    at_one, at_two = (np.flatnonzero(mask.reshape(-1, mask.shape[-1]).any(axis=0)) for mask in fixed)
     covariates = set(specification.within.covariates) | set(specification.between.covariates)
     names = {specification.variables[i] for i in (*at_one, *at_two)}
     if covariates - names or not names:
@@ -291,9 +300,10 @@ def _given_covariates(model: Model, table: Any, cluster: np.ndarray) -> tuple[An
             raise DataError(f"covariates=: the column {name!r} does not hold numbers.") from None
         if column.shape != (len(cluster),):
             raise DataError(f"covariates must have one row per simulated row, {len(cluster)}, not {len(column)}.")
-        if not np.isfinite(column).all():
+        here = ~specification.absent[groups[cluster], i]
+        if not np.isfinite(column[here]).all():
             raise DataError(f"covariates=: the column {name!r} has missing or infinite values.")
-        rows[:, i] = column
+        rows[here, i] = column[here]
     if specification.ordered:
         inner, means = split(specification, jnp.asarray(rows), cluster)
         return inner[None], means[None]

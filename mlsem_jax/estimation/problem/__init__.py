@@ -4,15 +4,18 @@ from mlsem_jax.estimation.problem._constraints import Constraints, bounds_of, co
 from mlsem_jax.estimation.problem._options import FitOptions
 from mlsem_jax.estimation.problem._problem import Maximum, Point, Problem, Report, Sample
 from mlsem_jax.estimation.problem._records import Estimated, Estimation, Fitted, given_covariates
-from mlsem_jax.estimation.problem._reduction import Reduction, make_statistics, patterns_of, slope_columns
+from mlsem_jax.estimation.problem._reduction import Reduction, make_statistics, own_roles, patterns_of, slope_columns
 from mlsem_jax.estimation.problem._references import (
+    covariates_of,
     covariates_of_baseline,
     exogenous,
     held,
     independence,
     moments_of_data,
+    observed_of,
     rows_suffice,
     saturated,
+    split_covariates,
     unstructured,
 )
 
@@ -30,6 +33,7 @@ __all__ = [
     "Sample",
     "bounds_of",
     "constraints_of",
+    "covariates_of",
     "covariates_of_baseline",
     "exogenous",
     "given_covariates",
@@ -37,9 +41,12 @@ __all__ = [
     "independence",
     "make_statistics",
     "moments_of_data",
+    "observed_of",
+    "own_roles",
     "patterns_of",
     "rows_suffice",
     "saturated",
     "slope_columns",
+    "split_covariates",
     "unstructured",
 ]

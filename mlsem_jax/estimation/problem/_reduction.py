@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mlsem_jax.data import TwoLevelData
+from mlsem_jax.data import Roles, TwoLevelData
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics, Term
 from mlsem_jax.models import Specification
 from mlsem_jax.observed import (
@@ -63,21 +63,22 @@ def make_statistics(specification: Specification, data: TwoLevelData) -> Reducti
         incomplete[:] = True
     elif missing.any():
         incomplete[data.cluster[missing.any(axis=1)]] = True
-    seen = ~missing[:, ~z].all(axis=1)
+    seen = data.seen
     often = data.cluster_weights
     each = often[data.cluster] if data.row_weights is None else often[data.cluster] * data.row_weights
     rows = np.bincount(data.group[data.cluster[seen]], each[seen], groups)
     counts = np.bincount(data.group, often, groups)
     layer = _units if data.single else _clusters
+    alone = specification.alone_within
     if not incomplete.any():
         clusters = layer(data)
         complete = _reduced(clusters, data)
         statistics = Statistics((CompleteTerm(complete),), pool_sizes(complete))
-        sample = sample_moments(complete, z, _within_only(specification))
+        sample = sample_moments(complete, z, alone)
         return Reduction(clusters, statistics, np.arange(count), np.zeros(0, int), rows, counts, sample)
     filled = _filled(data, missing, seen)
     every = _reduced(layer(filled), filled)
-    sample = sample_moments(every, z, _within_only(specification))
+    sample = sample_moments(every, z, alone)
     some: ClusterStatistics | None = None
     terms: list[Term] = []
     if not incomplete.all():
@@ -118,11 +119,12 @@ def patterns_of(
     if data.single and not by_pair:
         part = replace(part, cluster=part.group[part.cluster], group=np.arange(data.ngroups))
     with np.errstate(invalid="ignore"):
-        known = ~np.isnan(data.values)
+        known = data.known
         reference = np.where(known, data.values, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    effects = np.flatnonzero(~np.asarray(data.between_only, bool) & ~_within_only(specification))
+    within_only = np.array([v in specification.within_only for v in specification.variables])
+    effects = np.flatnonzero(~np.asarray(data.between_only, bool) & ~within_only)
     return pattern_statistics(
-        part.values,
+        part.values if data.absent is None else np.where(part.known, part.values, np.nan),
         part.cluster,
         part.group,
         data.between_only,
@@ -136,8 +138,21 @@ def patterns_of(
     )
 
 
-def _within_only(specification: Specification) -> np.ndarray:
-    return np.array([v in specification.within_only for v in specification.variables])
+def own_roles(specification: Specification) -> tuple[Roles, ...]:
+    """Which part a group's variables play, by group; empty where all groups have the same variables at the same levels."""
+    groups = [specification.group(g) for g in range(1, specification.ngroups + 1)]
+    if all(one.level(lv).observed == specification.level(lv).observed for one in groups for lv in one.numbers):
+        return ()
+    return tuple(
+        Roles(
+            one.within.observed,
+            one.between.observed,
+            one.within.covariates,
+            one.between.covariates,
+            single=one.single,
+        )
+        for one in groups
+    )
 
 
 def _only(data: TwoLevelData, which: np.ndarray) -> TwoLevelData:
@@ -160,9 +175,9 @@ def _only(data: TwoLevelData, which: np.ndarray) -> TwoLevelData:
 
 def _filled(data: TwoLevelData, missing: np.ndarray, seen: np.ndarray) -> TwoLevelData:
     """Missing values at the mean of their cluster, or of everybody where the cluster has none; for starting values only."""
-    known = ~missing
+    known, here = ~missing, data.known
     values = np.where(known, data.values, 0.0)
-    grand = values.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    grand = values.sum(axis=0) / np.maximum(here.sum(axis=0), 1)
     columns = []
     for v in range(values.shape[1]):
         total = np.bincount(data.cluster, values[:, v], data.nclusters)

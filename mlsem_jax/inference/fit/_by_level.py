@@ -15,9 +15,11 @@ from mlsem_jax.estimation import (
     Estimation,
     Fitted,
     bounds_of,
+    covariates_of,
     covariates_of_baseline,
     fit_build,
     fit_reference,
+    observed_of,
     unstructured,
 )
 from mlsem_jax.inference.fit._chi_square import check_converged, unrestricted
@@ -109,7 +111,7 @@ def _rows(estimation: Estimation, level: int) -> Iterable[Parameter]:
     h1 = unrestricted(estimation)
     start = moments_as_theta(h1, h1.moments.within_cov, h1.moments.between_cov, h1.moments.mean)
     by_name = dict(zip(h1.build.names, start, strict=True))
-    everything = unstructured(built.specification, lambda *_: True, lambda at: built.specification.level(at).covariates)
+    everything = unstructured(built.specification, observed_of, covariates_of)
     for row in everything.parameters:
         if row.level != level:
             yield row.but(start=float(by_name[row.name])) if row.free else row
@@ -117,11 +119,10 @@ def _rows(estimation: Estimation, level: int) -> Iterable[Parameter]:
 
 def level_baseline(specification: Specification, level: int) -> Specification:
     """Independence at `level`, covariates excepted whose moments the text leaves alone; all moments of the other level."""
-    kept = covariates_of_baseline(specification, level)
     return unstructured(
         specification,
-        lambda at, a, b: at != level or (a in kept and b in kept),
-        lambda at: specification.level(at).covariates,
+        lambda one, at: covariates_of_baseline(one, at) if at == level else observed_of(one, at),
+        covariates_of,
     )
 
 

@@ -34,6 +34,12 @@ def difference_between(one: Estimation, other: Estimation) -> str:
             f"the likelihood of one is also of {listing(odd)}. Keep the variables in both models and fix their paths at 0 "
             "(y ~ 0*x)."
         )
+    for g in range(1, 1 + (a.ngroups if a.groups == b.groups else 0)):
+        if odd := sorted(set(a.group(g).variables) ^ set(b.group(g).variables)):
+            return (
+                f"in group {a.groups[g - 1]} the likelihood of one is also of {listing(odd)}. Keep the variables in both models "
+                "and fix their paths at 0 (y ~ 0*x)."
+            )
     if a.single != b.single:
         return (
             "one is a model of one level and the other of two: clusters are part of the likelihood of the latter only."
@@ -69,7 +75,8 @@ def same_values(one: Estimation, other: Estimation) -> bool:
     total, within = _sums(first)
     other_total, other_within = _sums(second)
     rows = one.data.nrows
-    size = np.sqrt(within + total**2 / rows) + np.finfo(float).tiny
+    size = np.sqrt(within + total**2 / rows)
+    size = np.where(size > 0, size, 1.0)  # of variables that a group does not have
     return bool(
         np.allclose(other_total[:, order] / size, total / size, rtol=0, atol=1e-8 * np.sqrt(rows))
         and np.allclose(other_within[:, order] / size**2, within / size**2, rtol=0, atol=1e-8)

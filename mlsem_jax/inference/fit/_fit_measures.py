@@ -40,7 +40,7 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     n, criteria = estimation.ntotal, information_criteria(estimation)
     if estimation.h1 is None or estimation.options.test == "none":
         return {"npar": estimation.npar, **criteria, **loglik_scaling(estimation)}
-    variables = len(estimation.model.build.specification.within.observed)
+    variables = most_variables(estimation)
     robust = robust_tests(estimation) if estimation.options.robust else None
     # what estimates the population's index: with missing values at one level another test, also where nothing is scaled
     population = completed_tests(estimation) if applies(estimation) else robust
@@ -75,7 +75,7 @@ def measures_together(parts: Sequence[Estimation]) -> Measures:
     test = ChiSquare(sum(t.statistic for t in tests), sum(t.df for t in tests))
     n, npar = sum(one.ntotal for one in parts), sum(one.npar for one in parts)
     groups = sum(one.data.ngroups for one in parts)
-    variables = max(len(one.model.build.specification.within.observed) for one in parts)
+    variables = max(map(most_variables, parts))
     known = [b for b in baselines if b is not None]
     baseline = ChiSquare(sum(b.statistic for b in known), sum(b.df for b in known))
     logl = sum(one.loglik for one in parts)
@@ -105,7 +105,19 @@ def objective(estimation: Estimation) -> float:
 
 def observed_values(estimation: Estimation) -> float:
     """Number of values that the likelihood is of: one for each row at level 1, one for each cluster of between-only variables."""
-    return estimation.statistics.n_values(np.asarray(estimation.model.build.structure.between_only))
+    build, complete = estimation.model.build, estimation.statistics.complete
+    values = estimation.statistics.n_values(np.asarray(build.between_only))
+    if complete is not None:  # which counts alike in all groups, also what a group does not have
+        absent, z = build.specification.absent, build.between_only > 0
+        values -= float(np.asarray(complete.rows) @ absent[:, ~z].sum(axis=1))
+        values -= float(np.asarray(complete.clusters) @ absent[:, z].sum(axis=1))
+    return values
+
+
+def most_variables(estimation: Estimation) -> int:
+    """The number of variables of level 1 in the group that has most."""
+    specification = estimation.model.build.specification
+    return max(len(specification.group(g).within.observed) for g in range(1, specification.ngroups + 1))
 
 
 def information_criteria(estimation: Estimation) -> Measures:

@@ -18,10 +18,10 @@ def srmr(estimation: Estimation, level: int) -> float:
     """
     model, h1 = estimation.model, unrestricted(estimation)
     specification = model.build.specification
-    at = [specification.variables.index(v) for v in specification.level(level).observed]
     rows = estimation.reduction.rows
     total = 0.0
     for g, weight in enumerate(rows / rows.sum()):
+        at = [specification.variables.index(v) for v in specification.group(g + 1).level(level).observed]
         implied, sample = (level_covariance(f, level, g)[np.ix_(at, at)] for f in (model, h1))
         if level == 2:
             implied = floored(implied, sample)
@@ -37,10 +37,14 @@ def srmr_of_one_level(estimation: Estimation) -> float:
     rows = estimation.reduction.rows
     total = 0.0
     for g, weight in enumerate(rows / rows.sum()):
-        sample = h1.moments.within_cov[g]
+        at = np.flatnonzero(~model.build.specification.absent[g])
+        sample = h1.moments.within_cov[g][np.ix_(at, at)]
         sd = np.sqrt(np.diag(sample))
-        residual = ((sample - model.moments.within_cov[g]) / np.outer(sd, sd))[np.tril_indices(len(sd))]
-        means = (h1.moments.mean[g] - model.moments.mean[g]) / sd if model.build.specification.means else np.zeros(0)
+        residual = (sample - model.moments.within_cov[g][np.ix_(at, at)]) / np.outer(sd, sd)
+        residual = residual[np.tril_indices(len(sd))]
+        means = (
+            (h1.moments.mean[g] - model.moments.mean[g])[at] / sd if model.build.specification.means else np.zeros(0)
+        )
         both = np.concatenate([residual, means])
         total += weight * float(np.sqrt(np.mean(both**2))) if both.size else 0.0
     return total

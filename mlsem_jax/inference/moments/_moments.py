@@ -30,7 +30,7 @@ def by_level(specification: Specification, moments: Moments) -> ByGroup:
     out = []
     for g in range(specification.ngroups):
         levels = []
-        for block, own in zip(specification.levels, moments.levels, strict=True):
+        for block, own in zip(specification.group(g + 1).levels, moments.levels, strict=True):
             at = [column_of[name] for name in block.observed]
             cov, mean = np.asarray(own.cov[g])[np.ix_(at, at)], np.asarray(own.mean[g])[at]
             levels.append(LevelMoments(block.observed, cov, mean))
@@ -50,7 +50,7 @@ def latent_covariances(estimation: Estimation) -> ByGroup:
     for g in range(build.specification.ngroups):
         levels = []
         for level in build.specification.numbers:
-            names, latent = members(build.specification, level), build.specification.level(level).latent
+            names, latent = members(build.specification, level), build.specification.group(g + 1).level(level).latent
             at = [names.index(v) for v in latent]
             x = level_matrices(build.structure, natural, level, g)
             levels.append(LevelMoments(latent, x.eta_cov[np.ix_(at, at)], x.eta_mean[at]))
@@ -65,7 +65,7 @@ def joint_moments(estimation: Estimation) -> ByGroup:
     for g in range(specification.ngroups):
         levels = []
         for level in specification.numbers:
-            block, eta = specification.level(level), members(specification, level)
+            block, eta = specification.group(g + 1).level(level), members(specification, level)
             latent = [eta.index(v) for v in block.latent]
             seen = [specification.variables.index(v) for v in block.observed]
             x = level_matrices(build.structure, natural, level, g)
@@ -118,7 +118,7 @@ def icc(estimation: Estimation) -> list[dict[str, float]]:
     for g in range(specification.ngroups):
         within, between = np.diag(moments.within_cov[g]), _between_variances(specification, moments, g)
         column_of = {name: i for i, name in enumerate(specification.variables)}
-        names = specification.within.observed
+        names = specification.group(g + 1).within.observed
         out.append({v: float(between[column_of[v]] / (between[column_of[v]] + within[column_of[v]])) for v in names})
     return out
 

@@ -76,14 +76,13 @@ def residual_errors(estimation: Estimation) -> Moments:
 
 def _means_placed(estimation: Estimation, moments: Moments) -> Moments:
     """The total mean at level 1 for within-only variables, at level 2 for the others."""
-    specification = estimation.model.build.specification
-    within_only = np.array([v in specification.within_only for v in specification.variables])
+    alone = estimation.model.build.specification.alone_within
     mean = np.asarray(moments.mean)
     return moments.with_parts(
         np.asarray(moments.within_cov),
         np.asarray(moments.between_cov),
-        np.where(within_only, mean, 0.0),
-        np.where(within_only, 0.0, mean),
+        np.where(alone, mean, 0.0),
+        np.where(alone, 0.0, mean),
     )
 
 

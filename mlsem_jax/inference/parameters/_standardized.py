@@ -143,7 +143,9 @@ def standardize_rows(
     for i, (row, value) in enumerate(zip(rows, raw, strict=True)):
         where = (row.level, row.group)
         if where not in scales:
-            scales[where] = scales_of(estimation, natural, *where, standardizes(specification, row.level, kind))
+            scales[where] = scales_of(
+                estimation, natural, *where, standardizes(specification.group(row.group), row.level, kind)
+            )
         factor, relative = _factor(row, specification, scales[where])
         values[i], jacobian[i] = value * factor, value * factor * relative
     return values, jacobian

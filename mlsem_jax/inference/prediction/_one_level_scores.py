@@ -8,7 +8,7 @@ from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.prediction._patterns import by_pattern, precision_of
-from mlsem_jax.models import LevelMatrices, level_matrices
+from mlsem_jax.models import LevelMatrices, level_matrices, members
 
 # singular values of the loadings, relative to the largest, below which a latent variable cannot be told from the others
 SINGULAR = 1e-8
@@ -23,15 +23,17 @@ def scores_of_one_level(
     """
     structure, natural = estimation.model.build.structure, estimation.model.natural
     values, se = np.full((len(data.values), len(at)), np.nan), np.full((len(data.values), len(at)), np.nan)
-    of = data.group[data.cluster]
+    specification, of = estimation.model.build.specification, data.group[data.cluster]
     for group in range(len(structure.within.nu.base)):
         x = level_matrices(structure, natural, 1, group)
         rows = np.flatnonzero(of == group)
+        has = specification.group(group + 1).within.latent
+        own = np.flatnonzero([name in has for name in specification.within.latent])
         for seen, here in by_pattern(data.values[rows]):
             y = data.values[rows[here]]
-            values[rows[here]], se[rows[here]] = (_bartlett if method == "Bartlett" else _regression)(
-                estimation, x, y, seen, at
-            )
+            score = _bartlett if method == "Bartlett" else _regression
+            spot = np.ix_(rows[here], own)
+            values[spot], se[spot] = score(estimation, x, y, seen, [at[i] for i in own])
     return values, se
 
 
@@ -61,8 +63,9 @@ def _bartlett(
     c = (x.nu + through @ x.alpha[other])[seen]
     v = (through @ x.psi[np.ix_(other, other)] @ through.T + x.theta)[np.ix_(seen, seen)]
     nothing = np.full((len(y), len(at)), np.nan)
+    names = members(estimation.model.build.specification, 1)
     if seen.all():
-        _check_measured(estimation, a, v, at)
+        _check_measured([names[i] for i in at], a, v)
     try:
         left = np.linalg.solve(v, a)
         spread = np.linalg.inv(a.T @ left)
@@ -74,9 +77,8 @@ def _bartlett(
     return (y[:, seen] - c) @ left @ spread, np.broadcast_to(error, nothing.shape)
 
 
-def _check_measured(estimation: Estimation, a: np.ndarray, v: np.ndarray, at: list[int]) -> None:
+def _check_measured(latent: list[str], a: np.ndarray, v: np.ndarray) -> None:
     """ModelError where the latent variables have no Bartlett scores even in a complete row."""
-    latent = estimation.model.build.specification.within.latent
     bare = [name for name, column in zip(latent, a.T, strict=True) if not np.any(column)]
     if bare:
         raise ModelError(

@@ -63,7 +63,7 @@ def predict(
     """Scores of the latent variables of a level for the fit's own data, or other data with the same variables and groups.
 
     method: posterior means, or in models of one level those that Bartlett (1937) has, which maximise the density of the row given
-    the latent variables.
+    the latent variables. NaN for latent variables that a group does not have.
 
     The conventions differ by a constant for each latent variable and group, where within covariates with means other than
     zero give the outcomes means at level 1. lavaan counts those means to the between parts, but not to the means that these are
@@ -73,8 +73,23 @@ def predict(
         estimation, "There are no factor scores", "posterior means given the answers need one; estimator='ML' has them."
     )
     _check(estimation, level, convention, method)
-    specification, natural = estimation.model.build.specification, estimation.model.natural
+    specification = estimation.model.build.specification
     data = estimation.data if data is None else data
+    found = _scored(estimation, level, data, convention, method)
+    of = data.group if level == 2 else data.group[data.cluster]
+    for group in range(specification.ngroups if specification.groups else 0):
+        block, has = specification.level(level), specification.group(group + 1).level(level)
+        lacks = {*block.observed, *block.latent} - {*has.observed, *has.latent}
+        for i in (i for i, name in enumerate(found.names) if name in lacks):
+            found.values[of == group, i] = found.se[of == group, i] = np.nan
+    return found
+
+
+def _scored(
+    estimation: Estimation, level: int, data: TwoLevelData, convention: ScoreConvention, method: ScoreMethod
+) -> FactorScores:
+    """`predict`, with numbers that mean nothing for latent variables that a group does not have."""
+    specification, natural = estimation.model.build.specification, estimation.model.natural
     if data.values.shape[1] != len(specification.variables):
         raise ModelError("The rows are not kept in a saved fit: give them as newdata=.")
     latent, names = specification.level(level).latent, members(specification, level)

@@ -20,11 +20,12 @@ def candidates(specification: Specification) -> tuple[Parameter, ...]:
     out = [row for row in specification.parameters if not row.free and not row.exo]
     for group in range(1, specification.ngroups + 1):
         for level in specification.numbers:
-            out.extend(_absent(specification, level, group))
+            out.extend(_absent(specification.group(group), level, group))
     return tuple(out)
 
 
 def _absent(specification: Specification, level: int, group: int) -> Iterator[Parameter]:
+    """Of one level of a group; specification: the group's own."""
     rows = [row for row in specification.parameters if (row.level, row.group) == (level, group)]
     taken = {_key(row.lhs, row.op, row.rhs) for row in rows}
     block = specification.level(level)

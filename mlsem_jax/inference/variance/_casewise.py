@@ -28,22 +28,22 @@ def _covariates(estimation: Estimation) -> np.ndarray:
         return out
     column_of = {name: i for i, name in enumerate(specification.variables)}
     for level in specification.numbers:
-        at = [column_of[v] for v in held(specification, level)]
-        if not at:
+        names = [held(specification.group(g + 1), level) for g in range(specification.ngroups)]
+        if not any(names):
             continue
         if data.values.shape[1] != len(specification.variables):
             raise DataError("The rows are not kept in a saved fit, and the part of the fixed covariates needs them.")
         cov = moments.levels[level - 1].cov
-        x, unit, often = data.values[:, at], data.cluster, data.cluster_weights[data.cluster]
+        x, unit, often = data.values, data.cluster, data.cluster_weights[data.cluster]
         if level == 2:  # one value per cluster, from any row that has it
             _, first = np.unique(unit, return_index=True)
             x, unit, often = x[first], unit[first], often[first]
         elif data.row_weights is not None:
             often = often * data.row_weights
         for g in range(specification.ngroups):
-            here = data.group[unit] == g
+            here, at = data.group[unit] == g, [column_of[v] for v in names[g]]
             inner = cov[g][np.ix_(at, at)]
-            deviation = x[here] - np.asarray(moments.mean)[g][at]
+            deviation = x[here][:, at] - np.asarray(moments.mean)[g][at]
             constant = len(at) * np.log(2 * np.pi) + np.linalg.slogdet(inner)[1]
             distance = np.sum(deviation @ np.linalg.inv(inner) * deviation, axis=1)
             out += np.bincount(unit[here], -0.5 * often[here] * (constant + distance), data.nclusters)

@@ -134,6 +134,7 @@ def _parametric(estimation: Estimation) -> Resampler:
     count = np.bincount(plan.slot, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
     mean = held_means(estimation)
     moments = jax.tree.map(np.asarray, estimation.model.moments)
+    moments = moments.without(estimation.model.build.specification.absent)
     return Resampler(count=count, moments=moments, plan=plan, mean=None if mean is None else np.asarray(mean))
 
 

@@ -177,7 +177,7 @@ def _data_record(data: TwoLevelData) -> dict[str, Any]:
         )
     if data.single and not data.clustered:
         record["cluster_ids"] = encode(np.arange(len(data.cluster_ids)))
-    seen = ~np.isnan(data.values[:, ~data.between_only]).all(axis=1) if data.has_rows else slice(None)
+    seen = data.seen if data.has_rows else slice(None)
     sizes = np.bincount(data.cluster[seen], minlength=data.nclusters)
     return record | {"cluster_sizes": encode(sizes)}
 

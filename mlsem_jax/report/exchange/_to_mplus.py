@@ -57,6 +57,10 @@ def to_mplus(
         raise ModelError(
             "The Mplus input of efa() blocks is not written: write (*1) behind the items of BY, and ROTATION=, there."
         )
+    if specification.absent.any():
+        raise ModelError(
+            "In Mplus all groups have the same variables: write a model file of each group alone, of a fit to its own rows."
+        )
     if set(data_file) & set("\n\r;\"'"):
         raise ModelError(
             f"data_file={data_file!r}: an Mplus input cannot hold line ends, ';' or quotation marks there."

@@ -57,7 +57,7 @@ def draw_paths(
 ) -> Axes:
     """The same of a model with a value for every row of its table."""
     rows = [(i, r) for i, r in enumerate(specification.parameters) if (r.level, r.group) == (level, group)]
-    block = specification.level(level)
+    block = specification.group(group).level(level)
     layout = arrange(rows, block.observed, block.latent)
     left, right, bottom, top = extent(layout)
     ax = ax if ax is not None else _own_axes((right - left) * UNIT, (top - bottom) * UNIT)

@@ -99,8 +99,9 @@ def incomplete_rows(results: Results) -> tuple[float, int]:
     patterns, data = results.estimation.statistics.first(PatternTerm), results.estimation.data
     if patterns is None:
         return 0, 1
-    count, seen = np.asarray(patterns.rows), np.asarray(patterns.observed)[:, ~np.asarray(data.between_only, bool)] > 0
-    partial = (count > 0) & seen.any(axis=1) & ~seen.all(axis=1)
+    count, absent = np.asarray(patterns.rows), results.specification.absent[np.asarray(patterns.group, int)]
+    seen = ((np.asarray(patterns.observed) > 0) | absent)[:, ~np.asarray(data.between_only, bool)]
+    partial = (count > 0) & (np.asarray(patterns.observed) > 0).any(axis=1) & ~seen.all(axis=1)
     whole = np.any((count > 0) & seen.all(axis=1)) or len(results.estimation.reduction.complete_codes) > 0
     distinct = len({tuple(pattern) for pattern in seen[partial].tolist()})
     return float(count[partial].sum()), distinct + bool(whole)
