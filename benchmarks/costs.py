@@ -30,17 +30,17 @@ COLUMNS = ("empty cache", "warm cache", "warm call")
 
 # stage: the library's functions that belong to it
 FUNCTIONS = {
-    "parse the model text": ("mlsem_jax._lavaan:parse", "mlsem_jax._lavaan:specify"),
-    "tables and checks": ("mlsem_jax._lavaan:prepare",),
+    "parse the model text": ("mlsem_jax.fronts._lavaan:parse", "mlsem_jax.fronts._lavaan:specify"),
+    "tables and checks": ("mlsem_jax.fronts._lavaan:prepare",),
     "statistics": ("mlsem_jax.estimation.fit._fit_data:make_statistics",),
     "build the model, starts": (
         "mlsem_jax.estimation.fit._fit_data:build",
         "mlsem_jax.estimation.fit._fit_build:starting_values",
         "mlsem_jax.estimation.fit._fit_build:constraints_of",
     ),
-    "search, on the host": ("mlsem_jax._lavaan:estimate_model",),
-    "inference, on the host": ("mlsem_jax._fit:Fit.fit_measures",),
-    "report": ("mlsem_jax._fit:Fit.summary", "mlsem_jax._fit:Fit.parameter_estimates"),
+    "search, on the host": ("mlsem_jax.fronts._lavaan:estimate_model",),
+    "inference, on the host": ("mlsem_jax.fits._fit:Fit.fit_measures",),
+    "report": ("mlsem_jax.fits._fit:Fit.summary", "mlsem_jax.fits._fit:Fit.parameter_estimates"),
 }
 IMPORTS = ("import numpy", "import jax", "import pandas", "import scipy", "import equinox", "import mlsem_jax")
 COMPILED = ("trace", "lower", "compile or read", "run kernels")

@@ -6,8 +6,8 @@ python docs/write_options.py
 import re
 from pathlib import Path
 
-from mlsem_jax._fit_text import ELSEWHERE
 from mlsem_jax._option_docs import markdown
+from mlsem_jax.fronts._fit_text import ELSEWHERE
 from mlsem_jax.options._table import NETWORKS, SECTIONS
 
 DOCS = Path(__file__).parent

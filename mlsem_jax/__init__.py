@@ -13,10 +13,7 @@ from mlsem_jax._version import __version__
 
 if TYPE_CHECKING:
     from mlsem_jax import datasets as datasets
-    from mlsem_jax._batches import estimate_batch as estimate_batch
     from mlsem_jax._cache import enable_compilation_cache as enable_compilation_cache
-    from mlsem_jax._diagnose import diagnose as diagnose
-    from mlsem_jax._efa import efa as efa
     from mlsem_jax._errors import ConvergenceWarning as ConvergenceWarning
     from mlsem_jax._errors import DataError as DataError
     from mlsem_jax._errors import IdentificationError as IdentificationError
@@ -24,30 +21,32 @@ if TYPE_CHECKING:
     from mlsem_jax._errors import ModelError as ModelError
     from mlsem_jax._errors import ModelSyntaxError as ModelSyntaxError
     from mlsem_jax._errors import ModelWarning as ModelWarning
-    from mlsem_jax._fit import Fit as Fit
-    from mlsem_jax._fit import lrt as lrt
-    from mlsem_jax._functional import estimate as estimate
-    from mlsem_jax._functional import log_likelihood as log_likelihood
-    from mlsem_jax._invariance import Invariance as Invariance
-    from mlsem_jax._invariance import invariance as invariance
-    from mlsem_jax._lavaan import cfa as cfa
-    from mlsem_jax._lavaan import growth as growth
-    from mlsem_jax._lavaan import lavaan as lavaan
-    from mlsem_jax._lavaan import sem as sem
-    from mlsem_jax._load import load as load
-    from mlsem_jax._model import model as model
-    from mlsem_jax._model import statistics as statistics
-    from mlsem_jax._montecarlo import montecarlo as montecarlo
-    from mlsem_jax._parallel import ParallelAnalysis as ParallelAnalysis
-    from mlsem_jax._parallel import parallel_analysis as parallel_analysis
-    from mlsem_jax._partable import read_partable as read_partable
-    from mlsem_jax._pool import pool as pool
-    from mlsem_jax._pooled_fit import PooledFit as PooledFit
-    from mlsem_jax._sam import SamFit as SamFit
-    from mlsem_jax._sam import sam as sam
-    from mlsem_jax._sandwich import sandwich as sandwich
     from mlsem_jax._status import Status as Status
     from mlsem_jax.estimation import simulate as simulate
+    from mlsem_jax.fits._fit import Fit as Fit
+    from mlsem_jax.fits._fit import lrt as lrt
+    from mlsem_jax.fits._pooled import PooledFit as PooledFit
+    from mlsem_jax.fronts._diagnose import diagnose as diagnose
+    from mlsem_jax.fronts._efa import efa as efa
+    from mlsem_jax.fronts._invariance import Invariance as Invariance
+    from mlsem_jax.fronts._invariance import invariance as invariance
+    from mlsem_jax.fronts._lavaan import cfa as cfa
+    from mlsem_jax.fronts._lavaan import growth as growth
+    from mlsem_jax.fronts._lavaan import lavaan as lavaan
+    from mlsem_jax.fronts._lavaan import sem as sem
+    from mlsem_jax.fronts._load import load as load
+    from mlsem_jax.fronts._parallel import ParallelAnalysis as ParallelAnalysis
+    from mlsem_jax.fronts._parallel import parallel_analysis as parallel_analysis
+    from mlsem_jax.fronts._partable import read_partable as read_partable
+    from mlsem_jax.fronts._pool import pool as pool
+    from mlsem_jax.fronts._sam import SamFit as SamFit
+    from mlsem_jax.fronts._sam import sam as sam
+    from mlsem_jax.functional._batches import estimate_batch as estimate_batch
+    from mlsem_jax.functional._estimate import estimate as estimate
+    from mlsem_jax.functional._estimate import log_likelihood as log_likelihood
+    from mlsem_jax.functional._model import model as model
+    from mlsem_jax.functional._model import statistics as statistics
+    from mlsem_jax.functional._sandwich import sandwich as sandwich
     from mlsem_jax.networks import NetworkFit as NetworkFit
     from mlsem_jax.networks import compare as compare
     from mlsem_jax.networks import ml_corr as ml_corr
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from mlsem_jax.studies import Study as Study
     from mlsem_jax.studies import grid as grid
     from mlsem_jax.studies import study as study
+    from mlsem_jax.studies._montecarlo import montecarlo as montecarlo
 
 
 # where each public name lives
@@ -73,23 +73,23 @@ _HOMES = {
         "ModelSyntaxError",
         "ModelWarning",
     ),
-    "mlsem_jax._batches": ("estimate_batch",),
+    "mlsem_jax.functional._batches": ("estimate_batch",),
     "mlsem_jax._cache": ("enable_compilation_cache",),
-    "mlsem_jax._diagnose": ("diagnose",),
-    "mlsem_jax._efa": ("efa",),
-    "mlsem_jax._fit": ("Fit", "lrt"),
-    "mlsem_jax._functional": ("estimate", "log_likelihood"),
-    "mlsem_jax._invariance": ("Invariance", "invariance"),
-    "mlsem_jax._lavaan": ("cfa", "growth", "lavaan", "sem"),
-    "mlsem_jax._load": ("load",),
-    "mlsem_jax._model": ("model", "statistics"),
-    "mlsem_jax._montecarlo": ("montecarlo",),
-    "mlsem_jax._parallel": ("ParallelAnalysis", "parallel_analysis"),
-    "mlsem_jax._pool": ("pool",),
-    "mlsem_jax._pooled_fit": ("PooledFit",),
-    "mlsem_jax._partable": ("read_partable",),
-    "mlsem_jax._sam": ("SamFit", "sam"),
-    "mlsem_jax._sandwich": ("sandwich",),
+    "mlsem_jax.fronts._diagnose": ("diagnose",),
+    "mlsem_jax.fronts._efa": ("efa",),
+    "mlsem_jax.fits._fit": ("Fit", "lrt"),
+    "mlsem_jax.functional._estimate": ("estimate", "log_likelihood"),
+    "mlsem_jax.fronts._invariance": ("Invariance", "invariance"),
+    "mlsem_jax.fronts._lavaan": ("cfa", "growth", "lavaan", "sem"),
+    "mlsem_jax.fronts._load": ("load",),
+    "mlsem_jax.functional._model": ("model", "statistics"),
+    "mlsem_jax.studies._montecarlo": ("montecarlo",),
+    "mlsem_jax.fronts._parallel": ("ParallelAnalysis", "parallel_analysis"),
+    "mlsem_jax.fronts._pool": ("pool",),
+    "mlsem_jax.fits._pooled": ("PooledFit",),
+    "mlsem_jax.fronts._partable": ("read_partable",),
+    "mlsem_jax.fronts._sam": ("SamFit", "sam"),
+    "mlsem_jax.functional._sandwich": ("sandwich",),
     "mlsem_jax._status": ("Status",),
     "mlsem_jax.estimation": ("simulate",),
     "mlsem_jax.networks": (

@@ -20,8 +20,7 @@ from mlsem_jax.cli._shared import Command, CommandError, say, writable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlsem_jax._fit import Fit
-    from mlsem_jax._pooled_fit import PooledFit
+    from mlsem_jax.fits import Fit, PooledFit
 
 
 def _outputs(p: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ _CHUNK = 250
 
 def _sizes(text: str) -> str:
     """The type of --size: a text that `cluster_sizes` reads."""
-    from mlsem_jax._sizes import cluster_sizes
+    from mlsem_jax.studies import cluster_sizes
 
     try:
         cluster_sizes(2, text)
@@ -47,8 +47,8 @@ def _design_arguments(p: argparse.ArgumentParser) -> None:
 def _population(arguments: argparse.Namespace) -> tuple[Any, Any, list[int], list[int]]:
     """The model and values of a saved fit, and the design: cluster sizes and their groups (from 0)."""
     import mlsem_jax as ml
-    from mlsem_jax._sizes import cluster_sizes
     from mlsem_jax.estimation import Source, make_model
+    from mlsem_jax.studies import cluster_sizes
 
     if not arguments.fit.is_file():
         raise CommandError(f"There is no file {arguments.fit}.")

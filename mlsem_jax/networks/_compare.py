@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsem_jax._errors import ModelError, ModelWarning
-from mlsem_jax._fit import Fit, check_fit
+from mlsem_jax.fits import Fit, check_fit
 from mlsem_jax.numerics import chi_square_tail
 from mlsem_jax.report import as_table
 

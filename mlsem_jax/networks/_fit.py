@@ -22,8 +22,8 @@ from mlsem_jax._arguments import (
     words,
 )
 from mlsem_jax._errors import ModelError
-from mlsem_jax._fit import Fit
 from mlsem_jax._other_names import of_fit, same_member
+from mlsem_jax.fits import Fit
 from mlsem_jax.networks import _edit as edits
 from mlsem_jax.networks._fitting import estimate, finish, refit_model, refitted
 from mlsem_jax.networks._indices import MIs, modification_indices

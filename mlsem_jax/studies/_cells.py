@@ -13,17 +13,17 @@ import numpy as np
 
 from mlsem_jax._block_files import Block, digest
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, listing
-from mlsem_jax._fit_text import fit_text
-from mlsem_jax._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
-from mlsem_jax._sizes import cluster_sizes
 from mlsem_jax._spread import key_of
 from mlsem_jax._status import Status
 from mlsem_jax.data import check_shape
 from mlsem_jax.estimation import Model, Rows, simulate
+from mlsem_jax.fronts import fit_text
 from mlsem_jax.models import Parameter
 from mlsem_jax.numerics import float64
 from mlsem_jax.studies._design import Conditions
+from mlsem_jax.studies._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
 from mlsem_jax.studies._population import CLUSTER, key_of_row, natural_values
+from mlsem_jax.studies._sizes import cluster_sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import numpy as np
 
 from mlsem_jax._arguments import number_of
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
-from mlsem_jax._model import model as make_model
 from mlsem_jax.estimation import Model, as_theta, kind_of
+from mlsem_jax.functional import model as make_model
 from mlsem_jax.models import Parameter, Specification
 from mlsem_jax.numerics import float64
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify

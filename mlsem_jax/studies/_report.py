@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
-from mlsem_jax._study import MonteCarlo
 from mlsem_jax.report import grid_plot
+from mlsem_jax.studies._montecarlo_study import MonteCarlo
 
 if TYPE_CHECKING:
     import pandas as pd

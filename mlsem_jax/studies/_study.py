@@ -42,15 +42,15 @@ import numpy as np
 
 from mlsem_jax._block_files import Block, BlockFolder, gaps, open_folder
 from mlsem_jax._errors import DataError, ModelError
-from mlsem_jax._fit_text import split_options
 from mlsem_jax._spread import check_executor, portable_key, spread
-from mlsem_jax._study import MonteCarlo
 from mlsem_jax.estimation import Model, as_key, check_flag, check_progress, check_whole, simulate
+from mlsem_jax.fronts import split_options
 from mlsem_jax.numerics import float64
 from mlsem_jax.report import bar
 from mlsem_jax.studies._cells import Analysis, Cell, check_cell, run_block, true_values
 from mlsem_jax.studies._design import Conditions, read_design
 from mlsem_jax.studies._icc import with_icc
+from mlsem_jax.studies._montecarlo_study import MonteCarlo
 from mlsem_jax.studies._population import check_is_model, check_one_group, model_of_text, values_of
 from mlsem_jax.studies._report import Study
 from mlsem_jax.syntax import SyntaxOptions, read_model

@@ -385,7 +385,7 @@ def test_what_the_data_warn_of_is_said_before_the_fit(folder, capsys, monkeypatc
     data.to_csv(folder / "coded.csv", index=False)
     said = []
     monkeypatch.setattr(
-        "mlsem_jax._fit_text.estimate_model", lambda *a, **k: said.append(capsys.readouterr().err) or 1 / 0
+        "mlsem_jax.fronts._fit_text.estimate_model", lambda *a, **k: said.append(capsys.readouterr().err) or 1 / 0
     )
     run("fit", folder / "model.txt", folder / "coded.csv", "--cluster", "school", "-q")
     assert "mlsem: note: The value 99999 stands apart from all other values of 'math1' (2 rows)" in said[0]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax._fit import NETWORK_ONLY
+from mlsem_jax.fits._fit import NETWORK_ONLY
 
 VARS = [f"y{i}" for i in range(1, 7)]
 L = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]])

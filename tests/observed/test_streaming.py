@@ -219,7 +219,7 @@ def of_one_pass(model, data):
 def test_a_large_chunk_goes_in_blocks(monkeypatch):
     model = quiet(ml.model, MODEL, GAPS, cluster="g", missing="ml")
     whole = ml.statistics(model, GAPS)
-    monkeypatch.setattr("mlsem_jax._collected.BLOCK", 50)
+    monkeypatch.setattr("mlsem_jax.functional._collected.BLOCK", 50)
     streamed = ml.statistics(model, parts(GAPS, 400))
     agree(streamed, whole, atol=1e-11)
     assert repr(streamed) == repr(whole)

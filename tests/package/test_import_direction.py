@@ -36,10 +36,12 @@ LAYERS = (
     ("measurement",),
     ("report",),
     ("syntax",),
-    ("_option_docs", "_resampling_methods", "_result_methods", "_table_methods"),
-    ("_pooled_fit",),
-    ("_fit",),
+    ("_option_docs",),
+    ("fits",),
     ("networks",),
+    ("fronts",),
+    ("functional",),
+    ("studies",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TOP = len(LAYERS)  # modules of the public interface: whatever else lies directly in the package
@@ -221,10 +223,10 @@ def test_only_data_and_what_shows_results_know_pandas_at_import():
         ("data/_frame.py", "def f():\n    import mlsem_jax.models._specification", False),
         ("syntax/_parser.py", "from mlsem_jax.networks import x", False),
         ("syntax/_parser.py", "from mlsem_jax import models", True),
-        ("_fit.py", "from mlsem_jax.report import x", True),
-        ("report/_text.py", "from mlsem_jax._fit import Fit", False),
-        ("_api.py", "from mlsem_jax._fit import Fit", True),
-        ("_fit.py", "from mlsem_jax._api import sem", False),
+        ("fits/_fit.py", "from mlsem_jax.report import x", True),
+        ("report/_text.py", "from mlsem_jax.fits import Fit", False),
+        ("_api.py", "from mlsem_jax.fits import Fit", True),
+        ("fits/_fit.py", "from mlsem_jax.fronts import sem", False),
     ],
 )
 def test_the_rule_itself(tmp_path, place, text, good):

@@ -12,7 +12,7 @@ from scipy import stats
 from tiny import MODEL, SIZES, THETA, rows, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax._study import MonteCarlo
+from mlsem_jax.studies._montecarlo_study import MonteCarlo
 
 pytestmark = pytest.mark.timeout(300)
 

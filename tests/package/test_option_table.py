@@ -13,8 +13,8 @@ import pytest
 
 import mlsem_jax as ml
 from mlsem_jax._arguments import Refused
-from mlsem_jax._fit_text import split_options
 from mlsem_jax._option_docs import RECORDS, default, values
+from mlsem_jax.fronts._fit_text import split_options
 from mlsem_jax.models import KINDS, kind_named
 from mlsem_jax.networks._arguments import _FIT_OPTIONS, _NAMED
 from mlsem_jax.options import _keywords as keywords

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax._study import MonteCarlo
 from mlsem_jax.datasets import load_schools
 from mlsem_jax.report import _progress as progress
 from mlsem_jax.report import _short as short
+from mlsem_jax.studies._montecarlo_study import MonteCarlo
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -9,8 +9,8 @@ import pytest
 from tiny import MODEL, THETA, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax._sizes import cluster_sizes
 from mlsem_jax.studies._population import model_of_text, values_of
+from mlsem_jax.studies._sizes import cluster_sizes
 
 pytestmark = pytest.mark.timeout(300)
 

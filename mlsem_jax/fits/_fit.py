@@ -26,12 +26,12 @@ from mlsem_jax._arguments import (
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._origin import Origin, refuse_update
 from mlsem_jax._other_names import called, of_fit
-from mlsem_jax._pooled_fit import PooledFit, pooled_lrt
-from mlsem_jax._resampling_methods import ResamplingMethods
-from mlsem_jax._result_methods import ResultMethods
-from mlsem_jax._table_methods import TableMethods
 from mlsem_jax.estimation import Estimated, Estimation, kind_of
 from mlsem_jax.estimation import Model as JaxModel
+from mlsem_jax.fits._pooled import PooledFit, pooled_lrt
+from mlsem_jax.fits._resampling import ResamplingMethods
+from mlsem_jax.fits._results import ResultMethods
+from mlsem_jax.fits._tables import TableMethods
 from mlsem_jax.syntax import read_constraints
 
 if TYPE_CHECKING:

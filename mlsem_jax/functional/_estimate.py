@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from mlsem_jax import estimation
-from mlsem_jax._reduced import AnyStatistics, reduced
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.estimation import Estimate, Model, Settings
+from mlsem_jax.functional._reduced import AnyStatistics, reduced
 from mlsem_jax.likelihood import CompleteTerm, Statistics, covariates_log_likelihood
 from mlsem_jax.likelihood import log_likelihood as joint_log_likelihood
 from mlsem_jax.models import Structure

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Unpack, overload
 
-from mlsem_jax._fit import Fit
-from mlsem_jax._fit_text import Several, Text, fit_text
 from mlsem_jax._option_docs import with_options
-from mlsem_jax._pooled_fit import PooledFit
+from mlsem_jax.fits import Fit, PooledFit
+from mlsem_jax.fronts._fit_text import Several, Text, fit_text
 from mlsem_jax.options import SemOptions
 
 # an option that decides what is returned, and so has a signature of its own

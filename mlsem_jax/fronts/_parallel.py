@@ -11,9 +11,9 @@ import numpy as np
 
 from mlsem_jax import report
 from mlsem_jax._arguments import CONFIDENCE, KEY, check, whole
-from mlsem_jax._efa import read_items
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax.data import prepare
+from mlsem_jax.fronts._efa import read_items
 from mlsem_jax.measurement import correlation_eigenvalues, drawn_covariances, level_covariances
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from mlsem_jax._collected import Collected
 from mlsem_jax._errors import DataError, ModelError
-from mlsem_jax._model import read_rows
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.data import comes_in_chunks
 from mlsem_jax.estimation import Model, as_theta, check_model
+from mlsem_jax.functional._collected import Collected
+from mlsem_jax.functional._model import read_rows
 from mlsem_jax.inference import design_covariance
 from mlsem_jax.likelihood import Statistics
 

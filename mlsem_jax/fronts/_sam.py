@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import check, choice
 from mlsem_jax._errors import ModelError, ModelWarning
-from mlsem_jax._fit import Fit
-from mlsem_jax._fit_text import read_text
 from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import several
 from mlsem_jax.estimation import Estimation, fit_warnings
+from mlsem_jax.fits import Fit
+from mlsem_jax.fronts._fit_text import read_text
 from mlsem_jax.measurement import TwoSteps, two_steps
 from mlsem_jax.options import CommonOptions
 

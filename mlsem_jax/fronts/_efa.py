@@ -7,10 +7,10 @@ from typing import Any, Unpack
 
 from mlsem_jax._arguments import Refused, Rule, check, names, whole
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, nearest
-from mlsem_jax._fit import Fit
-from mlsem_jax._fit_text import fit_text
 from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import column_names
+from mlsem_jax.fits import Fit
+from mlsem_jax.fronts._fit_text import fit_text
 from mlsem_jax.options import CommonOptions
 from mlsem_jax.syntax import quoted
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax._collected import OWN_VARIABLES, WHOLE, Collected, by_pattern, collect, layer_of
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
-from mlsem_jax._fit_text import specify_and_prepare, split_options, survey_of
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare, read_known
 from mlsem_jax.estimation import (
     FitOptions,
@@ -27,6 +25,8 @@ from mlsem_jax.estimation import (
     ordinal_statistics,
     own_roles,
 )
+from mlsem_jax.fronts import specify_and_prepare, split_options, survey_of
+from mlsem_jax.functional._collected import OWN_VARIABLES, WHOLE, Collected, by_pattern, collect, layer_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.observed import mergeable
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model

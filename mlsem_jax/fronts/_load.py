@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlsem_jax import report
-from mlsem_jax._fit import Fit
+from mlsem_jax.fits import Fit
 from mlsem_jax.networks import NetworkFit
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax
 
-from mlsem_jax._collected import Collected
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.estimation import Model, Rows, check_statistics, kind_of
+from mlsem_jax.functional._collected import Collected
 from mlsem_jax.likelihood import Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.ordinal import OrdinalTerm, stack_terms

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing
-from mlsem_jax._layer import Layer, check_alike, check_kinds, check_whole, merged
 from mlsem_jax.data import (
     MISSING_COVARIATE,
     Roles,
@@ -20,6 +19,7 @@ from mlsem_jax.data import (
     read_piece,
 )
 from mlsem_jax.estimation import Model, kind_of, slope_columns
+from mlsem_jax.functional._layer import Layer, check_alike, check_kinds, check_whole, merged
 from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics, Term
 from mlsem_jax.observed import (
     ClusterMeans,

@@ -15,9 +15,9 @@ import numpy as np
 
 from mlsem_jax import estimation
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
-from mlsem_jax._reduced import AnyStatistics, reduced
 from mlsem_jax._status import Status
 from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference, search_again
+from mlsem_jax.functional._reduced import AnyStatistics, reduced
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float_type, follows_precision, warn_single_precision

@@ -10,10 +10,9 @@ from typing import Any
 from mlsem_jax import inference
 from mlsem_jax._arguments import FLAG, check, number, optional
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, ModelSyntaxError, ModelWarning, listing
-from mlsem_jax._fit import Fit
-from mlsem_jax._pooled_fit import PooledFit
 from mlsem_jax.data import data_sets, plausible_tables
 from mlsem_jax.estimation import kind_of
+from mlsem_jax.fits import Fit, PooledFit
 
 # numbers by which warnings of two data sets may differ
 _NUMBER = re.compile(r"(?<=\s)-?\d+\.\d+(e[-+]?\d+)?(?=[\s.,])")

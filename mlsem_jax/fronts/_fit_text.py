@@ -9,11 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
-from mlsem_jax._fit import Fit
-from mlsem_jax._limited_defaults import check_ordered, row_treatment, with_estimator
 from mlsem_jax._origin import Origin
-from mlsem_jax._pool import fit_each
-from mlsem_jax._start import check_bounds, read_start
 from mlsem_jax.data import (
     OrderedColumn,
     SurveyColumns,
@@ -26,6 +22,10 @@ from mlsem_jax.data import (
     several,
 )
 from mlsem_jax.estimation import FitOptions, estimate_model, fit_warnings, own_roles
+from mlsem_jax.fits import Fit
+from mlsem_jax.fronts._limited_defaults import check_ordered, row_treatment, with_estimator
+from mlsem_jax.fronts._pool import fit_each
+from mlsem_jax.fronts._start import check_bounds, read_start
 from mlsem_jax.measurement import exploratory_start, rotated
 from mlsem_jax.models import Specification, unrotated
 from mlsem_jax.numerics import outside_level

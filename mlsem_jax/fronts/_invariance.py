@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import SIGNIFICANCE, Refused, Rule, check, choice, names
 from mlsem_jax._errors import DataError, ModelError, ModelWarning, nearest
-from mlsem_jax._fit import Fit
-from mlsem_jax._fit_text import fit_text
 from mlsem_jax.data import group_labels, several
+from mlsem_jax.fits import Fit
+from mlsem_jax.fronts._fit_text import fit_text
 from mlsem_jax.measurement import (
     ACROSS_LEVELS,
     CONSTRAINED,

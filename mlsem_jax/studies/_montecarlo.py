@@ -15,11 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._batches import estimate_batch
 from mlsem_jax._block_files import Block, BlockFolder, gaps
 from mlsem_jax._errors import DataError, ModelError, nearest
 from mlsem_jax._spread import check_executor, in_blocks, key_of, portable_key
-from mlsem_jax._study import CONVERGED, MonteCarlo, open_store
 from mlsem_jax.estimation import (
     Estimate,
     Model,
@@ -33,11 +31,13 @@ from mlsem_jax.estimation import (
     simulate,
     statistics_of_rows,
 )
+from mlsem_jax.functional import estimate_batch
 from mlsem_jax.inference import parameters_and_defined, with_errors
 from mlsem_jax.likelihood import Statistics, moved, reordered, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar, notice_if_slow
+from mlsem_jax.studies._montecarlo_study import CONVERGED, MonteCarlo, open_store
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
 _OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mlsem_jax._fit_text import ordered_columns, split_options, survey_of, with_means
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.estimation import own_roles
+from mlsem_jax.fronts._fit_text import ordered_columns, split_options, survey_of, with_means
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.report import DiagnosisReport
 from mlsem_jax.syntax import read_model, specify

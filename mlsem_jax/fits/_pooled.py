@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from mlsem_jax._fit import Fit
+    from mlsem_jax.fits._fit import Fit
 
 _KINDS = ("std.lv", "std.all", "std.nox")
 _PLOTS = ("imputations",)
