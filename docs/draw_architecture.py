@@ -25,7 +25,10 @@ ORDER = (
     "measurement",
     "report",
     "syntax",
+    "fits",
     "networks",
+    "fronts",
+    "functional",
     "studies",
     "cli",
 )
@@ -43,11 +46,14 @@ SUBJECT = {
     "measurement": "scales: reliability, rotation, two steps",
     "report": "summary, plots, exchange",
     "syntax": "model text",
+    "fits": "Fit and its methods",
     "networks": "matrices of network models",
-    "studies": "grids of simulation studies",
+    "fronts": "from text and data to a fit",
+    "functional": "the JAX layer, batches",
+    "studies": "simulation studies and grids of them",
     "cli": "the command line",
 }
-LEFT, WIDTH, HEIGHT, STEP = 360, 400, 34, 48
+LEFT, WIDTH, HEIGHT, STEP = 384, 400, 34, 48
 
 
 def edges() -> set[tuple[str, str]]:
