@@ -1,9 +1,10 @@
 """Time mlsem_jax, beside R's lavaan where Rscript is there: `python benchmarks/run.py [--only TEXT] [--json FILE] [--table]`.
 
 Warm times: the whole call from the data frame on (parse, statistics, fit, standard errors, h1, baseline, fit measures), median of
-several after two calls that compile; nothing but compiled programs is kept between calls. First call: the same, compilation
-included, without a cache on disk. Cold process: import, fit and print the tutorial summary in a new process, in turns with Rscript.
-lavaan runs in the same minutes on the same data, its library loaded beforehand. What there are aims for is shown beside them.
+several after two calls that compile; nothing but compiled programs and specified models (of text and options) is kept between
+calls. First call: the same, compilation included, without a cache on disk. Cold process: import, fit and print the tutorial summary
+in a new process, in turns with Rscript. lavaan runs in the same minutes on the same data, its library loaded beforehand. What there
+are aims for is shown beside them.
 """
 
 from __future__ import annotations

@@ -97,9 +97,23 @@ def design_covariance(
     return bread @ (units.T @ units) @ bread
 
 
+# elements of the scores of clusters that are kept with a fit: 8 MB
+KEPT = 2**20
+
+
 def scores(fitted: Fitted, estimation: Estimation) -> np.ndarray:
-    """Score (J, q) of every cluster at the maximum of `fitted`: derivatives of its log-likelihood in theta."""
-    return cluster_log_likelihoods(fitted, estimation)[1]
+    """Score (J, q) of every cluster at the maximum of `fitted`: derivatives of its log-likelihood in theta.
+
+    Of the model they are asked for by standard errors and again by scaled tests: kept with the estimation where they are small.
+    """
+    kept = estimation.derived if fitted is estimation.model else {}
+    if "scores" not in kept:
+        found = cluster_log_likelihoods(fitted, estimation)[1]
+        if found.size > KEPT:
+            return found
+        found.flags.writeable = False
+        kept["scores"] = found
+    return kept["scores"]
 
 
 def meat(fitted: Fitted, estimation: Estimation) -> np.ndarray:
