@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax._status import LeastSquaresStatus
+from mlsem_jax._status import of_least_squares
 
 ITEMS = [f"u{i}" for i in range(1, 6)]
 TEXT = f"f =~ {' + '.join(ITEMS)}"
@@ -57,5 +57,5 @@ def test_without_a_minimum_the_sentence_is_of_least_squares():
     with pytest.warns(ml.ConvergenceWarning):
         fit = ml.cfa("f =~ u1 + u2 + u3\nh =~ u4 + u5", answers(), ordered=ITEMS, group="g")
     assert not fit.converged
-    with pytest.raises(ml.ModelError, match=str(LeastSquaresStatus(fit.status))[:40]):
+    with pytest.raises(ml.ModelError, match=str(of_least_squares(int(fit.status)))[:40]):
         fit.fit_measures()
