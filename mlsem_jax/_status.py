@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 
 
 class Status(enum.IntEnum):
@@ -23,11 +24,16 @@ class Status(enum.IntEnum):
 
     @property
     def sentence(self) -> str:
-        return _SENTENCES[self]
+        return _OF_LEAST_SQUARES.get(self, _SENTENCES[self]) if self._minimised else _SENTENCES[self]
 
     @property
     def advice(self) -> str:
-        return _ADVICE[self]
+        return _ADVICE[self].replace("optim_method='em', ", "") if self._minimised else _ADVICE[self]
+
+    @property
+    def _minimised(self) -> bool:
+        """Whether a discrepancy function was minimised: the words are of that then, where others are of a likelihood."""
+        return "least_squares" in self.__dict__
 
     def __str__(self) -> str:
         return self.sentence
@@ -57,32 +63,13 @@ _ADVICE = {
 }
 
 
-class LeastSquaresStatus(enum.IntEnum):
-    """`Status` of an estimation by least squares (WLSMV and its like), in its words; equal to the `Status` of the same name."""
-
-    CONVERGED = 0
-    BOUNDARY = 1
-    IMPROPER = 2
-    NOT_IDENTIFIED = 3
-    NO_MAXIMUM = 4
-    ITERATION_LIMIT = 5
-    NON_FINITE = 6
-    STALLED = 7
-
-    @property
-    def converged(self) -> bool:
-        return Status(self).converged
-
-    @property
-    def sentence(self) -> str:
-        return _OF_LEAST_SQUARES.get(Status(self), Status(self).sentence)
-
-    @property
-    def advice(self) -> str:
-        return Status(self).advice.replace("optim_method='em', ", "")
-
-    def __str__(self) -> str:
-        return self.sentence
+@functools.cache
+def of_least_squares(code: int) -> Status:
+    """The `Status` of an estimation by least squares (WLSMV and its like): equal to the one of the same code, in other words."""
+    known = Status(code)
+    found = int.__new__(Status, int(code))
+    found.__dict__ |= known.__dict__ | {"least_squares": True}
+    return found
 
 
 _OF_LEAST_SQUARES = {

@@ -81,8 +81,8 @@ def _complaint(series: pd.Series, name: str, placed: str) -> str:
         convert = f"data[{name!r}].astype(float)" if numeric else f"data[{name!r}].cat.codes"
         return (
             f"{subject} is categorical ({len(categories)} categories: {listing(categories)}); model variables must be numbers. "
-            f"If the categories are ordered and about equidistant, use {convert}; otherwise make 0/1 indicators with "
-            "pandas.get_dummies."
+            f"If the categories are ordered, ordered=[{name!r}] takes an outcome or indicator as what it is (ml.sem and its like), "
+            f"and where they are about equidistant {convert} makes numbers; otherwise make 0/1 indicators with pandas.get_dummies."
         )
     kinds = set(map(type, series.dropna()))
     if series.dtype.kind == "c" or any(issubclass(kind, (complex, np.complexfloating)) for kind in kinds):

@@ -74,11 +74,7 @@ def _read(series: pd.Series, name: str) -> tuple[OrderedColumn, list[str]]:
         codes, seen, told = _of_categorical(series, name)
     else:
         if not pd.api.types.is_numeric_dtype(series.dtype) and any(isinstance(v, str) for v in series.dropna()):
-            raise DataError(
-                f"{name!r} holds text ({listing(sorted(set(map(str, series.dropna()))), 5)}): the order of its categories is not "
-                f"known. Give integer codes, or an ordered pandas Categorical: pd.Categorical(data[{name!r}], categories=[...], "
-                "ordered=True)."
-            )
+            raise DataError(_text(series, name))
         values = to_float(series, name, repr(name))
         if np.isinf(values).any():
             row = series.index[int(np.flatnonzero(np.isinf(values))[0])]
@@ -93,6 +89,25 @@ def _read(series: pd.Series, name: str) -> tuple[OrderedColumn, list[str]]:
                 f"{name!r}: {len(seen)} distinct values ({listing(seen, 6)}) are taken as categories in this order."
             )
     return _checked(OrderedColumn(name, seen, codes), told)
+
+
+def _text(series: pd.Series, name: str) -> str:
+    """What is wrong with a column of text, and what to do: numbers where the text is one of numbers."""
+    texts = sorted(set(map(str, series.dropna())))
+    shown = f"{name!r} holds text ({listing(texts, 5)}): the order of its categories is not known. "
+    if all(_is_number(text) for text in texts):
+        return f"{shown}It is one of numbers, which have an order: pd.to_numeric(data[{name!r}])."
+    return (
+        f"{shown}Give integer codes, or an ordered pandas Categorical: pd.Categorical(data[{name!r}], categories=[...], "
+        "ordered=True)."
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _of_categorical(series: pd.Series, name: str) -> tuple[np.ndarray, tuple[Any, ...], list[str]]:

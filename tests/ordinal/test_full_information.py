@@ -348,7 +348,14 @@ def test_a_bootstrap_refits_the_draws():
     ("model", "change", "options", "sentence"),
     [
         ("f =~ u1 + u2 + u3", {"u1": 1}, {}, "'u1' is declared ordered but has one category only"),
-        ("f =~ u1 + u2 + u3", {"u1": "a"}, {}, "'u1' holds text"),
+        ("f =~ u1 + u2 + u3", {"u1": "a"}, {}, "'u1' holds text.*Give integer codes"),
+        ("f =~ u1 + u2 + u3", {"u1": ["1", "2", "10"] * 60}, {}, "'u1' holds text.*pd.to_numeric"),
+        (
+            "f =~ u1 + u2 + y",
+            {"y": pd.Categorical(["a", "b", "c"] * 60)},
+            {"ordered": ["u1", "u2"]},
+            "ordered=.'y'. takes",
+        ),
         ("f =~ u1 + u2 + u3", {}, {"ordered": ["u1", "u9"]}, "'u9', which is no column of the data"),
         ("f =~ u1 + u2 + u3 + y", {}, {"ordered": ["u1", "y"]}, "'y' has .* it is continuous"),
         ("f =~ u1 + u2 + u3\nu2 | t1 + t2", {}, {}, "'u2' has 2 categories, hence 1 threshold; t2 does not exist"),

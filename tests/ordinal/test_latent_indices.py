@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax._status import LeastSquaresStatus
+from mlsem_jax._status import of_least_squares
 
 ITEMS = [f"u{i}" for i in range(1, 6)]
 TEXT = f"f =~ {' + '.join(ITEMS)}"
@@ -35,6 +35,20 @@ def test_indices_of_latent_responses(estimator):
     assert found["rmsea.pvalue.robust"] < 1e-9
 
 
+def test_the_standardized_solution_is_that_of_the_delta_parameterization():
+    """lavaan's default: cfa(TEXT, data, ordered = ITEMS, std.lv = TRUE), estimates and standard errors."""
+    found = ml.cfa(TEXT, answers(), ordered=ITEMS).standardized_solution().set_index(["lhs", "op", "rhs"])
+    for place, (est, se) in {
+        ("f", "=~", "u1"): (0.510, 0.051),
+        ("f", "=~", "u3"): (0.823, 0.040),
+        ("f", "=~", "u5"): (0.704, 0.041),
+        ("u1", "|", "t1"): (-0.651, 0.068),
+        ("u3", "|", "t3"): (0.772, 0.070),
+    }.items():
+        assert found["est.std"][place] == pytest.approx(est, abs=6e-4)
+        assert found["se"][place] == pytest.approx(se, abs=6e-4)
+
+
 def test_groups_add_up():
     found = ml.cfa(TEXT, answers(), ordered=ITEMS, group="g").fit_measures()
     # lavaan's baseline leaves the groups' shares out, so that its CFI is another one
@@ -57,5 +71,5 @@ def test_without_a_minimum_the_sentence_is_of_least_squares():
     with pytest.warns(ml.ConvergenceWarning):
         fit = ml.cfa("f =~ u1 + u2 + u3\nh =~ u4 + u5", answers(), ordered=ITEMS, group="g")
     assert not fit.converged
-    with pytest.raises(ml.ModelError, match=str(LeastSquaresStatus(fit.status))[:40]):
+    with pytest.raises(ml.ModelError, match=str(of_least_squares(int(fit.status)))[:40]):
         fit.fit_measures()

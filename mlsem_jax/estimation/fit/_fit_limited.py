@@ -9,18 +9,16 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation.fit._fit_ordinal import data_reduction, ordinal_start
+from mlsem_jax.estimation.fit._begin_ordinal import begin_ordinal, data_reduction
 from mlsem_jax.estimation.problem import Estimation, FitOptions, Fitted, Problem, Sample, constraints_of
 from mlsem_jax.estimation.status import limited_notes, refuse_perfect, with_status
 from mlsem_jax.estimation.strategies import maximum_of
 from mlsem_jax.likelihood import ClusterSizes, Statistics
-from mlsem_jax.models import Build, Specification, build
+from mlsem_jax.models import Build, Specification
 from mlsem_jax.numerics import float64
 from mlsem_jax.ordinal import (
     LimitedInformation,
     WeightedLeastSquaresTerm,
-    covariate_moments,
-    latent_moments,
     limited_information,
     ordinal_data,
     wls_layout,
@@ -46,17 +44,14 @@ def estimate_limited(
     check_limited(specification, data, options)
     found = statistics_by_group(specification, data)
     term = least_squares_term(specification, data, options.estimator, found)
-    sample, thresholds = latent_moments(specification, data, options.unit)
-    exogenous = covariate_moments(specification, data)
-    built = build(specification, exogenous, pad_to)
-    natural = ordinal_start(built, sample, thresholds, options) if start is None else start(built, sample)
+    begun = begin_ordinal(specification, data, options, start, pad_to)
     statistics = Statistics((term,), None)
-    problem = Problem(built, statistics, sample, constraints_of(built, options.bounds))
-    maximum, notes = maximum_of(problem, natural[built.kept], options, report)
+    problem = Problem(begun.build, statistics, begun.sample, constraints_of(begun.build, options.bounds))
+    maximum, notes = maximum_of(problem, begun.natural[begun.build.kept], options, report)
     told = limited_notes(specification, data, options.estimator, found)
     model = Fitted(problem, maximum, problem.moments(maximum.theta), (*told, *notes))
-    reduction = data_reduction(data, statistics, sample)
-    return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0))
+    reduction = data_reduction(data, statistics, begun.sample)
+    return with_status(Estimation(options, data, reduction, begun.exogenous, model, None, None, 0.0))
 
 
 def check_limited(specification: Specification, data: TwoLevelData, options: FitOptions) -> None:

@@ -11,31 +11,24 @@ import numpy as np
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax._status import Status
 from mlsem_jax.data import TwoLevelData
+from mlsem_jax.estimation.fit._begin_ordinal import begin_ordinal, data_reduction, moments_at
 from mlsem_jax.estimation.problem import (
     Estimation,
     FitOptions,
     Fitted,
     Maximum,
     Problem,
-    Reduction,
     Report,
     Sample,
     bounds_of,
     constraints_of,
 )
 from mlsem_jax.estimation.search import maximise_constrained, search
-from mlsem_jax.estimation.starts import starting_values, with_starts
 from mlsem_jax.estimation.status import with_status
 from mlsem_jax.likelihood import Statistics
-from mlsem_jax.models import Build, Specification, build
+from mlsem_jax.models import Build, Specification
 from mlsem_jax.numerics import float64
-from mlsem_jax.ordinal import (
-    covariate_moments,
-    integral,
-    latent_moments,
-    ordinal_layout,
-    ordinal_term,
-)
+from mlsem_jax.ordinal import integral, ordinal_layout, ordinal_term
 
 # a variance that counts as zero, in units of the residual of a latent response
 LEAST = 1e-5
@@ -54,20 +47,18 @@ def estimate_ordinal(
     """Maximise the log-likelihood given the covariates, a sum over rows. start: natural parameters of the build."""
     if options.optim_method == "em":
         raise ModelError("optim_method='em' is for normal data: with ordered variables leave it out.")
-    sample, thresholds = latent_moments(specification, data, options.unit)
-    exogenous = covariate_moments(specification, data)
-    built = build(specification, exogenous, pad_to)
-    natural = ordinal_start(built, sample, thresholds, options) if start is None else start(built, sample)
+    begun = begin_ordinal(specification, data, options, start, pad_to)
+    built, natural = begun.build, begun.natural
     layout = ordinal_layout(specification, options.link, data)
     moments = jax.tree.map(np.asarray, moments_at(built.structure, natural))
     layout, notes = integral(layout, moments, options.integration, options.integration_points)
     term = ordinal_term(layout, data)
     statistics = Statistics((term,), None)
-    problem = Problem(built, statistics, sample, constraints_of(built, _off_zero(built, options)))
+    problem = Problem(built, statistics, begun.sample, constraints_of(built, _off_zero(built, options)))
     problem, maximum, found = ordinal_maximum(problem, natural[built.kept], options, report)
     model = Fitted(problem, maximum, problem.moments(maximum.theta), found)
-    reduction = data_reduction(data, statistics, sample)
-    return with_status(Estimation(options, data, reduction, exogenous, model, None, None, 0.0, notes))
+    reduction = data_reduction(data, statistics, begun.sample)
+    return with_status(Estimation(options, data, reduction, begun.exogenous, model, None, None, 0.0, notes))
 
 
 def _off_zero(built: Build, options: FitOptions) -> Any:
@@ -114,30 +105,3 @@ def ordinal_maximum(
     at = [name for name, (least, _) in floors.items() if values[name] < 1.01 * least]
     note = f"The likelihood is highest with {listing(at)} at zero: kept at {LEAST * options.unit:.1g}." if at else ""
     return bounded, second, (*notes, *([note] if note else []))
-
-
-moments_at = jax.jit(lambda structure, natural: structure.moments(natural))
-
-
-def ordinal_start(built: Build, sample: Sample, thresholds: np.ndarray, options: FitOptions) -> np.ndarray:
-    """Natural parameters (k,): those that the moments of latent responses suggest, thresholds at the shares of the categories."""
-    begun = with_starts(built, options.start)
-    natural = starting_values(begun, *sample)
-    variables = built.specification.variables
-    guesses: dict[int, list[float]] = {}
-    for row, index in zip(begun.specification.parameters, built.index, strict=True):
-        if row.op == "|" and index >= 0:
-            value = thresholds[row.group - 1, variables.index(row.lhs), int(row.rhs[1:]) - 1]
-            guesses.setdefault(index, []).append(float(value) if row.start is None else row.start)
-    for index, values in guesses.items():
-        natural[index] = np.mean(values)
-    return natural
-
-
-def data_reduction(data: TwoLevelData, statistics: Statistics, sample: Sample) -> Reduction:
-    groups = data.ngroups
-    each = data.cluster_weights[data.cluster] * (1.0 if data.row_weights is None else data.row_weights)
-    rows = np.bincount(data.group[data.cluster], each, groups)
-    counts = np.bincount(data.group, data.cluster_weights, groups)
-    none, every = np.zeros(0, int), np.arange(data.nclusters)
-    return Reduction(None, statistics, none, every, rows, counts, sample)

@@ -9,17 +9,15 @@ import numpy as np
 
 from mlsem_jax._errors import ModelError
 from mlsem_jax.data import Rows, TwoLevelData, as_data
-from mlsem_jax.estimation.fit import moments_at, ordinal_start
+from mlsem_jax.estimation.fit import begin_ordinal, moments_at
 from mlsem_jax.estimation.layer._model import Model, Source, held_mask, make_labels
 from mlsem_jax.estimation.problem import FitOptions
 from mlsem_jax.likelihood import Statistics
-from mlsem_jax.models import Specification, build
+from mlsem_jax.models import Specification
 from mlsem_jax.numerics import float64
 from mlsem_jax.ordinal import (
     Layout,
-    covariate_moments,
     integral,
-    latent_moments,
     ordinal_layout,
     ordinal_term,
     stack_terms,
@@ -33,9 +31,8 @@ def make_ordinal_model(
     """The Model of a specification with ordered variables, the moments of its covariates and starting values taken from data, and
     sentences about the integral that its likelihood is.
     """
-    sample, thresholds = latent_moments(specification, data, options.unit)
-    built = build(specification, covariate_moments(specification, data))
-    natural = ordinal_start(built, sample, thresholds, options)
+    begun = begin_ordinal(specification, data, options)
+    built, natural = begun.build, begun.natural
     moments = jax.tree.map(np.asarray, moments_at(built.structure, natural))
     layout = ordinal_layout(specification, options.link, data)
     layout, notes = integral(layout, moments, options.integration, options.integration_points)

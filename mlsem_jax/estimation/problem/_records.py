@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlsem_jax._status import LeastSquaresStatus, Status
+from mlsem_jax._status import Status, of_least_squares
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation.problem._options import FitOptions
 from mlsem_jax.estimation.problem._problem import Maximum, Problem
@@ -101,10 +101,10 @@ class Estimation:
         return first if isinstance(first, WeightedLeastSquaresTerm) else None
 
     @property
-    def status(self) -> Status | LeastSquaresStatus:
+    def status(self) -> Status:
         """How the estimation ended, in the words of what was maximised or minimised."""
         status = self.model.maximum.status
-        return status if self.limited is None else LeastSquaresStatus(status)
+        return status if self.limited is None else of_least_squares(int(status))
 
     @property
     def clusters(self) -> ClusterStatistics | None:
@@ -148,7 +148,7 @@ class Estimated:
         return self.estimation.model.build.specification
 
     @property
-    def status(self) -> Status | LeastSquaresStatus:
+    def status(self) -> Status:
         """How the estimation ended: a code with a sentence (`str(fit.status)`) and advice (`fit.status.advice`)."""
         return self.estimation.status
 
