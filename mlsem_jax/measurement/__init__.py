@@ -4,6 +4,7 @@ from mlsem_jax.measurement._constructs import Construct, Scale, constructs
 from mlsem_jax.measurement._exploratory import RotationReport, rotated, rotation_reports
 from mlsem_jax.measurement._exploratory_start import exploratory_start
 from mlsem_jax.measurement._parallel import correlation_eigenvalues, drawn_covariances, level_covariances
+from mlsem_jax.measurement._redrawn import through_unrotated
 from mlsem_jax.measurement._reliability import (
     COLUMNS,
     Coefficients,
@@ -33,6 +34,7 @@ __all__ = [
     "RotationReport",
     "TwoSteps",
     "across_levels",
+    "through_unrotated",
     "two_steps",
     "group_equal_of",
     "matched_factors",

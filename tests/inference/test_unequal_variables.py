@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from dense import Population, cluster_normal, normal_log_density
 
 import mlsem_jax as ml
-from dense import Population, cluster_normal, normal_log_density
 
 ONE = {"a": "f =~ y2 + y1 + y3 + y4\nf ~ x\n", "b": "f =~ y2 + y3 + y4 + y5 + y6\n"}
 TWO = {
@@ -81,7 +81,9 @@ def test_moments_of_a_group_are_those_of_its_variables(two, missing):
             mine, alone = found[label], getattr(part, what)()
             for one, other in ((mine[lv], alone[lv]) for lv in alone) if two else ((mine, alone),):
                 assert set(one["cov"].index) == set(other["cov"].index)
-                np.testing.assert_allclose(one["cov"].loc[other["cov"].index, other["cov"].columns], other["cov"], atol=1e-4)
+                np.testing.assert_allclose(
+                    one["cov"].loc[other["cov"].index, other["cov"].columns], other["cov"], atol=1e-4
+                )
                 np.testing.assert_allclose(one["mean"][other["mean"].index], other["mean"], atol=1e-4)
 
 
@@ -140,7 +142,9 @@ def test_shared_parameters_beside_a_dense_likelihood(missing):
     assert fit.loglik == pytest.approx(total, abs=1e-6)
     # and it is a maximum: no small step along any parameter is higher
     problem, theta = fit.estimation.model.problem, fit.estimation.model.theta
-    assert all(problem.value(theta + step) <= fit.loglik + 1e-9 for sign in (-1e-3, 1e-3) for step in sign * np.eye(len(theta)))
+    assert all(
+        problem.value(theta + step) <= fit.loglik + 1e-9 for sign in (-1e-3, 1e-3) for step in sign * np.eye(len(theta))
+    )
     free = ml.sem(together(TWO), data, group="g", cluster="cl", fixed_x=False, **more)
     difference = ml.lrt(fit, free).iloc[1]
     assert difference["Df diff"] == fit.fit_measures()["df"] - free.fit_measures()["df"]
@@ -274,7 +278,9 @@ def test_saving_and_showing(tmp_path):
     pd.testing.assert_series_equal(again.fit_measures(), fit.fit_measures())
     assert str(again.summary(rsquare=True)) == str(fit.summary(rsquare=True))
     text = fit.to_lavaan()
-    assert ml.lavaan(text, rows(0.1), group="g", cluster="cl", missing="ml").loglik == pytest.approx(fit.loglik, abs=1e-5)
+    assert ml.lavaan(text, rows(0.1), group="g", cluster="cl", missing="ml").loglik == pytest.approx(
+        fit.loglik, abs=1e-5
+    )
     with pytest.raises(ml.ModelError, match="In Mplus all groups have the same variables"):
         fit.to_mplus()
     assert fit.plot("path", group=2) is not None
@@ -294,7 +300,7 @@ def test_structural_after_measurement():
     both = ml.sam(together(texts), rows(), group="g")
     for g, (label, text) in enumerate(texts.items(), 1):
         alone = ml.sam(text, rows()[rows().g == label], meanstructure=True).parameter_estimates().query("op == '~'")
-        mine = both.parameter_estimates().query("op == '~' and group == @g")
+        mine = both.parameter_estimates().query(f"op == '~' and group == {g}")
         np.testing.assert_allclose(mine[["est", "se"]], alone[["est", "se"]], rtol=1e-4)
     with pytest.raises(ml.ModelError, match="Group 'b' has none of the items"):
         ml.sam(together({**texts, "b": "h =~ y4 + 1*x\n"}), rows(), group="g")

@@ -415,7 +415,11 @@ def test_groups_may_have_variables_of_their_own():
 @pytest.mark.parametrize(
     ("one", "two", "sentence"),
     [
-        ("f =~ y1 + y2 + y3", "y3 =~ y1 + y2 + y4", r"'y3' is a latent variable in group 'B' and an observed one in group 'A'"),
+        (
+            "f =~ y1 + y2 + y3",
+            "y3 =~ y1 + y2 + y4",
+            r"'y3' is a latent variable in group 'B' and an observed one in group 'A'",
+        ),
         ("y1 ~ x1", "x1 ~ y1", r"'x1' is a fixed covariate in group 'A' but not in group 'B'.*'x1 ~~ x1' to group 'A'"),
         (
             "level: 1\n y1 ~ x1\nlevel: 2\n y1 ~ w1",
