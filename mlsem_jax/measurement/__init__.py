@@ -12,6 +12,7 @@ from mlsem_jax.measurement._reliability import (
     reliability,
     reliability_quantity,
 )
+from mlsem_jax.measurement._sam_parts import parts_of
 from mlsem_jax.measurement._sam_steps import TwoSteps, two_steps
 from mlsem_jax.measurement._steps import (
     ACROSS_LEVELS,
@@ -33,6 +34,7 @@ __all__ = [
     "OVER_GROUPS",
     "RotationReport",
     "TwoSteps",
+    "parts_of",
     "across_levels",
     "through_unrotated",
     "two_steps",
