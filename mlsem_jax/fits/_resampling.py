@@ -13,6 +13,7 @@ from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, SIZES, checked, choice, 
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._spread import check_executor
 from mlsem_jax.estimation import Estimation, Model, model_of, simulate
+from mlsem_jax.measurement import through_unrotated
 
 
 class ResamplingMethods:
@@ -81,6 +82,9 @@ class ResamplingMethods:
         """Bootstrap of clusters: n draws at once, without reading the rows again.
 
         type: "nonparametric" (clusters with replacement), "parametric" (from the model) or "bollen.stine" (test of the model).
+        Draws of a model with efa() blocks are rotated as the estimate is, each to the minimum of the criterion that lies next to
+        it and with its order and signs of factors, so that they differ by sampling alone; they have no ci="student".
+
         ci: "perc", "basic", "bca", "bca.simple" (not accelerated), "student" or "norm".
         chisq: also the chi-square of every draw. `:=` quantities are included.
 
@@ -90,7 +94,17 @@ class ResamplingMethods:
         """
         check_executor(executor)
         with report.notice_if_slow():
-            found = inference.bootstrap(self.estimation, n, key, type, chisq, executor=executor, path=path, chunk=chunk)
+            found = inference.bootstrap(
+                self.estimation,
+                n,
+                key,
+                type,
+                chisq,
+                executor=executor,
+                path=path,
+                chunk=chunk,
+                through=through_unrotated(self.estimation),
+            )
         return report.BootstrapReport(found, ci, level)
 
     @checked(exact=FLAG, rows=FLAG)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Unpack
 
 from mlsem_jax import inference, report
@@ -16,7 +17,7 @@ from mlsem_jax.data import several
 from mlsem_jax.estimation import Estimation, fit_warnings
 from mlsem_jax.fits import Fit
 from mlsem_jax.fronts._fit_text import read_text
-from mlsem_jax.measurement import TwoSteps, two_steps
+from mlsem_jax.measurement import TwoSteps, parts_of, two_steps
 from mlsem_jax.options import CommonOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _OF_A_MAXIMUM = (
     "score_test",
     "scores",
     "lrt",
-    "save",
 )
 
 
@@ -75,6 +75,13 @@ class SamFit(Fit):
         assert self.steps is not None
         return tuple(Fit(one, function="sam") for one in self.steps.measurement)
 
+    def save(self, path: str | Path) -> Path:
+        """As of any [`mlsem_jax.Fit`][], with the fits of both steps. `ml.load` reads it."""
+        assert self.steps is not None
+        fields = {"text": self.text, "function": self.function, "warnings": self.warnings, "network": None}
+        parts = {"measurement": self.steps.measurement, "structural": self.steps.structural}
+        return report.save(self.estimation, fields, path, parts)
+
     def fit_measures_by_level(self) -> pd.DataFrame:
         """Local: of the structural model of each level. Global: as of any [`mlsem_jax.Fit`][]."""
         assert self.steps is not None
@@ -103,6 +110,14 @@ def _refused(name: str) -> Any:
 
 for _name in _OF_A_MAXIMUM:
     setattr(SamFit, _name, _refused(_name))
+
+
+def restored(estimation: Estimation, parts: Mapping[str, tuple[Estimation, ...]], **fields: Any) -> SamFit:
+    """The fit that `SamFit.save` wrote, of the estimations in its file."""
+    measurement, structural = parts["measurement"], parts["structural"]
+    specification = estimation.model.build.specification
+    steps = TwoSteps(estimation, parts_of(specification), measurement, structural or (estimation,), structural)
+    return SamFit(estimation, **fields, steps=steps, method="local" if structural else "global")
 
 
 @with_options(CommonOptions, "sem")

@@ -4,6 +4,7 @@ from mlsem_jax.measurement._constructs import Construct, Scale, constructs
 from mlsem_jax.measurement._exploratory import RotationReport, rotated, rotation_reports
 from mlsem_jax.measurement._exploratory_start import exploratory_start
 from mlsem_jax.measurement._parallel import correlation_eigenvalues, drawn_covariances, level_covariances
+from mlsem_jax.measurement._redrawn import through_unrotated
 from mlsem_jax.measurement._reliability import (
     COLUMNS,
     Coefficients,
@@ -11,6 +12,7 @@ from mlsem_jax.measurement._reliability import (
     reliability,
     reliability_quantity,
 )
+from mlsem_jax.measurement._sam_parts import parts_of
 from mlsem_jax.measurement._sam_steps import TwoSteps, two_steps
 from mlsem_jax.measurement._steps import (
     ACROSS_LEVELS,
@@ -32,7 +34,9 @@ __all__ = [
     "OVER_GROUPS",
     "RotationReport",
     "TwoSteps",
+    "parts_of",
     "across_levels",
+    "through_unrotated",
     "two_steps",
     "group_equal_of",
     "matched_factors",

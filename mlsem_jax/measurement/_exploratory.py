@@ -38,7 +38,7 @@ def rotated(estimation: Estimation, specification: Specification) -> Estimation:
     found = [_rotate_block(estimation.model, block) for block in specification.blocks]
     transforms = [(one.block, one.rotated.transformation.T) for one in found]
     built = build(place(specification), estimation.exogenous)
-    natural = _transformed(estimation.model, built, transforms)
+    natural = transformed(estimation.model.build, estimation.model.natural, built, transforms)
     problem = Problem(built, estimation.statistics, estimation.model.problem.sample)
     theta, old = natural[built.kept], estimation.model.maximum
     point = problem.evaluate(theta)
@@ -86,22 +86,24 @@ def _note(one: RotationReport) -> str:
 
 
 def _rotate_block(fitted: Fitted, block: ExploratoryBlock) -> RotationReport:
-    loadings, correlations, sd = _standardized(fitted.build, fitted.natural, block)
+    loadings, correlations, sd = standardized(fitted.build, fitted.natural, block)
     if bad := [item for item, value in zip(block.items, sd, strict=True) if not value > 0]:
         raise ModelError(
             f"The model's variance of {listing(map(repr, bad))} at level {block.level} is not positive, so that loadings cannot be "
             f"standardized and the efa() block {block.name!r} cannot be rotated: the items hardly vary at this level. Use "
             "bounds='pos.var', fewer factors there, or leave the level saturated."
         )
-    root = np.linalg.cholesky(correlations)
-    a = loadings @ root / sd[:, None]
-    if block.rotation.kaiser:
-        a = a / np.sqrt((a**2).sum(1, keepdims=True))
-    out = rotate(a, block.rotation)
+    out = rotate(as_seen(loadings @ np.linalg.cholesky(correlations), sd, block), block.rotation)
     return RotationReport(block, out)
 
 
-def _standardized(
+def as_seen(loadings: np.ndarray, sd: np.ndarray, block: ExploratoryBlock) -> np.ndarray:
+    """Loadings (..., p, m) of uncorrelated factors as the criterion sees them."""
+    a = loadings / sd[..., None]
+    return a / np.sqrt((a**2).sum(-1, keepdims=True)) if block.rotation.kaiser else a
+
+
+def standardized(
     built: Build, natural: np.ndarray, block: ExploratoryBlock
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loadings (p, m), (residual) covariances of the factors (m, m) and implied standard deviations of the items (p,)."""
@@ -136,7 +138,7 @@ def conditions_jacobian(built: Build, natural: np.ndarray) -> np.ndarray:
 
 
 def _block_conditions(built: Build, natural: np.ndarray, block: ExploratoryBlock) -> np.ndarray:
-    loadings, correlations, sd = _standardized(built, natural, block)
+    loadings, correlations, sd = standardized(built, natural, block)
     scaled = loadings / sd[:, None]
     if block.rotation.kaiser:
         communality = np.sum((scaled @ correlations) * scaled, axis=1)
@@ -144,13 +146,15 @@ def _block_conditions(built: Build, natural: np.ndarray, block: ExploratoryBlock
     return stationarity(scaled, correlations, block.rotation)
 
 
-def _transformed(fitted: Fitted, built: Build, transforms: list[tuple[ExploratoryBlock, np.ndarray]]) -> np.ndarray:
-    """The natural parameters (k,) of the rotated build: those of the unrotated fit with eta* = H eta in every block."""
+def transformed(
+    source: Build, point: np.ndarray, built: Build, transforms: list[tuple[ExploratoryBlock, np.ndarray]]
+) -> np.ndarray:
+    """The natural parameters (k,) of a build: those of the point of another, with eta* = H eta in every block."""
     specification, matrices = built.specification, {}
     for group in range(1, specification.ngroups + 1):
         for level in specification.numbers:
             names = members(specification, level)
-            x = level_matrices(fitted.build.structure, fitted.natural, level, group - 1)
+            x = level_matrices(source.structure, point, level, group - 1)
             h = np.eye(len(x.beta))
             for block, transform in transforms:
                 if (block.level, block.group) == (level, group):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from mlsem_jax.measurement._criteria import Criterion, criterion_of
 from mlsem_jax.models import Rotation
@@ -77,14 +78,49 @@ def _loadings(a: np.ndarray, t: np.ndarray, orthogonal: bool) -> np.ndarray:
     return a @ (t if orthogonal else np.linalg.inv(np.swapaxes(t, -1, -2)))
 
 
+def rotate_toward(loadings: np.ndarray, rotation: Rotation, wanted: np.ndarray) -> np.ndarray:
+    """Transformations T (B, m, m) of A (B, p, m), each to the minimum of the criterion next to rotated loadings that are wanted,
+    (p, m), with their order and signs.
+
+    The search begins where A comes nearest to them: at the regression weights of the columns wanted on A, for an orthogonal T at
+    the nearest orthogonal ones (Schonemann 1966).
+    """
+    near = np.linalg.pinv(loadings) @ wanted
+    if wanted.shape[1] == 1:
+        return np.where(near < 0, -1.0, 1.0)
+    if rotation.orthogonal:
+        begin = _onto(near, True)
+    else:
+        begin = _onto(np.swapaxes(np.linalg.inv(near), -1, -2), False)
+    criterion = criterion_of(rotation)
+    ends, _ = _search(loadings, criterion, begin, rotation.orthogonal)
+    out = np.empty_like(ends)
+    for i, (a, t) in enumerate(zip(loadings, ends, strict=True)):
+        t = _polish(a, criterion, t, rotation.orthogonal)
+        out[i] = _alike(_loadings(a, t, rotation.orthogonal), t, wanted)
+    return out
+
+
+def _alike(l: np.ndarray, t: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """T with the columns of L in the order, and with the signs, of those wanted that they are most alike (Tucker 1951)."""
+    scale = np.sqrt((l**2).sum(0))[:, None] * np.sqrt((wanted**2).sum(0))
+    congruence = (l.T @ wanted) / np.where(scale > 0, scale, 1.0)
+    rows, columns = linear_sum_assignment(-np.abs(congruence))
+    order = rows[np.argsort(columns)]
+    sign = np.where(congruence[order, np.arange(len(order))] < 0, -1.0, 1.0)
+    return t[:, order] * sign
+
+
 def _search(a: np.ndarray, criterion: Criterion, t: np.ndarray, orthogonal: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient projection from T (S, m, m), all starts side by side: their ends and the criterion there (S,)."""
-    t = t.copy()
+    """Gradient projection from T (S, m, m), all starts side by side: their ends and the criterion there (S,). a: (p, m), or
+    (S, p, m) where each start has loadings of its own.
+    """
+    t, a = t.copy(), np.broadcast_to(a, (len(t), *a.shape[-2:]))
     step, active = np.ones(len(t)), np.arange(len(t))
     value = criterion(_loadings(a, t, orthogonal))[0]
     for _ in range(ITERATIONS):
         here = t[active]
-        slope = _projected(a, criterion, here, orthogonal)
+        slope = _projected(a[active], criterion, here, orthogonal)
         size = np.sqrt((slope**2).sum((1, 2)))
         active, here, slope, size = (x[size > FLAT] for x in (active, here, slope, size))
         if not len(active):
@@ -94,7 +130,7 @@ def _search(a: np.ndarray, criterion: Criterion, t: np.ndarray, orthogonal: bool
         for _ in range(HALVINGS):
             at = active[waiting]
             trial = _onto(here[waiting] - step[at, None, None] * slope[waiting], orthogonal)
-            new = criterion(_loadings(a, trial, orthogonal))[0]
+            new = criterion(_loadings(a[at], trial, orthogonal))[0]
             good = new < value[at] - 0.5 * size[waiting] ** 2 * step[at]
             t[at[good]], value[at[good]] = trial[good], new[good]
             step[at[~good]] /= 2
@@ -112,7 +148,7 @@ def _projected(a: np.ndarray, criterion: Criterion, t: np.ndarray, orthogonal: b
     l = _loadings(a, t, orthogonal)
     by_loading = criterion(l)[1]
     if orthogonal:
-        slope = a.T @ by_loading
+        slope = np.swapaxes(a, -1, -2) @ by_loading
         inside = np.swapaxes(t, 1, 2) @ slope
         return slope - t @ (inside + np.swapaxes(inside, 1, 2)) / 2
     slope = -np.swapaxes(np.swapaxes(l, 1, 2) @ by_loading @ np.linalg.inv(t), 1, 2)

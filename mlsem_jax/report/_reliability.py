@@ -10,7 +10,7 @@ import numpy as np
 from mlsem_jax import inference
 from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax.estimation import Estimation
-from mlsem_jax.measurement import Coefficients, reliability, reliability_quantity
+from mlsem_jax.measurement import Coefficients, reliability, reliability_quantity, through_unrotated
 from mlsem_jax.numerics import normal_quantile, outside_level
 from mlsem_jax.report._moments import by_group
 from mlsem_jax.report._shown import as_table
@@ -61,7 +61,7 @@ def _limits(
             warnings.warn(note, ModelWarning, stacklevel=outside_level())
         lower[known], upper[known] = profiled.lower[:, 0], profiled.upper[:, 0]
         return lower, upper
-    drawn = inference.bootstrap(estimation, n, key, quantity=quantity)
+    drawn = inference.bootstrap(estimation, n, key, quantity=quantity, through=through_unrotated(estimation))
     draws = drawn.draws[drawn.usable]
     half = 0.5 - level / 2
     lower[known], upper[known] = np.nanquantile(draws, [half, 1 - half], axis=0)

@@ -300,7 +300,7 @@ def test_structural_after_measurement():
     both = ml.sam(together(texts), rows(), group="g")
     for g, (label, text) in enumerate(texts.items(), 1):  # noqa: B007 - the query reads g
         alone = ml.sam(text, rows()[rows().g == label], meanstructure=True).parameter_estimates().query("op == '~'")
-        mine = both.parameter_estimates().query("op == '~' and group == @g")
+        mine = both.parameter_estimates().query(f"op == '~' and group == {g}")
         np.testing.assert_allclose(mine[["est", "se"]], alone[["est", "se"]], rtol=1e-4)
     with pytest.raises(ml.ModelError, match="Group 'b' has none of the items"):
         ml.sam(together({**texts, "b": "h =~ y4 + 1*x\n"}), rows(), group="g")

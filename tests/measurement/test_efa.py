@@ -5,14 +5,16 @@ import itertools
 import warnings
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import mlsem_jax as ml
 from mlsem_jax.inference import vcov_natural
+from mlsem_jax.inference.variance._resampled import resampler
 from mlsem_jax.measurement._criteria import criterion_of
-from mlsem_jax.measurement._exploratory import _rotate_block, _transformed
+from mlsem_jax.measurement._exploratory import _rotate_block, transformed
 from mlsem_jax.measurement._rotation import rotate, stationarity
 from mlsem_jax.models import Rotation, unrotated
 from mlsem_jax.numerics import float64
@@ -125,7 +127,9 @@ def numerical_errors(fit, text: str, rotation: str, rotation_args: dict, columns
         model = estimation.model
         model = replace(model, maximum=replace(model.maximum, theta=natural))
         found = [_rotate_block(model, block) for block in specification.blocks]
-        return _transformed(model, made, [(one.block, one.rotated.transformation.T) for one in found])
+        return transformed(
+            model.build, model.natural, made, [(one.block, one.rotated.transformation.T) for one in found]
+        )
 
     at = estimation.model.natural
     np.testing.assert_allclose(rotated_at(at), fit.estimation.model.natural, atol=2e-5)
@@ -211,12 +215,58 @@ def test_local_minima_are_counted_and_told():
     assert 0 < found.found < 61
 
 
+@pytest.mark.parametrize(
+    ("rotation", "options"), [("geomin", {}), ("varimax", {}), ("target", {"rotation_args": {"target": TARGET}})]
+)
+def test_bootstrap_draws_stay_at_the_minimum_of_the_estimate(rotation, options):
+    fit = single(rotation) if not options else ml.efa(rows(), 2, ITEMS, rotation=rotation, **options)
+    found = fit.bootstrap(150, 1)
+    draws, estimate = found.draws[fit.coef().index], fit.coef()
+    assert found.bootstrap.usable.all()
+    # no draw has another order or sign of the factors, and spreads are those of the standard errors
+    loadings = [name for name in estimate.index if "=~" in name and abs(estimate[name]) > 0.5]
+    assert (np.sign(draws[loadings]) == np.sign(estimate[loadings])).all(axis=None)
+    ratio = draws.std() / np.sqrt(np.diag(fit.vcov()))
+    assert 0.8 < ratio[loadings].min() <= ratio[loadings].max() < 1.25
+    assert np.abs(draws.mean() - estimate).max() < 0.03
+
+
+def test_a_draw_is_the_rotated_fit_of_its_rows():
+    """A draw by weights beside the fit of the rows drawn, by the rotation of its own with several starts."""
+    fit = single("oblimin")
+    draws = fit.bootstrap(3, 5)
+    weights = float64(resampler(fit.estimation, "nonparametric").lanes)(jax.random.key(5), 3)["weights"]
+    for drawn, often in zip(draws.draws.to_numpy(), np.asarray(weights), strict=True):
+        again = ml.efa(rows().loc[np.repeat(rows().index, often.astype(int))], 2, ITEMS, rotation="oblimin")
+        np.testing.assert_allclose(again.coef(), drawn, atol=2e-4)
+
+
+def test_bootstrap_of_two_levels_and_of_a_larger_model():
+    fit = ml.efa(rows(), {"within": 2}, ITEMS, "c")
+    found = fit.bootstrap(20, 2)
+    assert found.bootstrap.usable.all()
+    assert (found.draws[["fw1=~y1", "fw1=~y2", "fw2=~y4", "fw2=~y5"]] > 0).all(axis=None)
+    larger = ml.sem(f"{BLOCK}\nf1 + f2 ~ x", rows())
+    slopes = larger.bootstrap(40, 2).draws[["f1~x", "f2~x"]]
+    assert np.abs(slopes.mean() - larger.coef()[["f1~x", "f2~x"]]).max() < 0.05
+
+
+def test_efa_blocks_as_mplus_input():
+    text = ml.efa(rows(), 2, ITEMS, rotation="target", rotation_args={"target": TARGET}).to_mplus()
+    assert "ROTATION = TARGET (OBLIQUE);" in text
+    assert "f2 BY y1~0 y2~0 y3~0 y4 y5 y6 (*1);" in text
+    assert "WITH" not in text
+    assert "ROTATION = GEOMIN (OBLIQUE 0.001);" in single().to_mplus()
+    assert "f1 ON x*;" in ml.sem(f"{BLOCK}\nf1 + f2 ~ x", rows()).to_mplus()
+
+
 def test_what_cannot_be_had_is_said():
     for call, words in (
-        (lambda: single().profile_ci("f1=~y1"), "rotation of the efa"),
-        (lambda: single().bootstrap(5), "rotation of the efa"),
+        (lambda: single().profile_ci("f1=~y1"), "Rotated parameters have no profile intervals.*bootstrap"),
+        (lambda: str(single().bootstrap(5, ci="student")), "ci='student'.*rotated"),
+        (lambda: ml.efa(rows(), 2, ITEMS, se="bootstrap", bootstrap=10).vcov(), "fit.bootstrap"),
         (lambda: ml.estimate(single().model, ml.statistics(single().model, rows())), "rotation of the efa"),
-        (lambda: single().to_mplus(), "efa"),
+        (lambda: ml.efa(rows(), 1, ITEMS, "c").to_mplus(), "one level and one group"),
         (lambda: ml.sem("f =~ y1 + y2 + y3", rows()).rotation(), "nothing to rotate"),
     ):
         with pytest.raises(ml.ModelError, match=words):

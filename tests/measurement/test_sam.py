@@ -180,6 +180,35 @@ def test_constraints_and_definitions():
     assert row(tied, "f2", "~", "f1", 1) == pytest.approx(row(tied, "g2", "~", "g1", 2))
 
 
+@pytest.mark.parametrize("how", ["local", "global", "MLR", "one level", "missing"])
+def test_a_fit_comes_back_from_its_file(how, tmp_path):
+    holes = rows().copy()
+    holes.loc[::7, "y2"] = np.nan
+    fit = {
+        "local": fitted,
+        "global": lambda: fitted("global"),
+        "MLR": lambda: fitted(estimator="MLR"),
+        "one level": lambda: ml.sam(ONE, rows(), group="g", estimator="MLR"),
+        "missing": lambda: ml.sam(TWO, holes, "c", missing="ml"),
+    }[how]()
+    again = ml.load(fit.save(tmp_path / "fit.json"))
+    assert type(again) is ml.SamFit
+    assert again.method == fit.method
+    pd.testing.assert_frame_equal(again.parameter_estimates(), fit.parameter_estimates())
+    pd.testing.assert_frame_equal(again.vcov(), fit.vcov())
+    pd.testing.assert_series_equal(again.fit_measures(), fit.fit_measures())
+    assert str(again.summary(fit_measures=True)) == str(fit.summary(fit_measures=True))
+    for one, other in zip(again.measurement, fit.measurement, strict=True):
+        pd.testing.assert_frame_equal(one.parameter_estimates(), other.parameter_estimates())
+    if how in ("local", "MLR"):
+        pd.testing.assert_frame_equal(again.fit_measures_by_level(), fit.fit_measures_by_level())
+    pd.testing.assert_frame_equal(ml.load(again.save(tmp_path / "again.json.gz")).vcov(), fit.vcov())
+    step = ml.load(fit.measurement[0].save(tmp_path / "step.json"))
+    assert type(step) is ml.Fit
+    with pytest.raises(ml.ModelError, match="two steps"):
+        again.bootstrap()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -195,7 +224,6 @@ def test_constraints_and_definitions():
         (lambda: fitted().profile_ci(), "two steps"),
         (lambda: fitted().bootstrap(), "two steps"),
         (lambda: fitted().modification_indices(), "two steps"),
-        (lambda: fitted().save("x.json"), "two steps"),
         (lambda: ml.lrt(fitted(), fitted("global")), "fit of sam"),
     ],
 )

@@ -208,7 +208,7 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
 
 
 def _values(specification, keys, cluster, groups, distribution, freedom, moments, fixed, known) -> jax.Array:
-    """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed (2, p) or (2, G, p), by row (n, N, p) and by
+    """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed, (2, p) or (2, G, p), by row (n, N, p) and by
     cluster (n, J, p), n or 1; None where they are drawn too.
     """
     columns = slope_columns(specification) if specification.slopes else None

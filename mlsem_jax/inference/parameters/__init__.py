@@ -1,6 +1,6 @@
 """Estimates and what is computed from them, with standard errors, intervals and tests of each."""
 
-from mlsem_jax.inference.parameters._bootstrap import Bootstrap, bootstrap
+from mlsem_jax.inference.parameters._bootstrap import Bootstrap, Through, bootstrap
 from mlsem_jax.inference.parameters._estimates import Estimates, estimates, row_values
 from mlsem_jax.inference.parameters._influence import Influence, influence
 from mlsem_jax.inference.parameters._intervals import Interval, intervals
@@ -19,6 +19,7 @@ from mlsem_jax.inference.parameters._without_weights import Move, move
 
 __all__ = [
     "Bootstrap",
+    "Through",
     "Estimates",
     "Influence",
     "Interval",

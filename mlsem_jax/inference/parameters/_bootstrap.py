@@ -28,13 +28,25 @@ from mlsem_jax.inference.variance import (
     resampler,
     vcov_natural,
 )
-from mlsem_jax.models import Structure
+from mlsem_jax.models import Build, Structure
 from mlsem_jax.numerics import float64
 
 Type = Literal["nonparametric", "parametric", "bollen.stine"]
 # draws of a block that goes to another worker: whole chunks of a batch
 CHUNK = 2048
 TYPES: tuple[Type, ...] = ("nonparametric", "parametric", "bollen.stine")
+
+
+@dataclass(frozen=True, eq=False)
+class Through:
+    """Another way to write the fit's model, in which draws are searched for where the fit's own leaves a direction open.
+
+    build, theta (q',): at the estimates; back: of many theta (B, q') to the fit's (B, q), NaN where one has none.
+    """
+
+    build: Build
+    theta: np.ndarray
+    back: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,7 @@ def bootstrap(
     executor: Executor | None = None,
     path: str | Path | None = None,
     chunk: int | None = None,
+    through: Through | None = None,
 ) -> Bootstrap:
     """n draws. key: of jax.random, or an integer; draw i depends on the key and i alone. quantity: what is drawn of (default:
     natural parameters and `:=` quantities). executor, path, chunk: blocks of draws by other workers, kept in a folder.
@@ -102,31 +115,37 @@ def bootstrap(
     )
     if type not in TYPES:
         raise ModelError(f"type={type!r} is not available: {', '.join(map(repr, TYPES))}.{nearest(type, TYPES)}")
-    refuse_constraints(estimation, "The bootstrap")
+    refuse_constraints(estimation, "The bootstrap", rotated=through is not None)
     chisq = type == "bollen.stine" if chisq is None else chisq
     if chisq and estimation.h1 is None:
         raise ModelError("Chi-squares of bootstrap draws need the unrestricted model: fit with h1=True.")
     key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
     model, h1 = estimation.model, estimation.h1 if chisq else None
     saturated = None if h1 is None else (h1.build.structure, h1.theta)
-    common = (resampler(estimation, type), model.build.structure, model.theta, saturated, portable_key(key))
+    searched = (model.build, model.theta) if through is None else (through.build, through.theta)
+    common = (resampler(estimation, type), searched[0].structure, searched[1], saturated, portable_key(key))
     end = _all_draws(common, n, executor, path, chunk, progress)
     quantity = estimated(model.build) if quantity is None else quantity
     estimate, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
-    observed = information(model, estimation, "observed")
-    draws, draws_se = _with_errors(estimation, quantity, end["theta"], end["information"])
-    bad = ~np.asarray(is_maximum(end["status"]))
+    status = np.array(end["status"])
+    if through is None:
+        observed = information(model, estimation, "observed")
+        plain_se = _with_errors(estimation, quantity, model.theta[None], observed[None])[1][0]
+        draws, draws_se = _with_errors(estimation, quantity, end["theta"], end["information"])
+    else:
+        plain_se, (draws, draws_se) = se, _turned_back(estimation, quantity, through, end["theta"], status)
+    bad = ~np.asarray(is_maximum(status))
     draws[bad], draws_se[bad] = np.nan, np.nan
     return Bootstrap(
         type=type,
         names=quantity.names,
         estimate=estimate,
         se=se,
-        plain_se=_with_errors(estimation, quantity, model.theta[None], observed[None])[1][0],
+        plain_se=plain_se,
         draws=draws,
         draws_se=draws_se,
         chisq=end.get("chisq"),
-        status=end["status"],
+        status=status,
         observed_chisq=np.nan if estimation.h1 is None else 2 * (estimation.h1.value - model.value),
         influence=derivatives(estimation, quantity) if type == "nonparametric" else None,
         units=f"{unit_of(estimation)}s",
@@ -140,6 +159,22 @@ def _with_errors(
     build = estimation.model.build
     values, se = with_errors(quantity, build.offset, build.basis, theta, information)
     return np.array(values), np.where(np.asarray(se) > 0, se, np.nan)
+
+
+def _turned_back(
+    estimation: Estimation, quantity: Quantity, through: Through, theta: np.ndarray, status: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Values (B, r) of draws made through another parametrisation, and no standard errors; in place the status of draws that have
+    no such solution.
+    """
+    build, good = estimation.model.build, np.flatnonzero(is_maximum(status))
+    draws = np.full((len(theta), len(quantity.names)), np.nan)
+    if len(good):
+        found = through.back(theta[good])
+        status[good[np.isnan(found).any(axis=1)]] = Status.NON_FINITE
+        known = ~np.isnan(found).any(axis=1)
+        draws[good[known]] = np.asarray(quantity.at_each(build.natural(found[known]))[0])
+    return draws, np.full_like(draws, np.nan)
 
 
 def _all_draws(

@@ -36,6 +36,11 @@ def intervals(
         half, centre = normal_quantile(tails[1]) * draws.std(0, ddof=1), 2 * estimate - draws.mean(0)
         return centre - half, centre + half
     if kind == "student":
+        if np.isnan(draws_se).all():
+            raise ModelError(
+                "ci='student' needs standard errors of every draw, which draws of rotated solutions do not have. Use 'perc', "
+                "'basic', 'bca' or 'norm'."
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (draws - estimate) / draws_se
         low, high = np.nanquantile(t, tails, axis=0)

@@ -93,6 +93,11 @@ def _refuse(estimation: Estimation) -> None:
             f"A profile interval needs a maximum of the likelihood, and this fit has none: {model.maximum.status.sentence} "
             f"{model.maximum.status.advice}"
         )
+    if model.build.specification.blocks:
+        raise ModelError(
+            "Rotated parameters have no profile intervals: a likelihood-ratio test of one is a test of where the rotation ends. "
+            "fit.bootstrap() has intervals of them, parameter_estimates() those of their standard errors."
+        )
     if texts := beyond_linear(estimation):
         raise ModelError(
             f"Profile intervals are computed under linear equality constraints only; this model has {listing(texts)}. Fit it "

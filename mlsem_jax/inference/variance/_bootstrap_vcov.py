@@ -16,6 +16,10 @@ def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
 
     The draws are those of `fit.bootstrap(options.bootstrap, key=options.iseed)`.
     """
+    if estimation.model.build.specification.blocks:
+        raise ModelError(
+            "se='bootstrap' is not available for rotated factors: fit with another se=, then fit.bootstrap() has their draws."
+        )
     refuse_constraints(estimation, "se='bootstrap'")
     options, model = estimation.options, estimation.model
     q = model.problem.q

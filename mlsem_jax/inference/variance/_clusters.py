@@ -50,20 +50,21 @@ def held_means(estimation: Estimation) -> np.ndarray | None:
     return None if estimation.model.build.specification.means else np.asarray(estimation.exogenous.mean)
 
 
-def beyond_linear(estimation: Estimation) -> list[str]:
-    """What restricts the model beside linear equalities, in words: nonlinear constraints, inequalities, bounds."""
+def beyond_linear(estimation: Estimation, rotations: bool = True) -> list[str]:
+    """What restricts the model beside linear equalities, in words: nonlinear constraints, inequalities, bounds, and rotations."""
     constraints = estimation.model.build.nonlinear
     bounded = estimation.options.bounds not in ("none", None, {})
     texts = [c.text for c in constraints] + (["bounds=" + repr(estimation.options.bounds)] if bounded else [])
     specification = estimation.model.build.specification
-    texts += list(dict.fromkeys(f"the rotation of the efa() block {b.name!r}" for b in specification.blocks))
+    blocks = specification.blocks if rotations else ()
+    texts += list(dict.fromkeys(f"the rotation of the efa() block {b.name!r}" for b in blocks))
     rows = specification.parameters
     return texts + [row.name for row in rows if row.free and (row.lower is not None or row.upper is not None)]
 
 
-def refuse_constraints(estimation: Estimation, what: str) -> None:
-    """ModelError for models that a batch cannot fit: nonlinear constraints, bounds, inequalities."""
-    if texts := beyond_linear(estimation):
+def refuse_constraints(estimation: Estimation, what: str, rotated: bool = False) -> None:
+    """ModelError for models that a batch cannot fit: nonlinear constraints, bounds, inequalities; and rotations, unless rotated."""
+    if texts := beyond_linear(estimation, not rotated):
         raise ModelError(
             f"{what} refits the model in batches, which hold linear equality constraints only; this model has {listing(texts)}. "
             "Drop them, or loop over resampled data with ml.sem."

@@ -12,7 +12,7 @@ import hashlib
 import json
 import platform
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from mlsem_jax._arguments import shown
 from mlsem_jax._version import __version__
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation, FitOptions, Fitted, Maximum, Problem, Reduction
-from mlsem_jax.inference import TESTS, ChiSquare, RobustTests, Scaling, Vcov, robust_by_name, row_values, vcov
+from mlsem_jax.inference import row_values
 from mlsem_jax.models import Moments, Specification, build
 from mlsem_jax.numerics import float64
 from mlsem_jax.report.exchange._codec import decode, encode
 from mlsem_jax.report.exchange._conform import StorageError, conform
+from mlsem_jax.report.exchange._derived import derived_record, of_rows, read_derived
 from mlsem_jax.report.exchange._place import read, write
 from mlsem_jax.report.exchange._stored import check_estimation, check_fields, check_options, require
 
@@ -39,17 +40,22 @@ ROOM = 1000
 _ROWS = ("values", "cluster", "row_index")
 
 
-def save(estimation: Estimation, fields: Mapping[str, Any], path: str | Path) -> Path:
+# estimations of other models that a fit is made of, by name: those of both steps of `sam`
+Parts = Mapping[str, Sequence[Estimation]]
+
+
+def save(estimation: Estimation, fields: Mapping[str, Any], path: str | Path, parts: Parts | None = None) -> Path:
     """Write a fit to `path` as JSON (compressed where the name ends in .gz) and return the path.
 
-    fields: what it has beside its estimation: "text", "function", "warnings", "network".
+    fields: what it has beside its estimation: "text", "function", "warnings", "network". parts: the estimations that it is made of,
+    where its sampling covariance is theirs.
     """
 
     def content() -> bytes:
-        record = to_record(estimation, fields)
+        record = to_record(estimation, fields, parts or {})
         record["checksum"] = checksum(record)
-        parts = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
-        text = ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+        lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
+        text = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
         return gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text
 
     return write(path, content, "the fit")
@@ -61,10 +67,9 @@ def checksum(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def to_record(estimation: Estimation, fields: Mapping[str, Any]) -> dict[str, Any]:
+def to_record(estimation: Estimation, fields: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     """What the file holds, as JSON values."""
-    kept = [f.name for f in dataclasses.fields(Estimation) if f.name not in (*_FITTED, "data", "options")]
-    return {
+    record = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {"mlsem_jax": __version__, "python": platform.python_version()}
@@ -75,73 +80,31 @@ def to_record(estimation: Estimation, fields: Mapping[str, Any]) -> dict[str, An
             for row, value in zip(estimation.model.build.specification.parameters, row_values(estimation), strict=True)
             if np.isfinite(value)
         ],
+        **_estimation_record(estimation, bool(parts)),
+    }
+    if not parts:
+        return record
+    return record | {
+        "parts": {name: [_estimation_record(one, False) for one in found] for name, found in parts.items()}
+    }
+
+
+def _estimation_record(estimation: Estimation, composed: bool) -> dict[str, Any]:
+    """Of an estimation what it is restored from; composed: of parts that are stored beside it."""
+    kept = [f.name for f in dataclasses.fields(Estimation) if f.name not in (*_FITTED, "data", "options")]
+    return {
         "options": _options(estimation.options),
         "data": _data_record(estimation.data),
         "estimation": {name: encode(_without_rows(estimation, getattr(estimation, name))) for name in kept}
         | {name: _fitted_record(getattr(estimation, name)) for name in _FITTED},
-        "derived": _derived(estimation),
+        "derived": derived_record(estimation, composed),
     }
-
-
-def _of_rows(estimation: Estimation) -> bool:
-    """Whether the units of the scores are rows."""
-    return estimation.data.single and not estimation.data.clustered
 
 
 def _without_rows(estimation: Estimation, value: Any) -> Any:
     """A part of the estimation without the layer of rows that models of one level have in place of clusters."""
-    rows = isinstance(value, Reduction) and _of_rows(estimation)
+    rows = isinstance(value, Reduction) and of_rows(estimation)
     return dataclasses.replace(value, clusters=None) if rows else value
-
-
-def _derived(estimation: Estimation) -> dict[str, Any]:
-    """What a fit read from the file could not compute, because it takes scores of rows or of clusters with missing values."""
-    options = estimation.options
-    missing = bool(len(estimation.reduction.pattern_codes))
-    replicated = options.se == "replicates"
-    if not (_of_rows(estimation) or missing or replicated) or not estimation.model.maximum.status.converged:
-        return {}
-    out: dict[str, Any] = {}
-    if options.se.startswith("robust") or replicated or options.information == "first.order":
-        out["vcov"] = encode(np.asarray(vcov(estimation).matrix))
-    if options.robust and estimation.h1 is not None:
-        out |= {name: _tests_record(value) for name, value in robust_by_name(estimation).items()}
-    return out
-
-
-def _tests_record(tests: RobustTests) -> Any:
-    """Statistics, degrees of freedom and factors of the model and the baseline, and the scaling factors of h1 and the model."""
-    pairs = [None if t is None else (t.statistic, t.df, t.factor) for t in (tests.model, tests.baseline)]
-    return encode([*pairs, *((s.factor, s.q) for s in (tests.h1, tests.h0))])
-
-
-def _tests(value: Any, where: str) -> RobustTests:
-    parts = decode(value, where)
-    require(isinstance(parts, list) and len(parts) == 4, where, "four parts were expected")
-    for part, size in zip(parts, (3, 3, 2, 2), strict=True):
-        numbers = part is None or (isinstance(part, tuple) and len(part) == size)
-        require(numbers and all(isinstance(x, int | float) for x in part or ()), where, "numbers were expected")
-    model, baseline, h1, h0 = parts
-    require(None not in (model, h1, h0), where, "a test is missing")
-    return RobustTests(
-        ChiSquare(*model), None if baseline is None else ChiSquare(*baseline), Scaling(*h1), Scaling(*h0)
-    )
-
-
-def _read_derived(record: Any, estimation: Estimation) -> None:
-    """Put what the file says in the place of what would be computed."""
-    require(isinstance(record, dict), "derived", "names and values were expected")
-    q = estimation.model.problem.q
-    for name, value in record.items():
-        if name == "vcov":
-            matrix = decode(value, "derived.vcov")
-            require(
-                isinstance(matrix, np.ndarray) and matrix.shape == (q, q), "derived.vcov", f"{q} x {q} were expected"
-            )
-            estimation.derived["vcov"] = Vcov(matrix)
-        else:
-            require(name in TESTS, f"derived.{name}", "there is no such result")
-            estimation.derived[name] = _tests(value, f"derived.{name}")
 
 
 def _network(model: Any) -> Any:
@@ -195,7 +158,7 @@ def _fitted_record(fitted: Fitted | None) -> dict[str, Any] | None:
 
 @float64
 def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
-    """The estimation in a file that `save` wrote, and the other fields of its fit.
+    """The estimation in a file that `save` wrote, and the other fields of its fit, "parts" among them.
 
     Raises StorageError: for what cannot be read, is no such file, or departs from what `save` writes, in types, sizes, ranges or
     (where the file has a checksum) any value.
@@ -206,7 +169,8 @@ def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
         extra = {name: _own(decode(value, f"fit.{name}"), estimation) for name, value in record["fit"].items()}
         check_fields(extra, {"text": str, "function": str, "warnings": tuple[str, ...], "network": Any})
         check_estimation(estimation)
-        _read_derived(record.get("derived", {}), estimation)
+        read_derived(record.get("derived", {}), estimation)
+        extra["parts"] = _parts(record.get("parts", {}))
         _check_network(extra["network"], estimation)
         _compare(record["estimates"], estimation)
     except StorageError as problem:
@@ -216,6 +180,20 @@ def load(path: str | Path) -> tuple[Estimation, dict[str, Any]]:
     if "checksum" in record and record["checksum"] != checksum(record):
         raise StorageError(f"{path}: something in it was changed since it was saved (its checksum is another one)")
     return estimation, extra
+
+
+def _parts(record: Any) -> dict[str, tuple[Estimation, ...]]:
+    """The estimations that a fit is made of."""
+    require(isinstance(record, dict), "parts", "names and lists were expected")
+    require(not record or set(record) == {"measurement", "structural"}, "parts", "those of both steps were expected")
+    found: dict[str, tuple[Estimation, ...]] = {}
+    for name, some in record.items():
+        require(isinstance(some, list), f"parts.{name}", "a list was expected")
+        found[name] = tuple(map(_estimation, some))
+        for one, stored in zip(found[name], some, strict=True):
+            check_estimation(one)
+            read_derived(stored.get("derived", {}), one)
+    return found
 
 
 def _parsed(path: Any) -> dict[str, Any]:

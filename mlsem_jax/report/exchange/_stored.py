@@ -56,6 +56,8 @@ def check_estimation(estimation: Estimation) -> None:
     require(mask.shape == (len(data.variables),) and mask.dtype == bool, "data.between_only", "one flag a variable")
     only = tuple(name for name, flag in zip(data.variables, mask, strict=True) if flag)
     require(only == specification.between_only, "data.between_only", "they are not those of the model")
+    absent = np.zeros_like(specification.absent) if data.absent is None else data.absent
+    require(np.array_equal(absent, specification.absent), "data.absent", "they are not those of the model")
     _check_reduction(estimation, clusters)
     _moments(estimation.exogenous, specification, "estimation.exogenous", True)
     for name in ("model", "h1", "baseline"):

@@ -7,6 +7,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from mlsem_jax._errors import ModelError, listing
 from mlsem_jax.models import Expression, Parameter, Specification
@@ -53,10 +56,7 @@ def to_mplus(
     Inequality constraints and bounds become MODEL CONSTRAINT; a comment lists the names that had to be cut.
     """
     refuse_networks(specification, "Mplus")
-    if specification.blocks:
-        raise ModelError(
-            "The Mplus input of efa() blocks is not written: write (*1) behind the items of BY, and ROTATION=, there."
-        )
+    _check_blocks(specification)
     if specification.absent.any():
         raise ModelError(
             "In Mplus all groups have the same variables: write a model file of each group alone, of a fit to its own rows."
@@ -88,12 +88,55 @@ def to_mplus(
 
 
 def _analysis(specification: Specification, cluster: str | None, estimator: str, link: str) -> list[str]:
-    found = [_type(specification, cluster), f"ESTIMATOR = {estimator}", _model(specification)]
+    found = [
+        _type(specification, cluster),
+        f"ESTIMATOR = {estimator}",
+        _model(specification),
+        *_rotation(specification),
+    ]
     if not specification.ordered:
         return found
     if estimator.startswith("ML"):
         return [*found, f"LINK = {link.upper()}", "ALGORITHM = INTEGRATION"]
     return [*found, "PARAMETERIZATION = THETA"]
+
+
+def _check_blocks(specification: Specification) -> None:
+    """ModelError for efa() blocks that Mplus cannot be given."""
+    blocks = specification.blocks
+    if blocks and (not specification.single or specification.groups):
+        raise ModelError(
+            "The Mplus input of efa() blocks is written for models of one level and one group: elsewhere Mplus has no such blocks, "
+            "or other defaults. Write the input by hand, (*1) behind the items of BY and ROTATION= under ANALYSIS."
+        )
+    if len({replace(b.rotation, target=None) for b in blocks}) > 1:
+        raise ModelError("Mplus rotates all efa() blocks of a model by one criterion; here they have several.")
+
+
+def _rotation(specification: Specification) -> list[str]:
+    """How the blocks are rotated, with the constants of the criterion, whose defaults are others in Mplus."""
+    if not any(len(block.factors) > 1 for block in specification.blocks):
+        return []
+    rotation = specification.blocks[0].rotation
+    number = {"geomin": f" {rotation.epsilon:g}", "oblimin": f" {rotation.gamma:g}"}.get(rotation.criterion, "")
+    kind = f"({'ORTHOGONAL' if rotation.orthogonal else 'OBLIQUE'}{number})"
+    rows = "KAISER" if rotation.kaiser else "CORRELATION"
+    return [f"ROTATION = {rotation.criterion.upper()} {kind}", f"ROWSTANDARDIZATION = {rows}"]
+
+
+def _block_lines(specification: Specification, short: Names) -> list[str]:
+    """Factors that are rotated together by their items; behind an item '~' and what a target says of it."""
+    lines = []
+    for number, block in enumerate(specification.blocks, 1):
+        items = [_name(short, item, block.level) for item in block.items]
+        target = np.full((len(items), len(block.factors)), np.nan)
+        if block.rotation.target is not None:
+            target = np.array(block.rotation.target, float)
+        for factor, column in zip(block.factors, target.T, strict=True):
+            said = [item if np.isnan(x) else f"{item}~{x:g}" for item, x in zip(items, column, strict=True)]
+            line = f"{_name(short, factor, block.level)} BY {' '.join(said)} (*{number});"
+            lines += textwrap.wrap(line, _LINE - 4, subsequent_indent="  ")
+    return lines
 
 
 def _model(specification: Specification) -> str:
@@ -181,7 +224,9 @@ def _models(specification: Specification, short: Names) -> list[str]:
         lines = ["MODEL:"] if group == 1 else [f"MODEL g{group}:"]
         for level, head in zip(specification.numbers, ("%WITHIN%", "%BETWEEN%"), strict=False):
             rows = [r for r in specification.parameters if (r.group, r.level) == (group, level) and not r.exo]
+            rows = [r for r in rows if not any(block.has(r) for block in specification.blocks)]
             lines += [] if specification.single else [f"  {head}"]
+            lines += [f"    {line}" for line in _block_lines(specification, short)]
             lines += [*(f"    {line}" for r in rows if (line := _line(specification, r, short)))]
         parts.append("\n".join(lines))
         if group == 1 and specification.ngroups > 1:
