@@ -44,8 +44,8 @@ def estimate_batch(
     **Arguments:**
 
     - `model`: from [`mlsem_jax.model`][], or a `Structure`; every array leaf of the structure may lead with the batch axis.
-    - `stats`: statistics, every leaf leading with the batch axis, or of one data set for a batch of models. Those of ordered
-      variables may come in a list, of which a batch is made here: their shapes differ from data set to data set.
+    - `stats`: statistics, every leaf leading with the batch axis, or of one data set for a batch of models. A list of
+      statistics is made a batch here, for data sets that differ in cluster sizes, patterns of missing values or answers.
     - `theta0`: starting values, with or without the batch axis; by default every lane starts from its own sample moments.
     - `chisq`: also maximise the unrestricted model of every lane.
     - `chunk`, `memory`: lanes per device and call, or a budget in bytes that decides them.

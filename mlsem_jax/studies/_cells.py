@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,16 +15,22 @@ import numpy as np
 from mlsem_jax._block_files import Block, digest
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, listing
 from mlsem_jax._fit_text import fit_text
+from mlsem_jax._model import statistics
 from mlsem_jax._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
 from mlsem_jax._sizes import cluster_sizes
 from mlsem_jax._spread import key_of
 from mlsem_jax._status import Status
+from mlsem_jax._study import CONVERGED
 from mlsem_jax.data import check_shape
 from mlsem_jax.estimation import Model, Rows, simulate
+from mlsem_jax.likelihood import stack_statistics
 from mlsem_jax.models import Parameter
 from mlsem_jax.numerics import float64
 from mlsem_jax.studies._design import Conditions
 from mlsem_jax.studies._population import CLUSTER, key_of_row, natural_values
+
+# data sets with missing values from which on a block of them is a batch: its program takes as long to compile as so many fits
+MANY = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +84,28 @@ class Cell:
     @property
     def in_batches(self) -> bool:
         """Whether data sets are fitted many at a time: complete ones, by maximum likelihood with its own standard errors."""
+        return self._plain and not self.conditions.incomplete
+
+    def in_batches_of(self, count: int) -> bool:
+        """Whether so many data sets with missing values are fitted at a time."""
+        return self._plain and self.conditions.incomplete and count >= MANY and not self._ordered
+
+    @property
+    def _plain(self) -> bool:
         model = self.analysis.model
         slopes = model.labels.specification.slopes or self.population.labels.specification.slopes
-        plain = self.conditions.estimator == "ML" and not self.conditions.incomplete and not self.fit_options
-        return plain and not slopes and not model.labels.refused
+        return self.conditions.estimator == "ML" and not self.fit_options and not slopes and not model.labels.refused
+
+    @property
+    def _ordered(self) -> bool:
+        return bool(self.analysis.model.labels.specification.ordered)
+
+    @cached_property
+    def of_incomplete(self) -> Model:
+        """The model that is fitted, for statistics of data with missing values."""
+        model = self.analysis.model
+        source = replace(model.labels.source, missing=self.conditions.handling)
+        return replace(model, labels=replace(model.labels, source=source))
 
     @cached_property
     def drawn_as(self) -> str:
@@ -171,8 +196,31 @@ def run_block(cells: tuple[Cell, ...], key: Any, chisq: bool, number: int, first
     padded = padded_count(count) if count <= 64 else count
     rows = simulate(cell.population, cell.theta, own, cell.sizes, padded, rows=True, first=first, **cell.draw)
     assert isinstance(rows, Rows)
+    if cell.in_batches_of(count):
+        return _incomplete(cell, rows, count, chisq)
     parts = [_single(cell, rows, i, chisq) for i in range(count)]
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _incomplete(cell: Cell, rows: Rows, count: int, chisq: bool) -> Block:
+    """Data sets with missing values as lanes; one that finds no maximum is fitted as by ml.sem, and so is one that is refused."""
+    model, lanes, parts = cell.of_incomplete, {}, {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as of single fits
+        for i in range(count):
+            with suppress(DataError, IdentificationError):
+                lanes[i] = statistics(model, rows.frame(i)).reduced
+        if lanes:
+            found = fitted_block(model, stack_statistics(list(lanes.values())), cell.start, chisq)[0]
+            found |= {"df": np.full(len(lanes), model.df if chisq else 0)}
+            good = zip(lanes, np.isin(found["status"], CONVERGED), strict=True)
+            parts = {
+                i: {name: of[lane] for name, of in found.items()}
+                for lane, (i, converged) in enumerate(good)
+                if converged
+            }
+    every = [parts[i] if i in parts else _single(cell, rows, i, chisq) for i in range(count)]
+    return {name: np.stack([part[name] for part in every]) for name in every[0]}
 
 
 def _single(cell: Cell, rows: Rows, i: int, chisq: bool) -> Block:
