@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from mlsem_jax._fit_text import refuse_ordered, split_options, survey_of, with_means
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.inference import diagnose as diagnose_data
+from mlsem_jax.options import SemOptions
 from mlsem_jax.report import DiagnosisReport
 from mlsem_jax.syntax import read_model, specify
 
 
+@with_options(SemOptions, "sem")
 def diagnose(
-    data: Any, model: str, cluster: str | None = None, *, group: str | None = None, **options: Any
+    data: Any, model: str, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> DiagnosisReport:
     """Intraclass correlations, cluster sizes, and what in the data may stand in the way of a model.
 
@@ -26,10 +29,11 @@ def diagnose(
     Variables that do not vary, or too few clusters, which stop a fit, are told here and stop nothing. In a model of one level,
     without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters.
     """
-    syntax_options, fit_options, data_options = split_options("sem", options)
+    asked: dict[str, Any] = dict(**options)
+    syntax_options, fit_options, data_options = split_options("sem", asked)
     refuse_ordered(syntax_options, "ml.diagnose")
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
-    survey = survey_of(options, not parsed.has_levels, "ml.diagnose")
+    survey = survey_of(asked, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)
     specification = specify(parsed, options=syntax_options, data_variables=column_names(data), group_labels=labels)
