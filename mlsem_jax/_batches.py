@@ -169,8 +169,8 @@ def _check_lanes(model: Model | Structure, statistics: Statistics, theta0: Any, 
     lanes = {name: np.shape(x)[0] for name, x in marks.items() if x is not None and np.ndim(x) == 2}
     if not lanes:
         raise DataError(
-            f"{what} fits many data sets, models or both; here is one of each. Use ml.estimate(model, stats), or give the "
-            "statistics a leading axis: jax.tree.map(lambda *x: numpy.stack(x), *list_of_statistics)."
+            f"{what} fits many data sets, models or both; here is one of each. Use ml.estimate(model, stats), or pass a "
+            "list of the statistics of several data sets."
         )
     if len(set(lanes.values())) > 1 or 0 in lanes.values():
         shown = ", ".join(f"{name} of {count}" for name, count in lanes.items())
