@@ -43,7 +43,7 @@ from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar, notice_if_slow
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
-_OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")
+_OPTIONS = ("group", "covariates", "distribution", "freedom", "skewness", "kurtosis", "missing")
 _OWN = (
     "cluster_sizes",
     "n_datasets",
@@ -82,8 +82,8 @@ def montecarlo(
     **Arguments:**
 
     - `model`, `theta`, `cluster_sizes`, `n_datasets`, `key`, `options`: as for [`mlsem_jax.simulate`][] (`group`, `distribution`,
-      `freedom`, and `missing` for a model that is made with `missing="ml"`; statistics are drawn directly unless an option asks
-      for rows).
+      `freedom`, `skewness`, `kurtosis`, and `missing` for a model that is made with `missing="ml"`; statistics are drawn directly
+      unless an option asks for rows).
     - `chisq`: also fit the unrestricted model, for the rejection rate of the chi-square test at 1 - `level`.
     - `profile`: also the coverage of profile-likelihood intervals (`Fit.profile_ci`), `coverage.profile` in the table: every data
       set is fitted once more for each parameter, held at its true value. NaN for `:=` quantities.

@@ -21,7 +21,7 @@ from mlsem_jax._sizes import cluster_sizes
 from mlsem_jax._spread import key_of
 from mlsem_jax._status import Status
 from mlsem_jax._study import CONVERGED
-from mlsem_jax.data import check_shape
+from mlsem_jax.data import check_margins, check_shape, cubics_of, margins_of
 from mlsem_jax.estimation import Model, Rows, simulate
 from mlsem_jax.likelihood import stack_statistics
 from mlsem_jax.models import Parameter
@@ -77,6 +77,8 @@ class Cell:
             options["distribution"] = "normal"
         if c.distribution != "normal":
             options |= {"distribution": c.distribution, "freedom": c.freedom}
+        if margins_of(c.skewness, c.kurtosis, self.population.variables) is not None:
+            options |= {"skewness": c.skewness, "kurtosis": c.kurtosis}
         if c.incomplete:
             options["missing"] = _holes(c, self.population)
         return options
@@ -284,9 +286,21 @@ def check_cell(cell: Cell) -> None:
             "Fits other than maximum likelihood of complete data start from the model's text: pass it in place of the model "
             "(the population may be a model)."
         )
-    check_shape(cell.conditions.distribution, cell.conditions.freedom)
+    _check_distribution(cell)
     if absent := [name for name in cell.draw.get("missing", {}) if name not in population.variables]:
         raise DataError(
             f"missing names {listing(absent)}, which the population does not have; it has {listing(population.variables, 12)}."
         )
     cell.sizes  # noqa: B018  (checks what it reads)
+
+
+@float64
+def _check_distribution(cell: Cell) -> None:
+    c, population = cell.conditions, cell.population
+    check_shape(c.distribution, c.freedom)
+    margins = margins_of(c.skewness, c.kurtosis, population.variables)
+    check_margins(margins, c.distribution, None)
+    if margins is not None:
+        moments = population(cell.theta)
+        for within, between in zip(moments.within_cov, moments.between_cov, strict=True):
+            cubics_of(within, between, margins, population.variables)
