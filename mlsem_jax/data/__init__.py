@@ -14,6 +14,7 @@ from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._simulation import SHAPES, RowMoments, Rows, Shape, as_data, check_shape, draw_rows, punch_holes
 from mlsem_jax.data._survey import Survey, SurveyColumns
 from mlsem_jax.data._units import group_labels
+from mlsem_jax.data._vale_maurelli import check_margins, cubics_of, margins_of
 
 __all__ = [
     "as_data",
@@ -47,6 +48,9 @@ __all__ = [
     "RowMoments",
     "Rows",
     "SHAPES",
+    "check_margins",
+    "cubics_of",
+    "margins_of",
     "Shape",
     "Survey",
     "SurveyColumns",

@@ -14,6 +14,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, listing, nearest
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.data._prepare import TwoLevelData
+from mlsem_jax.data._vale_maurelli import Cubics
 from mlsem_jax.numerics import inverse, root
 
 if TYPE_CHECKING:
@@ -162,8 +163,10 @@ def draw_rows(
     freedom: float = 5.0,
     fixed: tuple[Array, Array] | None = None,
     known: tuple[Array, Array] | None = None,
+    cubics: tuple[Cubics, Cubics] | None = None,
 ) -> Float[Array, "N p"]:
-    """Rows of one group: y = between part of the cluster + within part of the row, each a root of its covariance times shocks.
+    """Rows of one group: y = between part of the cluster + within part of the row, each a root of its covariance times shocks, or
+    the values of its cubics where these are given.
 
     cluster (N,) codes 0..clusters-1. fixed, known: masks (p,) of given covariates of each level, and their values (N, p) by row
     and (clusters, p) by cluster. With shocks that are not normal, skewness and tails of y follow from the mixing.
@@ -180,10 +183,16 @@ def draw_rows(
         between_cov, between_shift = _given(
             between_cov, moments.between_mean, jnp.concatenate([fixed[1], pad]), known_between
         )
-    within = root(within_cov, jnp.zeros(p, dtype))[0]
-    between = root(between_cov, jnp.zeros(u, dtype))[0]
-    rows = moments.within_mean + within_shift + shocks(at_within, (len(cluster), p), kind, freedom, dtype) @ within.T
-    effects = moments.between_mean + between_shift + shocks(at_between, (clusters, u), kind, freedom, dtype) @ between.T
+    if cubics is not None:
+        inner = cubics[0].draw(at_within, len(cluster), dtype)
+        outer = cubics[1].draw(at_between, clusters, dtype)
+    else:
+        within = root(within_cov, jnp.zeros(p, dtype))[0]
+        between = root(between_cov, jnp.zeros(u, dtype))[0]
+        inner = shocks(at_within, (len(cluster), p), kind, freedom, dtype) @ within.T
+        outer = shocks(at_between, (clusters, u), kind, freedom, dtype) @ between.T
+    rows = moments.within_mean + within_shift + inner
+    effects = moments.between_mean + between_shift + outer
     out = rows + effects[cluster, :p]
     if moments.directions is not None and moments.slopes is not None:
         out = out + (effects[cluster, p:] * out[:, moments.slopes]) @ moments.directions

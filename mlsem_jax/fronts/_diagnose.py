@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import column_names, group_labels, prepare
 from mlsem_jax.estimation import own_roles
 from mlsem_jax.fronts._fit_text import ordered_columns, split_options, survey_of, with_means
 from mlsem_jax.inference import diagnose as diagnose_data
+from mlsem_jax.options import SemOptions
 from mlsem_jax.report import DiagnosisReport
 from mlsem_jax.syntax import read_model, specify
 
 
+@with_options(SemOptions, "sem")
 def diagnose(
-    data: Any, model: str, cluster: str | None = None, *, group: str | None = None, **options: Any
+    data: Any, model: str, cluster: str | None = None, *, group: str | None = None, **options: Unpack[SemOptions]
 ) -> DiagnosisReport:
     """Intraclass correlations, cluster sizes, and what in the data may stand in the way of a model.
 
@@ -29,9 +32,10 @@ def diagnose(
     without `level:` blocks, the intraclass correlations of cluster= say how much it matters that rows come in clusters. Ordered
     variables (`ordered=`) are described by the numbers of their categories; rare and absent categories and empty tables are told.
     """
-    syntax_options, fit_options, data_options = split_options("sem", options)
+    asked: dict[str, Any] = dict(**options)
+    syntax_options, fit_options, data_options = split_options("sem", asked)
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
-    survey = survey_of(options, not parsed.has_levels, "ml.diagnose")
+    survey = survey_of(asked, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
     labels = () if group is None else group_labels(data, group)
     columns, told = ordered_columns(parsed, data, syntax_options.ordered)

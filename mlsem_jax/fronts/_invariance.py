@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import SIGNIFICANCE, Refused, Rule, check, choice, names
 from mlsem_jax._errors import DataError, ModelError, ModelWarning, nearest
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import group_labels, several
 from mlsem_jax.fits import Fit
 from mlsem_jax.fronts._fit_text import fit_text
@@ -25,6 +26,7 @@ from mlsem_jax.measurement import (
     with_free_means,
     with_free_variances,
 )
+from mlsem_jax.options import InvarianceOptions
 from mlsem_jax.syntax import Syntax, read_model
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ class Invariance:
         return self.table._repr_html_()
 
 
+@with_options(InvarianceOptions, "sem")
 def invariance(
     model: str | Sequence[str],
     data: Any,
@@ -121,7 +124,7 @@ def invariance(
     partial: str | Sequence[str] = (),
     method: inference.Method = "satorra.bentler.2001",
     alpha: float = 0.05,
-    **options: Any,
+    **options: Unpack[InvarianceOptions],
 ) -> Invariance:
     """Measurement invariance over groups, or without groups across the two levels: a table of fits and differences.
 
@@ -143,13 +146,14 @@ def invariance(
     **Raises:** as [`mlsem_jax.sem`][]; DataError for a group column with one value, ModelError for other steps, and across
     levels for factors that level 2 does not have.
     """
-    if several(data) or "plausible_values" in options:
+    asked: dict[str, Any] = dict(**options)
+    if several(data) or "plausible_values" in asked:
         raise ModelError("invariance() takes one data set: for imputations compare pooled fits with ml.lrt.")
     method, alpha = check("method", method, _METHOD), check("alpha", alpha, SIGNIFICANCE)
-    if "group_equal" in options:
+    if "group_equal" in asked:
         raise ModelError("invariance() says with steps= what is equal over groups; leave group_equal= out.")
-    exempt = "group_partial" if "group_partial" in options else "partial"
-    given = check(exempt, options.pop("group_partial", partial), names("a parameter, such as 'f=~y2',"))
+    exempt = "group_partial" if "group_partial" in asked else "partial"
+    given = check(exempt, asked.pop("group_partial", partial), names("a parameter, such as 'f=~y2',"))
     partial = tuple("".join(name.split()) for name in given)
     parsed = read_model(model, data, "invariance(model, data, group=...)")
     over = "groups" if group is not None else "levels"
@@ -166,7 +170,7 @@ def invariance(
         with warnings.catch_warnings():
             if fits:  # the first step has told what there is to tell about the data and the text
                 warnings.simplefilter("ignore", ModelWarning)
-            fits[step] = _fit_step(step, parsed, data, cluster, group, partial, options)
+            fits[step] = _fit_step(step, parsed, data, cluster, group, partial, asked)
     return Invariance(fits, _table(fits, method), over, partial, alpha)
 
 

@@ -44,8 +44,8 @@ def estimate_batch(
     **Arguments:**
 
     - `model`: from [`mlsem_jax.model`][], or a `Structure`; every array leaf of the structure may lead with the batch axis.
-    - `stats`: statistics, every leaf leading with the batch axis, or of one data set for a batch of models. Those of ordered
-      variables may come in a list, of which a batch is made here: their shapes differ from data set to data set.
+    - `stats`: statistics, every leaf leading with the batch axis, or of one data set for a batch of models. A list of
+      statistics is made a batch here, for data sets that differ in cluster sizes, patterns of missing values or answers.
     - `theta0`: starting values, with or without the batch axis; by default every lane starts from its own sample moments.
     - `chisq`: also maximise the unrestricted model of every lane.
     - `chunk`, `memory`: lanes per device and call, or a budget in bytes that decides them.
@@ -169,8 +169,8 @@ def _check_lanes(model: Model | Structure, statistics: Statistics, theta0: Any, 
     lanes = {name: np.shape(x)[0] for name, x in marks.items() if x is not None and np.ndim(x) == 2}
     if not lanes:
         raise DataError(
-            f"{what} fits many data sets, models or both; here is one of each. Use ml.estimate(model, stats), or give the "
-            "statistics a leading axis: jax.tree.map(lambda *x: numpy.stack(x), *list_of_statistics)."
+            f"{what} fits many data sets, models or both; here is one of each. Use ml.estimate(model, stats), or pass a "
+            "list of the statistics of several data sets."
         )
     if len(set(lanes.values())) > 1 or 0 in lanes.values():
         shown = ", ".join(f"{name} of {count}" for name, count in lanes.items())

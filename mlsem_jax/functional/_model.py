@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
+from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare, read_known
 from mlsem_jax.estimation import (
     FitOptions,
@@ -29,16 +30,18 @@ from mlsem_jax.fronts import specify_and_prepare, split_options, survey_of
 from mlsem_jax.functional._collected import OWN_VARIABLES, WHOLE, Collected, by_pattern, collect, layer_of
 from mlsem_jax.likelihood import CompleteTerm, Statistics, moved
 from mlsem_jax.observed import mergeable
+from mlsem_jax.options import ModelOptions
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model
 
 
+@with_options(ModelOptions, "sem")
 def model(
     syntax: str | Sequence[str] | Syntax,
     data: Any,
     cluster: str | None = None,
     *,
     group: str | None = None,
-    **options: Any,
+    **options: Unpack[ModelOptions],
 ) -> Model:
     """A model of two levels, or of one, as one equinox module whose leaves are arrays.
 
@@ -57,10 +60,11 @@ def model(
     """
     if not isinstance(syntax, (str, Syntax, list, tuple)):
         raise ModelError(f"ml.model(text, data, cluster=...) takes model text first, not {kind_of(syntax)}.")
-    _check_options(options)
-    syntax_options, fit_options, data_options = split_options("sem", options)
+    asked: dict[str, Any] = dict(**options)
+    _check_options(asked)
+    syntax_options, fit_options, data_options = split_options("sem", asked)
     parsed = read_model(syntax, data)
-    survey = survey_of(options, not parsed.has_levels, "ml.model")
+    survey = survey_of(asked, not parsed.has_levels, "ml.model")
     if not parsed.has_levels:
         syntax_options = _of_one_level(syntax_options, cluster)
     specification, prepared = specify_and_prepare(
@@ -85,7 +89,7 @@ def model(
         survey=survey,
     )
     if not specification.ordered:
-        _check_integral(options)
+        _check_integral(asked)
         return make_model(specification, make_statistics(specification, prepared), source)
     made, notes = make_ordinal_model(specification, prepared, source, fit_options)
     for sentence in (*prepared.warnings, *notes):

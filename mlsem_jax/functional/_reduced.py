@@ -9,7 +9,7 @@ import jax
 from mlsem_jax._errors import DataError, listing
 from mlsem_jax.estimation import Model, Rows, check_statistics, kind_of
 from mlsem_jax.functional._collected import Collected
-from mlsem_jax.likelihood import Statistics
+from mlsem_jax.likelihood import Statistics, stack_statistics, stackable
 from mlsem_jax.models import Structure
 from mlsem_jax.ordinal import OrdinalTerm, stack_terms
 
@@ -18,7 +18,7 @@ AnyStatistics = Statistics | Collected
 
 def reduced(model: Model | Structure, stats: Any, what: str, *, lanes: bool = False) -> Statistics:
     """The arrays that the likelihood needs. DataError for what are no statistics, or not of this model; lanes: a batch is fine."""
-    if lanes and _of_answers(stats):
+    if lanes and _several(stats):
         stats = _stacked([reduced(model, one, what) for one in stats])
     if not isinstance(stats, (Statistics, Collected)):
         raise DataError(f"{what} takes the statistics of the data, {_instead(stats, what)}")
@@ -33,20 +33,21 @@ def reduced(model: Model | Structure, stats: Any, what: str, *, lanes: bool = Fa
     return statistics
 
 
-def _of_answers(stats: Any) -> bool:
-    """Whether these are statistics of ordered variables of several data sets, in a list."""
-    if not isinstance(stats, (list, tuple)) or not stats:
-        return False
-    if not all(isinstance(one, (Statistics, Collected)) for one in stats):
-        return False
-    known = [one.reduced if isinstance(one, Collected) else one for one in stats]
-    return all(len(one.terms) == 1 and isinstance(one.terms[0], OrdinalTerm) for one in known)
+def _several(stats: Any) -> bool:
+    """Whether these are statistics of several data sets, in a list."""
+    return (
+        isinstance(stats, (list, tuple)) and bool(stats) and all(isinstance(x, (Statistics, Collected)) for x in stats)
+    )
 
 
 def _stacked(stats: list[Statistics]) -> Statistics:
-    """Statistics of ordered variables with a leading axis: data sets have different numbers of distinct answers."""
+    """Statistics with a leading axis: data sets have different patterns of missing values, cluster sizes and distinct answers."""
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(stats)):
         raise DataError("A list of statistics is stacked as NumPy arrays, which a JAX transformation cannot trace.")
+    if all(map(stackable, stats)):
+        return stack_statistics(stats)
+    if not all(len(one.terms) == 1 and isinstance(one.terms[0], OrdinalTerm) for one in stats):
+        raise DataError("The statistics in the list are of different models: make all with ml.statistics(model, data).")
     if len({one.terms[0].layout for one in stats}) > 1:
         raise DataError("The statistics in the list are of different models: make all with ml.statistics(model, data).")
     return Statistics((stack_terms([one.terms[0] for one in stats]),), None)
@@ -58,11 +59,8 @@ def _instead(given: Any, what: str) -> str:
         return f"not a model: the order is {what}(model, ..., stats), the statistics last."
     if isinstance(given, Rows):
         return "not rows. Make them of each data set: ml.statistics(model, rows.frame(i)), or simulate with rows=False."
-    if isinstance(given, (list, tuple)) and given and all(isinstance(x, (Statistics, Collected)) for x in given):
-        return (
-            "of one call one pytree, not a list of them. Stack those of the same design: "
-            "jax.tree.map(lambda *x: numpy.stack(x), *stats), and pass that to ml.estimate_batch."
-        )
+    if _several(given):
+        return f"of one data set, not a list of them: ml.estimate_batch(model, stats) takes lists, or call {what} for each."
     if hasattr(given, "columns") or hasattr(given, "column_names") or isinstance(given, dict):
         return f"not the data themselves. Make them once: stats = ml.statistics(model, data), then {what}(model, ..., stats)."
     return f"not {kind_of(given)}. Make them with ml.statistics(model, data), or ml.simulate."

@@ -29,6 +29,7 @@ from mlsem_jax.likelihood._expected import (
 from mlsem_jax.likelihood._identification import moment_information
 from mlsem_jax.likelihood._pattern_clusters import cluster_forms
 from mlsem_jax.likelihood._pattern_term import PatternTerm
+from mlsem_jax.likelihood._stack import stack_statistics, stackable
 from mlsem_jax.likelihood._term import ClusterSizes, LevelSum, Statistics, Term, only_data
 from mlsem_jax.likelihood._weighted import WeightedClusters, moved, reordered, weighted_statistics
 
@@ -71,6 +72,8 @@ __all__ = [
     "only_data",
     "outer_product_information",
     "posterior",
+    "stack_statistics",
+    "stackable",
     "term_scores",
     "weighted_statistics",
 ]

@@ -2,8 +2,10 @@
 
 from mlsem_jax.options._keywords import (
     CommonOptions,
+    InvarianceOptions,
     LatentOptions,
     LvmOptions,
+    ModelOptions,
     ObservedOptions,
     SemOptions,
     VarcovOptions,
@@ -13,8 +15,10 @@ from mlsem_jax.options._table import NETWORKS, SECTIONS, TABLE, Option
 
 __all__ = [
     "CommonOptions",
+    "InvarianceOptions",
     "LatentOptions",
     "LvmOptions",
+    "ModelOptions",
     "NETWORKS",
     "OPTIONS",
     "ObservedOptions",

@@ -43,8 +43,8 @@ class SearchOptions(TypedDict, total=False):
     verbose: Flag
 
 
-class SurveyOptions(TypedDict, total=False):
-    """Columns of a survey design; of all functions."""
+class WeightOptions(TypedDict, total=False):
+    """Columns of weights and strata; of all functions."""
 
     sampling_weights: str | None
     sampling_weights_between: str | None
@@ -52,17 +52,21 @@ class SurveyOptions(TypedDict, total=False):
     sampling_weights_normalization: Literal["total", "group", "none"] | Word
     strata: str | None
     lonely: Literal["error", "adjust"] | Word
+
+
+class SurveyOptions(WeightOptions, total=False):
+    """Columns of a survey design; of all functions that fit."""
+
     replicate_weights: Names
     replicate_type: Literal["BRR", "Fay", "JK1", "JK2", "bootstrap"] | Word
     fay: float | None
 
 
-class CommonOptions(SearchOptions, SurveyOptions, total=False):
-    """What sem, cfa, growth, lavaan, efa and sam have in common."""
+class TextOptions(TypedDict, total=False):
+    """What is added to a model text, and which groups; of all functions that read one."""
 
     group_label: Sequence[Any] | None
     ordered: bool | str | Sequence[str] | None
-    only_converged: Flag
     std_lv: Flag
     effect_coding: bool | str | Sequence[str] | None
     fixed_x: Flag
@@ -75,19 +79,39 @@ class CommonOptions(SearchOptions, SurveyOptions, total=False):
     auto_var: Flag
     auto_cov_lv_x: Flag
     auto_cov_y: Flag
-    group_equal: Names
     group_partial: Names
     level_label: Sequence[str] | None
     parameterization: Literal["theta"] | Word
-    estimator: Literal["ML", "MLR", "MLF", "WLSMV", "DWLS", "WLS", "ULSMV"] | Word
     link: Literal["probit", "logit"] | Word
     integration: Literal["adaptive", "laplace"] | Word
     integration_points: int | None
+
+
+class ModelOptions(TextOptions, WeightOptions, total=False):
+    """Options of ml.model: what makes a model and its statistics, and nothing of a fit."""
+
+    group_equal: Names
+    missing: Literal["listwise", "ml", "fiml", "direct"] | Word
+    rotation: Literal["geomin", "oblimin", "varimax", "target"] | str | Mapping[str, str] | None
+    rotation_args: Mapping[str, Any] | None
+
+
+class InvarianceOptions(TextOptions, SearchOptions, SurveyOptions, total=False):
+    """Options of ml.invariance, whose steps say what is equal."""
+
+    estimator: Literal["ML", "MLR", "MLF", "WLSMV", "DWLS", "WLS", "ULSMV"] | Word
     bounds: Literal["none", "pos.var", "pos.ov.var", "pos.lv.var"] | str | Mapping[str, Any] | None
     start: Any
     information: Literal["observed", "expected", "first.order"] | Word
     bootstrap: int | None
     iseed: int | None
+
+
+class CommonOptions(InvarianceOptions, total=False):
+    """What sem, cfa, growth, lavaan, efa and sam have in common."""
+
+    only_converged: Flag
+    group_equal: Names
 
 
 class SemOptions(CommonOptions, total=False):

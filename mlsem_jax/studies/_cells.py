@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,15 +16,21 @@ from mlsem_jax._block_files import Block, digest
 from mlsem_jax._errors import DataError, IdentificationError, ModelError, listing
 from mlsem_jax._spread import key_of
 from mlsem_jax._status import Status
-from mlsem_jax.data import check_shape
+from mlsem_jax.data import check_margins, check_shape, cubics_of, margins_of
 from mlsem_jax.estimation import Model, Rows, simulate
 from mlsem_jax.fronts import fit_text
+from mlsem_jax.functional import statistics
+from mlsem_jax.likelihood import stack_statistics
 from mlsem_jax.models import Parameter
 from mlsem_jax.numerics import float64
 from mlsem_jax.studies._design import Conditions
 from mlsem_jax.studies._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
+from mlsem_jax.studies._montecarlo_study import CONVERGED
 from mlsem_jax.studies._population import CLUSTER, key_of_row, natural_values
 from mlsem_jax.studies._sizes import cluster_sizes
+
+# data sets with missing values from which on a block of them is a batch: its program takes as long to compile as so many fits
+MANY = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +77,8 @@ class Cell:
             options["distribution"] = "normal"
         if c.distribution != "normal":
             options |= {"distribution": c.distribution, "freedom": c.freedom}
+        if margins_of(c.skewness, c.kurtosis, self.population.variables) is not None:
+            options |= {"skewness": c.skewness, "kurtosis": c.kurtosis}
         if c.incomplete:
             options["missing"] = _holes(c, self.population)
         return options
@@ -77,10 +86,28 @@ class Cell:
     @property
     def in_batches(self) -> bool:
         """Whether data sets are fitted many at a time: complete ones, by maximum likelihood with its own standard errors."""
+        return self._plain and not self.conditions.incomplete
+
+    def in_batches_of(self, count: int) -> bool:
+        """Whether so many data sets with missing values are fitted at a time."""
+        return self._plain and self.conditions.incomplete and count >= MANY and not self._ordered
+
+    @property
+    def _plain(self) -> bool:
         model = self.analysis.model
         slopes = model.labels.specification.slopes or self.population.labels.specification.slopes
-        plain = self.conditions.estimator == "ML" and not self.conditions.incomplete and not self.fit_options
-        return plain and not slopes and not model.labels.refused
+        return self.conditions.estimator == "ML" and not self.fit_options and not slopes and not model.labels.refused
+
+    @property
+    def _ordered(self) -> bool:
+        return bool(self.analysis.model.labels.specification.ordered)
+
+    @cached_property
+    def of_incomplete(self) -> Model:
+        """The model that is fitted, for statistics of data with missing values."""
+        model = self.analysis.model
+        source = replace(model.labels.source, missing=self.conditions.handling)
+        return replace(model, labels=replace(model.labels, source=source))
 
     @cached_property
     def drawn_as(self) -> str:
@@ -172,8 +199,31 @@ def run_block(cells: tuple[Cell, ...], key: Any, chisq: bool, number: int, first
     padded = padded_count(count) if count <= 64 else count
     rows = simulate(cell.population, cell.theta, own, cell.sizes, padded, rows=True, first=first, **cell.draw)
     assert isinstance(rows, Rows)
+    if cell.in_batches_of(count):
+        return _incomplete(cell, rows, count, chisq)
     parts = [_single(cell, rows, i, chisq) for i in range(count)]
     return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _incomplete(cell: Cell, rows: Rows, count: int, chisq: bool) -> Block:
+    """Data sets with missing values as lanes; one that finds no maximum is fitted as by ml.sem, and so is one that is refused."""
+    model, lanes, parts = cell.of_incomplete, {}, {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as of single fits
+        for i in range(count):
+            with suppress(DataError, IdentificationError):
+                lanes[i] = statistics(model, rows.frame(i)).reduced
+        if lanes:
+            found = fitted_block(model, stack_statistics(list(lanes.values())), cell.start, chisq)[0]
+            found |= {"df": np.full(len(lanes), model.df if chisq else 0)}
+            good = zip(lanes, np.isin(found["status"], CONVERGED), strict=True)
+            parts = {
+                i: {name: of[lane] for name, of in found.items()}
+                for lane, (i, converged) in enumerate(good)
+                if converged
+            }
+    every = [parts[i] if i in parts else _single(cell, rows, i, chisq) for i in range(count)]
+    return {name: np.stack([part[name] for part in every]) for name in every[0]}
 
 
 def _single(cell: Cell, rows: Rows, i: int, chisq: bool) -> Block:
@@ -237,9 +287,21 @@ def check_cell(cell: Cell) -> None:
             "Fits other than maximum likelihood of complete data start from the model's text: pass it in place of the model "
             "(the population may be a model)."
         )
-    check_shape(cell.conditions.distribution, cell.conditions.freedom)
+    _check_distribution(cell)
     if absent := [name for name in cell.draw.get("missing", {}) if name not in population.variables]:
         raise DataError(
             f"missing names {listing(absent)}, which the population does not have; it has {listing(population.variables, 12)}."
         )
     cell.sizes  # noqa: B018  (checks what it reads)
+
+
+@float64
+def _check_distribution(cell: Cell) -> None:
+    c, population = cell.conditions, cell.population
+    check_shape(c.distribution, c.freedom)
+    margins = margins_of(c.skewness, c.kurtosis, population.variables)
+    check_margins(margins, c.distribution, None)
+    if margins is not None:
+        moments = population(cell.theta)
+        for within, between in zip(moments.within_cov, moments.between_cov, strict=True):
+            cubics_of(within, between, margins, population.variables)

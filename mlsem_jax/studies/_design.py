@@ -29,6 +29,8 @@ COLUMNS = (
     "missing_handling",
     "distribution",
     "freedom",
+    "skewness",
+    "kurtosis",
 )
 _HANDLING = ("ml", "listwise")
 _ESTIMATORS = ("ML", "MLR", "MLF")
@@ -50,6 +52,8 @@ class Conditions:
     handling: str = "ml"
     distribution: str = "normal"
     freedom: float = 5.0
+    skewness: Any = 0.0
+    kurtosis: Any = 0.0
     values: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -159,6 +163,8 @@ def _read(row: dict[str, Any], models: Sequence[str], single: bool) -> Condition
         "missing_by": given.get("missing_by"),
         "missing_slope": _number(given, "missing_slope", 1.0),
         "freedom": _number(given, "freedom", 5.0),
+        "skewness": _of_margins(given, "skewness"),
+        "kurtosis": _of_margins(given, "kurtosis"),
     }
     if read["missing_by"] is not None and not read["missing"]:
         raise DataError(
@@ -197,6 +203,11 @@ def _number(given: Mapping[str, Any], name: str, default: float) -> float:
     if value is None or not np.isfinite(value):
         raise DataError(f"{name}={shown(given[name])} must be a number.")
     return value
+
+
+def _of_margins(given: Mapping[str, Any], name: str) -> Any:
+    value = given.get(name, 0.0)
+    return dict(value) if isinstance(value, Mapping) else _number(given, name, 0.0)
 
 
 def _share(value: Any) -> Any:

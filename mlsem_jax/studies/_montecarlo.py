@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
@@ -31,16 +32,16 @@ from mlsem_jax.estimation import (
     simulate,
     statistics_of_rows,
 )
-from mlsem_jax.functional import estimate_batch
+from mlsem_jax.functional import by_pattern, estimate_batch, statistics
 from mlsem_jax.inference import parameters_and_defined, with_errors
-from mlsem_jax.likelihood import Statistics, moved, reordered, weighted_statistics
+from mlsem_jax.likelihood import Statistics, moved, reordered, stack_statistics, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
 from mlsem_jax.report import bar, notice_if_slow
 from mlsem_jax.studies._montecarlo_study import CONVERGED, MonteCarlo, open_store
 
 # options of ml.simulate that may be passed on; and, for advice, the own ones
-_OPTIONS = ("group", "covariates", "distribution", "freedom", "missing")
+_OPTIONS = ("group", "covariates", "distribution", "freedom", "skewness", "kurtosis", "missing")
 _OWN = (
     "cluster_sizes",
     "n_datasets",
@@ -79,7 +80,8 @@ def montecarlo(
     **Arguments:**
 
     - `model`, `theta`, `cluster_sizes`, `n_datasets`, `key`, `options`: as for [`mlsem_jax.simulate`][] (`group`, `distribution`,
-      `freedom`; statistics are drawn directly unless an option asks for rows).
+      `freedom`, `skewness`, `kurtosis`, and `missing` for a model that is made with `missing="ml"`; statistics are drawn directly
+      unless an option asks for rows).
     - `chisq`: also fit the unrestricted model, for the rejection rate of the chi-square test at 1 - `level`. Default: where there
       is such a model. With random slopes, and for the likelihood of ordered variables, there is none and so no rejection rate.
     - `profile`: also the coverage of profile-likelihood intervals (`Fit.profile_ci`), `coverage.profile` in the table: every data
@@ -189,7 +191,10 @@ def drawn_statistics(
     drawn = simulate(population, theta, key, sizes, padded_count(count), first=first, rows=rows, **options)
     order = np.array([population.variables.index(name) for name in model.variables])
     if isinstance(drawn, Rows):
-        stats = _of_rows(replace(drawn, values=drawn.values[..., order], variables=model.variables), model)
+        rows_of = replace(drawn, values=drawn.values[..., order], variables=model.variables)
+        if np.isnan(rows_of.values).any() and not model.labels.specification.ordered:
+            return _of_incomplete(replace(rows_of, values=rows_of.values[:count]), model)
+        stats = _of_rows(rows_of, model)
     else:
         stats = drawn if model is population else reordered(drawn, order)
     return jax.tree.map(lambda x: np.asarray(x)[:count], stats)
@@ -245,10 +250,6 @@ def _of_rows(rows: Rows, model: Model) -> Statistics:
     """Statistics of every simulated data set."""
     if model.labels.specification.ordered:
         return statistics_of_rows(model, rows)
-    if np.isnan(rows.values).any():
-        raise DataError(
-            "ml.montecarlo fits complete data; for data with missing values loop over ml.simulate(..., rows=True)."
-        )
     size = np.bincount(rows.cluster)
     plan = plan_sizes(size, rows.group, model.labels.specification.ngroups)
     # what a model without mean structure holds
@@ -256,6 +257,18 @@ def _of_rows(rows: Rows, model: Model) -> Statistics:
     return jax.tree.map(
         np.asarray, _reduce(jnp.asarray(rows.values), jnp.asarray(rows.cluster), size, rows.group, plan, mean)
     )
+
+
+def _of_incomplete(rows: Rows, model: Model) -> Statistics:
+    """Statistics of every simulated data set with missing values, as one batch."""
+    if not by_pattern(model):
+        raise DataError(
+            "The data sets have missing values, and the model is made to leave incomplete rows out: make it with "
+            "ml.model(..., missing='ml'). ml.study compares both ways."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rows without any value, data set by data set
+        return stack_statistics([statistics(model, rows.frame(i)).reduced for i in range(len(rows))])
 
 
 @jax.jit

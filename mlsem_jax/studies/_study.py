@@ -83,7 +83,8 @@ def study(
       "MLR", "MLF"); `missing` (share of the values of all level-1 outcomes, or a dictionary by variable), completely at random
       or, with `missing_by` (a variable), with log-odds that rise by `missing_slope` (1) per its standard deviation;
       `missing_handling` ("ml", "listwise"); `distribution` ("normal", "t", "chisq", "laplace") and `freedom` of the shocks behind
-      both levels; and any parameter of the population by its name. NaN and None in a cell leave the condition at its default.
+      both levels, or `skewness` and `kurtosis` of the variables' parts at each (numbers, or dictionaries by variable); and any
+      parameter of the population by its name. NaN and None in a cell leave the condition at its default.
     - `model`: what is fitted: a text of lavaan's syntax; a model of [`mlsem_jax.model`][]; or several by name.
     - `values`: parameters of the population by name (a dictionary or a Series), above start() of the text. Means and intercepts
       are 0 where nothing is said; covariates have mean 0 and variance 1 where a text alone describes them.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import MODEL, SIZES, THETA, tiny_batch, tiny_fit, tiny_model
+from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
@@ -114,6 +114,40 @@ def test_chunks_and_progress(batch):
         np.testing.assert_allclose(other.theta, batch.theta, rtol=0, atol=1e-10)
         np.testing.assert_allclose(other.se, batch.se, rtol=0, atol=1e-10)
         np.testing.assert_array_equal(other.status, batch.status)
+
+
+def holes(i: int, share: float) -> pd.DataFrame:
+    """Rows of a data set of its own size: complete, with holes in few clusters, or in all."""
+    frame = rows(np.repeat([4, 9 + i], 25), seed=i)
+    rng = np.random.default_rng(i)
+    for name in ("y1", "y3"):
+        frame.loc[rng.random(len(frame)) < share, name] = np.nan
+    return frame
+
+
+def test_data_sets_with_missing_values_are_a_batch():
+    """Lanes differ in which clusters are complete, in patterns and in sizes; each is what `ml.sem` finds."""
+    frames = [holes(0, 0.0), holes(1, 0.01), holes(2, 0.3), holes(3, 0.3)]
+    model = ml.model(MODEL, frames[2], cluster="g", missing="ml")
+    stats = [ml.statistics(model, frame) for frame in frames]
+    assert {len(one.reduced.terms) for one in stats} == {1, 2}
+    batch = ml.estimate_batch(model, stats, chisq=True)
+    for i, frame in enumerate(frames):
+        one = ml.sem(MODEL, frame, cluster="g", missing="ml")
+        np.testing.assert_allclose(batch.theta[i], one.coef()[list(model.names)], atol=1e-6)
+        np.testing.assert_allclose(batch.se[i], np.sqrt(np.diag(one.vcov().loc[model.names, model.names])), rtol=1e-5)
+        assert batch.value[i] == pytest.approx(one.loglik, abs=1e-7)
+        assert batch.chisq[i] == pytest.approx(one.fit_measures()["chisq"], abs=1e-6)
+
+
+def test_a_list_of_complete_data_sets_of_other_sizes_is_a_batch():
+    frames = [rows(np.repeat([5, 8], 20), 1), rows(np.repeat([3, 6, 11], 15), 2)]
+    stats = [ml.statistics(tiny_model(), frame) for frame in frames]
+    batch = ml.estimate_batch(tiny_model(), stats)
+    for i, frame in enumerate(frames):
+        assert batch.value[i] == pytest.approx(ml.sem(MODEL, frame, cluster="g").loglik, abs=1e-7)
+    with pytest.raises(ml.DataError, match=r"of one data set, not a list of them: ml\.estimate_batch"):
+        ml.log_likelihood(tiny_model(), THETA, stats)
 
 
 def test_a_batch_of_models(batch):

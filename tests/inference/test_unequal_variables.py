@@ -298,7 +298,7 @@ def test_comparisons_want_the_same_variables_in_each_group():
 def test_structural_after_measurement():
     texts = {"a": "f =~ y2 + y1 + y3\nh =~ y4 + 1*x\nh ~ f\n", "b": "f =~ y2 + y3 + y6\nh =~ y4 + 1*x\nh ~ f\n"}
     both = ml.sam(together(texts), rows(), group="g")
-    for g, (label, text) in enumerate(texts.items(), 1):  # noqa: B007 - the query reads g
+    for g, (label, text) in enumerate(texts.items(), 1):
         alone = ml.sam(text, rows()[rows().g == label], meanstructure=True).parameter_estimates().query("op == '~'")
         mine = both.parameter_estimates().query(f"op == '~' and group == {g}")
         np.testing.assert_allclose(mine[["est", "se"]], alone[["est", "se"]], rtol=1e-4)

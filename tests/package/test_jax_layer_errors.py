@@ -51,7 +51,11 @@ WRONG = {
     "batch in estimate": (lambda: ml.estimate(tiny_model(), tiny_batch(8)), "estimate_batch"),
     "batch in log_likelihood": (lambda: ml.log_likelihood(tiny_model(), THETA, tiny_batch(8)), "jax.vmap"),
     "one in estimate_batch": (lambda: ml.estimate_batch(tiny_model(), stats()), r"ml\.estimate\(model, stats\)"),
-    "list in estimate_batch": (lambda: ml.estimate_batch(tiny_model(), [stats(), stats()]), "Stack those"),
+    "list in estimate": (
+        lambda: ml.estimate(tiny_model(), [stats(), stats()]),
+        r"ml\.estimate_batch\(model, stats\) takes",
+    ),
+    "empty list in estimate_batch": (lambda: ml.estimate_batch(tiny_model(), []), "takes the statistics"),
     "stacked models": (lambda: ml.estimate(stacked(), stats()), "estimate_batch"),
     "stacked in log_likelihood": (lambda: ml.log_likelihood(stacked(), THETA, stats()), "one model"),
     "stacked in simulate": (lambda: ml.simulate(stacked(), THETA, 1, SIZES), "one model"),

@@ -162,3 +162,15 @@ def test_the_plot():
     assert [text.get_text() for text in axes.get_yticklabels()] == [*tiny_model().names, "product"]
     with pytest.raises(ml.DataError, match="coverage"):
         study(n_datasets=10).plot("nonsense")
+
+
+def test_data_with_missing_values():
+    """The model says how they are treated; one that leaves rows out is refused."""
+    model = ml.model(MODEL, rows(), cluster="g", missing="ml")
+    found = ml.montecarlo(model, THETA, SIZES, 4, KEY, missing={"y1": 0.2, "y2": 0.2})
+    drawn = ml.simulate(model, THETA, KEY, SIZES, 4, rows=True, missing={"y1": 0.2, "y2": 0.2})
+    for i in range(4):
+        one = ml.sem(MODEL, drawn.frame(i), cluster="g", missing="ml")
+        np.testing.assert_allclose(found.estimates[i, :14], one.coef()[list(model.names)], atol=1e-6)
+    with pytest.raises(ml.DataError, match=r"missing='ml'"):
+        study(missing={"y1": 0.2}, n_datasets=2)

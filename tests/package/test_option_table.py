@@ -67,6 +67,18 @@ def test_signatures_name_what_the_functions_take():
         "plausible_values"
     }
     assert "sam_method" in inspect.signature(ml.sam).parameters
+    assert set(inspect.signature(ml.diagnose).parameters) == {"data", "model", *listed()} - {
+        "plausible_values",
+    }
+    steps = {"model", "data", "steps", "partial", "method", "alpha"}
+    assert set(inspect.signature(ml.invariance).parameters) - steps == set(listed()) - {
+        *("plausible_values", "only_converged", "group_equal", "rotation", "rotation_args")
+    }
+    of_a_model = set(inspect.signature(ml.model).parameters)
+    assert {"std_lv", "missing", "sampling_weights", "ordered", "link", "group_equal"} < of_a_model
+    assert not of_a_model & {"se", "estimator", "bounds", "iter_max", "h1", "replicate_weights"}, (
+        "options of a fit, which are refused"
+    )
     for front in (*MATRICES, *OBSERVED):
         taken = set(inspect.signature(front).parameters)
         assert {

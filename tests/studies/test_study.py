@@ -9,6 +9,8 @@ import pytest
 from tiny import MODEL, THETA, tiny_model
 
 import mlsem_jax as ml
+from mlsem_jax.studies import _cells
+from mlsem_jax.studies._montecarlo_study import CONVERGED
 from mlsem_jax.studies._population import model_of_text, values_of
 from mlsem_jax.studies._sizes import cluster_sizes
 
@@ -18,6 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 VALUES = dict(zip(tiny_model().names, THETA, strict=True))
 GRID = ml.grid(clusters=[30, 60], size=10)
 COUNT = 20
+single = _cells._single
 
 
 def run(design=GRID, model=MODEL, values=VALUES, **options):
@@ -185,6 +188,23 @@ def test_a_wrong_model_is_compared_with_the_population_by_name():
     # the same data sets, and the covariate that is left out is independent of x
     x = both.draws().groupby("model")["y~x"].mean()
     assert x["wrong"] == pytest.approx(x["more"], abs=0.1)
+
+
+def test_missing_values_in_batches_are_single_fits(monkeypatch):
+    """Full information and listwise; what is refused or finds no maximum is fitted alone, and counts as it does there."""
+    design = ml.grid(clusters=30, size=5, missing=0.3, missing_handling=["ml", "listwise"])
+    alone = run(design, n_datasets=6)
+    monkeypatch.setattr(_cells, "MANY", 1)
+    fitted = []
+    monkeypatch.setattr(_cells, "_single", lambda *given: fitted.append(given) or single(*given))
+    together = run(design, n_datasets=6)
+    for a, b in zip(alone.cells, together.cells, strict=True):
+        np.testing.assert_array_equal(a.status, b.status)
+        np.testing.assert_allclose(a.estimates, b.estimates, atol=1e-6)
+        np.testing.assert_allclose(a.se, b.se, rtol=1e-5)
+        np.testing.assert_allclose(a.chisq, b.chisq, atol=1e-6)
+        assert a.df == b.df == 1
+    assert len(fitted) == int(sum((~np.isin(cell.status, CONVERGED)).sum() for cell in alone.cells))
 
 
 def test_missing_values_and_random_slopes_are_fitted_one_at_a_time():

@@ -13,7 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, listing
-from mlsem_jax.data import RowMoments, Rows, Shape, check_shape, column_names, draw_rows, punch_holes, read_columns
+from mlsem_jax.data import (
+    RowMoments,
+    Rows,
+    Shape,
+    check_margins,
+    check_shape,
+    column_names,
+    cubics_of,
+    draw_rows,
+    margins_of,
+    punch_holes,
+    read_columns,
+)
 from mlsem_jax.estimation.layer._given import as_key, as_theta, check_flag, check_model, check_whole
 from mlsem_jax.estimation.layer._model import Model
 from mlsem_jax.estimation.layer._model_ordinal import layout_of, statistics_of_rows
@@ -47,6 +59,8 @@ def simulate(
     covariates: Any = None,
     distribution: Shape = "normal",
     freedom: float = 5.0,
+    skewness: float | Mapping[str, float] = 0.0,
+    kurtosis: float | Mapping[str, float] = 0.0,
     missing: Mapping[str, Any] | None = None,
 ) -> Statistics | Rows:
     """Draw data sets from a model at theta.
@@ -65,6 +79,9 @@ def simulate(
       by default they are drawn, normal, with the moments that the model holds for them. Needs `rows=True`.
     - `distribution`: of the independent shocks behind both levels: "normal", "t" or "chisq" with `freedom`, "laplace"; means and
       covariances are the model's in any case. Needs `rows=True`.
+    - `skewness`, `kurtosis` (in excess of the normal's): of every variable's part at each level, one number or by variable; by
+      cubes of correlated normal values (Fleishman 1978; Vale & Maurelli 1983), so that covariances are the model's. The sum of two
+      parts with shares w and b of the variance has w^1.5 + b^1.5 of the skewness and w^2 + b^2 of the kurtosis. Needs `rows=True`.
     - `missing`: share of missing values by variable, `{"y1": 0.2}`, or (deciding variable, share, rise of the log-odds per standard
       deviation): `{"y1": ("x", 0.2, 1.0)}`. Needs `rows=True`.
 
@@ -85,14 +102,16 @@ def simulate(
     moments = moments.without(model.labels.specification.absent)
     warn_single_precision(moments.mean.dtype, what)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(n_datasets))
+    margins = margins_of(skewness, kurtosis, model.variables)
+    check_margins(margins, distribution, covariates)
     if rows:
-        return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
+        return _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, margins, missing)
     if model.labels.specification.ordered:
         layout_of(model, "A search")
-        drawn = _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing)
+        drawn = _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, margins, missing)
         return statistics_of_rows(model, drawn)
-    if covariates is not None or distribution != "normal" or missing:
-        raise DataError("covariates, distribution and missing concern rows: pass rows=True.")
+    if covariates is not None or distribution != "normal" or margins is not None or missing:
+        raise DataError("covariates, distribution, skewness, kurtosis and missing concern rows: pass rows=True.")
     if model.labels.specification.slopes:
         raise ModelError("A model with random slopes has no sufficient statistics to draw: pass rows=True.")
     plan = plan_sizes(sizes, groups, moments.mean.shape[0])
@@ -174,7 +193,7 @@ def _check_definite(moments: Moments, sizes: np.ndarray) -> None:
                 )
 
 
-def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, missing) -> Rows:
+def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom, margins, missing) -> Rows:
     if any(isinstance(x, jax.core.Tracer) for x in (moments.mean, keys)):
         raise DataError(
             "Rows are NumPy arrays, which a JAX transformation cannot trace: draw them outside, or draw statistics."
@@ -186,7 +205,7 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     _check_between(moments)
     known = None if covariates is None else _given_covariates(model, covariates, cluster, groups)
-    draw = functools.partial(_values, specification, keys, cluster, groups, distribution, freedom)
+    draw = functools.partial(_values, specification, keys, cluster, groups, distribution, freedom, margins)
     if specification.ordered:
         values = _answers(model, moments, known, draw, keys, cluster, groups)
     else:
@@ -207,7 +226,7 @@ def _rows(model, moments, keys, sizes, groups, covariates, distribution, freedom
     )
 
 
-def _values(specification, keys, cluster, groups, distribution, freedom, moments, fixed, known) -> jax.Array:
+def _values(specification, keys, cluster, groups, distribution, freedom, margins, moments, fixed, known) -> jax.Array:
     """Rows (n, N, p) of all groups. known: values of the covariates marked in fixed, (2, p) or (2, G, p), by row (n, N, p) and by
     cluster (n, J, p), n or 1; None where they are drawn too.
     """
@@ -227,7 +246,15 @@ def _values(specification, keys, cluster, groups, distribution, freedom, moments
         )
         numbers = jnp.asarray(cluster[rows] - mine[0])
         draw = functools.partial(
-            draw_rows, moments=own, cluster=numbers, clusters=len(mine), kind=distribution, freedom=freedom
+            draw_rows,
+            moments=own,
+            cluster=numbers,
+            clusters=len(mine),
+            kind=distribution,
+            freedom=freedom,
+            cubics=None
+            if margins is None
+            else cubics_of(own.within_cov, own.between_cov, margins, specification.variables),
         )
 
         def one(key, given=None, draw=draw, g=g, marks=tuple(mask[g] for mask in by_group)):
