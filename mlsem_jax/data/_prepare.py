@@ -198,10 +198,10 @@ def prepare(
         raise DataError("The data hold no rows.")
 
     ordered = ordered or {}
-    columns = _read_values(table, roles, ordered)
     units = _units(table, cluster, group, group_label, group_splits_clusters or single)
     if single and cluster and not scoring:
         check_cluster_ids(table.columns[cluster], table.columns[group] if group else None, group_label)
+    columns = _read_values(table, roles, ordered, units)
     blank_absent(columns, units, roles)
     incomplete = check_finite(columns, roles, table.index)
     check_magnitude(columns, roles, table.index)
@@ -325,15 +325,18 @@ def _columns_of_units(data: Any, cluster: Any, group: Any, roles: Roles) -> tupl
     return cluster, group
 
 
-def _read_values(table: Table, roles: Roles, ordered: Mapping[str, OrderedColumn]) -> np.ndarray:
-    """(p, N) float64, one contiguous row a variable."""
+def _read_values(table: Table, roles: Roles, ordered: Mapping[str, OrderedColumn], units: Units) -> np.ndarray:
+    """(p, N) float64, one contiguous row a variable. What a column holds in groups without the variable is not read."""
     columns = np.empty((len(roles.variables), len(table.index)))
+    absent, by_row = roles.absent, units.by_row
     for i, name in enumerate(roles.variables):
         if name not in roles.needed:
             columns[i] = 0.0
             continue
-        known = ordered.get(name)
-        columns[i] = to_float(table.columns[name], name, roles.placed(name)) if known is None else known.codes
+        known, column = ordered.get(name), table.columns[name]
+        if absent is not None and absent[:, i].any():
+            column = column.mask(absent[by_row, i] & (by_row >= 0))
+        columns[i] = to_float(column, name, roles.placed(name)) if known is None else known.codes
     return columns
 
 

@@ -192,6 +192,7 @@ def test_other_columns_of_a_group_do_not_matter():
     plain = fits(False)[0].loglik
     data = rows().copy()
     data.loc[data.g == "a", "y5"] = np.where(np.arange(480) % 2, np.inf, 1e200)
+    data["y6"] = data["y6"].astype(object).where(data.g == "b", "not asked")
     data.loc[data.g == "b", "y1"] = -99.0
     data.loc[data.g == "b", "x"] = np.nan  # no variable of that group
     with warnings.catch_warnings():
