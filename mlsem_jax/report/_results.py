@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from mlsem_jax import inference
@@ -80,7 +80,7 @@ class Results(Estimated):
         import pandas as pd
 
         found = self._measures if convention == "lavaan" else inference.fit_measures(self.estimation, convention)
-        return as_column(pd.Series(found, dtype=float))
+        return as_column(pd.Series(list(found.values()), _names(tuple(found)).copy(), dtype=float))
 
     def measures_by_level(self) -> tuple[pd.DataFrame, str]:
         """Fit measures of the `within` and the `between` model, and the reason why they have no values, if so."""
@@ -123,3 +123,11 @@ class Results(Estimated):
 
     def rsquare(self) -> Any:
         return rsquare_series(self.estimation, inference.rsquare(self.estimation))
+
+
+@lru_cache(maxsize=16)
+def _names(names: tuple[str, ...]) -> pd.Index:
+    """Fits have the same measures again and again, and an index of their names takes as long to make as they do."""
+    import pandas as pd
+
+    return pd.Index(names)
