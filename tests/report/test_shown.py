@@ -262,3 +262,33 @@ def test_fits_have_the_word(data, monkeypatch, capsys):
     ml.cfa("f =~ math1 + math2 + math3", data)
     assert progress.NOTICE in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+class Bar:
+    """A stand-in for tqdm's."""
+
+    made: list = []
+
+    def __init__(self, total, mininterval):
+        self.total, self.n, self.closed = total, 0, False
+        self.made.append(self)
+
+    def update(self, more):
+        self.n += more
+
+    def close(self):
+        self.closed = True
+
+
+def test_bars_are_those_of_tqdm_where_it_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_tqdm", lambda: Bar)
+    Bar.made.clear()
+    progress.bar(3, 10)  # of a job that is stopped
+    for done in (2, 5, 10):
+        progress.bar(done, 10)
+    progress.bar(4, 4)
+    assert [(bar.total, bar.n, bar.closed) for bar in Bar.made] == [(10, 3, True), (10, 10, True), (4, 4, True)]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_tqdm", lambda: None)
+    progress.bar(10, 10)
+    assert "10/10" in capsys.readouterr().err
