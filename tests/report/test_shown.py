@@ -17,6 +17,7 @@ from mlsem_jax._study import MonteCarlo
 from mlsem_jax.datasets import load_schools
 from mlsem_jax.report import _progress as progress
 from mlsem_jax.report import _short as short
+from mlsem_jax.report.summary import number
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -139,6 +140,16 @@ def test_numbers_are_shown_with_three_decimals_and_kept_in_full(path):
     with pd.option_context("display.precision", 5):
         assert re.search(r"\d\.\d{5}\b", repr(table))
     pd.testing.assert_frame_equal(pd.DataFrame(table), table, check_frame_type=False)
+
+
+def test_rounding_is_no_negative_number(fit):
+    """A variance on its bound and residuals of what is saturated are zero; a small negative estimate keeps its sign."""
+    assert [number(x) for x in (-1e-15, -0.0, 1e-12, -0.0002)] == ["0.000", "0.000", "0.000", "-0.000"]
+    residuals = fit.residuals()["within"]["cov"]
+    assert np.abs(residuals.to_numpy()).max() > 0
+    tiny_ones = residuals * 0 - 1e-14
+    assert "-0.000" not in repr(tiny_ones)
+    assert "-0.000" not in tiny_ones._repr_html_()
 
 
 @pytest.mark.parametrize("digits", [0, 2, 6])
