@@ -20,7 +20,7 @@ level: 1
 level: 2
   fb =~ y1 + y2 + y3 + y4 + y5 + y6
 """
-DATASETS, CLUSTERS, ROWS = 300, 60, 8
+DATASETS, CLUSTERS, ROWS = 150, 60, 8
 
 
 def draw(number: int) -> pd.DataFrame:

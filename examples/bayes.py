@@ -2,13 +2,15 @@
 # # The log-likelihood in a Bayesian model
 #
 # `ml.log_likelihood` is a function of theta like any other in JAX: add a log-prior, hand the sum to a sampler. Here BlackJAX's NUTS
-# (`pip install blackjax`) draws from the posterior, beside the maximum-likelihood estimates. In NumPyro the same is one line in
-# your model: `numpyro.factor("data", ml.log_likelihood(model, theta, stats))`.
+# (`pip install blackjax`) draws from the posterior, beside the maximum-likelihood estimates; where ArviZ is installed the draws are
+# handed to it. In NumPyro the same is one line in your model: `numpyro.factor("data", ml.log_likelihood(model, theta, stats))`.
 #
 #     python examples/bayes.py
 
 # %%
 from __future__ import annotations
+
+import importlib.util
 
 import blackjax
 import jax
@@ -41,6 +43,24 @@ def log_posterior(model, stats, theta, scale: float = 10.0):
 # ## Sampling in the coordinates of the maximum
 # The information at the maximum says how long and how round the posterior is. With theta = maximum + root * u the target is close
 # to a standard normal, and NUTS needs no warm-up.
+
+
+# %% [markdown]
+# ## For ArviZ
+# Its summaries and plots (`arviz.summary`, effective sample sizes, R-hat) take the draws as named variables of chains. The names
+# are those of the model: `data.posterior["theta"].sel(parameter="math=~math2")`.
+
+
+# %%
+def to_arviz(theta: np.ndarray, names, divergent: np.ndarray):
+    """Draws (n, q) and flags (n,) of one chain as ArviZ data."""
+    import arviz
+
+    posterior, stats = {"theta": theta[None]}, {"diverging": divergent[None]}
+    named = {"coords": {"parameter": list(names)}, "dims": {"theta": ["parameter"]}}
+    if int(arviz.__version__.split(".")[0]) < 1:
+        return arviz.from_dict(posterior=posterior, sample_stats=stats, **named)
+    return arviz.from_dict({"posterior": posterior, "sample_stats": stats}, **named)
 
 
 # %%
@@ -80,6 +100,9 @@ def main(draws: int = 2000, seed: int = 0) -> pd.DataFrame:
         )
         print(f"{draws} draws, {int(np.sum(divergent))} divergent")
         print(table.round(3).to_string())
+        if importlib.util.find_spec("arviz"):
+            chain = to_arviz(theta, model.names, np.asarray(divergent))
+            print(chain)  # arviz.summary(chain), arviz.plot_trace(chain), ...
     return table
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from mlsem_jax.report._decimals import decimal
+
 DIGITS = 3
 # what pandas takes where the user has set nothing
 _PRECISION = 6
@@ -20,7 +22,7 @@ def _as_in_a_summary(**more: Any) -> AbstractContextManager[Any]:
     """Decimals as in a summary, unless the user has set pandas' own options; p-values of 1e-249 are 0.000."""
     settings: dict[str, Any] = dict(more)
     if pd.get_option("display.float_format") is None and pd.get_option("display.precision") == _PRECISION:
-        settings["display.float_format"] = f"{{:.{DIGITS}f}}".format
+        settings["display.float_format"] = lambda value: decimal(value, DIGITS)
     return pd.option_context(*[part for pair in settings.items() for part in pair])
 
 

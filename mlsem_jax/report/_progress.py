@@ -28,13 +28,48 @@ def progress(stream=None) -> Callable[[dict], None]:
     return show
 
 
+# the bar of tqdm that is on the screen
+_SHOWN: list = []
+
+
 def bar(done: int, total: int, stream=None) -> None:
-    """A bar on stderr, drawn again at every call and ended with its line when all is done."""
+    """A bar on stderr, drawn again at every call and ended when all is done: tqdm's where that is installed, which tells the time
+    that is left and is a widget in notebooks, and otherwise one of characters.
+    """
+    if stream is None and (tqdm := _tqdm()) is not None:
+        _by_tqdm(tqdm, done, total)
+        return
     stream, width = stream or sys.stderr, 30
     filled = width * done // max(total, 1)
     end = "\n" if done >= total else ""
     stream.write(f"\r[{'=' * filled}{' ' * (width - filled)}] {done}/{total}{end}")
     stream.flush()
+
+
+def _tqdm():
+    """tqdm's class of bars, None where it is not installed; in a notebook its widget, where there are widgets."""
+    try:
+        if _in_notebook():
+            import ipywidgets  # noqa: F401
+            from tqdm.notebook import tqdm
+        else:
+            from tqdm import tqdm
+    except ImportError:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return None
+    return tqdm
+
+
+def _by_tqdm(tqdm, done: int, total: int) -> None:
+    if _SHOWN and (_SHOWN[0].total != total or _SHOWN[0].n > done):  # of a job that was stopped
+        _SHOWN.pop().close()
+    if not _SHOWN:
+        _SHOWN.append(tqdm(total=total, mininterval=0.0))
+    _SHOWN[0].update(done - _SHOWN[0].n)
+    if done >= total:
+        _SHOWN.pop().close()
 
 
 # seconds after which a call says that it is at work

@@ -16,7 +16,7 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import Problem, moment_starts
-from mlsem_jax.estimation.batch._batch import chunk_size, memory_for_lanes, pack_width
+from mlsem_jax.estimation.batch._batch import PACK, _chunk, chunk_size, memory_for_lanes, pack_width
 from mlsem_jax.estimation.search._scoring import maximise
 from mlsem_jax.observed import cluster_statistics, plan_sizes, pool_sizes, reduce
 
@@ -244,6 +244,15 @@ def test_a_single_fit_keeps_up_to_six_sizes_and_pools_more_by_the_same_rule():
     # a factor of 100 is more than a batch has in one pool, and less than it has in six
     assert len(size) == 6 >= plan.pool.shape[1]
     assert (size[1:] / size[:-1]).max() < 100 ** (2 / 6)
+
+
+def test_progress_is_told_by_packs_of_lanes():
+    structure, stats, devices = tiny_model().structure, tiny_batch(LANES), jax.devices("cpu")[:1]
+    silent = _chunk(structure, stats, devices, None, told=False)
+    assert silent == chunk_size(structure, stats, devices) > PACK
+    assert _chunk(structure, stats, devices, None, told=True) == PACK
+    small = 8.0 * 10**4
+    assert _chunk(structure, stats, devices, small, told=True) == chunk_size(structure, stats, devices, small) < PACK
 
 
 def test_chunks_follow_the_memory_of_the_device():

@@ -62,6 +62,15 @@ def test_bayes(capsys):
     assert "0 divergent" in capsys.readouterr().out
 
 
+def test_draws_go_to_arviz():
+    pytest.importorskip("blackjax", reason="blackjax is not installed: pip install blackjax")
+    pytest.importorskip("arviz", reason="arviz is not installed: pip install arviz")
+    draws, divergent = np.arange(12.0).reshape(6, 2), np.zeros(6, bool)
+    found = example("bayes").to_arviz(draws, ("a", "f=~y2"), divergent)
+    np.testing.assert_array_equal(found.posterior["theta"].sel(parameter="f=~y2").values, draws[None, :, 1])
+    assert found.sample_stats["diverging"].shape == (1, 6)
+
+
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 def test_dask_partitions(scheduler, capsys):
     pytest.importorskip("dask.dataframe", reason="dask is not installed: pip install 'mlsem_jax[dask]'")

@@ -16,6 +16,7 @@ import mlsem_jax as ml
 from mlsem_jax.datasets import load_schools
 from mlsem_jax.report import _progress as progress
 from mlsem_jax.report import _short as short
+from mlsem_jax.report.summary import number
 from mlsem_jax.studies._montecarlo_study import MonteCarlo
 
 pytestmark = pytest.mark.timeout(240)
@@ -141,6 +142,16 @@ def test_numbers_are_shown_with_three_decimals_and_kept_in_full(path):
     pd.testing.assert_frame_equal(pd.DataFrame(table), table, check_frame_type=False)
 
 
+def test_rounding_is_no_negative_number(fit):
+    """A variance on its bound and residuals of what is saturated are zero; a small negative estimate keeps its sign."""
+    assert [number(x) for x in (-1e-15, -0.0, 1e-12, -0.0002)] == ["0.000", "0.000", "0.000", "-0.000"]
+    residuals = fit.residuals()["within"]["cov"]
+    assert np.abs(residuals.to_numpy()).max() > 0
+    tiny_ones = residuals * 0 - 1e-14
+    assert "-0.000" not in repr(tiny_ones)
+    assert "-0.000" not in tiny_ones._repr_html_()
+
+
 @pytest.mark.parametrize("digits", [0, 2, 6])
 def test_digits_of_a_summary(path, digits):
     text = str(path.summary(fit_measures=True, rsquare=True, digits=digits)).split("How this was")[0]
@@ -262,3 +273,33 @@ def test_fits_have_the_word(data, monkeypatch, capsys):
     ml.cfa("f =~ math1 + math2 + math3", data)
     assert progress.NOTICE in terminal.getvalue()
     assert capsys.readouterr().out == ""
+
+
+class Bar:
+    """A stand-in for tqdm's."""
+
+    made: list = []
+
+    def __init__(self, total, mininterval):
+        self.total, self.n, self.closed = total, 0, False
+        self.made.append(self)
+
+    def update(self, more):
+        self.n += more
+
+    def close(self):
+        self.closed = True
+
+
+def test_bars_are_those_of_tqdm_where_it_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_tqdm", lambda: Bar)
+    Bar.made.clear()
+    progress.bar(3, 10)  # of a job that is stopped
+    for done in (2, 5, 10):
+        progress.bar(done, 10)
+    progress.bar(4, 4)
+    assert [(bar.total, bar.n, bar.closed) for bar in Bar.made] == [(10, 3, True), (10, 10, True), (4, 4, True)]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_tqdm", lambda: None)
+    progress.bar(10, 10)
+    assert "10/10" in capsys.readouterr().err

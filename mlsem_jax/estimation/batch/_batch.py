@@ -121,6 +121,12 @@ def chunk_size(
     return int(np.clip((memory or min(map(memory_for_lanes, devices))) // (8.0 * elements), 1, most))
 
 
+def _chunk(structure: Structure, statistics: Any, devices: Sequence[jax.Device], memory: Any, told: bool) -> int:
+    """Lanes per call; where progress is told on a CPU a pack, so that it moves while a chunk would be on its way."""
+    most = chunk_size(structure, statistics, devices, memory)
+    return min(most, PACK) if told and devices[0].platform == "cpu" else most
+
+
 def fit_batch(
     structures: Structure,
     statistics: Statistics | WeightedClusters | WeightedOrdinal,
@@ -142,7 +148,7 @@ def fit_batch(
     statistics then being a `WeightedClusters`. Computed in the precision of the arrays: float64 input stays float64 whatever
     JAX's global setting. newton=False serves where only the value matters. chunk: lanes per device and call of the compiled
     program; memory: its budget in bytes (default: 1 GiB on a CPU, half of what a GPU has free). devices: default all local ones.
-    progress(done, total) is called after every chunk.
+    progress(done, total) is called after every chunk, on a CPU after every pack of lanes.
 
     A first pass gives every lane what nearly all need; those left over go on in smaller chunks, so that the slow ones keep nobody
     waiting. A lane's result does not depend on its neighbours, the chunk size or the number of devices, but for rounding.
@@ -158,7 +164,7 @@ def fit_batch(
             devices,
             shared,
             newton,
-            chunk or chunk_size(structures, statistics, devices, memory),
+            chunk or _chunk(structures, statistics, devices, memory, told=progress is not None),
             pack_width(structures, statistics, devices[0]),
         )
         dtype = np.float64 if wide else np.float32

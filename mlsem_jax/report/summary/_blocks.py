@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlsem_jax.report._decimals import decimal
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -59,7 +61,7 @@ def number(value: object, digits: int = 3) -> str:
         return ""
     if isinstance(value, int | np.integer):
         return str(value)
-    return f"{float(value):.{digits}f}"  # type: ignore[arg-type]
+    return decimal(float(value), digits)  # type: ignore[arg-type]
 
 
 def small(value: float) -> str:
