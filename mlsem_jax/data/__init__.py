@@ -9,10 +9,11 @@ from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
 from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._ordered import OrderedColumn, read_known, read_ordered
 from mlsem_jax.data._pieces import Piece, chunks, comes_in_chunks, kind_of_ids, plain_ids, read_piece, rounding
-from mlsem_jax.data._prepare import TwoLevelData, prepare
+from mlsem_jax.data._prepare import prepare
 from mlsem_jax.data._roles import Roles
 from mlsem_jax.data._simulation import SHAPES, RowMoments, Rows, Shape, as_data, check_shape, draw_rows, punch_holes
 from mlsem_jax.data._survey import Survey, SurveyColumns
+from mlsem_jax.data._two_level_data import TwoLevelData
 from mlsem_jax.data._units import group_labels
 from mlsem_jax.data._vale_maurelli import check_margins, cubics_of, margins_of
 

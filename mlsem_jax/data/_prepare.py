@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from mlsem_jax._errors import DataError
 from mlsem_jax.data._checks import check_constant, check_covariates, check_rows, check_structure, check_variation
 from mlsem_jax.data._columns import to_float
 from mlsem_jax.data._frame import Table, column_names, read_columns, with_products
-from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._magnitude import check_magnitude
 from mlsem_jax.data._missing import (
+    Missing,
     blank_absent,
     check_finite,
     check_values,
@@ -29,127 +28,14 @@ from mlsem_jax.data._missing import (
 from mlsem_jax.data._missing_codes import code_warnings
 from mlsem_jax.data._ordered import OrderedColumn, check_categories
 from mlsem_jax.data._roles import Roles, check_names
-from mlsem_jax.data._survey import Survey, SurveyColumns
-from mlsem_jax.data._survey_columns import check_survey_names, read_survey
+from mlsem_jax.data._survey import SurveyColumns
+from mlsem_jax.data._survey_columns import RawSurvey, check_survey_names, read_survey
 from mlsem_jax.data._survey_scaling import made_survey, survey_notes, with_weight
+from mlsem_jax.data._two_level_data import TwoLevelData
 from mlsem_jax.data._units import Units, as_one_cluster, check_cluster_ids, find_units, one_column, rows_as_clusters
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass(frozen=True, eq=False)
-class TwoLevelData:
-    """The rows that a fit uses, checked.
-
-    values (N, p): float64, NaN where missing, columns as in `variables` (those of level 1, then the between-only ones) and
-    contiguous by column; between-only variables are constant within clusters. cluster (N,): codes 0..J-1 in order of first
-    appearance, over all groups; cluster_ids (J,): the user's ids; group (J,): codes 0..G-1, and group_labels their names
-    (empty for one group). row_index: labels of the rows kept. rows_dropped: reasons and counts; clusters_dropped: clusters
-    of which no row is left. warnings: sentences for the user, not yet issued.
-
-    single: the data are of a model of one level. Its clusters are the units that scores are summed over, and resampled: those of
-    cluster_name, where an id that occurs in two groups stands once for each; the rows where cluster_name is "".
-    survey: weights, strata and replicate weights, None where there are none. ordered: the categories of the ordered variables, by
-    name; their values are codes 0, 1, ... absent (G, p): variables that a group's model does not have, the values of which are 0
-    there; None where all groups have all.
-    """
-
-    values: np.ndarray
-    variables: tuple[str, ...]
-    cluster: np.ndarray
-    cluster_ids: np.ndarray
-    group: np.ndarray
-    group_labels: tuple[str, ...]
-    between_only: np.ndarray
-    row_index: pd.Index
-    rows_dropped: tuple[tuple[str, int], ...]
-    clusters_dropped: int
-    cluster_name: str
-    group_name: str | None
-    warnings: tuple[str, ...]
-    single: bool = False
-    survey: Survey | None = None
-    ordered: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    absent: np.ndarray | None = None
-
-    @property
-    def known(self) -> np.ndarray:
-        """(N, p) whether there is a value: neither missing nor of a variable that the group does not have."""
-        return known_values(self.values, self.absent, self.group[self.cluster])
-
-    @property
-    def seen(self) -> np.ndarray:
-        """(N,) whether a row has a level-1 value: the others carry no information."""
-        return np.any(self.known[:, ~self.between_only], axis=1)
-
-    @property
-    def row_weights(self) -> np.ndarray | None:
-        """(N,) weights of the rows, scaled; None where all are 1."""
-        return None if self.survey is None else self.survey.rows
-
-    @property
-    def cluster_weights(self) -> np.ndarray:
-        """(J,) weights of the clusters, scaled; 1 where none are given."""
-        known = None if self.survey is None else self.survey.clusters
-        return np.ones(self.nclusters) if known is None else known
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows or clusters have weights."""
-        return self.survey is not None and self.survey.columns.weighted
-
-    def some_rows(self, keep: np.ndarray, survey: Survey | None) -> TwoLevelData:
-        """The rows in the mask keep (N,), clusters numbered anew; survey: the design of all rows."""
-        codes, old = factorize(self.cluster[keep])
-        part = None if survey is None else survey.only(keep, old)
-        ids, index = self.cluster_ids[old], self.row_index[keep]
-        return replace(
-            self,
-            values=self.values[keep],
-            cluster=codes,
-            group=self.group[old],
-            cluster_ids=ids,
-            row_index=index,
-            survey=part,
-        )
-
-    @property
-    def clustered(self) -> bool:
-        """Whether there is a cluster variable."""
-        return bool(self.cluster_name)
-
-    @property
-    def independent(self) -> np.ndarray:
-        """(J,) codes of the independent units: the clusters, joined over groups where an id lies in several."""
-        return factorize(self.cluster_ids)[0] if self.single and self.clustered else np.arange(len(self.cluster_ids))
-
-    @property
-    def design(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of each cluster and the group of each, which is what simulated data need; with one level, of each group."""
-        if self.single:
-            return np.bincount(self.group[self.cluster], minlength=self.ngroups), np.arange(self.ngroups)
-        return np.bincount(self.cluster, minlength=self.nclusters), self.group
-
-    @property
-    def nrows(self) -> int:
-        """Rows with at least one level-1 value: the others carry no information and are not counted."""
-        if not self.has_rows:
-            return len(self.values)
-        return int(np.count_nonzero(self.seen))
-
-    @property
-    def has_rows(self) -> bool:
-        """False in a fit that was read from a file, which holds statistics and no rows."""
-        return self.values.shape[1] == len(self.variables)
-
-    @property
-    def nclusters(self) -> int:
-        return len(self.cluster_ids)
-
-    @property
-    def ngroups(self) -> int:
-        return max(len(self.group_labels), 1)
+    pass
 
 
 def prepare(
@@ -201,22 +87,9 @@ def prepare(
     units = _units(table, cluster, group, group_label, group_splits_clusters or single)
     if single and cluster and not scoring:
         check_cluster_ids(table.columns[cluster], table.columns[group] if group else None, group_label)
-    columns = _read_values(table, roles, ordered, units)
-    blank_absent(columns, units, roles)
-    incomplete = check_finite(columns, roles, table.index)
-    check_magnitude(columns, roles, table.index)
-    if not scoring:
-        check_values(columns, incomplete, units, roles)
-    if treatment == "ml":
-        fill_between(columns, incomplete, units.codes, roles)
+    columns, incomplete = _checked_values(table, roles, ordered, units, treatment, scoring)
     raw = read_survey(table, design, units, cluster) if design.given else None
-    keep, dropped = usable_rows(columns, incomplete, units.codes >= 0, roles, treatment)
-    if raw is not None:
-        keep, weightless = with_weight(raw, keep)
-        dropped += weightless
-    if single and not scoring:  # with two levels a cluster may be known by them
-        keep, empty = without_empty_rows(known_values(columns.T, roles.absent, units.by_row), keep)
-        dropped += empty
+    keep, dropped = _rows_to_use(columns, incomplete, units, raw, roles, treatment, scoring)
     used, index = units, table.index
     if not keep.all():
         columns, used, index = columns[:, keep], units.kept(keep), index[keep]
@@ -253,6 +126,46 @@ def prepare(
         ordered=tuple((name, column.categories) for name, column in ordered.items()),
         absent=roles.absent,
     )
+
+
+def _checked_values(
+    table: Table,
+    roles: Roles,
+    ordered: Mapping[str, OrderedColumn],
+    units: Units,
+    treatment: Missing,
+    scoring: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The variables (p, N), and which of them have missing values (p,), before these are filled in."""
+    columns = _read_values(table, roles, ordered, units)
+    blank_absent(columns, units, roles)
+    incomplete = check_finite(columns, roles, table.index)
+    check_magnitude(columns, roles, table.index)
+    if not scoring:
+        check_values(columns, incomplete, units, roles)
+    if treatment == "ml":
+        fill_between(columns, incomplete, units.codes, roles)
+    return columns, incomplete
+
+
+def _rows_to_use(
+    columns: np.ndarray,
+    incomplete: np.ndarray,
+    units: Units,
+    raw: RawSurvey | None,
+    roles: Roles,
+    treatment: Missing,
+    scoring: bool,
+) -> tuple[np.ndarray, tuple[tuple[str, int], ...]]:
+    """(N,) mask of the rows that the model is fitted to, and how many leave for which reason."""
+    keep, dropped = usable_rows(columns, incomplete, units.codes >= 0, roles, treatment)
+    if raw is not None:
+        keep, weightless = with_weight(raw, keep)
+        dropped += weightless
+    if roles.single and not scoring:  # with two levels a cluster may be known by them
+        keep, empty = without_empty_rows(known_values(columns.T, roles.absent, units.by_row), keep)
+        dropped += empty
+    return keep, dropped
 
 
 def _units(

@@ -13,7 +13,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
 from mlsem_jax._typing import Array, Float, Int
-from mlsem_jax.data._prepare import TwoLevelData
+from mlsem_jax.data._two_level_data import TwoLevelData
 from mlsem_jax.data._vale_maurelli import Cubics
 from mlsem_jax.numerics import inverse, root
 
