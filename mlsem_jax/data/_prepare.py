@@ -196,8 +196,10 @@ def _checked(
     told: tuple[str, ...] = ()
     if group and not units.labels:
         told = (f"The grouping variable {group!r} has a single value: the data are treated as one group.",)
-    known = known_values(columns.T, roles.absent, units.by_row).T
-    codes = code_warnings(columns if roles.absent is None else np.where(known, columns, np.nan), roles)
+    own = columns
+    if roles.absent is not None:
+        own = np.where(known_values(columns.T, roles.absent, units.by_row).T, columns, np.nan)
+    codes = code_warnings(own, roles)
     try:
         return (
             told + codes + check_variation(columns, incomplete, as_one_cluster(units) if roles.single else units, roles)
