@@ -88,7 +88,7 @@ def pattern_statistics(
     cluster, and a cluster among all. Rows without any observed level-1 value have no effect.
     """
     z = np.asarray(between_only, bool)
-    count, p = len(group), values.shape[1]
+    count = len(group)
     slopes = np.zeros(0, int) if slope_columns is None else slope_columns
     order = np.argsort(cluster, kind="stable") if np.any(cluster[1:] < cluster[:-1]) else slice(None)
     values, cluster = values[order], cluster[order]
@@ -100,29 +100,10 @@ def pattern_statistics(
     y = np.where(seen, values - reference, 0.0)
     row_pattern, observed, pattern_group = patterns_of_rows(seen, group[cluster])
     between_pattern, between_observed, between_group = patterns_of_rows(between_seen, group)
-    a = 1 + len(slopes)
     # missing are only covariates that the whole group does not have
     t = np.concatenate([np.ones((len(y), 1)), np.nan_to_num(values[:, slopes])], axis=1)
-    pair_code = cluster * len(observed) + row_pattern
-    pairs, pair = np.unique(pair_code, return_inverse=True)
-    sorter = np.argsort(pair, kind="stable")
-    starts = np.searchsorted(pair[sorter], np.arange(len(pairs)))
-    ys, ts, ws = y[sorter], t[sorter], (counted[:, None] * t)[sorter]
-    total = np.stack([_add(ws[:, [i]] * ys, starts) for i in range(a)], axis=1)
-    products = np.empty((len(pairs), a, a))
-    for i in range(a):
-        products[:, i, :] = _add(ws[:, [i]] * ts, starts)
-    cross = np.empty((len(pairs), p, p)) if by_pair else None
-    pattern_cross = np.empty((len(observed), p, p))
-    by_pattern = np.argsort(row_pattern, kind="stable")
-    pattern_starts = np.searchsorted(row_pattern[by_pattern], np.arange(len(observed)))
-    y_pattern = y[by_pattern]
+    pairs, products, total, cross = _by_pair(y, t, counted, cluster * len(observed) + row_pattern, by_pair)
     often = counted if cluster_weights is None else counted * cluster_weights[cluster]
-    weighted = often[by_pattern, None] * y_pattern
-    for i in range(p):
-        pattern_cross[:, i, :] = _add(weighted[:, [i]] * y_pattern, pattern_starts)
-        if cross is not None:
-            cross[:, i, :] = _add(ws[:, [0]] * ys[:, [i]] * ys, starts)
     chunks = _chunks(
         group,
         between_pattern,
@@ -134,14 +115,47 @@ def pattern_statistics(
         cross,
         cluster_weights,
     )
-    rows = np.bincount(row_pattern, often, minlength=len(observed))
     return _padded(
-        (observed, pattern_group, rows, _add(weighted, pattern_starts), pattern_cross),
+        (observed, pattern_group, *_by_pattern(y, often, row_pattern, len(observed))),
         (between_observed, between_group),
         np.asarray(reference, float),
         np.flatnonzero(~z) if effects is None else np.asarray(effects),
         chunks,
     )
+
+
+def _by_pair(
+    y: np.ndarray, t: np.ndarray, counted: np.ndarray, code: np.ndarray, cross_too: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """The codes (L,) of the pairs of cluster and pattern that there are, and their weighted sums of products t t' (L, a, a), t y'
+    (L, a, p) and, if asked for, y y' (L, p, p). y (N, p), 0 where missing; t (N, a), 1 first; counted, code (N,).
+    """
+    a, p = t.shape[1], y.shape[1]
+    pairs, pair = np.unique(code, return_inverse=True)
+    sorter = np.argsort(pair, kind="stable")
+    starts = np.searchsorted(pair[sorter], np.arange(len(pairs)))
+    ys, ts, ws = y[sorter], t[sorter], (counted[:, None] * t)[sorter]
+    total = np.stack([_add(ws[:, [i]] * ys, starts) for i in range(a)], axis=1)
+    products = np.stack([_add(ws[:, [i]] * ts, starts) for i in range(a)], axis=1)
+    if not cross_too:
+        return pairs, products, total, None
+    cross = np.empty((len(pairs), p, p))
+    for i in range(p):
+        cross[:, i, :] = _add(ws[:, [0]] * ys[:, [i]] * ys, starts)
+    return pairs, products, total, cross
+
+
+def _by_pattern(
+    y: np.ndarray, often: np.ndarray, pattern: np.ndarray, patterns: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weighted rows (R,), sums of y (R, p) and of y y' (R, p, p) by pattern. y (N, p), 0 where missing; often, pattern (N,)."""
+    order = np.argsort(pattern, kind="stable")
+    starts = np.searchsorted(pattern[order], np.arange(patterns))
+    ys, weighted = y[order], (often[:, None] * y)[order]
+    cross = np.empty((patterns, y.shape[1], y.shape[1]))
+    for i in range(y.shape[1]):
+        cross[:, i, :] = _add(weighted[:, [i]] * ys, starts)
+    return np.bincount(pattern, often, minlength=patterns), _add(weighted, starts), cross
 
 
 def from_pairs(sums: PairSums, effects: np.ndarray) -> PatternStatistics:
