@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mlsem_jax.measurement._criteria import Criterion, criterion_of
 from mlsem_jax.models import Rotation
@@ -103,6 +102,8 @@ def rotate_toward(loadings: np.ndarray, rotation: Rotation, wanted: np.ndarray) 
 
 def _alike(l: np.ndarray, t: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """T with the columns of L in the order, and with the signs, of those wanted that they are most alike (Tucker 1951)."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, and few need it
+
     scale = np.sqrt((l**2).sum(0))[:, None] * np.sqrt((wanted**2).sum(0))
     congruence = (l.T @ wanted) / np.where(scale > 0, scale, 1.0)
     rows, columns = linear_sum_assignment(-np.abs(congruence))
