@@ -6,7 +6,9 @@ Imported where a table is made, because pandas is slow to import.
 from __future__ import annotations
 
 import shutil
+import textwrap
 from contextlib import AbstractContextManager
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -42,11 +44,21 @@ class Table(pd.DataFrame):
     def __repr__(self) -> str:
         width = max(shutil.get_terminal_size((120, 24)).columns, 80)
         with _as_in_a_summary(**{"display.max_columns": None, "display.width": width}):
-            return super().__repr__()
+            shown = super().__repr__()
+        return "\n".join([shown, *(textwrap.fill(line, width) for line in self._why_missing())])
 
     def _repr_html_(self) -> str | None:
         with _as_in_a_summary(**{"display.max_columns": None}):
-            return super()._repr_html_()
+            shown = super()._repr_html_()
+        return None if shown is None else shown + "".join(f"<p>{escape(line)}</p>" for line in self._why_missing())
+
+    def _why_missing(self) -> list[str]:
+        """A line for every reason why values that are shown are not defined: attrs["undefined"], by row and column."""
+        at: dict[tuple[Any, str], list[str]] = {}
+        for (row, column), why in self.attrs.get("undefined", {}).items():
+            if row in self.index and column in self.columns:
+                at.setdefault((row, why), []).append(column)
+        return [f"Not defined for {row!r}: {', '.join(columns)}: {why}" for (row, why), columns in at.items()]
 
     def to_excel(self, excel_writer: Any, *, sheet_name: str = "Sheet1", **options: Any) -> None:
         """As pandas writes spreadsheets, but operators such as `=~` stay text, where they would be formulas that make no sense."""

@@ -168,7 +168,11 @@ def test_what_is_not_defined_says_why():
     assert "one level only" in why["fb", "omega_2l"]
     higher = ml.sem("u =~ y1 + y2\nv =~ y3 + y4\nw =~ 1*u + 1*v", rows()).reliability()
     assert "latent" in higher.attrs["undefined"]["w", "omega_within"]
-    assert "equal" in fitted().reliability().attrs["undefined"]["f", "icc_factor"]
+    table = fitted().reliability()
+    assert "equal" in table.attrs["undefined"]["f", "icc_factor"]
+    assert "Not defined for 'f': icc_factor: the loadings" in repr(table)
+    assert "icc_factor: the loadings" in table._repr_html_()
+    assert "Not defined" not in repr(table[["omega_within"]])
     one = ml.sem("level: 1\nf =~ y1 + y2 + y3\nlevel: 2\nf =~ 1*y1\ny1 ~~ 0*y1\ny2 ~~ y3", rows(), cluster="c")
     with pytest.warns(ml.ModelWarning, match="y2"):
         why = one.reliability().attrs["undefined"]
