@@ -170,7 +170,7 @@ def test_a_batch_of_models(batch):
 
 
 def test_what_cannot_be_a_batch():
-    with pytest.raises(ml.DataError, match="leading axis"):
+    with pytest.raises(ml.DataError, match="a list of the statistics"):
         ml.estimate_batch(tiny_model(), lane(tiny_batch(LANES), 0))
     with pytest.raises(ml.DataError, match="stats of 60, theta0 of 3"):
         ml.estimate_batch(tiny_model(), tiny_batch(LANES), theta0=np.tile(THETA, (3, 1)))
