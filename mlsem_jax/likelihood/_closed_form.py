@@ -124,8 +124,12 @@ class ClosedForm:
         here = self._here(theta)
         if here is None:
             return None
-        metric = partial(information_at, here.jacobian, self._z, self._pools, here.at, np)
-        return here.value, _chain(here.slope, here.jacobian), metric
+        return here.value, _chain(here.slope, here.jacobian), partial(self._metric, here)
+
+    def _metric(self, here: _Here) -> Float[np.ndarray, "q q"]:
+        # on the edge of the domain a search sees by the numbers that they are not finite
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return information_at(here.jacobian, self._z, self._pools, here.at, np)
 
     def expected_information(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q q"] | None:
         """(q, q); None outside the domain."""
