@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from mlsem_jax._option_docs import with_options
-from mlsem_jax.data import column_names, group_labels, prepare
-from mlsem_jax.estimation import own_roles
-from mlsem_jax.fronts._fit_text import ordered_columns, split_options, survey_of, with_means
+from mlsem_jax.data import column_names, group_labels
+from mlsem_jax.fronts._fit_text import ordered_columns, prepare_for, split_options, survey_of, with_means
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.options import SemOptions
 from mlsem_jax.report import DiagnosisReport
@@ -46,22 +45,16 @@ def diagnose(
         group_labels=labels,
         categories={name: len(column.categories) for name, column in columns.items()},
     )
-    responses = {v.name for v in specification.ordered}
-    prepared = prepare(
+    prepared = prepare_for(
+        specification,
         data,
+        columns,
         cluster=cluster,
         group=group,
-        within=specification.within.observed,
-        between=specification.between.observed,
-        covariates_within=specification.within.covariates,
-        covariates_between=specification.between.covariates,
-        own=own_roles(specification),
         missing=fit_options.missing,
         scoring=True,
-        single=specification.single,
         group_label=data_options.get("group_label"),
         survey=survey,
-        ordered={name: column for name, column in columns.items() if name in responses},
     )
     found = diagnose_data(specification, prepared)
     return DiagnosisReport(replace(found, advice=(*found.advice, *told, *specification.warnings)) if columns else found)

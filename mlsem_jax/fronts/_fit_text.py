@@ -103,7 +103,6 @@ def specify_and_prepare(
     A text without level blocks is a model of one level, with or without clusters.
     """
     parsed = read_model(model, data)
-    single = not parsed.has_levels
     syntax_options = with_means(syntax_options, parsed, cluster, missing)
     labels: tuple[str, ...] = () if group is None else group_labels(data, group)
     if group is not None and group_label is not None:
@@ -117,23 +116,35 @@ def specify_and_prepare(
         categories={name: len(column.categories) for name, column in columns.items()},
         unit=unit,
     )
-    responses = {v.name for v in specification.ordered}
-    prepared = prepare(
+    prepared = prepare_for(
+        specification,
         data,
+        columns,
         cluster=cluster,
         group=group,
+        missing=missing,
+        group_label=group_label,
+        survey=survey,
+    )
+    return specification, replace(prepared, warnings=(*told, *prepared.warnings)) if told else prepared
+
+
+def prepare_for(
+    specification: Specification, data: Any, columns: dict[str, OrderedColumn], **more: Any
+) -> TwoLevelData:
+    """`prepare` with the variables of a specification. columns: the ordered ones that the table has; more: its other arguments."""
+    responses = {v.name for v in specification.ordered}
+    return prepare(
+        data,
         within=specification.within.observed,
         between=specification.between.observed,
         covariates_within=specification.within.covariates,
         covariates_between=specification.between.covariates,
         own=own_roles(specification),
-        missing=missing,
-        group_label=group_label,
-        single=single,
-        survey=survey,
+        single=specification.single,
         ordered={name: column for name, column in columns.items() if name in responses},
+        **more,
     )
-    return specification, replace(prepared, warnings=(*told, *prepared.warnings)) if told else prepared
 
 
 def ordered_columns(
