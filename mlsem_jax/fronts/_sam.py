@@ -17,7 +17,7 @@ from mlsem_jax.data import several
 from mlsem_jax.estimation import Estimation, fit_warnings
 from mlsem_jax.fits import Fit
 from mlsem_jax.fronts._fit_text import read_text
-from mlsem_jax.measurement import TwoSteps, parts_of, two_steps
+from mlsem_jax.measurement import TwoSteps, parts_of, two_step_tests, two_steps
 from mlsem_jax.options import CommonOptions
 
 if TYPE_CHECKING:
@@ -39,15 +39,27 @@ _OF_A_MAXIMUM = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Results(report.Results):
-    """Results whose fit measures are those of the structural model, where that is fitted by itself."""
+    """Results whose fit measures are those of the structural model, where that is fitted by itself, with tests that are scaled for
+    what the first step leaves uncertain.
+    """
 
-    structural: tuple[Estimation, ...] = ()
+    steps: TwoSteps | None = None
+
+    @cached_property
+    def tests(self) -> tuple[inference.RobustTests, ...]:
+        """Of each structural model, or of the whole one, computed once and kept with the estimation."""
+        assert self.steps is not None
+        derived = self.estimation.derived
+        if "two_step_tests" not in derived:
+            derived["two_step_tests"] = two_step_tests(self.steps)
+        return derived["two_step_tests"]
 
     @cached_property
     def _measures(self) -> dict[str, float]:
-        if not self.structural:
-            return inference.fit_measures(self.estimation)
-        return inference.measures_together(self.structural)
+        assert self.steps is not None
+        if not self.steps.structural:
+            return inference.lavaan_measures(self.estimation, self.tests[0])
+        return inference.measures_together(self.steps.structural, self.tests)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,10 +76,11 @@ class SamFit(Fit):
     method: str = "local"
 
     @cached_property
-    def _results(self) -> report.Results:
+    def _results(self) -> _Results:
         assert self.steps is not None
         errors = "Two-step, robust" if self.estimation.options.se.startswith("robust") else "Two-step"
-        return _Results(self.estimation, self.text, self.warnings, errors, self.steps.structural)
+        correction = "satorra.bentler" if self.steps.structural else "two.step"
+        return _Results(self.estimation, self.text, self.warnings, errors, correction, self.steps)
 
     @property
     def measurement(self) -> tuple[Fit, ...]:
@@ -78,6 +91,8 @@ class SamFit(Fit):
     def save(self, path: str | Path) -> Path:
         """As of any [`mlsem_jax.Fit`][], with the fits of both steps. `ml.load` reads it."""
         assert self.steps is not None
+        if self.estimation.status.converged:
+            self._results.tests  # noqa: B018  (stored with the estimation)
         fields = {"text": self.text, "function": self.function, "warnings": self.warnings, "network": None}
         parts = {"measurement": self.steps.measurement, "structural": self.steps.structural}
         return report.save(self.estimation, fields, path, parts)
@@ -90,9 +105,8 @@ class SamFit(Fit):
         import pandas as pd
 
         words = ("within", "between")
-        found = {
-            word: inference.measures_together([one]) for word, one in zip(words, self.steps.structural, strict=False)
-        }
+        parts = zip(words, self.steps.structural, self._results.tests, strict=False)
+        found = {word: inference.measures_together([one], [test]) for word, one, test in parts}
         return pd.DataFrame.from_dict(found, orient="index", dtype=float)
 
 
@@ -147,6 +161,11 @@ def sam(
     Standard errors account for step 1: with I the information of the whole model and V_11 the covariance of step 1, structural
     parameters have I_22^-1 + I_22^-1 I_21 V_11 I_12 I_22^-1; robust ones (estimator="MLR") add up what each cluster contributes
     to both steps.
+
+    Chi-squares take step 1 into account under the names of scaled tests (`chisq.scaled`, `cfi.robust`, ...). The plain ones are
+    too large: local, the structural model is tested as if its moments were those of observed variables. The factor is, local,
+    trace(U Gamma) / df with Gamma the two-step covariance of these moments (Satorra & Bentler 1994); global, with I and V the
+    information and the covariance of all q parameters, 1 + (trace(I V) - q) / df.
 
     **Returns:** a [`mlsem_jax.SamFit`][].
 

@@ -14,6 +14,7 @@ from mlsem_jax.measurement._reliability import (
 )
 from mlsem_jax.measurement._sam_parts import parts_of
 from mlsem_jax.measurement._sam_steps import TwoSteps, two_steps
+from mlsem_jax.measurement._sam_test import two_step_tests
 from mlsem_jax.measurement._steps import (
     ACROSS_LEVELS,
     CONSTRAINED,
@@ -37,6 +38,7 @@ __all__ = [
     "parts_of",
     "across_levels",
     "through_unrotated",
+    "two_step_tests",
     "two_steps",
     "group_equal_of",
     "matched_factors",

@@ -222,6 +222,48 @@ def structural_model(specification: Specification, parts: Parts, level: int) -> 
     )
 
 
+def saturated_structure(specification: Specification, parts: Parts) -> Specification:
+    """The whole model with all variances, covariances and means of the structural variables free, fixed covariates' own but."""
+    items = {name for part in parts.items for name in part}
+    measured = {i for own in parts.measurement for i in own}
+    rows = [row for i, row in enumerate(specification.parameters) if i in measured]
+    levels = {}
+    for level in specification.numbers:
+        block = specification.level(level)
+        factors: dict[str, None] = {}
+        for g in range(1, specification.ngroups + 1):
+            names = structural_variables(specification.group(g), level, items)
+            factors |= dict.fromkeys(v for v in names if v in block.latent)
+            own = [(a, "~~", b) for i, a in enumerate(names) for b in names[i:]]
+            own += [(v, "~1", "") for v in names if specification.means and level == _top(specification, v)]
+            rows += [_free_moment(specification, *pair, level, g) for pair in own]
+        levels[level] = replace(block, latent=tuple(v for v in block.latent if v in factors), structural=None)
+    rows.sort(key=lambda row: (row.group, row.level))
+    return specification.but(
+        within=levels[1],
+        between=levels.get(2, specification.between),
+        parameters=tuple(row.but(cell=None) for row in rows),
+        constraints=tuple(c for own in parts.constraints[:-1] for c in own),
+        definitions=(),
+        warnings=(),
+    )
+
+
+def _top(specification: Specification, name: str) -> int:
+    """The level that a structural variable has its mean at: of those of an observed variable, or of the model, the highest."""
+    own = [level for level in specification.numbers if name in specification.level(level).observed]
+    return max(own or specification.numbers)
+
+
+def _free_moment(specification: Specification, lhs: str, op: str, rhs: str, level: int, group: int) -> Parameter:
+    """A moment of structural variables; that of a fixed covariate stays what it is."""
+    for row in specification.parameters:
+        same = (row.lhs, row.rhs) in ((lhs, rhs), (rhs, lhs)) if op == "~~" else row.lhs == lhs
+        if row.exo and row.op == op and same and (row.level, row.group) == (level, group):
+            return row
+    return Parameter(lhs, op, rhs, level, group, user=0)
+
+
 def _with_origin(row: Parameter, names: tuple[str, ...]) -> Parameter:
     """Means that are 0 because free intercepts of the items leave the origin open are no restriction: they are free here."""
     default = row.op == "~1" and not row.free and not row.user and row.value == 0

@@ -63,7 +63,7 @@ def two_steps(specification: Specification, data: TwoLevelData, options: FitOpti
                 f"{one.model.maximum.status.advice}"
             )
         first.append(one)
-    measured = {_key(specification.parameters[i]) for own in parts.measurement for i in own}
+    measured = {key_of(specification.parameters[i]) for own in parts.measurement for i in own}
     found = {key: value for one in first for key, value in _values(one).items() if key in measured}
     held = _held(specification, parts, found)
     whole = estimate_model(held, data, replace(options, h1=True, bounds="none", start="default"))
@@ -75,12 +75,12 @@ def two_steps(specification: Specification, data: TwoLevelData, options: FitOpti
     else:
         found |= {key: value for key, value in _values(whole).items() if key not in found}
     status = max(one.model.maximum.status for one in (*first, *(second if local else (whole,))))
-    end = _combined(specification, whole, found, options, status)
-    end.derived["vcov"] = Vcov(_two_step_vcov(end, tuple(first)))
+    end = combined(specification, whole, found, options, status)
+    end.derived["vcov"] = Vcov(two_step_vcov(end, tuple(first)))
     return TwoSteps(end, parts, tuple(first), second or (whole,), second)
 
 
-def _key(row: Parameter) -> Key:
+def key_of(row: Parameter) -> Key:
     pair = sorted((row.lhs, row.rhs)) if row.op == "~~" else (row.lhs, row.rhs)
     return (pair[0], row.op, pair[1], row.level, row.group)
 
@@ -89,7 +89,7 @@ def _values(estimation: Estimation) -> dict[Key, float]:
     """Values of the free rows of a fit."""
     built, natural = estimation.model.build, estimation.model.natural
     rows = zip(built.specification.parameters, built.index, strict=True)
-    return {_key(row): float(natural[i]) for row, i in rows if i >= 0}
+    return {key_of(row): float(natural[i]) for row, i in rows if i >= 0}
 
 
 def _columns(data: TwoLevelData, model: Specification) -> TwoLevelData:
@@ -107,7 +107,7 @@ def _held(specification: Specification, parts: Parts, found: dict[Key, float]) -
     """The whole model with the measurement parameters fixed at the estimates of step 1."""
     measured = {i for own in parts.measurement for i in own}
     rows = tuple(
-        row.but(free=False, value=found[_key(row)], label="") if i in measured and row.free else row
+        row.but(free=False, value=found[key_of(row)], label="") if i in measured and row.free else row
         for i, row in enumerate(specification.parameters)
     )
     return specification.but(parameters=rows, constraints=parts.constraints[-1], definitions=(), warnings=())
@@ -124,7 +124,8 @@ def _local(
         )
     if whole.h1 is None:
         raise ModelError(" ".join(("sam_method='local' needs the unrestricted moments of the items.", *whole.notes)))
-    plain = replace(options, h1=True, baseline=True, missing="listwise", se="standard", information="observed")
+    # expected: the scaled test weighs moments at a model that they may be far from
+    plain = replace(options, h1=True, baseline=True, missing="listwise", se="standard", information="expected")
     out = []
     for level in specification.numbers:
         model = structural_model(specification, parts, level)
@@ -228,7 +229,7 @@ def _mapping(loadings: np.ndarray, theta: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(border, right, rcond=None)[0][:p].T
 
 
-def _combined(
+def combined(
     specification: Specification, whole: Estimation, found: dict[Key, float], options: FitOptions, status: Status
 ) -> Estimation:
     """The whole model at the estimates of both steps."""
@@ -236,7 +237,7 @@ def _combined(
     natural = np.zeros(len(built.names))
     for row, i in zip(built.specification.parameters, built.index, strict=True):
         if i >= 0:
-            natural[i] = found[_key(row)]
+            natural[i] = found[key_of(row)]
     problem = Problem(built, whole.statistics, whole.model.problem.sample)
     point = problem.with_hessian(problem.evaluate(natural[built.kept]))
     more: dict[str, np.ndarray] = {}
@@ -248,31 +249,21 @@ def _combined(
     return replace(whole, model=model, options=options, notes=())
 
 
-def _two_step_vcov(end: Estimation, first: tuple[Estimation, ...]) -> np.ndarray:
+def two_step_vcov(end: Estimation, first: tuple[Estimation, ...]) -> np.ndarray:
     """Sampling covariance (q, q) of theta = (theta_1, theta_2).
 
     With I the information of the whole model, d theta_2 = I_22^-1 (s_2 - I_21 d theta_1), s_2 the score. Model-based: step 1 has
     its own covariance V_11, a matrix for each measurement model, and theta_2 has I_22^-1 + I_22^-1 I_21 V_11 I_12 I_22^-1 (Rosseel
     & Loh 2022). Robust: outer products of the sums over clusters of d theta_1 and d theta_2.
     """
-    built, jacobian = end.model.build, end.model.maximum.jacobian
-    places = [_places(end, one) for one in first]
-    measured = np.isin(built.kept, np.concatenate(places))
-    one, two = np.flatnonzero(measured), np.flatnonzero(~measured)
-    inside = information(end.model, end, "expected" if end.options.information == "expected" else "observed")
-    bread = invert(inside[np.ix_(two, two)], None if jacobian is None else jacobian[:, two])
-    across = bread @ inside[np.ix_(two, one)]
-    out = np.zeros((len(built.kept),) * 2)
     if end.options.se in ROBUST:
-        score = meat(end.model, end)
-        moves = np.zeros((len(score), len(built.names)))
-        for at, fit in zip(places, first, strict=True):
-            moves[:, at[at >= 0]] = _influence(fit, end)[:, at >= 0]
-        moves = moves[:, built.kept]
-        moves[:, two] = score[:, two] @ bread - moves[:, one] @ across.T
+        moves = two_step_moves(end, first)
         return moves.T @ moves
-    v = np.zeros((len(built.names),) * 2)
-    for at, fit in zip(places, first, strict=True):
+    built = end.model.build
+    one, two, bread, across = _second_step(end, first)
+    out, v = np.zeros((len(built.kept),) * 2), np.zeros((len(built.names),) * 2)
+    for fit in first:
+        at = _places(end, fit)
         known = at >= 0
         v[np.ix_(at[known], at[known])] = vcov_natural(fit)[np.ix_(known, known)]
     v = v[np.ix_(built.kept[one], built.kept[one])]
@@ -281,15 +272,41 @@ def _two_step_vcov(end: Estimation, first: tuple[Estimation, ...]) -> np.ndarray
     return out
 
 
+def two_step_moves(end: Estimation, first: tuple[Estimation, ...]) -> np.ndarray:
+    """d theta (units, q) in the weight of each unit of the design, both steps."""
+    built = end.model.build
+    one, two, bread, across = _second_step(end, first)
+    score = meat(end.model, end)
+    moves = np.zeros((len(score), len(built.names)))
+    for fit in first:
+        at = _places(end, fit)
+        moves[:, at[at >= 0]] = _influence(fit, end)[:, at >= 0]
+    moves = moves[:, built.kept]
+    moves[:, two] = score[:, two] @ bread - moves[:, one] @ across.T
+    return moves
+
+
+def _second_step(
+    end: Estimation, first: tuple[Estimation, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Places in theta of both steps' parameters, I_22^-1, and I_22^-1 I_21."""
+    built, jacobian = end.model.build, end.model.maximum.jacobian
+    measured = np.isin(built.kept, np.concatenate([_places(end, one) for one in first]))
+    one, two = np.flatnonzero(measured), np.flatnonzero(~measured)
+    inside = information(end.model, end, "expected" if end.options.information == "expected" else "observed")
+    bread = invert(inside[np.ix_(two, two)], None if jacobian is None else jacobian[:, two])
+    return one, two, bread, bread @ inside[np.ix_(two, one)]
+
+
 def _places(end: Estimation, fit: Estimation) -> np.ndarray:
     """The natural parameter of the whole model that each one of a measurement model is (k_1,); -1 for moments of its factors."""
     built, alone = end.model.build, fit.model.build
-    whole = {_key(r): i for r, i in zip(built.specification.parameters, built.index, strict=True) if i >= 0}
+    whole = {key_of(r): i for r, i in zip(built.specification.parameters, built.index, strict=True) if i >= 0}
     latent = {name for level in alone.specification.levels for name in level.latent}
     out = np.full(len(alone.names), -1)
     for row, i in zip(alone.specification.parameters, alone.index, strict=True):
         if i >= 0 and not (row.op in ("~~", "~1") and row.lhs in latent):
-            out[i] = whole[_key(row)]
+            out[i] = whole[key_of(row)]
     return out
 
 

@@ -105,7 +105,7 @@ def chi_squares(results: Results, of_baseline: bool = False) -> dict[str, dict[s
     if f"{prefix}chisq" not in m.index:
         raise ModelError("This fit has no test: no unrestricted model, no baseline model, or test='none'.")
     found = {}
-    for name, suffix in (("standard", ""), (results.estimation.options.test, ".scaled")):
+    for name, suffix in (("standard", ""), (results.test, ".scaled")):
         if f"{prefix}chisq{suffix}" in m.index:
             stat, df, p = (float(m[f"{prefix}{part}{suffix}"]) for part in ("chisq", "df", "pvalue"))
             found[name] = {"stat": stat, "df": df, "pvalue": p}

@@ -129,7 +129,7 @@ def _fit(results: Results) -> list[Section]:
     if not results.converged:
         return []
     measures = results.measures()
-    blocks = [*model_test(measures, results.estimation.options.test), *fit_blocks(measures)]
+    blocks = [*model_test(measures, results.test), *fit_blocks(measures)]
     tables = "".join(f"<div>{html([block], style=False)}</div>" for block in blocks)
     by_level = "" if results.specification.single else _optional(partial(_by_level, results))
     return [("Model fit", f"<div class='side'>{tables}</div>"), ("Fit by level", by_level)]

@@ -31,6 +31,13 @@ class Results(Estimated):
     warnings: tuple[str, ...] = ()
     # how the standard errors came about, where no option says so
     errors: str = ""
+    # and what the scaled chi-square is scaled for
+    correction: str = ""
+
+    @property
+    def test(self) -> str:
+        """The name of the scaled test, "standard" where there is none."""
+        return self.correction or self.estimation.options.test
 
     @property
     def notes(self) -> tuple[str, ...]:

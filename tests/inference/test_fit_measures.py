@@ -332,3 +332,39 @@ def test_equalities_across_levels_are_refused(schools, within, between, more, na
     assert named in str(caught[0].message)
     assert list(table.index) == ["within", "between"]
     assert table.isna().all(axis=None)
+
+
+# of lavaan 0.6-14, to the digits that its search leaves: nine printed, six of them settled
+OF_ONE_LEVEL = {
+    "groups": {
+        "rmr": 0.39063686, "rmr_nomean": 0.436688466, "srmr": 0.227388031, "srmr_bentler": 0.227388031,
+        "srmr_bentler_nomean": 0.254180441, "crmr": 0.254197622, "crmr_nomean": 0.29346773, "srmr_mplus": 0.227441853,
+        "srmr_mplus_nomean": 0.254170902, "cn_05": 123.752143, "cn_01": 142.095127, "mfi": 0.818996296, "ecvi": 0.442304455,
+    },
+    "no means": {
+        "rmr": 0.434072654, "rmr_nomean": 0.434072654, "srmr": 0.251635629, "srmr_bentler": 0.251635629,
+        "srmr_bentler_nomean": 0.251635629, "crmr": 0.290563796, "crmr_nomean": 0.290563796, "srmr_mplus": 0.251635629,
+        "srmr_mplus_nomean": 0.251635629, "cn_05": 60.6573803, "cn_01": 74.4011071, "mfi": 0.82252631, "ecvi": 0.409541564,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OF_ONE_LEVEL)
+def test_residual_measures_of_one_level(case):
+    model = "math =~ math1 + math2 + math3\nreading =~ reading1 + reading2 + reading3\nmath ~ ses"
+    options = (
+        {"group": "girl", "group_equal": ["loadings", "intercepts"]}
+        if case == "groups"
+        else {"meanstructure": False, "fixed_x": False}
+    )
+    got = ml.sem(model, load_schools(), **options).fit_measures()
+    assert {name: got[name] for name in OF_ONE_LEVEL[case]} == pytest.approx(OF_ONE_LEVEL[case], rel=2e-6)
+
+
+def test_residual_measures_of_a_saturated_model_of_one_level(schools):
+    got = ml.sem("math1 ~ math2 + math3", schools).fit_measures()
+    for name in OF_ONE_LEVEL["groups"].keys() - {"cn_05", "cn_01", "mfi", "ecvi"}:
+        assert got[name] == pytest.approx(0, abs=1e-9)
+    # no sample size makes a test of nothing significant
+    assert np.isnan(got["cn_05"])
+    assert got["mfi"] == pytest.approx(1)

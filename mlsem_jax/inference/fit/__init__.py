@@ -5,6 +5,7 @@ from mlsem_jax.inference.fit._chi_square import ChiSquare, RobustTests, baseline
 from mlsem_jax.inference.fit._comparable import check_comparable
 from mlsem_jax.inference.fit._fit_measures import (
     Measures,
+    lavaan_measures,
     measures_together,
     relative_indices,
     rmsea_measures,
@@ -16,6 +17,7 @@ from mlsem_jax.inference.fit._likelihood_ratio import Comparison, Method, differ
 from mlsem_jax.inference.fit._wald import WaldTest, tested, wald
 
 __all__ = [
+    "lavaan_measures",
     "ChiSquare",
     "Comparison",
     "Convention",

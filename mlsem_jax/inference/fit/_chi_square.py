@@ -38,12 +38,12 @@ class ChiSquare:
 
 @dataclass(frozen=True)
 class RobustTests:
-    """The tests of the model and the baseline with their scaling factors, and the traces that these are made of."""
+    """The tests of the model and the baseline with their scaling factors; h1, h0: those of the two log-likelihoods, if any."""
 
     model: ChiSquare
     baseline: ChiSquare | None
-    h1: Scaling
-    h0: Scaling
+    h1: Scaling | None = None
+    h0: Scaling | None = None
 
 
 def unrestricted(estimation: Estimation) -> Fitted:

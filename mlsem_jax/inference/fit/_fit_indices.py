@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from mlsem_jax.numerics import chi_square_tail, noncentral_chi_square
+from mlsem_jax.numerics import chi_square_limit, chi_square_tail, noncentral_chi_square
 
 CLOSE, NOT_CLOSE = 0.05, 0.08
 
@@ -144,6 +144,21 @@ def rmsea_not_close(t: float, d: float, n: float, groups: int, value: float = NO
 def gfi(noncentrality: float, n: float, variables: int) -> float:
     """Goodness of fit as a function of the estimated noncentrality T - d (Steiger 1989; Maiti & Mukherjee 1990), at most 1."""
     return min(1.0, n * variables / (n * variables + 2 * noncentrality))
+
+
+def critical_n(t: float, d: float, n: float, alpha: float) -> float:
+    """Critical N (Hoelter 1983): the n at which this misfit is just significant; NaN without degrees of freedom."""
+    return ratio(float(chi_square_limit(alpha, d)), t / n) + 1 if d > 0 else math.nan
+
+
+def mfi(t: float, d: float, n: float) -> float:
+    """Noncentrality index of McDonald (1989)."""
+    return math.exp(-(t - d) / (2 * n))
+
+
+def ecvi(t: float, q: int, n: float) -> float:
+    """Expected cross-validation index (Browne & Cudeck 1989): of the fit function's value, n in place of n - 1."""
+    return (t + 2 * q) / n
 
 
 def aic(logl: float, q: int) -> float:

@@ -24,15 +24,16 @@ from mlsem_jax.inference.fit._chi_square import (
     unrestricted,
 )
 from mlsem_jax.inference.fit._incomplete import applies, completed_tests
-from mlsem_jax.inference.fit._srmr import srmr, srmr_of_one_level
+from mlsem_jax.inference.fit._srmr import RESIDUAL_MEASURES, residual_measures, srmr
 from mlsem_jax.inference.variance import model_scaling
 
 Measures = dict[str, float]
 
 
-def lavaan_measures(estimation: Estimation) -> Measures:
+def lavaan_measures(estimation: Estimation, tests: RobustTests | None = None) -> Measures:
     """All measures of a fit; n is the number of rows. Without an unrestricted model only what the log-likelihood gives.
 
+    tests: scaled tests in place of the estimator's own.
     A p-value without degrees of freedom, and SRMR where the unrestricted between model has a variance that is not positive,
     are NaN: they do not exist. Raises ModelError for a fit that did not converge.
     """
@@ -41,9 +42,9 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     if estimation.h1 is None or estimation.options.test == "none":
         return {"npar": estimation.npar, **criteria, **loglik_scaling(estimation)}
     variables = most_variables(estimation)
-    robust = robust_tests(estimation) if estimation.options.robust else None
+    robust = tests or (robust_tests(estimation) if estimation.options.robust else None)
     # what estimates the population's index: with missing values at one level another test, also where nothing is scaled
-    population = completed_tests(estimation) if applies(estimation) else robust
+    population = completed_tests(estimation) if applies(estimation) and tests is None else robust
     test, baseline = chi_square(estimation), baseline_chi_square(estimation)
     out: Measures = {"npar": estimation.npar, "fmin": objective(estimation) / (2 * n), **test_measures(test)}
     if robust is not None:
@@ -55,7 +56,7 @@ def lavaan_measures(estimation: Estimation) -> Measures:
         "unrestricted.logl": unrestricted(estimation).value - estimation.covariates_loglik,
     }
     out |= criteria
-    if robust is not None:
+    if robust is not None and robust.h1 is not None and robust.h0 is not None:
         out |= {"scaling.factor.h1": robust.h1.factor, "scaling.factor.h0": robust.h0.factor}
     out |= rmsea_measures(test, n, estimation.data.ngroups)
     if robust is not None:
@@ -63,30 +64,47 @@ def lavaan_measures(estimation: Estimation) -> Measures:
     if population is not None:
         out |= _short(rmsea_measures(population.model, n, estimation.data.ngroups), ".robust")
     out |= srmr_measures(estimation)
+    single = estimation.model.build.specification.single
+    if single:
+        out |= sample_size_measures(test, n)
     out |= gfi_measures(test, n, variables)
     if robust is not None:
         out |= _short(gfi_measures(robust.model, n, variables), ".robust")
-    return out
+    return out | misfit_measures(test, estimation.npar, n) if single else out
 
 
-def measures_together(parts: Sequence[Estimation]) -> Measures:
-    """Measures of several models of one level that share nothing, as those of groups: chi-squares and log-likelihoods add up."""
-    tests, baselines = [chi_square(one) for one in parts], [baseline_chi_square(one) for one in parts]
-    test = ChiSquare(sum(t.statistic for t in tests), sum(t.df for t in tests))
+def measures_together(parts: Sequence[Estimation], tests: Sequence[RobustTests]) -> Measures:
+    """Measures of several models of one level that share nothing, as those of groups: chi-squares and log-likelihoods add up.
+
+    tests: of each with their scaling factors.
+    """
+    test = _sum([one.model for one in tests])
+    baseline = _sum([one.baseline for one in tests if one.baseline is not None])
+    robust = RobustTests(test, baseline)
     n, npar = sum(one.ntotal for one in parts), sum(one.npar for one in parts)
     groups = sum(one.data.ngroups for one in parts)
     variables = max(map(most_variables, parts))
-    known = [b for b in baselines if b is not None]
-    baseline = ChiSquare(sum(b.statistic for b in known), sum(b.df for b in known))
     logl = sum(one.loglik for one in parts)
     free = sum(unrestricted(one).value - one.covariates_loglik for one in parts)
     out: Measures = {"npar": npar, "fmin": sum(map(objective, parts)) / (2 * n), **test_measures(test)}
-    out |= baseline_measures(test, baseline, None, None)
+    out |= scaled_test_measures(test)
+    out |= baseline_measures(test, baseline, robust, robust)
     out |= {"logl": logl, "unrestricted.logl": free, "aic": index.aic(logl, npar), "bic": index.bic(logl, npar, n)}
     out |= {"ntotal": n, "bic2": index.bic_adjusted(logl, npar, n)}
     out |= rmsea_measures(test, n, groups)
-    out |= {"srmr": sum(one.ntotal * srmr_of_one_level(one) for one in parts) / n}
-    return out | gfi_measures(test, n, variables)
+    out |= _short(scaled_rmsea_measures(test, n, groups), ".scaled")
+    out |= _short(rmsea_measures(test, n, groups), ".robust")
+    residual = [(one.ntotal / n, residual_measures(one)) for one in parts]
+    out |= {name: sum(weight * own[name] for weight, own in residual) for name in RESIDUAL_MEASURES}
+    out |= sample_size_measures(test, n) | gfi_measures(ChiSquare(test.statistic, test.df), n, variables)
+    return out | _short(gfi_measures(test, n, variables), ".robust") | misfit_measures(test, npar, n)
+
+
+def _sum(tests: Sequence[ChiSquare]) -> ChiSquare:
+    """The test of all at once: its expectation is the sum of theirs."""
+    df = sum(one.df for one in tests)
+    expected = sum(one.factor * one.df for one in tests if one.df)
+    return ChiSquare(sum(one.statistic for one in tests), df, expected / df if df else math.nan)
 
 
 def loglik_scaling(estimation: Estimation) -> Measures:
@@ -221,11 +239,22 @@ def scaled_rmsea_measures(test: ChiSquare, n: float, groups: int) -> Measures:
 
 
 def srmr_measures(estimation: Estimation) -> Measures:
-    """SRMR of both levels, and their sum; with one level its own."""
+    """SRMR of both levels, and their sum; with one level all root mean squares of residuals."""
     if estimation.model.build.specification.single:
-        return {"srmr": srmr_of_one_level(estimation)}
+        return residual_measures(estimation)
     within, between = srmr(estimation, 1), srmr(estimation, 2)
     return {"srmr": within + between, "srmr_within": within, "srmr_between": between}
+
+
+def sample_size_measures(test: ChiSquare, n: float) -> Measures:
+    """The sample sizes at which the chi-square would just be significant at 5 % and 1 %; NaN without degrees of freedom."""
+    levels = {"cn_05": 0.05, "cn_01": 0.01}
+    return {name: index.critical_n(test.statistic, test.df, n, alpha) for name, alpha in levels.items()}
+
+
+def misfit_measures(test: ChiSquare, npar: int, n: float) -> Measures:
+    """McDonald's index and the expected cross-validation index."""
+    return {"mfi": index.mfi(test.statistic, test.df, n), "ecvi": index.ecvi(test.statistic, npar, n)}
 
 
 def gfi_measures(test: ChiSquare, n: float, variables: int) -> Measures:

@@ -1,4 +1,4 @@
-"""Standardised root mean square residual, level by level."""
+"""Standardised root mean square residual, level by level, and with one level all indices of that kind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from mlsem_jax.estimation import Estimation, Fitted
 from mlsem_jax.inference.fit._chi_square import unrestricted
 
 EIGENVALUE_FLOOR = 1e-6
+RESIDUAL_MEASURES = (
+    "rmr",
+    "rmr_nomean",
+    "srmr",
+    "srmr_bentler",
+    "srmr_bentler_nomean",
+    "crmr",
+    "crmr_nomean",
+    "srmr_mplus",
+    "srmr_mplus_nomean",
+)
 
 
 def srmr(estimation: Estimation, level: int) -> float:
@@ -29,25 +40,51 @@ def srmr(estimation: Estimation, level: int) -> float:
     return float(total)
 
 
-def srmr_of_one_level(estimation: Estimation) -> float:
-    """Root mean square of the residual covariances, divided by the standard deviations of h1, and with a mean structure of the
-    residual means in standard deviations (Bentler 1995): all variables, groups weighted by their rows.
+def residual_measures(estimation: Estimation) -> dict[str, float]:
+    """Root mean squares of the residual moments of a model of one level, under lavaan's names: all variables, groups weighted by
+    their rows. `_nomean` leaves the means out; without a mean structure there are none.
+
+    rmr: the residual covariances as they are. srmr, srmr_bentler: divided by the standard deviations of h1, means too (Bentler
+    1995). crmr: differences of correlations, the diagonal not counted (Maydeu-Olivares 2017). srmr_mplus: those with the relative
+    differences of the variances, each mean divided by the standard deviation of its own model (Asparouhov & Muthen 2018).
     """
-    model, h1 = estimation.model, unrestricted(estimation)
-    rows = estimation.reduction.rows
-    total = 0.0
+    rows, total = estimation.reduction.rows, dict.fromkeys(RESIDUAL_MEASURES, 0.0)
     for g, weight in enumerate(rows / rows.sum()):
-        at = np.flatnonzero(~model.build.specification.absent[g])
-        sample = h1.moments.within_cov[g][np.ix_(at, at)]
-        sd = np.sqrt(np.diag(sample))
-        residual = (sample - model.moments.within_cov[g][np.ix_(at, at)]) / np.outer(sd, sd)
-        residual = residual[np.tril_indices(len(sd))]
-        means = (
-            (h1.moments.mean[g] - model.moments.mean[g])[at] / sd if model.build.specification.means else np.zeros(0)
-        )
-        both = np.concatenate([residual, means])
-        total += weight * float(np.sqrt(np.mean(both**2))) if both.size else 0.0
+        for name, value in _of_group(estimation, g).items():
+            total[name] += weight * value
     return total
+
+
+def _of_group(estimation: Estimation, group: int) -> dict[str, float]:
+    specification = estimation.model.build.specification
+    at = np.flatnonzero(~specification.absent[group])
+    if not len(at):
+        return dict.fromkeys(RESIDUAL_MEASURES, 0.0)
+    (sample, own_mean), (implied, mean) = (
+        (fitted.moments.within_cov[group][np.ix_(at, at)], fitted.moments.mean[group][at])
+        for fitted in (unrestricted(estimation), estimation.model)
+    )
+    sd, implied_sd = np.sqrt(np.diag(sample)), np.sqrt(np.diag(implied))
+    lower, strict = np.tril_indices(len(at)), np.tril_indices(len(at), -1)
+    plain, scaled = (sample - implied)[lower], ((sample - implied) / np.outer(sd, sd))[lower]
+    correlations = (sample / np.outer(sd, sd) - implied / np.outer(implied_sd, implied_sd))[strict]
+    variances = 1 - np.diag(implied) / np.diag(sample)
+    in_sd = (own_mean - mean) / sd
+    out = {}
+    for name, moments, means in (
+        ("rmr", plain, own_mean - mean),
+        ("srmr_bentler", scaled, in_sd),
+        ("crmr", correlations, in_sd),
+        ("srmr_mplus", np.concatenate([correlations, variances]), own_mean / sd - mean / implied_sd),
+    ):
+        out[name] = _root_mean_square(np.concatenate([moments, means]) if specification.means else moments)
+        out[name + "_nomean"] = _root_mean_square(moments)
+    out["srmr"] = out["srmr_bentler"]
+    return {name: out[name] for name in RESIDUAL_MEASURES}
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
 
 
 def level_covariance(fitted: Fitted, level: int, group: int) -> np.ndarray:

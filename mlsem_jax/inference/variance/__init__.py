@@ -17,7 +17,10 @@ from mlsem_jax.inference.variance._scaling import (
     Scaling,
     by_moments,
     difference,
+    free_of_covariates,
     model_scaling,
+    moment_information,
+    moment_trace,
     moments_as_theta,
     parameters_of,
     test_scaling,
@@ -38,6 +41,7 @@ from mlsem_jax.inference.variance._vcov import (
 )
 
 __all__ = [
+    "free_of_covariates",
     "ITERATIONS",
     "LimitedTest",
     "Replicates",
@@ -55,6 +59,8 @@ __all__ = [
     "loglik_by_cluster",
     "meat",
     "model_scaling",
+    "moment_information",
+    "moment_trace",
     "model_test",
     "moments_as_theta",
     "parameters_of",

@@ -85,7 +85,7 @@ def model_scaling(fitted: Fitted, estimation: Estimation) -> Scaling:
         return Scaling(1.0, 0)
     if by_moments(estimation):
         keep = free_of_covariates(_h1(estimation), estimation.model.build.specification)
-        a, d = _information_of_moments(fitted, estimation, keep)
+        a, d = moment_information(fitted, estimation, keep)
         a = d.T @ a @ d
     else:
         a = information(fitted, estimation, _kind(estimation))
@@ -104,10 +104,18 @@ def test_scaling(fitted: Fitted, estimation: Estimation, h1: Unrestricted) -> fl
     df = len(h1.keep) - parameters_of(fitted)
     if estimation.options.test != "yuan.bentler" or not df:
         return difference(model_scaling(fitted, estimation), h1.scaling)
-    a, d = _information_of_moments(fitted, estimation, h1.keep)
-    gamma, ad = h1.gamma, a @ d
-    explained = np.sum(invert(d.T @ ad, fitted.maximum.jacobian) * (ad.T @ gamma @ ad))
-    return float(np.sum(a * gamma) - explained) / df
+    return moment_trace(fitted, estimation, h1.keep, h1.gamma) / df
+
+
+@float64
+def moment_trace(fitted: Fitted, estimation: Estimation, keep: np.ndarray, gamma: np.ndarray) -> float:
+    """trace(U Gamma), U = A - A D (D'AD)^-1 D'A at the model's moments: what the chi-square against unrestricted moments `keep` of
+    sampling covariance gamma (q1, q1) is on average.
+    """
+    a, d = moment_information(fitted, estimation, keep)
+    ad = a @ d
+    explained = np.sum(invert(d.T @ ad, fitted.maximum.jacobian) * (ad.T @ gamma @ ad)) if d.shape[1] else 0.0
+    return float(np.sum(a * gamma) - explained)
 
 
 def free_of_covariates(h1: Fitted, specification: Specification) -> np.ndarray:
@@ -135,7 +143,7 @@ def moments_as_theta(h1: Fitted, within_cov: np.ndarray, between_cov: np.ndarray
     return out
 
 
-def _information_of_moments(fitted: Fitted, estimation: Estimation, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moment_information(fitted: Fitted, estimation: Estimation, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Information A (q1, q1) of the unrestricted moments at the model's, and their derivatives D (q1, q) in theta."""
     h1, m = _h1(estimation), fitted.moments
     at = moments_as_theta(h1, m.within_cov, m.between_cov, m.mean)

@@ -20,6 +20,7 @@ _TESTS = {
     "yuan.bentler": "Yuan-Bentler correction",
     "yuan.bentler.mplus": "Yuan-Bentler correction (Mplus variant)",
     "satorra.bentler": "Satorra-Bentler correction",
+    "two.step": "Correction for the first step",
     "scaled.shifted": "Simple second-order correction (scaled, shifted)",
 }
 _SRMR = "Standardized Root Mean Square Residual"

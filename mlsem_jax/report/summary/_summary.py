@@ -82,7 +82,7 @@ def summarise(
         if results.estimation.h1 is None and results.estimation.limited is None:
             blocks.append(Prose("", (_without_h1(results),)))
         measures = results.measures()
-        blocks += model_test(measures, results.estimation.options.test, digits)
+        blocks += model_test(measures, results.test, digits)
         blocks += fit_blocks(measures, digits) if fit_measures else []
     blocks.append(standard_errors_used(results))
     blocks += estimate_blocks(results, table, value_columns(ci, standardized), rsquare, digits)
