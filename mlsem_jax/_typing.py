@@ -12,7 +12,29 @@ R      missing-value patterns of rows;  K  occupied (cluster, pattern) pairs
 ====== ==============================================================================================
 """
 
-from jaxtyping import Array, Bool, Float, Int
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jax import Array
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
+else:
+
+    class _Kind:
+        """What annotations need of jaxtyping's kind of the same name where they are read at run time, as those of records that a
+        file holds are: its name and the axes. To import jaxtyping itself takes as long as three packages of this library.
+        """
+
+        def __init__(self, name: str):
+            self._name = name
+
+        def __getitem__(self, of: tuple[Any, str]) -> type:
+            array, axes = of
+            return type(f"{self._name}[{array.__name__}, {axes!r}]", (), {"dim_str": " ".join(axes.split())})
+
+    Bool, Float, Int = _Kind("Bool"), _Kind("Float"), _Kind("Int")
 
 Scalar = Float[Array, ""]
 Vector = Float[Array, " n"]

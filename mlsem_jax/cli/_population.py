@@ -96,6 +96,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
     import jax
 
     import mlsem_jax as ml
+    from mlsem_jax.estimation import Rows
     from mlsem_jax.files import write_csv
 
     writable(arguments.out, read=(arguments.fit,))
@@ -107,6 +108,7 @@ def _simulate(arguments: argparse.Namespace) -> bool:
                 "another --seed each."
             )
         rows = ml.simulate(model, theta, arguments.seed, sizes, arguments.datasets, rows=True, group=group)
+    assert isinstance(rows, Rows)
     out: Path = arguments.out
     for i in range(arguments.datasets):
         path = out if arguments.datasets == 1 else out.with_name(f"{out.stem}_{i + 1}{out.suffix}")

@@ -90,15 +90,17 @@ def _or_undecomposed(part: Part, names: list[str], roles: Roles) -> str:
 def _total(part: Part, chosen: np.ndarray) -> np.ndarray:
     """Cross-products of deviations from the means of all rows."""
     columns = part.columns[chosen]
-    return _products(columns, columns.mean(axis=1, keepdims=True), np.zeros(columns.shape[1], dtype=np.intp))
+    return _products(columns, columns.mean(axis=1, keepdims=True), None)
 
 
-def _products(columns: np.ndarray, centres: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Cross-products (p, p) of columns (p, N) less their centres (p, J), of which codes (N,) says the one for each row."""
+def _products(columns: np.ndarray, centres: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+    """Cross-products (p, p) of columns (p, N) less their centres (p, J), of which codes (N,) says the one for each row; None where
+    there is one for all rows, (p, 1).
+    """
     out = np.zeros((len(columns), len(columns)))
     for start in range(0, columns.shape[1] if len(columns) else 0, BLOCK):
         rows = slice(start, start + BLOCK)
-        centred = columns[:, rows] - centres[:, codes[rows]]
+        centred = columns[:, rows] - (centres if codes is None else np.take(centres, codes[rows], axis=1))
         out += centred @ centred.T
     return out
 

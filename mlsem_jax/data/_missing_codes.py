@@ -75,7 +75,7 @@ def category_warnings(name: str, categories: Sequence[Any], counts: Sequence[int
 
 def _apart(column: np.ndarray) -> list[tuple[float, int]]:
     """The codes at either end of a column's values that stand apart from the others, and how often each occurs."""
-    ends = (np.nanmin(column, initial=np.inf), np.nanmax(column, initial=-np.inf))
+    ends = (np.fmin.reduce(column, initial=np.inf), np.fmax.reduce(column, initial=-np.inf))
     if not any(looks_like_code(float(end)) for end in ends):
         return []
     values, counts = np.unique(column[~np.isnan(column)], return_counts=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.data._two_level_data import TwoLevelData
 from mlsem_jax.data._vale_maurelli import Cubics
@@ -105,7 +105,7 @@ def _as_categories(codes: np.ndarray, categories: tuple[Any, ...]) -> Any:
     return values if known.all() else np.where(known, values.astype(float), np.nan)
 
 
-class RowMoments(eqx.Module):
+class RowMoments(Record):
     """Moments of one group to draw rows from: covariance and mean of both levels; between ones may have r random slopes as last
     rows, whose unit effect per covariate is directions (r, p) and whose covariates are columns slopes (r,).
     """

@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError, listing, nearest
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 
 # how near the moments of a cubic must come, and steps of the bisection for correlations
 TOLERANCE, STEPS = 1e-9, 60
 
 
-class Cubics(eqx.Module):
+class Cubics(Record):
     """Values of d variables: mixing (d, d) makes normal values correlate, powers (d, 4) are a, b, c, d of each, sd (d,) its
     standard deviation.
     """

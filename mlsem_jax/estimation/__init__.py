@@ -1,4 +1,10 @@
-"""Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood."""
+"""Starting values, maximisation, reference models: from data and a specification to a maximum of the likelihood.
+
+What makes and draws from models of the JAX layer is imported when it is asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from mlsem_jax.estimation.batch import (
     BatchMaximum,
@@ -23,9 +29,7 @@ from mlsem_jax.estimation.fit import (
     stack,
 )
 from mlsem_jax.estimation.layer import (
-    Model,
-    Rows,
-    Source,
+    LATER,
     as_key,
     as_theta,
     check_flag,
@@ -35,15 +39,7 @@ from mlsem_jax.estimation.layer import (
     check_settings,
     check_statistics,
     check_whole,
-    estimated_again,
     kind_of,
-    make_model,
-    make_ordinal_model,
-    model_of,
-    ordinal_statistics,
-    search_again,
-    simulate,
-    statistics_of_rows,
 )
 from mlsem_jax.estimation.problem import (
     Estimated,
@@ -73,6 +69,21 @@ from mlsem_jax.estimation.problem import (
 from mlsem_jax.estimation.search import Settings, maximise, scaled_inverse, search_traced, settings
 from mlsem_jax.estimation.starts import starting_values
 from mlsem_jax.estimation.status import fit_warnings, improper_parameters, is_maximum, verified
+
+if TYPE_CHECKING:
+    from mlsem_jax.estimation.layer import (
+        Model,
+        Rows,
+        Source,
+        estimated_again,
+        make_model,
+        make_ordinal_model,
+        model_of,
+        ordinal_statistics,
+        search_again,
+        simulate,
+        statistics_of_rows,
+    )
 
 __all__ = [
     "BatchMaximum",
@@ -148,3 +159,11 @@ __all__ = [
     "verified",
     "bounds_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(LATER[name]), name)
+    globals()[name] = value
+    return value

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from mlsem_jax import estimation as layer
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import (
     CONFIDENCE,
@@ -27,7 +28,6 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax._origin import Origin, refuse_update
 from mlsem_jax._other_names import called, of_fit
 from mlsem_jax.estimation import Estimated, Estimation, kind_of
-from mlsem_jax.estimation import Model as JaxModel
 from mlsem_jax.fits._pooled import PooledFit, pooled_lrt
 from mlsem_jax.fits._resampling import ResamplingMethods
 from mlsem_jax.fits._results import ResultMethods
@@ -334,7 +334,7 @@ def check_fit(fit: Any, what: str) -> None:
         hint = " It is a model that has not been fitted: call its fit()."
     elif isinstance(fit, (list, tuple, dict)):
         hint = " Pass them one by one: lrt(*fits), or by name, lrt(**fits) and compare(**fits)."
-    elif isinstance(fit, JaxModel):
+    elif isinstance(fit, layer.Model):
         hint = " It is a model of the JAX layer: fit the text with ml.sem."
     elif isinstance(fit, PooledFit):
         hint = " Pooled fits are compared by ml.lrt(one, other)."

@@ -6,14 +6,18 @@ import inspect
 from concurrent.futures import Executor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mlsem_jax import estimation as layer
 from mlsem_jax import inference, report
 from mlsem_jax._arguments import CONFIDENCE, FLAG, KEY, SIZES, checked, choice, optional, whole
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._spread import check_executor
-from mlsem_jax.estimation import Estimation, Model, model_of, simulate
+from mlsem_jax.estimation import Estimation
 from mlsem_jax.measurement import through_unrotated
+
+if TYPE_CHECKING:
+    from mlsem_jax.estimation import Model
 
 
 class ResamplingMethods:
@@ -31,7 +35,7 @@ class ResamplingMethods:
             "There is no model of the JAX layer",
             "fit with estimator='ML', or make it with ml.model(text, data, cluster=..., ordered=...).",
         )
-        return model_of(self.estimation)
+        return layer.model_of(self.estimation)
 
     @checked(key=KEY, n_datasets=whole(1), cluster_sizes=SIZES)
     def simulate(self, key: Any, n_datasets: int = 1, cluster_sizes: Any = None, **options: Any) -> Any:
@@ -44,7 +48,7 @@ class ResamplingMethods:
                 f"estimator={name!r} fits thresholds and polychoric covariances, which are no statistics that can be drawn: pass "
                 "rows=True, and fit each data set, rows.frame(i), with ml.sem."
             )
-        known = [name for name in inspect.signature(simulate).parameters if name not in ("model", "theta", "key")]
+        known = [name for name in inspect.signature(layer.simulate).parameters if name not in ("model", "theta", "key")]
         for name in options:
             if name not in known:
                 raise ModelError(
@@ -54,8 +58,8 @@ class ResamplingMethods:
         if cluster_sizes is None:
             cluster_sizes, group = data.design
             options = {"group": group if data.group_labels else None} | options
-        return simulate(
-            model_of(self.estimation), self.estimation.model.theta, key, cluster_sizes, n_datasets, **options
+        return layer.simulate(
+            layer.model_of(self.estimation), self.estimation.model.theta, key, cluster_sizes, n_datasets, **options
         )
 
     @checked(

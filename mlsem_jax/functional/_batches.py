@@ -67,28 +67,27 @@ def estimate_batch(
     if theta0 is not None:
         theta0 = estimation.as_theta(model, theta0, what, name="theta0", lanes=True)
     _check_lanes(model, statistics, theta0, what)
-    structure, saturated = model, None
-    if isinstance(model, Model):
-        model.check_estimable()
-        structure, saturated = model.structure, model.saturated
+    named = model if isinstance(model, Model) else None
+    structure, saturated = (named.structure, named.saturated) if named is not None else (model, None)
+    if named is not None:
+        named.check_estimable()
     if theta0 is None and statistics.only(CompleteTerm) is None:
-        if not isinstance(model, Model):
+        if named is None:
             raise estimation.no_start(what)
-        theta0 = model.start
+        theta0 = named.start
     warn_single_precision(float_type(structure, statistics, theta0), what)
     if chisq and saturated is None:
         raise no_reference(model)
-    retries = isinstance(model, Model) and iterations == ITERATIONS
     share = _Share(structure, statistics, theta0)
     fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
     report = bar if progress is True else (progress or None)
     with nullcontext() if progress else notice_if_slow():
         end = fit(*share.mine(structure, statistics, theta0), progress=report)
     again = None
-    if retries and np.ndim(statistics.lane_mark) == 2:
-        end, again = _again(model, share.mine(structure, statistics, None)[1], end)
+    if named is not None and iterations == ITERATIONS and np.ndim(statistics.lane_mark) == 2:
+        end, again = _again(named, share.mine(structure, statistics, None)[1], end)
     chi, df = None, None
-    if chisq and saturated is not None:
+    if chisq and named is not None and saturated is not None:
         (own, data, _), reference = share.mine(structure, statistics, None), share.mine(saturated, statistics, None)[0]
         start = None if statistics.only(CompleteTerm) is not None else _reference_starts(own, reference, end.theta)
         h1 = fit(reference, data, start, newton=False)
@@ -96,7 +95,7 @@ def estimate_batch(
         chi = np.full(len(tested), np.nan)
         h0 = end.value[tested]
         chi[tested] = 2 * (np.maximum(h1.value[tested], h0) - h0)
-        df = np.full(len(chi), model.df)
+        df = np.full(len(chi), named.df)
     return share.gathered(_estimate(end, chi, df, again))
 
 

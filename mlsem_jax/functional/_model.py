@@ -234,7 +234,7 @@ def _held(model: Model, statistics: Statistics) -> Statistics:
     if model.labels.specification.means:
         return statistics
     held = np.asarray(model(np.asarray(model.start)).mean)
-    return Statistics(tuple(CompleteTerm(moved(term.data, held)) for term in statistics.terms), statistics.pools)
+    return Statistics((CompleteTerm(moved(statistics.complete, held)),), statistics.pools)
 
 
 def _rows_collected(model: Model, data: TwoLevelData, reduction: Reduction) -> Collected:

@@ -46,11 +46,10 @@ def _stacked(stats: list[Statistics]) -> Statistics:
         raise DataError("A list of statistics is stacked as NumPy arrays, which a JAX transformation cannot trace.")
     if all(map(stackable, stats)):
         return stack_statistics(stats)
-    if not all(len(one.terms) == 1 and isinstance(one.terms[0], OrdinalTerm) for one in stats):
+    terms = [term for one in stats for term in one.terms if isinstance(term, OrdinalTerm) and len(one.terms) == 1]
+    if len(terms) < len(stats) or len({term.layout for term in terms}) > 1:
         raise DataError("The statistics in the list are of different models: make all with ml.statistics(model, data).")
-    if len({one.terms[0].layout for one in stats}) > 1:
-        raise DataError("The statistics in the list are of different models: make all with ml.statistics(model, data).")
-    return Statistics((stack_terms([one.terms[0] for one in stats]),), None)
+    return Statistics((stack_terms(terms),), None)
 
 
 def _instead(given: Any, what: str) -> str:

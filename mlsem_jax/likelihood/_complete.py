@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,17 +46,44 @@ def _weights(xp: ModuleType, contrasts: Array, count: Array) -> Array:
     return xp.concatenate([contrasts[None], count])
 
 
+class _OfSizes(NamedTuple):
+    """What the data of one group say by size, whatever the moments are: D D' (S, p, p), D (S, p), counts of the within contrasts
+    and of the clusters (S + 1,), D cov D' (S, p, p), counts times D (S, p), and the log-likelihood's constant.
+    """
+
+    both: Array
+    d: Array
+    weight: Array
+    cov: Array
+    counted: Array
+    constant: Array
+
+
+def _of_sizes(xp: ModuleType, between_only: Array, s: Any) -> _OfSizes:
+    known = getattr(s, "of_sizes", None)
+    if known is not None and known[0] is between_only:  # of plain records
+        return known[1]
+    d = _scaling(xp, s.size, between_only)
+    both = d[:, :, None] * d[:, None, :]
+    constant = math.log(2 * math.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
+    weight = _weights(xp, s.rows - s.clusters, s.count)
+    made = _OfSizes(both, d, weight, both * s.cov, s.count[:, None] * d, constant)
+    if isinstance(s, SimpleNamespace):
+        s.of_sizes = between_only, made
+    return made
+
+
 def _by_size(
     xp: ModuleType, within_cov: Array, between_cov: Array, mean: Array, between_only: Array, s: CompleteStatistics
-) -> tuple[Array, ...]:
-    """D (S, p); then, for the within contrasts and for each size, counts (S + 1,), Omega and scatter (S + 1, p, p) summed over
+) -> tuple[Any, ...]:
+    """What the data say by size; then, for the within contrasts and for each size, Omega and scatter (S + 1, p, p) summed over
     clusters; and the residuals r of the means by size (S, p). Of one group.
     """
-    d, stack = _covariances(xp, within_cov, between_cov, between_only, s.size)
-    r = d * (s.mean - mean)
-    second = d[:, :, None] * s.cov * d[:, None, :] + r[:, :, None] * r[:, None, :]
-    weight = _weights(xp, s.rows - s.clusters, s.count)
-    return d, weight, stack, xp.concatenate([s.within[None], s.count[:, None, None] * second]), r
+    known = _of_sizes(xp, between_only, s)
+    omega = xp.concatenate([(within_cov + xp.diag(between_only))[None], within_cov + known.both * between_cov])
+    r = known.d * (s.mean - mean)
+    second = known.cov + r[:, :, None] * r[:, None, :]
+    return known, omega, xp.concatenate([s.within[None], s.count[:, None, None] * second]), r
 
 
 def groups_of(statistics: CompleteStatistics | SizePools) -> list[Any]:
@@ -88,15 +115,14 @@ def complete_log_likelihood(
     """
 
     def group(within_cov, between_cov, mean, s: CompleteStatistics):
-        d, weight, omega, scatter, r = _by_size(xp, within_cov, between_cov, mean, between_only, s)
+        known, omega, scatter, r = _by_size(xp, within_cov, between_cov, mean, between_only, s)
         precision, logdet = inverse_and_logdet(xp, omega)
         positive = xp.all(xp.isfinite(logdet))
-        logdet = xp.where(weight > 0, logdet, 0.0)
-        constant = math.log(2 * math.pi) * (s.rows * xp.sum(1 - between_only) + s.clusters * xp.sum(between_only))
-        value = -0.5 * (constant + weight @ logdet + xp.sum(precision * scatter))
-        g = gradient_in_covariance(precision, weight, scatter)
-        between_gradient = xp.sum(d[:, :, None] * g[1:] * d[:, None, :], axis=0)
-        mean_gradient = xp.sum(s.count[:, None] * d * (precision[1:] @ r[:, :, None])[:, :, 0], axis=0)
+        logdet = xp.where(known.weight > 0, logdet, 0.0)
+        value = -0.5 * (known.constant + known.weight @ logdet + xp.sum(precision * scatter))
+        g = gradient_in_covariance(precision, known.weight, scatter)
+        between_gradient = xp.sum(known.both * g[1:], axis=0)
+        mean_gradient = xp.sum(known.counted * (precision[1:] @ r[:, :, None])[:, :, 0], axis=0)
         return xp.where(positive, value, -xp.inf), (g.sum(0), between_gradient, mean_gradient, mean_gradient)
 
     found = over_groups(xp, group, moments.within_cov, moments.between_cov, moments.mean, statistics)
@@ -142,8 +168,8 @@ def complete_curvature(
 
     def each(within_cov, between_cov, of_group):
         mean, s = of_group
-        d, weight, omega, scatter, r = _by_size(jnp, within_cov, between_cov, mean, between_only, s)
-        return d, omega, weight, scatter, jnp.concatenate([jnp.zeros_like(r[:1]), r])
+        known, omega, scatter, r = _by_size(jnp, within_cov, between_cov, mean, between_only, s)
+        return known.d, omega, known.weight, scatter, jnp.concatenate([jnp.zeros_like(r[:1]), r])
 
     return _over_sizes(one, each, moments, jacobian, (moments.mean, statistics))
 

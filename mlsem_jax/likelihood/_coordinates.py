@@ -40,6 +40,8 @@ def coordinates(moments: Moments | PlainParts, between_only: np.ndarray) -> Coor
     z = np.asarray(between_only) > 0
     transform, roots = np.zeros_like(moments.within_cov), np.zeros_like(moments.mean)
     try:
+        if len(moments.levels) == 1:
+            return _checked(np.linalg.inv(np.linalg.cholesky(moments.within_cov)), roots)
         if not z.any():
             root = np.linalg.inv(np.linalg.cholesky(moments.within_cov))
             pencil = root @ moments.between_cov @ np.swapaxes(root, 1, 2)
@@ -74,36 +76,42 @@ def _checked(transform: np.ndarray, roots: np.ndarray) -> Coordinates | None:
 
 def _vech(x: Array) -> Array:
     """The lower triangles (q, p (p + 1) / 2) of symmetric matrices (q, p, p)."""
-    rows, columns = _lower(x.shape[-1])
-    return x[:, rows, columns]
+    return x.reshape(len(x), -1)[:, _lower(x.shape[-1])[0]]
 
 
 @functools.lru_cache(64)
 def _half_diagonal(p: int) -> np.ndarray:
     """(p (p + 1) / 2,): 1/2 in the places of diagonal elements, 1 elsewhere."""
-    rows, columns = _lower(p)
+    rows, columns = np.tril_indices(p)
     return np.where(rows == columns, 0.5, 1.0)
 
 
 @functools.lru_cache(64)
 def _lower(p: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.tril_indices(p)
+    """Places of the elements of the lower triangle in a flattened matrix (p, p), and of their mirrors."""
+    rows, columns = np.tril_indices(p)
+    return rows * p + columns, columns * p + rows
 
 
 def _folded(x: Array) -> Array:
     """The elements (q, p (p + 1) / 2) whose product with `_vech(y)` is the sum over all elements of x times symmetric y."""
-    rows, columns = _lower(x.shape[-1])
+    below, above = _lower(x.shape[-1])
+    flat = x.reshape(len(x), -1)
     # on the diagonal an element and its mirror are one
-    return (x[:, rows, columns] + x[:, columns, rows]) * np.asarray(_half_diagonal(x.shape[-1]), x.dtype)
+    return (flat[:, below] + flat[:, above]) * np.asarray(_half_diagonal(x.shape[-1]), x.dtype)
 
 
-def _turned(jacobian: Moments | PlainParts, at: Coordinates) -> tuple[Array, Array, Array]:
-    """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates."""
+def _turned(jacobian: Moments | PlainParts, at: Coordinates) -> tuple[Array, Array | None, Array]:
+    """Derivatives of Sigma_W, Sigma_B (G, q, p, p) and of the mean (G, q, p) in the coordinates; of a model of one level None for
+    those of Sigma_B.
+    """
     t = at.transform[:, None]
-    within, between = (part.transpose(0, 3, 1, 2) for part in (jacobian.within_cov, jacobian.between_cov))
-    mean = (jacobian.within_mean + jacobian.between_mean).transpose(0, 2, 1)
     across = t.swapaxes(-1, -2)
-    return t @ within @ across, t @ between @ across, mean @ across[:, 0]
+    within = t @ jacobian.within_cov.transpose(0, 3, 1, 2) @ across
+    if len(jacobian.levels) == 1:
+        return within, None, jacobian.within_mean.transpose(0, 2, 1) @ across[:, 0]
+    mean = (jacobian.within_mean + jacobian.between_mean).transpose(0, 2, 1)
+    return within, t @ jacobian.between_cov.transpose(0, 3, 1, 2) @ across, mean @ across[:, 0]
 
 
 def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[Array, Array, Array, Array]:
@@ -118,12 +126,24 @@ def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[A
     return inverse, s.count @ inverse, xp.stack(pair, axis=-1), weight
 
 
-def _expected(xp: ModuleType, w: Array, b: Array, m: Array, roots: Array, between_only: Array, s: SizePools) -> Array:
+def _weighed(w: Array, b: Array | None, pair: Array) -> tuple[Array, Array | None]:
+    """What `_vech` (q, p (p + 1) / 2) of the directions of Sigma_W and of Sigma_B, w and b, is multiplied by in the expected
+    information, the half included. pair (p, p, 3): of `_pairs`.
+    """
+    p = pair.shape[0]
+    each = pair.reshape(p * p, 3)[_lower(p)[0]] * np.asarray(_half_diagonal(p), w.dtype)[:, None]
+    if b is None:
+        return w * each[:, 2], None
+    return w * each[:, 2] + b * each[:, 1], w * each[:, 1] + b * each[:, 0]
+
+
+def _expected(xp: ModuleType, w: Array, b: Array | None, m: Array, roots: Array, between_only: Array, s: Any) -> Array:
     """Expected information (q, q) of one group along the directions w, b (q, p, p) of Sigma_W, Sigma_B and m (q, p) of the mean."""
     _, single, pair, _ = _pairs(xp, roots, between_only, s)
-    on_w = _folded(w * pair[..., 2] + b * pair[..., 1])
-    on_b = _folded(w * pair[..., 1] + b * pair[..., 0])
-    return 0.5 * (_vech(w) @ on_w.T + _vech(b) @ on_b.T) + (m * single) @ m.T
+    w, b = _vech(w), None if b is None else _vech(b)
+    on_w, on_b = _weighed(w, b, pair)
+    total = w @ on_w.T + (m * single) @ m.T
+    return total if b is None or on_b is None else total + b @ on_b.T
 
 
 def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: CompleteStatistics) -> Array:
@@ -134,22 +154,29 @@ def _observed(xp: ModuleType, w, b, m, transform, roots, mean, between_only, s: 
         inverse[:, :, None] * (transform @ s.cov @ transform.T + r[:, :, None] * r[:, None, :]) * inverse[:, None, :]
     )
     size, p = inverse.shape
-    # sums of n^-m scatter_ki / (c_i c_j c_k) as [j, k, i], and of n^-m residual_j / (c_i c_j) as [i, j]
-    triple = [((weight[:, n, None] * inverse).T @ scatter.reshape(size, p * p)).reshape(p, p, p) for n in range(3)]
-    cross = [(weight[:, n, None] * inverse).T @ (inverse * r) for n in range(2)]
+    # sums of n^-m scatter_ki / (c_i c_j c_k) as [j, k, i], and of n^-m residual_j / (c_i c_j) as [i, j]; with one level m = 2, 1
+    powers = [(weight[:, n, None] * inverse).T for n in range(3)]
+    flat, residual = scatter.reshape(size, p * p), inverse * r
     y = 1.0 - between_only
-    triple[2] = triple[2] + y[:, None, None] * (transform @ s.within @ transform.T)
+    last = (powers[2] @ flat).reshape(p, p, p) + y[:, None, None] * (transform @ s.within @ transform.T)
 
-    by_row = xp.moveaxis(xp.concatenate([w, b], axis=-1), 1, 0)  # [j, q, k]: one product of matrices for each j
+    # what the directions do to the gradient in Sigma, one product of matrices for each j: [j, q, k]
+    def along(by_row: Array, sums: Array, weighed: Array) -> Array:
+        # half the log-determinant's part taken off
+        return _folded(xp.transpose(by_row @ sums, (1, 2, 0))) - weighed
 
-    # what the directions do to the gradient in Sigma, half the log-determinant's part taken off
-    def along(upper: int, lower: int) -> Array:
-        product = by_row @ xp.concatenate([triple[upper], triple[lower]], axis=1)
-        return _folded(xp.transpose(product, (1, 2, 0)) - 0.5 * (w * pair[..., upper] + b * pair[..., lower]))
-
-    on_w, on_b = along(2, 1), along(1, 0)
-    mixed = m @ (xp.sum(w * cross[1], axis=-1) + xp.sum(b * cross[0], axis=-1)).T
-    return _vech(w) @ on_w.T + _vech(b) @ on_b.T + (m * single) @ m.T + mixed + mixed.T
+    low_w, low_b = _vech(w), None if b is None else _vech(b)
+    of_w, of_b = _weighed(low_w, low_b, pair)
+    mixed = m @ xp.sum(w * (powers[1] @ residual), axis=-1).T
+    if b is None:
+        on_w = along(xp.moveaxis(w, 1, 0), last, of_w)
+        return low_w @ on_w.T + (m * single) @ m.T + mixed + mixed.T
+    first, second = ((power @ flat).reshape(p, p, p) for power in powers[:2])
+    by_row = xp.moveaxis(xp.concatenate([w, b], axis=-1), 1, 0)
+    on_w = along(by_row, xp.concatenate([last, second], axis=1), of_w)
+    on_b = along(by_row, xp.concatenate([second, first], axis=1), of_b)
+    mixed = mixed + m @ xp.sum(b * (powers[0] @ residual), axis=-1).T
+    return low_w @ on_w.T + low_b @ on_b.T + (m * single) @ m.T + mixed + mixed.T
 
 
 def information_at(

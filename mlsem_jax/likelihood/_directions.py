@@ -20,11 +20,12 @@ ONE_THREAD = 2**18
 
 def over_groups(xp: ModuleType, function: Callable, *by_group: Any) -> Any:
     """What a function makes of the parts of each group, along a leading axis (G): mapped in JAX; in NumPy one after the other, the
-    parts being arrays or lists by group, and what it makes arrays or tuples of such.
+    parts being arrays or lists by group, or None for all of them, and what it makes arrays or tuples of such.
     """
     if xp is jnp:
         return jax.vmap(function)(*by_group)
-    return _stacked([function(*parts) for parts in zip(*by_group, strict=True)])
+    groups = range(len(by_group[0]))
+    return _stacked([function(*(None if part is None else part[g] for part in by_group)) for g in groups])
 
 
 def _stacked(parts: list[Any]) -> Any:

@@ -10,10 +10,10 @@ Variables without between variance have no effect u: their whole mean belongs to
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood._evaluate import Evaluation, chain, moments_and_jacobian
 from mlsem_jax.likelihood._term import Statistics
@@ -21,7 +21,7 @@ from mlsem_jax.models import Moments, Structure
 from mlsem_jax.numerics import sweep
 
 
-class LevelSums(eqx.Module):
+class LevelSums(Record):
     """Expected sums of one level about `centre` (G, p): count (G,), total (G, p) and cross-products (G, p, p)."""
 
     count: Float[Array, " G"]
@@ -30,7 +30,7 @@ class LevelSums(eqx.Module):
     cross: Float[Array, "G p p"]
 
 
-class ExpectedStatistics(eqx.Module):
+class ExpectedStatistics(Record):
     """What the E-step hands to the M-step: expected complete-data sums of the rows and of the clusters."""
 
     within: LevelSums

@@ -16,10 +16,10 @@ constant there, as in a cluster of one row. Rows enter through sums by (cluster,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -174,7 +174,7 @@ def effects_along(
 
     def of_chunk(chunk, function):
         own = _of_pairs(s, chunk)
-        chunk = eqx.tree_at(lambda c: c.pattern, chunk, jnp.arange(len(chunk.pattern)))
+        chunk = replace(chunk, pattern=jnp.arange(len(chunk.pattern)))
         return with_tangents(lambda m: function(pattern_moments(m, own), own, chunk), moments, tangents)
 
     return of_chunk
@@ -182,11 +182,8 @@ def effects_along(
 
 def _of_pairs(s: PatternStatistics, chunk: ClusterChunk) -> PatternStatistics:
     """The statistics with the pattern of each pair of the chunk as its own."""
-
-    def parts(s):
-        return s.observed, s.group, s.rows, s.total, s.cross
-
-    return eqx.tree_at(parts, s, tuple(x[chunk.pattern] for x in parts(s)))
+    names = ("observed", "group", "rows", "total", "cross")
+    return replace(s, **{name: getattr(s, name)[chunk.pattern] for name in names})
 
 
 def effects_at(s: PatternStatistics, count: int) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._pattern_term import PatternTerm
-from mlsem_jax.likelihood._term import Statistics
+from mlsem_jax.likelihood._term import Statistics, first_data
 from mlsem_jax.observed import CompleteStatistics, PatternStatistics, SizePools, bucket
 
 # what cluster sizes that count 0 times are: any positive number does
@@ -28,8 +28,8 @@ def stack_statistics(many: Sequence[Statistics]) -> Statistics:
     Data sets differ in which clusters are complete, in patterns of missing values and in cluster sizes. What one has fewer of is
     padding: clusters, patterns and sizes that count 0 times. ValueError where number of variables, groups or slopes differ.
     """
-    complete = [_data(one, CompleteTerm) for one in many]
-    patterns = [_data(one, PatternTerm) for one in many]
+    complete = [first_data(one, CompleteTerm) for one in many]
+    patterns = [first_data(one, PatternTerm) for one in many]
     terms: list[Any] = []
     if any(one is not None for one in complete):
         like = next(one for one in complete if one is not None)
@@ -40,10 +40,6 @@ def stack_statistics(many: Sequence[Statistics]) -> Statistics:
     pools = [one.pools for one in many]
     known = [one for one in pools if one is not None]
     return Statistics(tuple(terms), _stack(known) if len(known) == len(pools) else None)
-
-
-def _data(statistics: Statistics, kind: type) -> Any:
-    return next((term.data for term in statistics.terms if isinstance(term, kind)), None)
 
 
 def _nothing(like: CompleteStatistics | PatternStatistics) -> Any:

@@ -12,11 +12,11 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models import Moments
 from mlsem_jax.numerics import concrete
@@ -32,7 +32,7 @@ def chain(gradient: Moments, jacobian: Moments) -> Array:
     return sum(jax.tree.leaves(terms))
 
 
-class ClusterSizes(eqx.Module):
+class ClusterSizes(Record):
     """One entry a set of clusters: group (n,), size (n,) and count (n,), as NumPy arrays."""
 
     group: Int[np.ndarray, " n"]
@@ -40,7 +40,7 @@ class ClusterSizes(eqx.Module):
     count: Float[np.ndarray, " n"]
 
 
-class Term(eqx.Module):
+class Term(Record):
     """A summand of the log-likelihood. between_only (p,) marks the variables of level 2 alone, here and in a Structure; jacobian:
     derivatives of the moments in theta along a new last axis (q).
     """
@@ -140,7 +140,7 @@ class Term(eqx.Module):
         """
 
 
-class Statistics(eqx.Module):
+class Statistics(Record):
     """All that the likelihood needs of a data set: its log-likelihood is the sum of the terms'.
 
     pools: the sizes of all clusters in a few representative ones, for the scaling matrix of a scoring step at a cost that does not
@@ -173,7 +173,7 @@ class Statistics(eqx.Module):
     @property
     def complete(self) -> Any:
         """The `CompleteStatistics` of the clusters without missing values, None where there are none."""
-        return next((term.data for term in self.terms if term.sizes is not None), None)
+        return next((getattr(term, "data", None) for term in self.terms if term.sizes is not None), None)
 
     @property
     def saturated(self) -> bool:
@@ -221,7 +221,6 @@ class Statistics(eqx.Module):
         return ClusterSizes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("group", "size", "count")))
 
 
-# functions, where every fit asks: to look a method of a pytree up makes another pytree, which takes as long as an evaluation
 def only_data(statistics: Statistics, kind: type) -> Any:
     """The data of the only term if it is of this kind, else None: for closed forms that exist for one kind of data."""
     terms = statistics.terms

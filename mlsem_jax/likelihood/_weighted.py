@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import equinox as eqx
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record, static
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood._complete_term import CompleteTerm
 from mlsem_jax.likelihood._pattern_term import PatternTerm
@@ -29,7 +31,7 @@ def weighted_statistics(clusters: ClusterStatistics, plan: Plan, weights: Float[
     return Statistics((CompleteTerm(complete),), pooled(complete.size, complete.count, plan))
 
 
-class WeightedClusters(eqx.Module):
+class WeightedClusters(Record):
     """A data set by clusters, from which weights on clusters make statistics.
 
     clusters and plan: those without missing values, numbered complete_codes; patterns (by pair): the others, numbered
@@ -44,7 +46,7 @@ class WeightedClusters(eqx.Module):
     patterns: PatternStatistics | None
     pattern_codes: Int[Array, " Jp"]
     sizes: Plan | None
-    single: bool = eqx.field(static=True, default=False)
+    single: bool = static(default=False)
     mean: Float[Array, "G p"] | None = None
     base: Float[Array, " J"] | None = None
 
@@ -73,7 +75,7 @@ def moved(statistics: CompleteStatistics, mean: Float[Array, "G p"]) -> Complete
     """
     rows = statistics.count * statistics.size
     own = jnp.einsum("gs,gsp->gp", rows, statistics.mean) / jnp.sum(rows, axis=1)[:, None]
-    return eqx.tree_at(lambda s: s.mean, statistics, statistics.mean + (mean - own)[:, None])
+    return replace(statistics, mean=statistics.mean + (mean - own)[:, None])
 
 
 def reordered(statistics: Statistics, order: np.ndarray) -> Statistics:
@@ -82,6 +84,6 @@ def reordered(statistics: Statistics, order: np.ndarray) -> Statistics:
     """
     complete = statistics.complete
     assert complete is not None, "statistics of complete data"
-    square = complete.within[..., order, :][..., order], complete.cov[..., order, :][..., order]
-    data = eqx.tree_at(lambda s: (s.within, s.cov, s.mean), complete, (*square, complete.mean[..., order]))
-    return eqx.tree_at(lambda s: s.terms[0].data, statistics, data)
+    within, cov = complete.within[..., order, :][..., order], complete.cov[..., order, :][..., order]
+    data = replace(complete, within=within, cov=cov, mean=complete.mean[..., order])
+    return replace(statistics, terms=(CompleteTerm(data), *statistics.terms[1:]))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._record import Record, static
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._covariance import (
     KINDS,
@@ -67,13 +67,13 @@ def registered() -> tuple[CovarianceKind, ...]:
     return tuple(RECORDS.values())
 
 
-class Choice(eqx.Module):
+class Choice(Record):
     """Which of some kinds a covariance matrix is written in: `code` is data, so a batch may mix kinds and a compiled program
     serves them all; the kinds themselves are part of the program.
     """
 
     code: Int[Array, ""]
-    among: tuple[CovarianceKind, ...] = eqx.field(static=True)
+    among: tuple[CovarianceKind, ...] = static()
 
     @classmethod
     def of(cls, name: Kind | None) -> Choice:

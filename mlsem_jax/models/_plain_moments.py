@@ -7,6 +7,7 @@ With A = (I - B)^-1 and P = Lambda A, every element of a matrix moves the covari
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,9 +89,16 @@ class PlainMoments:
             self._levels = [_PlainLevel(level, self._k) for level in structure.levels]
         else:
             self._levels = [a.with_values(level) for a, level in zip(alike, structure.levels, strict=True)]
+        self._last: tuple[np.ndarray, list[_Here]] | None = None
 
     def _natural(self, theta: Float[np.ndarray, " q"]) -> Float[np.ndarray, " k"]:
-        return self._offset + self._basis @ theta
+        return self._offset + (theta if self._unconstrained else self._basis @ theta)
+
+    def _at(self, natural: Float[np.ndarray, " k"]) -> list[_Here]:
+        """The matrices of each level; those last asked for are remembered."""
+        if self._last is None or not np.array_equal(self._last[0], natural):
+            self._last = natural, [_Here(level, natural) for level in self._levels]
+        return self._last[1]
 
     @classmethod
     def serves(cls, structure: Structure) -> bool:
@@ -100,29 +108,28 @@ class PlainMoments:
 
     def __call__(self, theta: Float[np.ndarray, " q"]) -> PlainParts:
         """Moments at theta."""
-        natural = self._natural(theta)
-        return PlainParts(tuple(_Here(level, natural).moments for level in self._levels))
+        return PlainParts(tuple(here.moments for here in self._at(self._natural(theta))))
 
     def with_jacobian(self, theta: Float[np.ndarray, " q"]) -> tuple[PlainParts, PlainParts]:
         """Moments, and their derivatives in theta along a last axis (q)."""
-        natural = self._natural(theta)
-        levels = [(level, _Here(level, natural)) for level in self._levels]
-        slopes = [level.slopes(here) for level, here in levels]
+        levels = self._at(self._natural(theta))
+        slopes = [level.slopes(here) for level, here in zip(self._levels, levels, strict=True)]
         if not self._unconstrained:
             slopes = [PlainPart(part.cov @ self._basis, part.mean @ self._basis) for part in slopes]
-        return PlainParts(tuple(here.moments for _, here in levels)), PlainParts(tuple(slopes))
+        return PlainParts(tuple(here.moments for here in levels)), PlainParts(tuple(slopes))
 
     def by_parameter(self, natural: Float[np.ndarray, " k"]) -> PlainParts:
         """Derivatives of the moments in the natural parameters along a last axis (k)."""
-        return PlainParts(tuple(level.slopes(_Here(level, natural)) for level in self._levels))
+        both = zip(self._levels, self._at(natural), strict=True)
+        return PlainParts(tuple(level.slopes(here) for level, here in both))
 
     def curvature(self, theta: Float[np.ndarray, " q"], weight: Moments | PlainParts) -> Float[np.ndarray, "q q"]:
         """Hessian (q, q) in theta of the sum over moments of weight times moment. weight: symmetric in the covariances."""
         natural, total = self._natural(theta), np.zeros((self._k, self._k))
         parts: tuple[Any, ...] = weight.levels
-        for level, weights in zip(self._levels, parts, strict=True):
+        for level, here, weights in zip(self._levels, self._at(natural), parts, strict=True):
             if level.has_eta:
-                level.add_curvature(total, _Here(level, natural), weights)
+                level.add_curvature(total, here, weights)
         return total if self._unconstrained else self._basis.T @ total @ self._basis
 
 
@@ -131,31 +138,47 @@ class _Elements:
 
     def __init__(self, filled: Filled, lower: bool = False):
         index = np.asarray(filled.index)
-        self._from, self._base = np.maximum(index, 0), np.asarray(filled.base, float)
-        self._free = index >= 0
-        at = np.nonzero(np.tril(self._free) if lower else self._free)
+        free = index >= 0
+        at = np.nonzero(np.tril(free) if lower else free)
         self.k, self.group, self.row, self.column = index[at], at[0], at[1], at[-1]
 
-    def with_base(self, filled: Filled) -> _Elements:
-        """The same elements of a matrix that otherwise holds something else."""
+
+class _Filling:
+    """The matrices of a level in one array, filled at once."""
+
+    def __init__(self, matrices: list[Filled]):
+        index = np.concatenate([np.ravel(filled.index) for filled in matrices])
+        self._free = np.flatnonzero(index >= 0)
+        self._from, self._shapes = index[self._free], [np.shape(filled.index) for filled in matrices]
+        ends = np.cumsum([math.prod(shape) for shape in self._shapes]).tolist()
+        self._parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        self._base = _flat(matrices)
+
+    def with_base(self, matrices: list[Filled]) -> _Filling:
+        """Of matrices that otherwise hold something else."""
         other = copy.copy(self)
-        other._base = np.asarray(filled.base, float)
+        other._base = _flat(matrices)
         return other
 
-    def __call__(self, natural: np.ndarray) -> np.ndarray:
-        return np.where(self._free, natural[self._from], self._base) if len(natural) else self._base
+    def __call__(self, natural: np.ndarray) -> list[np.ndarray]:
+        flat = self._base.copy()
+        flat[self._free] = natural[self._from]
+        return [flat[part].reshape(shape) for part, shape in zip(self._parts, self._shapes, strict=True)]
+
+
+def _flat(matrices: list[Filled]) -> np.ndarray:
+    return np.concatenate([np.ravel(np.asarray(filled.base, float)) for filled in matrices])
 
 
 class _Here:
     """The matrices of a level at some parameters, groups in front: A (m, m), P = Lambda A (p, m), Psi, Lambda A Psi A', means."""
 
     def __init__(self, level: _PlainLevel, natural: np.ndarray):
-        theta, nu = level.theta(natural), level.nu(natural)
+        nu, self.alpha, lambda_, beta, self.psi, theta = level.filling(natural)
         self.moments = PlainPart(theta, nu)
         if level.has_eta:
-            self.psi, self.alpha, lambda_ = level.psi(natural), level.alpha(natural), level.lambda_(natural)
             bare = level.no_paths
-            self.a = np.linalg.inv(level.eye_eta - level.beta(natural)) if bare is None else bare
+            self.a = np.linalg.inv(level.eye_eta - beta) if bare is None else bare
             self.paths = lambda_ @ self.a if bare is None else lambda_
             self.through = self.paths @ (self.psi @ self.a.swapaxes(1, 2))
             self.eta_mean = (self.a @ self.alpha[:, :, None])[:, :, 0]
@@ -167,7 +190,7 @@ class _PlainLevel:
     """The free elements of one level, and the derivatives of its moments that never change."""
 
     def __init__(self, level: LevelStructure, k: int):
-        self.has_eta, self._k = level.has_eta, k
+        self.has_eta, self.filling = level.has_eta, _Filling(_matrices(level))
         self.nu, self.alpha = _Elements(level.nu), _Elements(level.alpha)
         self.lambda_, self.beta = _Elements(level.lambda_), _Elements(level.beta)
         self.psi, self.theta = _Elements(level.psi.core, lower=True), _Elements(level.theta.core, lower=True)
@@ -193,12 +216,12 @@ class _PlainLevel:
         # where every element is a parameter of its own nothing is added twice in one place
         self._once = _distinct(self._k_cov, self._g_cov) and _distinct(self._k_mean, self._g_mean)
         self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
+        self._of_lambda = self._eye[self.lambda_.row]
 
     def with_values(self, level: LevelStructure) -> _PlainLevel:
         """The same for matrices of the same pattern. Of those the data decide means and covariances alone (see `filled_level`)."""
         other = copy.copy(self)
-        other.nu, other.alpha = self.nu.with_base(level.nu), self.alpha.with_base(level.alpha)
-        other.psi, other.theta = self.psi.with_base(level.psi.core), self.theta.with_base(level.theta.core)
+        other.filling = self.filling.with_base(_matrices(level))
         return other
 
     def slopes(self, here: _Here) -> PlainPart:
@@ -223,7 +246,7 @@ class _PlainLevel:
         lam, beta, psi = self.lambda_, self.beta, self.psi
         columns = here.paths.swapaxes(1, 2)
         through = here.through.swapaxes(1, 2)
-        left = [self._eye[lam.row], columns[beta.group, beta.row], self._half_psi * columns[psi.group, psi.row]]
+        left = [self._of_lambda, columns[beta.group, beta.row], self._half_psi * columns[psi.group, psi.row]]
         right = [
             through[lam.group, lam.column],
             through[beta.group, beta.column],
@@ -235,7 +258,7 @@ class _PlainLevel:
         """Derivatives of the means (t, p) in elements of Lambda, B and alpha."""
         lam, beta, alpha = self.lambda_, self.beta, self.alpha
         columns = here.paths.swapaxes(1, 2)
-        by_lambda = self._eye[lam.row] * here.eta_mean[lam.group, lam.column][:, None]
+        by_lambda = self._of_lambda * here.eta_mean[lam.group, lam.column][:, None]
         by_beta = columns[beta.group, beta.row] * here.eta_mean[beta.group, beta.column][:, None]
         return np.concatenate([by_lambda, by_beta, columns[alpha.group, alpha.row]])
 
@@ -267,6 +290,10 @@ class _PlainLevel:
             np.add.at(total, np.ix_(rows, rows), bent)
             np.add.at(total, np.ix_(rows, columns), linear)
             np.add.at(total, np.ix_(columns, rows), linear.T)
+
+
+def _matrices(level: LevelStructure) -> list[Filled]:
+    return [level.nu, level.alpha, level.lambda_, level.beta, level.psi.core, level.theta.core]
 
 
 # elements of the derivatives of the moments (k, G, p, p) up to which those that never change are kept with a specification

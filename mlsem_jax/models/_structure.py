@@ -16,17 +16,17 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._kinds import Choice
 from mlsem_jax.numerics import concrete, inverse
 
 
-class Filled(eqx.Module):
+class Filled(Record):
     """A matrix whose free elements come from the natural parameter vector and the others from `base`."""
 
     index: Int[Array, "..."]
@@ -36,7 +36,7 @@ class Filled(eqx.Module):
         return jnp.where(self.index >= 0, natural[jnp.maximum(self.index, 0)], self.base)
 
 
-class Covariance(eqx.Module):
+class Covariance(Record):
     """A covariance matrix (d, d) from a symmetric or triangular `core` (d, d) and a `scale` (d,), by group.
 
     What they mean is said by a kind (see `CovarianceKind`), one for all groups; None is a plain covariance matrix without the
@@ -62,14 +62,14 @@ def _zeros(x: Any) -> Any:
     return jnp.zeros_like(x) if isinstance(x, jax.Array) else np.zeros_like(x)
 
 
-class LevelMoments(eqx.Module):
+class LevelMoments(Record):
     """Moments of one level by group: cov (G, p, p) and mean (G, p). Variables that the level does not have are zero rows."""
 
     cov: Float[Array, "G p p"]
     mean: Float[Array, "G p"]
 
 
-class LevelStructure(eqx.Module):
+class LevelStructure(Record):
     """The matrices of one level; their arrays lead with the group axis."""
 
     nu: Filled
@@ -107,7 +107,7 @@ class LevelStructure(eqx.Module):
         return jax.vmap(one)(self.of_group())
 
 
-class OrderedMoments(eqx.Module):
+class OrderedMoments(Record):
     """What the model says of ordered variables by group: thresholds (G, p, K - 1) of the latent responses, zeros where a variable
     has fewer, and their residual variances (G, p), the unit that the thresholds are in.
     """
@@ -116,7 +116,7 @@ class OrderedMoments(eqx.Module):
     unit: Float[Array, "G p"]
 
 
-class Moments(eqx.Module):
+class Moments(Record):
     """Model-implied moments by level, the lowest first, and group; the mean of y is the sum of the levels' means.
 
     Variables that a level does not have are zero rows there, and a model of one level has a tuple of length one. With r random
@@ -194,7 +194,7 @@ class Moments(eqx.Module):
         return functools.reduce(lambda total, level: total + level.mean[:, :p], self.levels[1:], self.levels[0].mean)
 
 
-class OrderedStructure(eqx.Module):
+class OrderedStructure(Record):
     """Thresholds (G, p, K - 1) and residual variances (G, p) of the latent responses of ordered variables."""
 
     thresholds: Filled
@@ -204,7 +204,7 @@ class OrderedStructure(eqx.Module):
         return OrderedMoments(self.thresholds(natural), self.unit(natural))
 
 
-class Structure(eqx.Module):
+class Structure(Record):
     """A multilevel model as arrays only: what every kernel of the library takes.
 
     levels: the lowest first. natural = offset + basis @ theta; basis (k, q) is the identity but for linear equality constraints,

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 
 
-class ClusterStatistics(eqx.Module):
+class ClusterStatistics(Record):
     """Per cluster: group (J,) code, size n_j (J,), mean (J, p) and centred cross-products (J, p, p) of its rows. Weights of rows
     make them sums of weights, weighted means and weighted cross-products about them.
 
@@ -28,7 +28,7 @@ class ClusterStatistics(eqx.Module):
     cross: Float[Array, "J p p"]
 
 
-class CompleteStatistics(eqx.Module):
+class CompleteStatistics(Record):
     """Per group: rows N, clusters J, pooled within cross-products (p, p), and per distinct size n of S: how many clusters,
     the mean of their means (S, p) and the covariance of their means (S, p, p; divisor count).
 

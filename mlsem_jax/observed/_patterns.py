@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import equinox as eqx
 import jax
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.observed._complete import bucket
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlsem_jax.observed._pair_sums import PairSums
 
 
-class ClusterChunk(eqx.Module):
+class ClusterChunk(Record):
     """Clusters of one chunk (axis C of chunks in front): L clusters and their pairs, padded to length K.
 
     group, between_pattern (C, L): group and pattern of the between-only variables of a cluster; between (C, L, p): those
@@ -41,7 +41,7 @@ class ClusterChunk(eqx.Module):
     cross: Float[Array, "C K p p"] | None = None
 
 
-class PatternStatistics(eqx.Module):
+class PatternStatistics(Record):
     """Row patterns (R), patterns of between-only variables (Rb) and the clusters in chunks.
 
     observed (R, p), group (R,), rows (R,), total (R, p), cross (R, p, p) of rows less the reference, 0 where missing;

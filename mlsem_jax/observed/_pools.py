@@ -13,16 +13,16 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import equinox as eqx
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.observed._complete import CompleteStatistics
 
 MOST = 6
 
 
-class SizePools(eqx.Module):
+class SizePools(Record):
     """How many clusters there are of which size: size (G, L) and count (G, L) by group. Counts of 0 are padding, and counts need
     not be whole numbers.
     """

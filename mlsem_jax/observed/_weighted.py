@@ -6,11 +6,13 @@ can be differentiated in them and a bootstrap draw costs a matrix product.
 
 from __future__ import annotations
 
-import equinox as eqx
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.observed._complete import ClusterStatistics, CompleteStatistics, bucket
 from mlsem_jax.observed._patterns import PatternStatistics
@@ -20,7 +22,7 @@ from mlsem_jax.observed._pools import SizePools, in_pools, members, pool_of
 ALIKE = 2.5
 
 
-class Plan(eqx.Module):
+class Plan(Record):
     """Where each cluster goes. size (G, S) distinct sizes, padded; slot (J,) = group * S + place of the cluster's size;
     pool (G, L, S): 1 where a size belongs to a pooled size of the scoring metric.
     """
@@ -122,10 +124,12 @@ def weighted_patterns(patterns: PatternStatistics, weights: Float[Array, " L"]) 
         weighted = by_pair.reshape(by_pair.shape + (1,) * (x.ndim - 2)) * x
         return jax.ops.segment_sum(weighted.reshape(-1, *x.shape[2:]), jnp.ravel(chunk.pattern), kinds)
 
-    return eqx.tree_at(
-        lambda s: (s.rows, s.total, s.cross, s.clusters.weight),
+    return replace(
         patterns,
-        (add(chunk.products[:, :, 0, 0]), add(chunk.total[:, :, 0]), add(chunk.cross), chunk.weight * by_cluster),
+        rows=add(chunk.products[:, :, 0, 0]),
+        total=add(chunk.total[:, :, 0]),
+        cross=add(chunk.cross),
+        clusters=replace(chunk, weight=chunk.weight * by_cluster),
     )
 
 

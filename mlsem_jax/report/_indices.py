@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,9 +52,9 @@ def modification_table(
     shown = at if len(at) else np.arange(len(modification.rows))
     rows = [modification.rows[i] for i in shown]
     columns = {
-        "lhs": [row.lhs for row in rows],
-        "op": [row.op for row in rows],
-        "rhs": [row.rhs for row in rows],
+        "lhs": _texts(tuple(row.lhs for row in rows)).copy(),
+        "op": _texts(tuple(row.op for row in rows)).copy(),
+        "rhs": _texts(tuple(row.rhs for row in rows)).copy(),
         "level": np.array([row.level for row in rows], int),
         "group": np.array([row.group for row in rows], int),
         "mi": modification.mi[shown],
@@ -61,8 +62,16 @@ def modification_table(
         "sepc.lv": modification.epc_lv[shown],
         "sepc.all": modification.epc_all[shown],
     }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(columns, copy=False)
     return as_table(table if len(at) else table.head(0))
+
+
+@functools.lru_cache(64)
+def _texts(values: tuple[str, ...]) -> Any:
+    """A column of texts as pandas has it, to be copied: to find their type takes longer than to compute the indices."""
+    import pandas as pd
+
+    return pd.DataFrame({"": list(values)})[""].array
 
 
 def score_table(tests: Sequence[ScoreTest]) -> pd.DataFrame:

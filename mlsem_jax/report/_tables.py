@@ -26,13 +26,14 @@ def parameter_table(estimation: Estimation, estimates: Estimates, level: float =
     import pandas as pd
 
     build = estimation.model.build
-    columns = dict(_described(build.specification))
+    columns = {name: column.copy() for name, column in _described(build.specification).items()}
     columns["free"] = np.concatenate([build.index + 1, np.zeros(len(build.specification.definitions), int)])
     columns["exo"] = columns.pop("exo")
     est = np.concatenate([estimates.values, estimates.defined])
     se = np.concatenate([estimates.se, estimates.defined_se])
     # all columns at once: each one that is added to a table costs as much as the table
-    return pd.DataFrame(columns | {"est": est, "se": se} | tests_of(est, se, level), index=pd.RangeIndex(len(est)))
+    columns |= {"est": est, "se": se} | tests_of(est, se, level)
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(est)), copy=False)
 
 
 @remembered

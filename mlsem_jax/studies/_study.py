@@ -43,7 +43,7 @@ import numpy as np
 from mlsem_jax._block_files import Block, BlockFolder, gaps, open_folder
 from mlsem_jax._errors import DataError, ModelError
 from mlsem_jax._spread import check_executor, portable_key, spread
-from mlsem_jax.estimation import Model, as_key, check_flag, check_progress, check_whole, simulate
+from mlsem_jax.estimation import Model, Rows, as_key, check_flag, check_progress, check_whole, simulate
 from mlsem_jax.fronts import split_options
 from mlsem_jax.numerics import float64
 from mlsem_jax.report import bar
@@ -184,8 +184,9 @@ def _analysis(model: Any, population: Any, drawn: Model, theta: np.ndarray, synt
         return Analysis(model, None)
     single = drawn.labels.specification.single
     sizes = 200 if single else [4] * 100
-    frame = simulate(drawn, theta, 1, sizes, rows=True).frame(0)
-    return Analysis(_from_text(model, syntax, frame), text, syntax)
+    rows = simulate(drawn, theta, 1, sizes, rows=True)
+    assert isinstance(rows, Rows)
+    return Analysis(_from_text(model, syntax, rows.frame(0)), text, syntax)
 
 
 def _from_text(text: Any, syntax: dict[str, Any], frame: Any) -> Model:

@@ -11,14 +11,15 @@ import mlsem_jax as ml
 assert "jax" not in sys.modules
 ml.sem
 assert gc.isenabled()
-late = [m for m in ("pandas", "scipy.special", "scipy.linalg", "matplotlib", "mlsem_jax.report.plots") if m in sys.modules]
+late = ("equinox", "jaxtyping", "pandas", "scipy.special", "scipy.linalg", "matplotlib", "mlsem_jax.report.plots")
+late = [m for m in late if m in sys.modules]
 assert not late, late
 import numpy as np
 rng = np.random.default_rng(1)
 f = rng.normal(size=300)
 fit = ml.cfa("f =~ a + b + c", {name: f + rng.normal(size=300) for name in "abc"})
 str(fit.summary(fit_measures=True))
-late = [m for m in (sys.argv[1], "scipy.stats", "matplotlib", "mlsem_jax.report.plots") if m in sys.modules]
+late = [m for m in (sys.argv[1], "equinox", "scipy.stats", "matplotlib", "mlsem_jax.report.plots") if m in sys.modules]
 assert not late, late
 import mlsem_jax.report as report
 assert all(getattr(report, name) is not None for name in report.__all__)

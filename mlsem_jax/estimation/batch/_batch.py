@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from mlsem_jax._errors import DataError
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation.batch._devices import Parts, place, program, split
 from mlsem_jax.estimation.search import RUNNING, SearchState, Settings, settings
@@ -28,7 +28,7 @@ PACK, PACK_BYTES = 64, 2.0**21
 FIRST_ITERATIONS, FIRST_ROUNDS = 25, 3
 
 
-class BatchMaximum(eqx.Module):
+class BatchMaximum(Record):
     """Where every lane of a batch ended; NumPy arrays that lead with the lane axis B. status (B,) holds `Status` codes.
 
     value: log-likelihood, a sum over rows. information: observed at theta, and se its standard errors (NaN unless converged), but

@@ -9,12 +9,12 @@ output is NaN in both modes (`numerics.derivative_where`); the other lanes of a 
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._record import Record
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Bool, Float, Int
 from mlsem_jax.estimation.search import Settings, exact, scaled_inverse, search_traced, settings
@@ -24,7 +24,7 @@ from mlsem_jax.models import Structure
 from mlsem_jax.numerics import concrete, derivative_where, follows_precision, root_where, scaled_tangent
 
 
-class Estimate(eqx.Module):
+class Estimate(Record):
     """A fit as a pytree. theta (q,); value: joint log-likelihood, a sum over rows; gradient (q,) and observed information (q, q)
     at theta; se (q,) of theta, NaN unless the fit converged; status: a `Status` code. Every float leaf but `decrement` is
     differentiable in the statistics and in the float leaves of the structure; where the fit did not converge to an isolated

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +20,7 @@ from mlsem_jax.estimation.search import is_done, scaled_inverse, secant_step, se
 from mlsem_jax.likelihood import WeightedClusters
 from mlsem_jax.models import Structure
 from mlsem_jax.numerics import float64
+from mlsem_jax.ordinal import WeightedOrdinal
 
 # steps of a search; of a lane that takes more the maximum is not near
 STEPS = 25
@@ -30,7 +31,7 @@ PACK = 16
 @float64
 def maxima_nearby(
     structure: Structure,
-    clusters: WeightedClusters,
+    clusters: WeightedClusters | WeightedOrdinal,
     weights: Float[np.ndarray, "B J"],
     theta: Float[np.ndarray, " q"],
     information: Float[np.ndarray, "q q"],
@@ -71,11 +72,14 @@ def climb(structure: Structure, statistics, theta: Array, inverse: Array) -> tup
     """theta (q,) of one lane, and whether no rise is left."""
     limits = settings(theta.dtype)
     value, gradient = value_and_gradient(structure, theta, statistics)
-    begin = start(theta)
-    begin = eqx.tree_at(
-        lambda c: (c.value, c.gradient, c.inverse, c.decrement, c.target, c.near),
-        begin,
-        (value, gradient, inverse, 0.5 * (gradient @ inverse @ gradient), 1e-5 * limits.decrement, jnp.asarray(True)),
+    begin = replace(
+        start(theta),
+        value=value,
+        gradient=gradient,
+        inverse=inverse,
+        decrement=0.5 * (gradient @ inverse @ gradient),
+        target=1e-5 * limits.decrement,
+        near=jnp.asarray(True),
     )
     end = jax.lax.while_loop(
         lambda c: ~c.handover & (c.iterations < STEPS), lambda c: secant_step(structure, statistics, c), begin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,14 +175,35 @@ def _at(problem: Problem, complete: CompleteStatistics, moments: PlainParts, ite
 def as_natural(built: Build, moments: Moments | PlainParts) -> np.ndarray:
     """The natural parameters (k,) of an unstructured model that has exactly these moments."""
     natural = np.zeros(len(built.names))
-    column_of = {name: i for i, name in enumerate(built.specification.variables)}
     levels: tuple[Any, ...] = moments.levels
     mean, covariances = moments.mean, [level.cov for level in levels]
-    for row, i in zip(built.specification.parameters, built.index.tolist(), strict=True):
-        if i >= 0:
-            cov, left = covariances[row.level - 1], column_of[row.lhs]
-            natural[i] = mean[row.group - 1, left] if row.op == "~1" else cov[row.group - 1, left, column_of[row.rhs]]
+    for values, at in zip((mean[:, :, None], *covariances), _places(built.specification), strict=True):
+        index = built.index[at.row]
+        free = index >= 0
+        natural[index[free]] = values[at.group, at.left, at.right][free]
     return natural
+
+
+class _Places(NamedTuple):
+    """Rows of a table, and where the moments that they are stand: group, row and column (of means 0)."""
+
+    row: np.ndarray
+    group: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+
+
+@remembered
+def _places(specification: Specification) -> list[_Places]:
+    """Of the free rows of an unstructured model: those that are means, then those that are covariances of each level."""
+    column_of = {name: i for i, name in enumerate(specification.variables)}
+    found: list[list[tuple[int, int, int, int]]] = [[] for _ in range(1 + len(specification.levels))]
+    for i, row in enumerate(specification.parameters):
+        if row.free:
+            mean = row.op == "~1"
+            right = 0 if mean else column_of[row.rhs]
+            found[0 if mean else row.level].append((i, row.group - 1, column_of[row.lhs], right))
+    return [_Places(*np.array(part, int).reshape(-1, 4).T) for part in found]
 
 
 def _natural_gradient(built: Build, slope: PlainParts) -> np.ndarray:

@@ -127,19 +127,19 @@ def _state(s: Sums, blocks: Blocks, e: np.ndarray, u: np.ndarray, diagonal: bool
     values, vectors = (np.diag(pencil), np.eye(len(e))) if diagonal else np.linalg.eigh(pencil)
     t, t_inverse = root @ vectors, vectors.T @ inverse
     d = 1.0 / (1.0 + s.size[:, None] * values)
-    if not np.all(np.isfinite(d)) or np.any(d <= 0):
+    if not (d.min() > 0 and d.max() < np.inf):
         return None
     b, within, between = _regressions(s, blocks, t_inverse, d)
-    n, at, contrasts = s.size, np.arange(len(e)), s.rows - s.clusters
+    n, contrasts = s.size, s.rows - s.clusters
     once, often = s.count[:, None] * d, n[:, None] * d
     excess = often[:, :, None] * between * d[:, None, :]
-    excess[:, at, at] -= once
+    _diagonal(excess)[:] -= once
     g_e, g_u = 0.5 * (within + excess.sum(0)), 0.5 * (n @ excess.reshape(len(n), -1)).reshape(e.shape)
-    g_e[at, at] -= 0.5 * contrasts
+    _diagonal(g_e)[:] -= 0.5 * contrasts
     a0, a1, a2 = once.T @ d + contrasts, once.T @ often, (n[:, None] * once).T @ often
     determinant = a0 * a2 - a1 * a1
     # rounding at the edge of the domain, where the cluster means of one size have no variance left
-    if not np.all(determinant > 1e-14 * a0 * a2):
+    if not (determinant > 1e-14 * a0 * a2).all():
         return None
     # one distinct size leaves E and U apart all the same: the contrasts know E alone
     step_e, step_u = 2 * (a2 * g_e - a1 * g_u) / determinant, 2 * (a0 * g_u - a1 * g_e) / determinant
@@ -149,10 +149,15 @@ def _state(s: Sums, blocks: Blocks, e: np.ndarray, u: np.ndarray, diagonal: bool
         s.rows * 2 * np.log(np.diag(root)).sum()
         + np.trace(within)
         - s.count @ np.log(d).sum(axis=1)
-        + np.sum(often * between[:, at, at])
+        + (often * _diagonal(between)).sum()
     )
-    decrement = 0.5 * float(np.sum(g_e * step_e) + np.sum(g_u * step_u))
+    decrement = 0.5 * float((g_e * step_e).sum() + (g_u * step_u).sum())
     return State(e, u, b @ t.T, value, (t @ step_e @ t.T, t @ step_u @ t.T), decrement)
+
+
+def _diagonal(x: np.ndarray) -> np.ndarray:
+    """The diagonals (..., p) of matrices (..., p, p), as a view that can be written to."""
+    return np.einsum("...ii->...i", x)
 
 
 def _regressions(

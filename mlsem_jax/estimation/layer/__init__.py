@@ -1,4 +1,10 @@
-"""The JAX layer: its model, what its functions are given, simulation."""
+"""The JAX layer: its model, what its functions are given, simulation.
+
+The model is imported when it is asked for: it is an equinox module, and a fit of `ml.sem` needs none.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from mlsem_jax.estimation.layer._given import (
     as_key,
@@ -12,10 +18,20 @@ from mlsem_jax.estimation.layer._given import (
     check_whole,
     kind_of,
 )
-from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of
-from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
-from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
-from mlsem_jax.estimation.layer._simulate import Rows, simulate
+
+if TYPE_CHECKING:
+    from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of
+    from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
+    from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
+    from mlsem_jax.estimation.layer._simulate import Rows, simulate
+
+_LATER = {
+    "_model": ("Model", "Source", "make_model", "model_of"),
+    "_model_ordinal": ("make_ordinal_model", "ordinal_statistics", "statistics_of_rows"),
+    "_search_again": ("estimated_again", "search_again"),
+    "_simulate": ("Rows", "simulate"),
+}
+LATER = {name: f"{__name__}.{home}" for home, names in _LATER.items() for name in names}
 
 __all__ = [
     "Model",
@@ -40,3 +56,11 @@ __all__ = [
     "simulate",
     "statistics_of_rows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(LATER[name]), name)
+    globals()[name] = value
+    return value

@@ -6,9 +6,9 @@ verify the maximum and make the estimates exact. So solvers differ in the path, 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -127,16 +127,22 @@ def _objective(x: jax.Array, args: tuple) -> tuple[jax.Array, None]:
     return _loss(x, *jax.lax.stop_gradient(args)), None
 
 
-@eqx.filter_jit
 def _begin(solver: Any, x: jax.Array, args: tuple) -> Any:
     return solver.init(_objective, x, args, {}, jax.ShapeDtypeStruct((), x.dtype), None, frozenset())
 
 
-@eqx.filter_jit
 def _advance(solver: Any, x: jax.Array, args: tuple, state: Any) -> tuple[jax.Array, Any, jax.Array]:
     x, state, _ = solver.step(_objective, x, args, {}, state, frozenset())
     done, _ = solver.terminate(_objective, x, args, {}, state, frozenset())
     return x, state, done
+
+
+@functools.cache
+def _compiled() -> tuple[Any, Any]:
+    """`_begin` and `_advance`, made once. The other searches do without equinox, which takes a tenth of a second to import."""
+    import equinox as eqx
+
+    return eqx.filter_jit(_begin), eqx.filter_jit(_advance)
 
 
 def minimiser_points(solver: Any, problem: Problem, start: Point) -> Iterates:
@@ -145,9 +151,10 @@ def minimiser_points(solver: Any, problem: Problem, start: Point) -> Iterates:
     scale, centre = 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), start.theta
     args = ((centre, scale), problem.structure, problem.statistics)
     x = jnp.zeros_like(centre)
-    state = _begin(solver, x, args)
+    begin, advance = _compiled()
+    state = begin(solver, x, args)
     done = False
     while not done:
-        x, state, done = _advance(solver, x, args, state)
+        x, state, done = advance(solver, x, args, state)
         yield np.asarray(centre + scale * x)
     return None

@@ -27,6 +27,8 @@ from mlsem_jax.numerics import damped_step, positive_definite
 NEWTON_FROM = 1e-2
 # the decrement below which the last step is too short to change standard errors in the eighth digit: its Hessian is kept
 SAME_HESSIAN = 1e-18
+# and below which the last step, of 1e-11 standard errors, is rounding, and is not taken
+SAME_POINT = 1e-22
 # DECREMENT of models of which only the log-likelihood matters; the step that is still taken there shrinks it tenfold or more
 REFERENCE_DECREMENT = 1e-9
 # iterations of a search, and of those the ones with the metric before the Hessian is looked at in any case
@@ -175,12 +177,12 @@ def maximise(
         if here.damping and not done:
             step = curvature.damped(here.point, here.damping)
         tell(trace, report, entry(iteration, curvature.kind, here.point, promise))
-        there = problem.evaluate(here.point.theta + step)
         if done:
-            here.finish(there)
+            if not curvature.exact or promise > SAME_POINT:
+                here.finish(problem.evaluate(here.point.theta + step))
             status = Status.CONVERGED
             break
-        here.judge(step, there, curvature)
+        here.judge(step, problem.evaluate(here.point.theta + step), curvature)
         if here.rejected > REJECTED:
             status = Status.STALLED
             break

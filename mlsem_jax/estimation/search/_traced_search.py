@@ -8,7 +8,8 @@ need anyway, is computed where the search believes to be done. If it is not, the
 
 from __future__ import annotations
 
-import equinox as eqx
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
@@ -68,34 +69,19 @@ def _scoring_step(structure: Structure, statistics: Statistics, c: SearchState) 
     left = 0.5 * (gradient @ inverse @ gradient)
     # a rough metric is hardly ever good enough for undamped steps
     known = (damping == 0.0) | jnp.asarray(statistics.rough)
-    return eqx.tree_at(
-        lambda c: (
-            c.theta,
-            c.value,
-            c.gradient,
-            c.metric,
-            c.inverse,
-            c.decrement,
-            c.damping,
-            c.iterations,
-            c.rejected,
-            c.handover,
-            c.status,
-        ),
+    return replace(
         c,
-        (
-            pick(c.theta + step, c.theta),
-            pick(there.value, c.value),
-            gradient,
-            metric,
-            inverse,
-            pick(left, c.decrement),
-            damping,
-            c.iterations + 1,
-            rejected,
-            accept & (left < c.target) & known | (rejected > REJECTED),
-            jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
-        ),
+        theta=pick(c.theta + step, c.theta),
+        value=pick(there.value, c.value),
+        gradient=gradient,
+        metric=metric,
+        inverse=inverse,
+        decrement=pick(left, c.decrement),
+        damping=damping,
+        iterations=c.iterations + 1,
+        rejected=rejected,
+        handover=accept & (left < c.target) & known | (rejected > REJECTED),
+        status=jnp.where(first & ~accept, int(Status.NON_FINITE), c.status),
     )
 
 
@@ -126,19 +112,16 @@ def secant_step(structure: Structure, statistics: Statistics, c: SearchState) ->
         rejected = jnp.where(accept, 0, c.rejected + 1)
         inverse = jnp.where(accept, inverse, SHORTER * inverse)
         slow = jnp.where(accept, left > 0.5 * promise, (rejected > SHORTENED) | (promise < 0))
-    return eqx.tree_at(
-        lambda c: (c.theta, c.value, c.gradient, c.inverse, c.decrement, c.iterations, c.rejected, c.handover),
+    return replace(
         c,
-        (
-            pick(c.theta + step, c.theta),
-            pick(value, c.value),
-            pick(slope, c.gradient),
-            inverse,
-            pick(left, c.decrement),
-            c.iterations + 1,
-            rejected,
-            slow | (left < c.target),
-        ),
+        theta=pick(c.theta + step, c.theta),
+        value=pick(value, c.value),
+        gradient=pick(slope, c.gradient),
+        inverse=inverse,
+        decrement=pick(left, c.decrement),
+        iterations=c.iterations + 1,
+        rejected=rejected,
+        handover=slow | (left < c.target),
     )
 
 
@@ -161,32 +144,18 @@ def _verify(structure: Structure, statistics: Statistics, limits: Settings, c: S
     near = definite & (c.rejected == 0)
     share = ROUGH_SHARE if statistics.rough else 1e-3
     target = jnp.where(near, _close(limits), jnp.maximum(share * jnp.minimum(c.target, c.decrement), _close(limits)))
-    return eqx.tree_at(
-        lambda c: (
-            c.information,
-            c.inverse,
-            c.near,
-            c.target,
-            c.decrement,
-            c.rounds,
-            c.handover,
-            c.variance,
-            c.status,
-            c.unidentified,
-        ),
+    return replace(
         c,
-        (
-            information,
-            _stay_unless(near, inverse),
-            near,
-            target,
-            decrement,
-            c.rounds + 1,
-            jnp.asarray(False),
-            _variance(information, inverse),
-            jnp.where(c.status == RUNNING, status, c.status),
-            open_ended,
-        ),
+        information=information,
+        inverse=_stay_unless(near, inverse),
+        near=near,
+        target=target,
+        decrement=decrement,
+        rounds=c.rounds + 1,
+        handover=jnp.asarray(False),
+        variance=_variance(information, inverse),
+        status=jnp.where(c.status == RUNNING, status, c.status),
+        unidentified=open_ended,
     )
 
 
@@ -209,17 +178,14 @@ def _once_more(c: SearchState, close: Array) -> SearchState:
     unfinished = jnp.where(c.rejected > REJECTED, int(Status.STALLED), RUNNING)
     status = jnp.where(is_done(jnp, c.decrement, close), int(Status.CONVERGED), unfinished)
     target = jnp.maximum(1e-3 * jnp.minimum(c.target, c.decrement), close)
-    return eqx.tree_at(
-        lambda c: (c.inverse, c.near, c.target, c.rounds, c.handover, c.status),
+    return replace(
         c,
-        (
-            jnp.zeros_like(c.inverse),
-            jnp.asarray(False),
-            target,
-            c.rounds + 1,
-            jnp.asarray(False),
-            jnp.where(c.status == RUNNING, status, c.status),
-        ),
+        inverse=jnp.zeros_like(c.inverse),
+        near=jnp.asarray(False),
+        target=target,
+        rounds=c.rounds + 1,
+        handover=jnp.asarray(False),
+        status=jnp.where(c.status == RUNNING, status, c.status),
     )
 
 
@@ -273,14 +239,11 @@ def resume(
         )
         # the metric has done its part, unless the search was given up
         turns = open_(c) & ~c.near & (c.rejected == 0)
-        c = eqx.tree_at(
-            lambda c: (c.near, c.handover, c.target),
+        c = replace(
             c,
-            (
-                c.near | turns,
-                jnp.where(turns, c.decrement < close, c.handover),
-                jnp.where(turns, close, c.target),
-            ),
+            near=c.near | turns,
+            handover=jnp.where(turns, c.decrement < close, c.handover),
+            target=jnp.where(turns, close, c.target),
         )
         return jax.lax.while_loop(
             lambda c: open_(c) & c.near & ~c.handover, lambda c: secant_step(structure, statistics, c), c

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.estimation.search._rules import DECREMENT, DECREMENT_SINGLE
@@ -16,7 +16,7 @@ RUNNING = -1
 SECANT_FROM = 1.0
 
 
-class Settings(eqx.Module):
+class Settings(Record):
     """Limits of a search. decrement: the rise of the log-likelihood left on the table at a maximum; iterations: evaluations."""
 
     decrement: Float[Array, ""]
@@ -24,7 +24,7 @@ class Settings(eqx.Module):
     rounds: Int[Array, ""]
 
 
-class SearchState(eqx.Module):
+class SearchState(Record):
     """State of a search at theta (q,): log-likelihood, gradient (q,), scoring metric (q, q), observed information (q, q).
 
     near: whether steps are secant ones, by `inverse` (q, q), or by the metric. target: the decrement at which they hand over;

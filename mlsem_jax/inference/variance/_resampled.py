@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._errors import ModelError
+from mlsem_jax._record import Record
 from mlsem_jax.data import TwoLevelData
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.variance._clusters import held_means, weighted_clusters
@@ -23,7 +23,7 @@ from mlsem_jax.ordinal import WeightedOrdinal
 ITERATIONS = 100
 
 
-class Resampler(eqx.Module):
+class Resampler(Record):
     """What data sets are drawn from, without the rows: it can be sent to other processes. source: clusters to draw among, with the
     order (J,) in which they are drawn, the first cluster and the number of clusters of each one's group; or moments to draw
     statistics from, with the clusters' plan and how many there are of each size. unit (C,): what is drawn for each cluster of the

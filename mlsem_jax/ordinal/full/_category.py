@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 
 # a limit beyond every latent response, in standard deviations of the residual: its density is zero in double precision
@@ -38,7 +38,7 @@ def _between(lower: Array, upper: Array) -> Array:
     return jnp.maximum(found, TINY)
 
 
-class CategorySlopes(eqx.Module):
+class CategorySlopes(Record):
     """log P and its first and second derivatives in the lower and the upper limit, elementwise."""
 
     value: Float[Array, "..."]

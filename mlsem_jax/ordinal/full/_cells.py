@@ -7,17 +7,17 @@ of a few numbers a cell, whatever the model is.
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.ordinal.full._category import BEYOND, CategorySlopes, category_slopes, log_category
 from mlsem_jax.ordinal.full._conditional import Conditional
 from mlsem_jax.ordinal.full._layout import Layout
 
 
-class Cluster(eqx.Module):
+class Cluster(Record):
     """The rows of one cluster, or (leading axis J) of several: answers (n, o), -1 where missing; how often a row counts (n,), 0 for
     padding; covariates of level 1 (n, q1) and of random slopes (n, r), continuous outcomes (n, c), NaN where missing; covariates,
     and outcomes, of level 2 alone (q2,).
@@ -31,7 +31,7 @@ class Cluster(eqx.Module):
     between_x: Float[Array, "*J q2"]
 
 
-class Cells(eqx.Module):
+class Cells(Record):
     """low, high (cells,) and slope (cells, m2 + m1), in standard deviations of the residual; of the continuous outcomes residuals
     (n, c), zero where missing, and their slopes on z (n, c, m2), precision (n, c, c) and the log-determinant of their covariance
     with its 2 pi (n,); above: the log-density of the outcomes of level 2 alone.

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models import Moments, OrderedMoments
 from mlsem_jax.numerics import inverse_and_logdet
@@ -32,7 +32,7 @@ from mlsem_jax.ordinal.full._layout import Layout
 RANK = 1e-9
 
 
-class Conditional(eqx.Module):
+class Conditional(Record):
     """Of one group, p outcomes (ordered, then continuous), r slopes, P patterns of missing values: means (p,) and (r,); regressions
     on the covariates of level 1 (p, q1) and of level 2 (p + r, q2), a outcomes of level 2 alone among these, and their means;
     roots A (P, o, m1) and L (p + r, m2); regression (P, o, c) on the continuous outcomes, their precision (P, c, c), zeros where
@@ -59,7 +59,7 @@ class Conditional(eqx.Module):
     directions: Float[Array, "r p"]
 
 
-class Left(eqx.Module):
+class Left(Record):
     """What regressions on covariates and continuous outcomes leave: of one group, see `Conditional`."""
 
     on_within: Array

@@ -164,7 +164,8 @@ class RowColumns:
             answers[i, : len(count)], often[i, : len(count)] = given, count
             for column, x in zip(columns, (self.within_x, self.slope_x, self.continuous), strict=True):
                 column[i, : len(count)] = x[at]
-        return Cluster(answers, often, *columns, self.between_x[some])
+        within_x, slope_x, continuous = columns
+        return Cluster(answers, often, within_x, slope_x, continuous, self.between_x[some])
 
     def _one(self, j: int, plain: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         at = np.arange(self.start[j], self.start[j] + self.sizes[j])

@@ -11,13 +11,14 @@ nodes (Louis 1982).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.numerics import inverse_and_logdet
 from mlsem_jax.ordinal.full._category import CategorySlopes
@@ -118,7 +119,7 @@ def cluster_log_likelihood(at: Conditional, layout: Layout, cluster: Cluster) ->
     return jax.scipy.special.logsumexp(log_rows(cells, layout, cluster, z) + logw) + cells.above
 
 
-class Posterior(eqx.Module):
+class Posterior(Record):
     """Of one cluster, at nodes held fixed: its log-likelihood; the nodes (Q, m2), their probabilities (Q,) and those of each row's
     nodes given them (n, Q, R), given the data; the cells' log-probabilities with their derivatives.
     """
@@ -162,14 +163,10 @@ def gradient_in_cells(cells: Cells, layout: Layout, cluster: Cluster, known: Pos
     if layout.continuous:
         share = cluster.often[:, None] * known.share
         found = jax.grad(lambda c: jnp.sum(share * log_density(c, layout, known.nodes)))(cells)
-    return eqx.tree_at(
-        lambda c: (c.low, c.high, c.slope, c.above),
-        found,
-        (low.sum(axis=1), high.sum(axis=1), -(low + high) @ axes, jnp.ones(())),
-    )
+    return replace(found, low=low.sum(axis=1), high=high.sum(axis=1), slope=-(low + high) @ axes, above=jnp.ones(()))
 
 
-class Quadratic(eqx.Module):
+class Quadratic(Record):
     """A function of a cluster's cells with the gradient of the log-likelihood at `about`, and there the mean second derivative of
     the complete data's, given the data. bend (cells, m + 2, m + 2): in low, high and slope of each cell.
     """

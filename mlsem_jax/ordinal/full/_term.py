@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record, static
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Statistics, Term
 from mlsem_jax.models import Moments
@@ -31,14 +32,14 @@ from mlsem_jax.ordinal.full._layout import Layout
 TOGETHER = 2**22
 
 
-class Block(eqx.Module):
+class Block(Record):
     """Clusters of one group that are padded to the same number of rows; count (J,): how many clusters of the data each stands for,
     weights included.
     """
 
     clusters: Cluster
     count: Float[Array, " J"]
-    group: int = eqx.field(static=True)
+    group: int = static()
 
 
 class OrdinalTerm(Term):
@@ -50,7 +51,7 @@ class OrdinalTerm(Term):
     member: Int[Array, " J"]
     clusters: ClusterSizes
     values: Float[Array, " one"]
-    layout: Layout = eqx.field(static=True)
+    layout: Layout = static()
 
     @property
     def saturated(self) -> bool:
@@ -192,7 +193,7 @@ class OrdinalTerm(Term):
         return none, none
 
 
-class WeightedOrdinal(eqx.Module):
+class WeightedOrdinal(Record):
     """A data set of ordered outcomes by clusters, from which weights on clusters make statistics: as `WeightedClusters`."""
 
     term: OrdinalTerm
@@ -218,7 +219,7 @@ class WeightedOrdinal(eqx.Module):
         blocks = tuple(
             Block(block.clusters, count, block.group) for block, count in zip(self.term.blocks, counts, strict=True)
         )
-        return Statistics((eqx.tree_at(lambda t: t.blocks, self.term, blocks),), None)
+        return Statistics((replace(self.term, blocks=blocks),), None)
 
 
 def _elements(block: Block, layout: Layout) -> int:

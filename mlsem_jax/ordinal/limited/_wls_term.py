@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record, static
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.likelihood import ClusterSizes, LevelSum, Term, moments_and_jacobian
 from mlsem_jax.models import LevelMoments, Moments, Structure
@@ -22,7 +22,7 @@ from mlsem_jax.numerics import inverse
 from mlsem_jax.ordinal.limited._wls_layout import WlsLayout
 
 
-class Standardized(eqx.Module):
+class Standardized(Record):
     """Of the latent responses given the covariates, by group: thresholds (G, p, t), means (G, p), slopes and covariances of both
     levels; inside: whether all variances that are scales are positive.
     """
@@ -91,7 +91,7 @@ class WeightedLeastSquaresTerm(Term):
     acov: Float[Array, "G S S"]
     rows: Float[Array, " G"]
     clusters: ClusterSizes
-    layout: WlsLayout = eqx.field(static=True)
+    layout: WlsLayout = static()
 
     @property
     def saturated(self) -> bool:

@@ -184,9 +184,10 @@ def _check_statistics(statistics: Statistics, g: int, p: int, where: str) -> Non
             _check_least_squares(term, g, p, at)
         elif isinstance(term, OrdinalTerm):
             check_ordinal(term, g, p, at)
-        else:
-            require(isinstance(term, PatternTerm), at, "it is no term that mlsem_jax writes")
+        elif isinstance(term, PatternTerm):
             _check_patterns(term.data, g, p, at)
+        else:
+            require(False, at, "it is no term that mlsem_jax writes")
     if statistics.pools is not None:
         _check_sizes(statistics.pools, g, f"{where}.pools")
 
