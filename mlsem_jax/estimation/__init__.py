@@ -5,6 +5,7 @@ from mlsem_jax.estimation.batch import (
     Estimate,
     estimate_structure,
     fit_batch,
+    fit_unrestricted,
     maxima_nearby,
     moment_starts,
     no_reference,
@@ -44,6 +45,7 @@ from mlsem_jax.estimation.layer import (
     search_again,
     simulate,
     statistics_of_rows,
+    with_exogenous,
 )
 from mlsem_jax.estimation.problem import (
     Estimated,
@@ -66,6 +68,7 @@ from mlsem_jax.estimation.problem import (
     own_roles,
     patterns_of,
     saturated,
+    saturated_given_covariates,
     slope_columns,
     split_covariates,
     unstructured,
@@ -110,6 +113,7 @@ __all__ = [
     "fit_batch",
     "fit_build",
     "fit_reference",
+    "fit_unrestricted",
     "fit_warnings",
     "held",
     "improper_parameters",
@@ -136,6 +140,7 @@ __all__ = [
     "patterns_of",
     "refit",
     "saturated",
+    "saturated_given_covariates",
     "scaled_inverse",
     "search_again",
     "settings",
@@ -146,5 +151,6 @@ __all__ = [
     "starting_values",
     "unstructured",
     "verified",
+    "with_exogenous",
     "bounds_of",
 ]

@@ -12,7 +12,7 @@ from mlsem_jax.estimation.layer._given import (
     check_whole,
     kind_of,
 )
-from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of
+from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of, with_exogenous
 from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
 from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
 from mlsem_jax.estimation.layer._simulate import Rows, simulate
@@ -39,4 +39,5 @@ __all__ = [
     "search_again",
     "simulate",
     "statistics_of_rows",
+    "with_exogenous",
 ]
