@@ -2,9 +2,10 @@
 
 python benchmarks/h1.py FOLDER          (writes data_000.csv ... and ours.csv)
 Rscript benchmarks/h1.R FOLDER          (writes lavaan.csv)
-python benchmarks/h1.py FOLDER compare
+python benchmarks/h1.py FOLDER compare  (writes results/h1.json and docs/pictures/h1.svg)
 """
 
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -20,7 +21,8 @@ level: 1
 level: 2
   fb =~ y1 + y2 + y3 + y4 + y5 + y6
 """
-DATASETS, CLUSTERS, ROWS = 150, 60, 8
+HERE = Path(__file__).parent
+DATASETS, CLUSTERS, ROWS = 300, 60, 8
 
 
 def draw(number: int) -> pd.DataFrame:
@@ -59,16 +61,52 @@ def compare(folder: Path) -> None:
     both = ours["converged"] & (theirs["converged"] == 1)
     ours, theirs = ours[both], theirs[both]
     gap = ours["unrestricted.logl"] - theirs["unrestricted.logl"]
+    below = ours["logl"] - theirs["logl"]
     print(f"{len(ours)} of {len(both)} data sets converged in both; df 18")
+    print(
+        f"the model itself: lavaan's maximum lower by more than 0.001 in {(below > 1e-3).sum()}, by at most {below.max():.3g};",
+        end=" ",
+    )
+    print(f"higher in {(below < -1e-3).sum()}, by at most {-below.min():.3g}")
     print(f"smallest eigenvalue of h1's Sigma_B below zero in {(ours['smallest'] < 0).mean():.0%}")
     print(f"h1 below the maximum by: median {gap.median():.3g}, 95 % {gap.quantile(0.95):.3g}, most {gap.max():.3g}")
     print(f"mean chi-square: here {ours['chisq'].mean():.2f}, lavaan {theirs['chisq'].mean():.2f}")
     for name, table in (("here", ours), ("lavaan", theirs)):
         share = (table["pvalue"] < 0.05).mean()
         print(f"rejected at 5 %, {name}: {share:.3f} ({(share * (1 - share) / len(table)) ** 0.5:.3f})")
+    print(f"chi-square off by 10 or more in {(ours['chisq'] - theirs['chisq'] > 10).mean():.0%}")
     far = (ours["chisq"] - theirs["chisq"]).idxmax()
     print(f"furthest, data set {far}: {ours['chisq'][far]:.2f} (p {ours['pvalue'][far]:.3f}), lavaan", end=" ")
     print(f"{theirs['chisq'][far]:.2f} (p {theirs['pvalue'][far]:.3f})")
+    keep(ours, theirs, len(both))
+
+
+def keep(ours: pd.DataFrame, theirs: pd.DataFrame, total: int) -> None:
+    """Chi-squares of all data sets, as numbers and as a picture."""
+    pairs = [[number, round(ours["chisq"][number], 4), round(theirs["chisq"][number], 4)] for number in ours.index]
+    about = {
+        "datasets": total,
+        "columns": ["data set", "chi-square here", "chi-square of lavaan 0.6-14"],
+        "both": pairs,
+    }
+    (HERE / "results" / "h1.json").write_text(json.dumps(about) + "\n")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context({"svg.hashsalt": "h1", "svg.fonttype": "path", "font.size": 9}):
+        figure, ax = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+        top = float(ours["chisq"].max()) + 2
+        ax.plot([0, top], [0, top], color="0.6", linewidth=1)
+        ax.scatter(ours["chisq"], theirs["chisq"], s=10, alpha=0.6, linewidths=0, color="#0072B2")
+        critical = 28.869  # of 18 degrees of freedom at 5 %
+        for line in (ax.axvline, ax.axhline):
+            line(critical, color="0.6", linewidth=1, linestyle="--")
+        ax.set(
+            xlabel="Chi-square here", ylabel="Chi-square of lavaan 0.6-14", xlim=(0, top), ylim=(0, top), aspect="equal"
+        )
+        figure.savefig(HERE.parent / "docs" / "pictures" / "h1.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from mlsem_jax.estimation.batch import (
     Estimate,
     estimate_structure,
     fit_batch,
+    fit_unrestricted,
     maxima_nearby,
     moment_starts,
     no_reference,
@@ -62,6 +63,7 @@ from mlsem_jax.estimation.problem import (
     own_roles,
     patterns_of,
     saturated,
+    saturated_given_covariates,
     slope_columns,
     split_covariates,
     unstructured,
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
         search_again,
         simulate,
         statistics_of_rows,
+        with_exogenous,
     )
 
 __all__ = [
@@ -121,6 +124,7 @@ __all__ = [
     "fit_batch",
     "fit_build",
     "fit_reference",
+    "fit_unrestricted",
     "fit_warnings",
     "held",
     "improper_parameters",
@@ -147,6 +151,7 @@ __all__ = [
     "patterns_of",
     "refit",
     "saturated",
+    "saturated_given_covariates",
     "scaled_inverse",
     "search_again",
     "settings",
@@ -157,6 +162,7 @@ __all__ = [
     "starting_values",
     "unstructured",
     "verified",
+    "with_exogenous",
     "bounds_of",
 ]
 

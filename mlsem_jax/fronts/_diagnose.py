@@ -6,8 +6,15 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from mlsem_jax._option_docs import with_options
-from mlsem_jax.data import column_names, group_labels
-from mlsem_jax.fronts._fit_text import ordered_columns, prepare_for, split_options, survey_of, with_means
+from mlsem_jax.data import column_names
+from mlsem_jax.fronts._fit_text import (
+    labels_of_groups,
+    ordered_columns,
+    prepare_for,
+    split_options,
+    survey_of,
+    with_means,
+)
 from mlsem_jax.inference import diagnose as diagnose_data
 from mlsem_jax.options import SemOptions
 from mlsem_jax.report import DiagnosisReport
@@ -36,13 +43,12 @@ def diagnose(
     parsed = read_model(model, data, "diagnose(data, model, cluster=...)")
     survey = survey_of(asked, not parsed.has_levels, "ml.diagnose")
     syntax_options = with_means(syntax_options, parsed, cluster, fit_options.missing)
-    labels = () if group is None else group_labels(data, group)
     columns, told = ordered_columns(parsed, data, syntax_options.ordered)
     specification = specify(
         parsed,
         options=syntax_options,
         data_variables=column_names(data),
-        group_labels=labels,
+        group_labels=labels_of_groups(data, group, data_options.get("group_label")),
         categories={name: len(column.categories) for name, column in columns.items()},
     )
     prepared = prepare_for(

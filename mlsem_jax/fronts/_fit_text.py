@@ -86,6 +86,13 @@ def split_options(function: Function, options: dict[str, Any]) -> tuple[SyntaxOp
     )
 
 
+def labels_of_groups(data: Any, group: str | None, group_label: Any) -> tuple[str, ...]:
+    """The groups that are fitted, in their order: those that are named, or all of the column."""
+    if group is None:
+        return ()
+    return group_labels(data, group) if group_label is None else tuple(str(label) for label in group_label)
+
+
 def specify_and_prepare(
     model: Any,
     data: Any,
@@ -104,9 +111,7 @@ def specify_and_prepare(
     """
     parsed = read_model(model, data)
     syntax_options = with_means(syntax_options, parsed, cluster, missing)
-    labels: tuple[str, ...] = () if group is None else group_labels(data, group)
-    if group is not None and group_label is not None:
-        labels = tuple(str(label) for label in group_label)
+    labels = labels_of_groups(data, group, group_label)
     columns, told = ordered_columns(parsed, data, syntax_options.ordered)
     specification = specify(
         parsed,

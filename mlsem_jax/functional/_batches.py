@@ -16,7 +16,16 @@ import numpy as np
 from mlsem_jax import estimation
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import BatchMaximum, Estimate, Model, fit_batch, is_maximum, no_reference, search_again
+from mlsem_jax.estimation import (
+    BatchMaximum,
+    Estimate,
+    Model,
+    fit_batch,
+    fit_unrestricted,
+    is_maximum,
+    no_reference,
+    search_again,
+)
 from mlsem_jax.functional._reduced import AnyStatistics, reduced
 from mlsem_jax.likelihood import CompleteTerm, Statistics
 from mlsem_jax.models import Structure
@@ -79,7 +88,8 @@ def estimate_batch(
     if chisq and saturated is None:
         raise no_reference(model)
     share = _Share(structure, statistics, theta0)
-    fit = functools.partial(fit_batch, iterations=iterations, chunk=chunk, memory=memory, devices=devices)
+    how: dict[str, Any] = {"iterations": iterations, "chunk": chunk, "memory": memory, "devices": devices}
+    fit, unrestricted = (functools.partial(search, **how) for search in (fit_batch, fit_unrestricted))
     report = bar if progress is True else (progress or None)
     with nullcontext() if progress else notice_if_slow():
         end = fit(*share.mine(structure, statistics, theta0), progress=report)
@@ -90,7 +100,7 @@ def estimate_batch(
     if chisq and named is not None and saturated is not None:
         (own, data, _), reference = share.mine(structure, statistics, None), share.mine(saturated, statistics, None)[0]
         start = None if statistics.only(CompleteTerm) is not None else _reference_starts(own, reference, end.theta)
-        h1 = fit(reference, data, start, newton=False)
+        h1 = unrestricted(reference, data, start)
         tested = end.converged & h1.converged
         chi = np.full(len(tested), np.nan)
         h0 = end.value[tested]

@@ -67,6 +67,7 @@ from mlsem_jax.inference.parameters import (
     rsquare,
     standardized,
     standardized_quantity,
+    with_covariances,
     with_errors,
 )
 from mlsem_jax.inference.pooling import TESTS as POOLED_TESTS
@@ -232,6 +233,7 @@ __all__ = [
     "vcov_natural",
     "vcov_theta",
     "wald",
+    "with_covariances",
     "with_errors",
     "criteria_measures",
     "row_values",

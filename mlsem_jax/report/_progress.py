@@ -74,6 +74,8 @@ def _by_tqdm(tqdm, done: int, total: int) -> None:
 
 # seconds after which a call says that it is at work
 PATIENCE = 1.0
+# whether a call has the word already: what it calls itself leaves it to it
+_AT_WORK: list[bool] = []
 NOTICE = "mlsem_jax: at work; the first call for a model of these dimensions is compiled, which takes some seconds ..."
 
 
@@ -84,9 +86,10 @@ def notice_if_slow(stream=None) -> Iterator[None]:
     """
     stream = stream or sys.stderr
     terminal = bool(getattr(stream, "isatty", lambda: False)())
-    if not (terminal or _in_notebook()):
+    if _AT_WORK or not (terminal or _in_notebook()):
         yield
         return
+    _AT_WORK.append(True)
     said = threading.Event()
 
     def say() -> None:
@@ -100,6 +103,7 @@ def notice_if_slow(stream=None) -> Iterator[None]:
     try:
         yield
     finally:
+        _AT_WORK.pop()
         timer.cancel()
         timer.join()
         if said.is_set() and terminal:

@@ -1,9 +1,7 @@
-"""A cell of a study: what is drawn, what is fitted to it, and a block of its data sets."""
+"""A cell of a study: what is drawn and what is fitted to it."""
 
 from __future__ import annotations
 
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,21 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._block_files import Block, digest
-from mlsem_jax._errors import DataError, IdentificationError, ModelError, listing
-from mlsem_jax._spread import key_of
-from mlsem_jax._status import Status
+from mlsem_jax._block_files import digest
+from mlsem_jax._errors import DataError, ModelError, listing
 from mlsem_jax.data import check_margins, check_shape, cubics_of, margins_of
-from mlsem_jax.estimation import Model, Rows, simulate
-from mlsem_jax.fronts import fit_text
-from mlsem_jax.functional import statistics
-from mlsem_jax.likelihood import stack_statistics
+from mlsem_jax.estimation import Model
 from mlsem_jax.models import Parameter
 from mlsem_jax.numerics import float64
 from mlsem_jax.studies._design import Conditions
-from mlsem_jax.studies._montecarlo import drawn_statistics, fitted_block, padded_count, quantities
-from mlsem_jax.studies._montecarlo_study import CONVERGED
-from mlsem_jax.studies._population import CLUSTER, key_of_row, natural_values
+from mlsem_jax.studies._montecarlo import quantities
+from mlsem_jax.studies._population import key_of_row, natural_values
 from mlsem_jax.studies._sizes import cluster_sizes
 
 # data sets with missing values from which on a block of them is a batch: its program takes as long to compile as so many fits
@@ -85,8 +77,10 @@ class Cell:
 
     @property
     def in_batches(self) -> bool:
-        """Whether data sets are fitted many at a time: complete ones, by maximum likelihood with its own standard errors."""
-        return self._plain and not self.conditions.incomplete
+        """Whether data sets are fitted many at a time: complete ones, with the standard errors and the test of the estimator."""
+        return not self.conditions.incomplete and (
+            self._plain if self.conditions.estimator == "ML" else self._by_scores
+        )
 
     def in_batches_of(self, count: int) -> bool:
         """Whether so many data sets with missing values are fitted at a time."""
@@ -94,9 +88,20 @@ class Cell:
 
     @property
     def _plain(self) -> bool:
+        return self.conditions.estimator == "ML" and self._searchable
+
+    @property
+    def _by_scores(self) -> bool:
+        """Whether clusters of every data set have scores at the end of a search in a batch."""
+        specification = self.analysis.model.labels.specification
+        whole = specification.means and not specification.absent.any()
+        return self.conditions.estimator in ("MLR", "MLF") and whole and self._searchable and not self._ordered
+
+    @property
+    def _searchable(self) -> bool:
         model = self.analysis.model
         slopes = model.labels.specification.slopes or self.population.labels.specification.slopes
-        return self.conditions.estimator == "ML" and not self.fit_options and not slopes and not model.labels.refused
+        return not self.fit_options and not slopes and not model.labels.refused
 
     @property
     def _ordered(self) -> bool:
@@ -185,90 +190,6 @@ def _with_defined(model: Model, theta: np.ndarray) -> np.ndarray:
     return np.asarray(values, float)
 
 
-@float64
-def run_block(cells: tuple[Cell, ...], key: Any, chisq: bool, number: int, first: int, count: int) -> Block:
-    """Data sets number first, first + 1, ... of a cell, drawn and fitted."""
-    cell = cells[number]
-    own = jax.random.fold_in(key_of(key), int(cell.drawn_as[:8], 16))
-    if cell.in_batches:
-        model = cell.analysis.model
-        chisq = chisq and model.saturated is not None
-        drawn = (cell.population, cell.theta, own, cell.sizes, first, count, cell.draw)
-        found, _ = fitted_block(model, drawn_statistics(*drawn, model), cell.start, chisq)
-        return found | {"df": np.full(count, model.df if chisq else 0)}
-    padded = padded_count(count) if count <= 64 else count
-    rows = simulate(cell.population, cell.theta, own, cell.sizes, padded, rows=True, first=first, **cell.draw)
-    assert isinstance(rows, Rows)
-    if cell.in_batches_of(count):
-        return _incomplete(cell, rows, count, chisq)
-    parts = [_single(cell, rows, i, chisq) for i in range(count)]
-    return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-
-
-def _incomplete(cell: Cell, rows: Rows, count: int, chisq: bool) -> Block:
-    """Data sets with missing values as lanes; one that finds no maximum is fitted as by ml.sem, and so is one that is refused."""
-    model, lanes, parts = cell.of_incomplete, {}, {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as of single fits
-        for i in range(count):
-            with suppress(DataError, IdentificationError):
-                lanes[i] = statistics(model, rows.frame(i)).reduced
-        if lanes:
-            found = fitted_block(model, stack_statistics(list(lanes.values())), cell.start, chisq)[0]
-            found |= {"df": np.full(len(lanes), model.df if chisq else 0)}
-            good = zip(lanes, np.isin(found["status"], CONVERGED), strict=True)
-            parts = {
-                i: {name: of[lane] for name, of in found.items()}
-                for lane, (i, converged) in enumerate(good)
-                if converged
-            }
-    every = [parts[i] if i in parts else _single(cell, rows, i, chisq) for i in range(count)]
-    return {name: np.stack([part[name] for part in every]) for name in every[0]}
-
-
-def _single(cell: Cell, rows: Rows, i: int, chisq: bool) -> Block:
-    """A data set fitted as by ml.sem; one that ml.sem refuses counts as not converged."""
-    analysis, c = cell.analysis, cell.conditions
-    options = {"estimator": c.estimator, "baseline": False, "h1": chisq} | analysis.options | cell.fit_options
-    if c.incomplete:
-        options["missing"] = c.handling
-    values = np.full((2, len(analysis.names)), np.nan)
-    end = {"chisq": np.array(np.nan), "status": np.array(int(Status.NON_FINITE)), "df": np.array(0)}
-    single = analysis.model.labels.specification.single
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the status says it, data set by data set
-        try:
-            fit = fit_text("sem", analysis.text, rows.frame(i), None if single else CLUSTER, None, options)
-        except (DataError, IdentificationError):
-            return {"estimates": values[0], "se": values[1]} | end
-        end["status"] = np.array(int(fit.status))
-        if fit.converged:
-            values = _of_fit(fit, analysis.names)
-            if chisq:
-                measures = fit.fit_measures()
-                scaled = ".scaled" if "chisq.scaled" in measures else ""
-                if "chisq" in measures:  # models with random slopes have none
-                    end["chisq"], end["df"] = np.array(measures["chisq" + scaled]), np.array(int(measures["df"]))
-    return {"estimates": values[0], "se": values[1]} | end
-
-
-def _of_fit(fit: Any, names: tuple[str, ...]) -> np.ndarray:
-    """(2, r) estimates and standard errors by name."""
-    table = fit.parameter_estimates()
-    rows = {row.name: row for row in fit.specification.parameters if row.free}
-    found: dict[Any, Any] = {}
-    for line in table.itertuples(index=False):
-        found[line.lhs, line.op, line.rhs, line.level, max(line.group, 1)] = line.est, line.se
-        if line.op == ":=":
-            found[line.lhs] = line.est, line.se
-    both = []
-    for name in names:
-        row = rows.get(name)
-        place = name if row is None else (row.lhs, row.op, "" if row.op == "~1" else row.rhs, row.level, row.group)
-        both.append(found[place])
-    return np.array(both, float).T
-
-
 def check_cell(cell: Cell) -> None:
     """What can be known before anything is fitted: variables, roles, sizes, holes."""
     population, analysis = cell.population, cell.analysis.model
@@ -284,8 +205,8 @@ def check_cell(cell: Cell) -> None:
         raise ModelError("One of population and model has 'level:' blocks and the other has none.")
     if not cell.in_batches and cell.analysis.text is None:
         raise ModelError(
-            "Fits other than maximum likelihood of complete data start from the model's text: pass it in place of the model "
-            "(the population may be a model)."
+            "Data sets with missing values, random slopes and options of ml.sem are fitted from the model's text: pass it in place "
+            "of the model (the population may be a model)."
         )
     _check_distribution(cell)
     if absent := [name for name in cell.draw.get("missing", {}) if name not in population.variables]:

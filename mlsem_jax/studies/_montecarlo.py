@@ -33,7 +33,7 @@ from mlsem_jax.estimation import (
     statistics_of_rows,
 )
 from mlsem_jax.functional import by_pattern, estimate_batch, statistics
-from mlsem_jax.inference import parameters_and_defined, with_errors
+from mlsem_jax.inference import parameters_and_defined, with_covariances, with_errors
 from mlsem_jax.likelihood import Statistics, moved, reordered, stack_statistics, weighted_statistics
 from mlsem_jax.numerics import anew, float64
 from mlsem_jax.observed import plan_sizes, traced_clusters
@@ -189,15 +189,21 @@ def drawn_statistics(
     model = population if model is None else model
     rows = bool(options.keys() - {"group"})
     drawn = simulate(population, theta, key, sizes, padded_count(count), first=first, rows=rows, **options)
-    order = np.array([population.variables.index(name) for name in model.variables])
     if isinstance(drawn, Rows):
-        rows_of = replace(drawn, values=drawn.values[..., order], variables=model.variables)
+        rows_of = in_order(drawn, model)
         if np.isnan(rows_of.values).any() and not model.labels.specification.ordered:
             return _of_incomplete(replace(rows_of, values=rows_of.values[:count]), model)
-        stats = _of_rows(rows_of, model)
+        stats = of_rows(rows_of, model)
     else:
+        order = np.array([population.variables.index(name) for name in model.variables])
         stats = drawn if model is population else reordered(drawn, order)
     return jax.tree.map(lambda x: np.asarray(x)[:count], stats)
+
+
+def in_order(rows: Rows, model: Model) -> Rows:
+    """Rows of the variables of a model, in its order."""
+    order = np.array([rows.variables.index(name) for name in model.variables])
+    return replace(rows, values=rows.values[..., order], variables=model.variables)
 
 
 def padded_count(count: int) -> int:
@@ -241,12 +247,22 @@ def _ratios(model: Model, theta: np.ndarray, stats: Statistics, end: Estimate, w
 @jax.jit
 def quantities(model: Model, theta, information):
     """Values and standard errors (B, r) of natural parameters and `:=` quantities."""
+    return with_errors(*_quantity(model), theta, information)
+
+
+@jax.jit
+def quantities_by_covariance(model: Model, theta, covariance):
+    """The same, with the sampling covariances (B, q, q) of theta."""
+    return with_covariances(*_quantity(model), theta, covariance)
+
+
+def _quantity(model: Model) -> tuple[Any, Any, Any]:
     labels, k = model.labels, len(model.labels.natural)
     quantity = parameters_and_defined(labels.natural, dict(labels.by_label), labels.specification.definitions)
-    return with_errors(quantity, model.structure.offset[:k], model.structure.basis[:k], theta, information)
+    return quantity, model.structure.offset[:k], model.structure.basis[:k]
 
 
-def _of_rows(rows: Rows, model: Model) -> Statistics:
+def of_rows(rows: Rows, model: Model) -> Statistics:
     """Statistics of every simulated data set."""
     if model.labels.specification.ordered:
         return statistics_of_rows(model, rows)

@@ -10,9 +10,9 @@ import numpy as np
 
 from mlsem_jax._arguments import number_of
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
-from mlsem_jax.estimation import Model, as_theta, kind_of
+from mlsem_jax.estimation import Model, as_theta, kind_of, split_covariates, with_exogenous
 from mlsem_jax.functional import model as make_model
-from mlsem_jax.models import Parameter, Specification
+from mlsem_jax.models import Moments, Parameter, Specification
 from mlsem_jax.numerics import float64
 from mlsem_jax.syntax import Syntax, SyntaxOptions, read_model, specify
 
@@ -71,6 +71,22 @@ def _columns(specification: Specification) -> dict[str, np.ndarray]:
 
 def _orthogonal(x: np.ndarray) -> np.ndarray:
     return np.linalg.qr(x)[0]
+
+
+@float64
+def holding_covariates(model: Model, population: Model, theta: np.ndarray) -> Model:
+    """The model with the moments of covariates of both levels that the population has at theta, where it has such covariates: in
+    every data set they are known, as the population's own model knows them.
+    """
+    if not split_covariates(model.labels.specification):
+        return model
+    order = np.array([population.variables.index(name) for name in model.variables])
+    levels = [
+        (np.asarray(level.cov)[:, order][:, :, order], np.asarray(level.mean)[:, order])
+        for level in population(theta).levels
+    ]
+    (within, within_mean), (between, between_mean) = levels
+    return with_exogenous(model, Moments.two_level(within, between, within_mean, between_mean))
 
 
 def values_of(model: Model, given: Mapping[str, float], what: str) -> np.ndarray:

@@ -25,15 +25,16 @@ make a study of a wrong model: `population=` draws, `model=` is fitted, or sever
 
 How: each row becomes a `Cell` (`_cells.py`). What is drawn has a fingerprint that, with the key, makes the random numbers: cells
 that differ in model, estimator or handling alone see the same data sets, so that their differences are paired; and a grid that
-grows keeps what is done. Complete data by maximum likelihood go in batches through `ml.montecarlo`'s programs, everything else
-one fit at a time.'''
+grows keeps what is done. Complete data by maximum likelihood, robust or not, go in batches through `ml.montecarlo`'s programs
+(`_blocks.py`, `_robust.py`), everything else one fit at a time.'''
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import fields
+from contextlib import nullcontext
+from dataclasses import fields, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,19 @@ from mlsem_jax._spread import check_executor, portable_key, spread
 from mlsem_jax.estimation import Model, Rows, as_key, check_flag, check_progress, check_whole, simulate
 from mlsem_jax.fronts import split_options
 from mlsem_jax.numerics import float64
-from mlsem_jax.report import bar
-from mlsem_jax.studies._cells import Analysis, Cell, check_cell, run_block, true_values
+from mlsem_jax.report import bar, notice_if_slow
+from mlsem_jax.studies._blocks import run_block
+from mlsem_jax.studies._cells import Analysis, Cell, check_cell, true_values
 from mlsem_jax.studies._design import Conditions, read_design
 from mlsem_jax.studies._icc import with_icc
 from mlsem_jax.studies._montecarlo_study import MonteCarlo
-from mlsem_jax.studies._population import check_is_model, check_one_group, model_of_text, values_of
+from mlsem_jax.studies._population import (
+    check_is_model,
+    check_one_group,
+    holding_covariates,
+    model_of_text,
+    values_of,
+)
 from mlsem_jax.studies._report import Study
 from mlsem_jax.syntax import SyntaxOptions, read_model
 
@@ -116,13 +124,16 @@ def study(
             f"study: {len(cells)} cells of {n_datasets} data sets; the first blocks compile programs ...",
             file=sys.stderr,
         )
-    for number, first, block in _run(executor, (cells, portable_key(key), chisq), blocks):
-        done[number].append((first, block))
-        count += _length(block)
-        if (store := stores[number]) is not None:
-            store.write(first, block)
-        if progress:
-            (bar if progress is True else progress)(count, total)
+    report = bar if progress is True else (progress or None)
+    with nullcontext() if progress else notice_if_slow():
+        tell = None if report is None else lambda more: report(count + more, total)
+        for number, first, block in _run(executor, (cells, portable_key(key), chisq), blocks, tell):
+            done[number].append((first, block))
+            count += _length(block)
+            if (store := stores[number]) is not None:
+                store.write(first, block)
+            if report is not None:
+                report(count, total)
     return _study(cells, done, level)
 
 
@@ -166,6 +177,8 @@ def _cell(c: Conditions, number, models, analyses, drawn: Model, population, giv
         if name not in analyses:
             analyses[name] = _analysis(models[name], population, drawn, theta, syntax)
         analysis = analyses[name]
+        if analysis.model is not drawn:
+            analysis = replace(analysis, model=holding_covariates(analysis.model, drawn, theta))
         true = true_values(drawn, theta, analysis)
         start = theta if analysis.model is drawn else None
         cell = Cell(c, drawn, theta, analysis, true, start, fit)
@@ -199,8 +212,6 @@ def _crossed(conditions: tuple[Conditions, ...], models: Mapping[str, Any]) -> t
     """Every condition with every model where the design does not say which."""
     if len(models) == 1 and "" in models:
         return conditions
-    from dataclasses import replace
-
     found = []
     for c in conditions:
         names = [c.model] if c.model is not None else list(models)
@@ -262,10 +273,13 @@ def _blocks(done: list, n_datasets: int, chunk: int, part: tuple[int, int] | Non
 
 
 def _run(
-    executor: Executor | None, common: tuple[tuple[Cell, ...], Any, bool], blocks: list[tuple[int, int, int]]
+    executor: Executor | None,
+    common: tuple[tuple[Cell, ...], Any, bool],
+    blocks: list[tuple[int, int, int]],
+    tell: Callable[[int], None] | None,
 ) -> Iterator[tuple[int, int, Block]]:
     if executor is None:
-        yield from ((number, first, run_block(*common, number, first, count)) for number, first, count in blocks)
+        yield from ((number, first, run_block(*common, number, first, count, tell)) for number, first, count in blocks)
         return
     for place, found in spread(executor, run_block, common, blocks):
         number, first, _ = blocks[place]

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_fit, tiny_model
+from tiny import MODEL, SIZES, THETA, VALUES, rows, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax.estimation import Problem, moment_starts
+from mlsem_jax.estimation import Problem, fit_batch, fit_unrestricted, moment_starts
 from mlsem_jax.estimation.batch._batch import PACK, _chunk, chunk_size, memory_for_lanes, pack_width
 from mlsem_jax.estimation.search._scoring import maximise
 from mlsem_jax.observed import cluster_statistics, plan_sizes, pool_sizes, reduce
@@ -272,3 +272,18 @@ def test_chunks_follow_the_memory_of_the_device():
     assert chunk_size(structure, stats, [small, device("gpu", None)]) == few
     assert pack_width(structure, stats, small) is None
     assert pack_width(structure, stats, jax.devices("cpu")[0]) >= 4
+
+
+def test_unrestricted_models_of_few_clusters_go_on_where_scoring_creeps():
+    """With little variance between, scoring of 15 clusters ends its iterations next to some maxima: Newton steps arrive."""
+    small = VALUES | {"fb~~fb.l2": 0.05, "y2~~y2.l2": 0.01, "y3~~y3.l2": 0.01}
+    with jax.enable_x64(True):
+        drawn = jax.tree.map(np.asarray, ml.simulate(tiny_model(), small, 3, [5, 6, 7, 8, 9] * 3, 64))
+        scored = fit_batch(tiny_model().saturated, drawn, newton=False)
+        found = fit_unrestricted(tiny_model().saturated, drawn)
+    assert found.converged.sum() > scored.converged.sum() + 4
+    assert (found.converged | ~scored.converged).all()
+    np.testing.assert_array_equal(found.value[scored.converged], scored.value[scored.converged])
+    crept = found.converged & ~scored.converged
+    assert (found.value[crept] > scored.value[crept] - 1e-9).all()
+    assert (found.decrement[crept] < 1e-11).all()

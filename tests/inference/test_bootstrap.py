@@ -235,3 +235,13 @@ def test_what_a_batch_cannot_hold_is_refused():
             call()
     with pytest.raises(ml.ModelError, match="Did you mean"):
         tiny_fit().bootstrap(8, type="parametrik")
+
+
+def test_draws_of_covariates_of_both_levels_have_the_chi_square_of_the_model():
+    """A saturated model has chi-square 0 in every draw, also where the moments of a covariate are held at the fit's."""
+    rng, frame = np.random.default_rng(8), rows(np.repeat([5], 40))
+    frame["x"] = rng.normal(size=200) + rng.normal(size=40)[frame["g"]]
+    fit = ml.sem("level: 1\n y1 ~ x\nlevel: 2\n y1 ~ x", frame, cluster="g")
+    for kind in ("bollen.stine", "nonparametric"):
+        draws = fit.bootstrap(8, KEY, type=kind, chisq=True)
+        np.testing.assert_allclose(draws.chisq, 0.0, atol=1e-8)

@@ -113,3 +113,21 @@ def test_groups_are_told_apart():
     result = ml.diagnose(data, MODEL, cluster="school", group="country")
     assert set(result.to_dataframe()["group"]) == {"A", "B"}
     assert any("y1 in group B: constant" in text for text in result.advice)
+
+
+def test_groups_stand_in_the_order_of_group_label():
+    """The first group of the text's blocks is the first of group_label, where each group has variables of its own."""
+    rng, g = np.random.default_rng(2), np.repeat(np.arange(40), 4)
+    group = np.where(g % 2, "b", "a")
+    y = rng.normal(size=160) + rng.normal(size=40)[g]
+    frame = pd.DataFrame(
+        {"y": y, "x": np.where(group == "a", np.nan, y + rng.normal(size=160)), "g": g, "group": group}
+    )
+    model = "group: b\nlevel: 1\n y ~ x\nlevel: 2\n y ~~ y\ngroup: a\nlevel: 1\n y ~~ y\nlevel: 2\n y ~~ y"
+    for order in (["b", "a"], ["a", "b"]):
+        table = ml.diagnose(frame, model, "g", group="group", group_label=order).to_dataframe()
+        own = {name: list(table.loc[table["group"] == name, "name"]) for name in order}
+        assert own == {"b": ["y", "x"], "a": ["y"]}
+        assert list(table["group"].drop_duplicates()) == order
+    one = ml.diagnose(frame, "level: 1\n y ~ x\nlevel: 2\n y ~~ y", "g", group="group", group_label=["b"])
+    assert "80 rows in 20 clusters" in str(one)

@@ -77,3 +77,22 @@ def test_the_conda_recipe_asks_for_the_same():
         r.name: set(str(r.specifier).split(",")) for r in REQUIRED
     }
     assert f"version: {PROJECT['version']}" in recipe
+
+
+def test_version_and_authors_are_the_same_everywhere():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.M)[1] == PROJECT["version"]
+    authors = re.search(r"^authors:\n((?:  .*\n)+)", citation, re.M)[1]
+    assert re.findall(r'name: "(.*)"', authors) == [author["name"] for author in PROJECT["authors"]]
+    assert re.search(
+        rf"^## {re.escape(PROJECT['version'])}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M
+    )
+
+
+def test_no_address_is_given_where_there_is_none():
+    """Until `[project.urls]` names one, nothing else does: see "Releasing" in CONTRIBUTING.md."""
+    if "urls" in PROJECT:
+        return
+    for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff", "mkdocs.yml", "conda/meta.yaml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"(github|gitlab|readthedocs|pypi)\.(com|io|org)/\S*mlsem|repo_url|site_url:", text), name

@@ -266,6 +266,16 @@ def test_a_call_that_takes_long_says_so_at_a_terminal_and_nowhere_else(monkeypat
     assert script.getvalue() == f"{progress.NOTICE}\n"
 
 
+def test_the_word_is_said_once_where_slow_calls_call_one_another(monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    outer, inner = Terminal(), Terminal()
+    with progress.notice_if_slow(outer):
+        with progress.notice_if_slow(inner):
+            time.sleep(0.1)
+        assert outer.getvalue() == progress.NOTICE, "and it stays while the outer call works"
+    assert inner.getvalue() == ""
+
+
 def test_fits_have_the_word(data, monkeypatch, capsys):
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     terminal = Terminal()

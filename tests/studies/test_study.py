@@ -9,7 +9,7 @@ import pytest
 from tiny import MODEL, THETA, tiny_model
 
 import mlsem_jax as ml
-from mlsem_jax.studies import _cells
+from mlsem_jax.studies import _blocks, _cells
 from mlsem_jax.studies._montecarlo_study import CONVERGED
 from mlsem_jax.studies._population import model_of_text, values_of
 from mlsem_jax.studies._sizes import cluster_sizes
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 VALUES = dict(zip(tiny_model().names, THETA, strict=True))
 GRID = ml.grid(clusters=[30, 60], size=10)
 COUNT = 20
-single = _cells._single
+single = _blocks._single
 
 
 def run(design=GRID, model=MODEL, values=VALUES, **options):
@@ -107,13 +107,34 @@ def test_parts_make_the_whole(whole, tmp_path):
     np.testing.assert_allclose(both.cells[1].estimates, whole.cells[1].estimates, rtol=1e-9, atol=1e-10)
 
 
-def test_single_fits_see_the_same_data_sets_as_batches():
-    design = ml.grid(clusters=30, size=10, estimator=["ML", "MLR"])
-    plain, robust = run(design, n_datasets=4).cells
-    np.testing.assert_allclose(plain.estimates, robust.estimates, rtol=1e-5, atol=1e-6)
-    assert (np.abs(plain.se / robust.se - 1) > 1e-4).all(axis=0)[:14].any()
-    assert plain.df == robust.df == 1
-    assert np.isfinite(robust.chisq).all()
+ONE_LEVEL = "f =~ 1*a + start(0.8)*b + start(0.7)*c + start(0.6)*d\n f ~~ start(1)*f\n" + "\n".join(
+    f"{v} ~~ start(0.5)*{v}" for v in "abcd"
+)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "model", "values", "df"),
+    [({"clusters": 30, "size": 10}, MODEL, VALUES, 1), ({"size": 100}, ONE_LEVEL, None, 2)],
+)
+def test_robust_batches_are_single_fits(conditions, model, values, df, monkeypatch):
+    """Standard errors and tests by the scores of clusters, or of rows, lane by lane as ml.sem has them; and the data sets are the
+    same for all estimators.
+    """
+    design = ml.grid(**conditions, estimator=["ML", "MLR", "MLF"], distribution="t")
+    together = run(design, model, values, n_datasets=4).cells
+    monkeypatch.setattr(_cells.Cell, "in_batches", False)
+    alone = run(design.iloc[1:], model, values, n_datasets=4).cells
+    for a, b in zip(together[1:], alone, strict=True):
+        np.testing.assert_array_equal(a.status, b.status)
+        np.testing.assert_allclose(a.estimates, b.estimates, atol=1e-7)
+        np.testing.assert_allclose(a.se, b.se, rtol=1e-6)
+        np.testing.assert_allclose(a.chisq, b.chisq, rtol=1e-5, atol=1e-6)
+        assert a.df == b.df == df
+    plain, robust, products = together
+    np.testing.assert_allclose(plain.estimates, robust.estimates, rtol=1e-9)
+    # of means in clusters of one size they are the same
+    assert (np.abs(plain.se / robust.se - 1) > 1e-4).mean() > 0.6
+    assert (np.abs(robust.chisq / products.chisq - 1) > 1e-4).all()
 
 
 def test_the_start_values_of_a_text_are_the_population():
@@ -156,6 +177,20 @@ def test_covariates_of_a_text_are_standard_and_uncorrelated():
     assert within[at["y"], at["y"]] == pytest.approx(1 + 0.25 + 0.04, rel=1e-6)
 
 
+def test_moments_of_covariates_of_both_levels_are_no_part_of_the_test():
+    """The model is saturated. Its covariate z keeps the population's moments, and so does the unrestricted model: of it free to fit
+    them the chi-square would be that of three more restrictions. A model of its own text knows the same moments.
+    """
+    design = ml.grid(clusters=30, size=5, estimator=["ML", "MLR"])
+    cells = ml.study(
+        design, {"a": COVARIATES, "b": COVARIATES + "\n"}, population=COVARIATES, n_datasets=8, key=1
+    ).cells
+    for cell in cells:
+        assert cell.df == 0
+        np.testing.assert_allclose(cell.chisq, 0.0, atol=1e-8)
+        np.testing.assert_allclose(cell.estimates, cells[0].estimates, atol=1e-8)
+
+
 @pytest.mark.parametrize("icc", [0.15, 0.4])
 def test_icc_is_the_mean_of_the_outcomes(icc):
     design = ml.grid(clusters=40, size=5, icc=icc)
@@ -196,7 +231,7 @@ def test_missing_values_in_batches_are_single_fits(monkeypatch):
     alone = run(design, n_datasets=6)
     monkeypatch.setattr(_cells, "MANY", 1)
     fitted = []
-    monkeypatch.setattr(_cells, "_single", lambda *given: fitted.append(given) or single(*given))
+    monkeypatch.setattr(_blocks, "_single", lambda *given: fitted.append(given) or single(*given))
     together = run(design, n_datasets=6)
     for a, b in zip(alone.cells, together.cells, strict=True):
         np.testing.assert_array_equal(a.status, b.status)
@@ -227,13 +262,19 @@ level: 2
 
 
 def test_one_level():
-    text = "f =~ 1*a + start(0.8)*b + start(0.7)*c\n f ~~ start(1)*f\n" + "\n".join(
-        f"{v} ~~ start(0.5)*{v}" for v in "abc"
-    )
-    rates = ml.study(ml.grid(size=[100, 200]), text, n_datasets=10, key=1).rates()
+    rates = ml.study(ml.grid(size=[100, 200]), ONE_LEVEL, n_datasets=10, key=1).rates()
     assert list(rates["size"]) == [100, 200]
     with pytest.raises(ml.DataError, match="one level"):
-        ml.study(ml.grid(clusters=5, size=10), text)
+        ml.study(ml.grid(clusters=5, size=10), ONE_LEVEL)
+
+
+def test_single_fits_tell_how_far_they_are():
+    seen = []
+    slopes = COVARIATES.replace("start(0.5)*x", 'rv("s")*x') + "  s ~~ start(0.1)*s\n"
+    ml.study(
+        ml.grid(clusters=20, size=5), slopes, n_datasets=3, key=1, chisq=False, progress=lambda *at: seen.append(at)
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_sizes():

@@ -20,13 +20,13 @@ from mlsem_jax.estimation.layer._given import (
 )
 
 if TYPE_CHECKING:
-    from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of
+    from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of, with_exogenous
     from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
     from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
     from mlsem_jax.estimation.layer._simulate import Rows, simulate
 
 _LATER = {
-    "_model": ("Model", "Source", "make_model", "model_of"),
+    "_model": ("Model", "Source", "make_model", "model_of", "with_exogenous"),
     "_model_ordinal": ("make_ordinal_model", "ordinal_statistics", "statistics_of_rows"),
     "_search_again": ("estimated_again", "search_again"),
     "_simulate": ("Rows", "simulate"),
@@ -55,6 +55,7 @@ __all__ = [
     "search_again",
     "simulate",
     "statistics_of_rows",
+    "with_exogenous",
 ]
 
 

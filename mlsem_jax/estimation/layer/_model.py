@@ -23,6 +23,7 @@ from mlsem_jax.estimation.problem import (
     held,
     moments_of_data,
     saturated,
+    saturated_given_covariates,
     split_covariates,
 )
 from mlsem_jax.estimation.starts import starting_values
@@ -192,11 +193,22 @@ def model_of(estimation: Estimation) -> Model:
     )
     return Model(
         structure=built.structure,
-        saturated=None if estimation.h1 is None else estimation.h1.build.structure,
+        saturated=None if estimation.h1 is None else _reference(built.specification, estimation.exogenous),
         start=estimation.model.theta,
         held=held_mask(built.specification),
         labels=make_labels(built, source, estimation.options.bounds),
     )
+
+
+def _reference(specification: Specification, exogenous: Moments) -> Structure:
+    return build(saturated_given_covariates(specification), exogenous).structure
+
+
+def with_exogenous(model: Model, moments: Moments) -> Model:
+    """The same model, holding other moments of exogenous covariates: NumPy arrays by level, variables in the model's order."""
+    specification = model.labels.specification
+    reference = None if model.saturated is None else _reference(specification, moments)
+    return replace(model, structure=build(specification, moments).structure, saturated=reference)
 
 
 @float64
@@ -211,7 +223,7 @@ def make_model(specification: Specification, reduction: Reduction, source: Sourc
     built = build(specification, exogenous)
     return Model(
         structure=built.structure,
-        saturated=None if h1 is None else build(h1, exogenous).structure,
+        saturated=None if h1 is None else _reference(specification, exogenous),
         start=starting_values(built, *reduction.sample)[built.kept],
         held=held_mask(specification),
         labels=make_labels(built, source),

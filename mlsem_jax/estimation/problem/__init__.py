@@ -15,6 +15,7 @@ from mlsem_jax.estimation.problem._references import (
     observed_of,
     rows_suffice,
     saturated,
+    saturated_given_covariates,
     split_covariates,
     unstructured,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "patterns_of",
     "rows_suffice",
     "saturated",
+    "saturated_given_covariates",
     "slope_columns",
     "split_covariates",
     "unstructured",

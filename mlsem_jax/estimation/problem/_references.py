@@ -122,6 +122,14 @@ def saturated(specification: Specification) -> Specification:
 
 
 @remembered
+def saturated_given_covariates(specification: Specification) -> Specification:
+    """The same with the moments of covariates of both levels held too, at a model's: what it is compared with in data that are not
+    those it was made with, where they are neither the model's nor free.
+    """
+    return unstructured(specification, observed_of, covariates_of)
+
+
+@remembered
 def independence(specification: Specification) -> Specification:
     """The baseline: no covariances at either level but among covariates whose moments the text leaves alone; those are fixed
     where the model fixes them.

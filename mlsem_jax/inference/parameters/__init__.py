@@ -5,7 +5,13 @@ from mlsem_jax.inference.parameters._estimates import Estimates, estimates, row_
 from mlsem_jax.inference.parameters._influence import Influence, influence
 from mlsem_jax.inference.parameters._intervals import Interval, intervals
 from mlsem_jax.inference.parameters._profile import Profile, profile
-from mlsem_jax.inference.parameters._quantities import Quantity, estimated, parameters_and_defined, with_errors
+from mlsem_jax.inference.parameters._quantities import (
+    Quantity,
+    estimated,
+    parameters_and_defined,
+    with_covariances,
+    with_errors,
+)
 from mlsem_jax.inference.parameters._standardized import (
     Standardization,
     Standardized,
@@ -42,5 +48,6 @@ __all__ = [
     "standardized_values",
     "standardized",
     "standardized_quantity",
+    "with_covariances",
     "with_errors",
 ]

@@ -16,7 +16,15 @@ from mlsem_jax._block_files import Block, digest, gaps, open_folder
 from mlsem_jax._errors import ModelError, nearest
 from mlsem_jax._spread import in_blocks, key_of, portable_key
 from mlsem_jax._status import Status
-from mlsem_jax.estimation import Estimation, fit_batch, is_maximum
+from mlsem_jax.estimation import (
+    Estimation,
+    Fitted,
+    fit_batch,
+    is_maximum,
+    saturated_given_covariates,
+    split_covariates,
+    start_at,
+)
 from mlsem_jax.inference.parameters._influence import derivatives, unit_of
 from mlsem_jax.inference.parameters._quantities import Quantity, estimated, with_errors
 from mlsem_jax.inference.variance import (
@@ -28,7 +36,7 @@ from mlsem_jax.inference.variance import (
     resampler,
     vcov_natural,
 )
-from mlsem_jax.models import Build, Structure
+from mlsem_jax.models import Build, Structure, build
 from mlsem_jax.numerics import float64
 
 Type = Literal["nonparametric", "parametric", "bollen.stine"]
@@ -121,7 +129,7 @@ def bootstrap(
         raise ModelError("Chi-squares of bootstrap draws need the unrestricted model: fit with h1=True.")
     key = jax.random.key(key) if isinstance(key, (int, np.integer)) else key
     model, h1 = estimation.model, estimation.h1 if chisq else None
-    saturated = None if h1 is None else (h1.build.structure, h1.theta)
+    saturated = None if h1 is None else _reference(estimation, h1)
     searched = (model.build, model.theta) if through is None else (through.build, through.theta)
     common = (resampler(estimation, type), searched[0].structure, searched[1], saturated, portable_key(key))
     end = _all_draws(common, n, executor, path, chunk, progress)
@@ -150,6 +158,17 @@ def bootstrap(
         influence=derivatives(estimation, quantity) if type == "nonparametric" else None,
         units=f"{unit_of(estimation)}s",
     )
+
+
+def _reference(estimation: Estimation, h1: Fitted) -> tuple[Structure, np.ndarray]:
+    """The unrestricted model of draws and its theta. Draws are searched with the moments of covariates of both levels held at the
+    fit's, and so is this: it would win by them else.
+    """
+    specification = estimation.model.build.specification
+    if not split_covariates(specification):
+        return h1.build.structure, h1.theta
+    structure = build(saturated_given_covariates(specification), estimation.exogenous).structure
+    return structure, np.asarray(start_at(structure, h1.moments))
 
 
 def _with_errors(

@@ -148,12 +148,27 @@ def with_errors(
 
     natural = offset + basis theta. May be traced where the quantity may be.
     """
+    return with_covariances(quantity, offset, basis, theta, _inverses(information))
+
+
+def with_covariances(
+    quantity: Quantity,
+    offset: Float[Array, " k"],
+    basis: Float[Array, "k q"],
+    theta: Float[Array, "B q"],
+    covariance: Float[Array, "B q q"],
+) -> tuple[Array, Array]:
+    """The same, with the sampling covariance of every theta."""
     natural = offset[: basis.shape[0]] + theta @ basis.T
     values, jacobian = quantity.at_each(natural)
-    return values, _errors(information, jnp.asarray(jacobian), jnp.asarray(basis))
+    return values, _errors(covariance, jnp.asarray(jacobian), jnp.asarray(basis))
 
 
 @jax.jit
-def _errors(information, jacobian, basis):
-    inverse = jax.vmap(lambda i: scaled_inverse(i)[0])(information)
-    return delta_errors(jnp, jacobian @ basis, inverse)
+def _inverses(information):
+    return jax.vmap(lambda i: scaled_inverse(i)[0])(information)
+
+
+@jax.jit
+def _errors(covariance, jacobian, basis):
+    return delta_errors(jnp, jacobian @ basis, covariance)
