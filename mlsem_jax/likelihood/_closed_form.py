@@ -157,25 +157,24 @@ class ClosedForm:
         return -(total + total.T) / 2
 
     def _here(self, theta: Float[np.ndarray, " q"]) -> _Here | None:
-        """What several functions of theta begin with; the last one asked for is remembered. None outside the domain."""
-        if self._last is None or not np.array_equal(self._last[0], theta):
-            moments, jacobian = self.plain.with_jacobian(theta)
-            at = coordinates(moments, self._z)
-            self._last = np.array(theta), None if at is None else self._inside(moments, jacobian, at)
-        return self._last[1]
-
-    def _inside(self, moments: PlainParts, jacobian: PlainParts, at: Coordinates) -> _Here | None:
-        """At moments that have coordinates; None where clusters with missing values have no density all the same."""
-        value, slopes = 0.0, []
-        if self._data is not None:
+        """What several functions of theta begin with; the last one asked for is remembered. None outside the domain, and where
+        clusters with missing values have no density.
+        """
+        if self._last is not None and np.array_equal(self._last[0], theta):
+            return self._last[1]
+        moments, jacobian = self.plain.with_jacobian(theta)
+        at, value, slopes = coordinates(moments, self._z), 0.0, []
+        if at is not None and self._data is not None:
             by_group, slope = complete_log_likelihood(moments, self._z, self._data, np)
             value, slopes = float(np.sum(by_group)), [slope]
-        if self._patterns is not None and np.isfinite(value):
+        if at is not None and self._patterns is not None and np.isfinite(value):
             value += self._patterns.value(moments)
             slopes.append(self._patterns.slope(moments))
-        if any(slope is None for slope in slopes):
-            return None
-        return _Here(moments, jacobian, at, value, reduce(PlainParts.plus, slopes))
+        found = None
+        if at is not None and all(slope is not None for slope in slopes):
+            found = _Here(moments, jacobian, at, value, reduce(PlainParts.plus, slopes))
+        self._last = np.array(theta), found
+        return found
 
     def term_scores(
         self, theta: Float[np.ndarray, " q"], term: Term

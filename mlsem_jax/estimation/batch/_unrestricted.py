@@ -22,11 +22,11 @@ def fit_unrestricted(structures: Structure, statistics: Statistics, theta0: Any 
     left = np.flatnonzero(~end.converged & np.isfinite(end.theta).all(axis=1))
     if not len(left):
         return end
-    lanes = [
-        jax.tree.map(lambda x: np.asarray(x)[left], part) if np.ndim(mark) == 2 else part
-        for part, mark in ((structures, structures.between_only), (statistics, statistics.lane_mark))
-    ]
-    more = fit_batch(lanes[0], lanes[1], end.theta[left], **{**options, "progress": None})
+    if np.ndim(structures.between_only) == 2:
+        structures = jax.tree.map(lambda x: np.asarray(x)[left], structures)
+    if np.ndim(statistics.lane_mark) == 2:
+        statistics = jax.tree.map(lambda x: np.asarray(x)[left], statistics)
+    more = fit_batch(structures, statistics, end.theta[left], **{**options, "progress": None})
     better = more.converged
     return jax.tree.map(lambda all_, some: _replaced(all_, left[better], some[better]), end, more)
 
