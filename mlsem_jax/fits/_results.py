@@ -44,7 +44,7 @@ def _progress(value: Any) -> Any:
 
 PROGRESS = either(FLAG, Rule("a function of (done, total)", _progress))
 LEVEL = Rule("1 (scores of rows) or 2 (scores of clusters)", whole(1, 2).read)
-OPERATORS = ("=~", "~", "~~", "~1", "|")
+OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
 def _equalities(value: Any) -> list[int]:

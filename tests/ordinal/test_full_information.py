@@ -363,7 +363,8 @@ def test_a_bootstrap_refits_the_draws():
         ("f =~ u1 + u2 + u3 + y\ny | t1", {}, {}, "Thresholds of 'y', which is not declared ordered"),
         ("f =~ u1 + u2 + u3\nu1 ~ 1", {}, {}, "intercept of ordered 'u1' and its thresholds are not identified"),
         ("f =~ u1 + u2 + u3\nu1 ~~ NA*u1", {}, {}, "residual variance of ordered 'u1' is the unit"),
-        ("f =~ u1 + u2 + u3", {}, {"parameterization": "delta"}, "parameterization must be 'theta'"),
+        ("f =~ u1 + u2 + u3", {}, {"parameterization": "gamma"}, "parameterization must be 'theta'"),
+        ("f =~ u1 + u2 + u3", {}, {"parameterization": "delta", "link": "logit"}, "'delta' is for the probit link"),
         ("f =~ u1 + u2 + u3", {}, {"optim_method": "em"}, "optim_method='em' is for normal data"),
     ],
 )
