@@ -344,6 +344,20 @@ def test_a_bootstrap_refits_the_draws():
     assert np.isfinite(draws.bootstrap.draws[draws.bootstrap.usable]).all()
 
 
+@pytest.mark.timeout(300)
+def test_draws_with_a_variance_at_zero_are_searched_again():
+    """A search that a variance on its way to zero stops is no draw without a maximum: the maximum is at zero."""
+    rng = np.random.default_rng(1)
+    school = np.repeat(np.arange(25), 5)
+    answer = 0.25 * rng.normal(size=25)[school] + rng.normal(size=125) > 0.2
+    table = pd.DataFrame({"u": answer.astype(int), "school": school})
+    with pytest.warns(ml.ModelWarning, match="at zero"):
+        fit = ml.sem("level: 1\nu ~ 0*1\nlevel: 2\nu ~~ u", table, "school", ordered="u", estimator="ML")
+    drawn = fit.bootstrap(6, key=1).bootstrap
+    assert drawn.usable.all()
+    assert np.isclose(drawn.draws[:, 0], 1e-5).sum() == 2
+
+
 @pytest.mark.parametrize(
     ("model", "change", "options", "sentence"),
     [

@@ -14,7 +14,7 @@ from mlsem_jax.estimation.layer._given import (
 )
 from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of
 from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
-from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
+from mlsem_jax.estimation.layer._search_again import estimated_again, ordinal_again, search_again
 from mlsem_jax.estimation.layer._simulate import Rows, simulate
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "check_statistics",
     "check_whole",
     "estimated_again",
+    "ordinal_again",
     "kind_of",
     "make_model",
     "make_ordinal_model",
