@@ -423,7 +423,5 @@ def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
 
 
 def test_what_does_not_take_ordered_variables_yet_says_so():
-    with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
-        ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):
         ml.sam("f =~ u1 + u2 + u3\ny ~ f", simulated(), ordered=["u1"])
