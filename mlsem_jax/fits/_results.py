@@ -44,7 +44,7 @@ def _progress(value: Any) -> Any:
 
 PROGRESS = either(FLAG, Rule("a function of (done, total)", _progress))
 LEVEL = Rule("1 (scores of rows) or 2 (scores of clusters)", whole(1, 2).read)
-OPERATORS = ("=~", "~", "~~", "~1", "|")
+OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 
 
 def _equalities(value: Any) -> list[int]:
@@ -104,7 +104,7 @@ class ResultMethods:
 
     # -- scales
     @checked(
-        obs_var=FLAG,
+        obs_var=optional(FLAG),
         se=FLAG,
         level=CONFIDENCE,
         ci=choice("wald", "profile", "bootstrap"),
@@ -113,7 +113,7 @@ class ResultMethods:
     )
     def reliability(
         self,
-        obs_var: bool = True,
+        obs_var: bool | None = None,
         se: bool = False,
         level: float = 0.95,
         ci: report.ReliabilityInterval = "wald",
@@ -133,7 +133,10 @@ class ResultMethods:
 
         **Arguments:**
 
-        - `obs_var`: the variance of the sum of the items is that of the saturated model (True), or of the model itself.
+        - `obs_var`: the variance of the sum of the items is that of the saturated model (True), or of the model itself. Default:
+          True, but False with ordered items, whose coefficients are those of latent responses with variance 1 (within clusters,
+          where there are two levels), as ordinal alpha and omega are (Zumbo, Gadermann & Zeisser 2007); `table.attrs["of"]` says
+          so.
         - `se`: add columns `.se`, `.ci.lower` and `.ci.upper` to each, standard errors by the delta method.
         - `ci`: "wald" (estimate +- z se), or with `obs_var=False` also "profile", the likelihood-ratio limits, and "bootstrap",
           percentiles of `n` draws of clusters from `key`.

@@ -11,7 +11,7 @@ from mlsem_jax._option_docs import with_options
 from mlsem_jax.data import column_names
 from mlsem_jax.fits import Fit
 from mlsem_jax.fronts._fit_text import fit_text
-from mlsem_jax.options import CommonOptions
+from mlsem_jax.options import CommonOptions, read_options
 from mlsem_jax.syntax import quoted
 
 _LEVELS = ("within", "between")
@@ -29,7 +29,8 @@ def efa(
     group: str | None = None,
     **options: Unpack[CommonOptions],
 ) -> Fit:
-    """Exploratory factor analysis by maximum likelihood, of one level or of two, with standard errors of rotated estimates.
+    """Exploratory factor analysis by maximum likelihood, of one level or of two, with standard errors of rotated estimates; of
+    ordered items by WLSMV.
 
     **Arguments:**
 
@@ -51,18 +52,15 @@ def efa(
 
     **Raises:** ModelError, DataError; IdentificationError for more factors than the moments of the items can tell.
     """
-    if options.get("ordered"):
-        raise ModelError(
-            "ml.efa() does not take ordered variables yet: leave ordered= out, or write the model for ml.cfa with ordered=."
-        )
     items = read_items(vars, data)
     counts = _counts(nfactors, cluster)
     for level, m in counts.items():
         _check_identified(len(items), m, level if cluster is not None else "")
-    text = _text(items, counts, cluster is not None)
+    ordered = read_options({"ordered": options.get("ordered", ())})["ordered"]
+    text = _text(items, counts, cluster is not None, items if ordered is True else ordered)
     given = {"rotation": rotation, "rotation_args": rotation_args}
     asked: dict[str, Any] = dict(**options) | {name: value for name, value in given.items() if value is not None}
-    if cluster is None:
+    if cluster is None and not asked.get("ordered"):
         asked = {"meanstructure": True, "information": "observed"} | asked
     if max(counts.values()) == 1:  # nothing to rotate, but what is wrong is told all the same
         asked["rotation"] = rotation
@@ -113,8 +111,8 @@ def _check_identified(p: int, m: int, level: str) -> None:
         )
 
 
-def _text(items: tuple[str, ...], counts: dict[str, int], two_levels: bool) -> str:
-    """The model text; names of factors are none of the items'."""
+def _text(items: tuple[str, ...], counts: dict[str, int], two_levels: bool, ordered: Sequence[str] = ()) -> str:
+    """The model text; names of factors are none of the items'. ordered: items whose variance at level 1 is no parameter."""
     written = [quoted(name) for name in items]
     lines = []
     for number, (level, m) in enumerate(counts.items(), 1):
@@ -127,9 +125,11 @@ def _text(items: tuple[str, ...], counts: dict[str, int], two_levels: bool) -> s
             left = " + ".join(f'efa("efa")*{stem}{i + 1}' for i in range(m))
             lines.append(f"{left} =~ {' + '.join(written)}")
         else:
-            lines += _saturated(written)
+            lines += _saturated(written, [] if number == 2 else [quoted(name) for name in ordered])
     return "\n".join(lines)
 
 
-def _saturated(written: list[str]) -> list[str]:
-    return [f"{a} ~~ {' + '.join(written[i:])}" for i, a in enumerate(written)]
+def _saturated(written: list[str], units: Sequence[str]) -> list[str]:
+    """All covariances, and variances but those of `units`."""
+    found = [(a, [b for b in written[i:] if b != a or a not in units]) for i, a in enumerate(written)]
+    return [f"{a} ~~ {' + '.join(others)}" for a, others in found if others]

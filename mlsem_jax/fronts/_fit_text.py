@@ -269,12 +269,22 @@ def read_text(
         asked = read_text(function, parsed, data, cluster, group, rest, adapt)
         return replace(asked, told=(*specification.warnings, *asked.told))
     check_ordered(specification, prepared, fit_options)
+    _check_rotation(specification, fit_options)
     if adapt is not None:
         specification = adapt(specification)
     check_bounds(fit_options.bounds, specification)
     start = read_start(fit_options.start, unrotated(specification))
     told = (*specification.warnings, *prepared.warnings, *notes)
     return Asked(parsed, specification, prepared, replace(fit_options, start=start), told)
+
+
+def _check_rotation(specification: Specification, options: FitOptions) -> None:
+    """**Raises:** ModelError for factors to be rotated under a likelihood that is an integral over them."""
+    if specification.ordered and not options.limited and any(len(block.factors) > 1 for block in specification.blocks):
+        raise ModelError(
+            f"efa() blocks of ordered variables are not rotated with estimator={options.estimator!r}: the nodes of the integral "
+            "lie along the factors, and rotated factors have another likelihood, beyond rounding. Leave estimator= out (WLSMV)."
+        )
 
 
 def fit_text(

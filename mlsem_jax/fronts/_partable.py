@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _NEEDED = ("lhs", "op", "rhs", "free")
-_FORMULAS = ("=~", "~", "~~", "~1", "|")
+_FORMULAS = ("=~", "~", "~~", "~1", "|", "~*~")
 _CONSTRAINTS = ("==", "<", ">")
 _WORDS = ("lhs", "op", "rhs", "label", "plabel", "rv")
 
@@ -38,6 +38,7 @@ def read_partable(source: Any) -> str:
     unknown = sorted(set(table.op) - {*_FORMULAS, *_CONSTRAINTS, ":=", "da"})
     if unknown:
         raise ModelError(f"Operators {listing(op or repr(op) for op in unknown)} are not available in models here.")
+    rows = _with_one_unit(rows)
     records = table.to_dict("records")
     labels = _common_labels(records)
     lines = _blocks(rows, labels)
@@ -105,6 +106,30 @@ def _row_problem(row: Mapping[str, Any]) -> str:
 _NO_VALUE = "it is fixed (free is 0), but ustart, est and start hold no number that it is fixed at."
 
 
+def _with_one_unit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without what follows from others of ordered variables: a table of lavaan has a scale and a residual variance of
+    each, and does not say which is the parameter. That is the residual variance (theta parameterization) where one is free, or
+    where their estimates are 1 and those of the scales are not, and else the scale.
+    """
+    scaled = {row["lhs"] for row in rows if row["op"] == "~*~"}
+
+    def is_residual(row: dict[str, Any]) -> bool:
+        return row["op"] == "~~" and row["lhs"] == row["rhs"] and row["lhs"] in scaled
+
+    theta = any(is_residual(row) and _whole(row["free"]) for row in rows) or (
+        all(_at_one(row) for row in rows if is_residual(row))
+        and any(_at_one(r) is False for r in rows if r["op"] == "~*~")
+    )
+    theta = theta and not any(row["op"] == "~*~" and _whole(row["free"]) for row in rows)
+    return [row for row in rows if not (row["op"] == "~*~" if theta else is_residual(row))]
+
+
+def _at_one(row: Mapping[str, Any]) -> bool | None:
+    """Whether the estimate of a row is 1; None where the table has none."""
+    value = row.get("est")
+    return None if value is None or value != value else abs(float(value) - 1.0) < 1e-9
+
+
 def _whole(value: Any) -> int | None:
     """A whole number, None for anything else."""
     try:
@@ -133,12 +158,13 @@ def _exogenous(row: Mapping[str, Any]) -> bool:
 def _common_labels(records: list[Mapping[str, Any]]) -> dict[str, str]:
     """Label of each plabel: rows that '.p3. == .p9.' makes equal get the label of the first, the user's where there is one."""
     own = {str(r.get("plabel", "")): _text(r.get("label")) for r in records if _text(r.get("plabel"))}
+    own = {p: "" if label.startswith(".p") else label for p, label in own.items()}  # made by group.equal
     found: dict[str, str] = {}
     for r in records:
         if r["op"] == "==" and r["lhs"].startswith(".p") and r["rhs"].startswith(".p"):
             label = found.get(r["lhs"]) or own.get(r["lhs"]) or "eq_" + r["lhs"].strip(".")
             found[r["lhs"]] = found[r["rhs"]] = label
-    return {p: label for p, label in (own | found).items() if label and not label.startswith(".p")}
+    return {p: label for p, label in (own | found).items() if label}
 
 
 def _blocks(rows: list[dict[str, Any]], labels: Mapping[str, str]) -> list[str]:

@@ -170,8 +170,13 @@ def transformed(
                 "theta": x.theta,
             }
     natural = np.zeros(len(built.names))
+    # thresholds and scales of ordered variables are as they were
+    known = zip(source.specification.parameters, source.index, strict=True)
+    same = {row.but(label="").name: point[i] for row, i in known if i >= 0}
     for row, i in zip(specification.parameters, built.index, strict=True):
-        if i >= 0 and row.cell is not None:
+        if i >= 0 and row.cell is not None and row.cell.matrix in ("tau", "delta"):
+            natural[i] = same[row.but(label="").name]
+        elif i >= 0 and row.cell is not None:
             matrix = matrices[row.group, row.level][row.cell.matrix]
             natural[i] = matrix[row.cell.row] if matrix.ndim == 1 else matrix[row.cell.row, row.cell.col]
     return natural

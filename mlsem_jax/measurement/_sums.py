@@ -69,13 +69,31 @@ class Moments:
         if not at:
             return Sums(self.zero, self.zero)
         x, d = self._level(level)
-        total = 2 * d.left[:, at].sum(1) * d.right[:, at].sum(1)
-        diagonal = 2 * (d.left[:, at] * d.right[:, at]).sum(1)
-        cov = x.cov[np.ix_(at, at)]
-        return Sums(
-            self._sloped(cov.sum(), sum_by_parameter(d.index, total, self.k)),
-            self._sloped(np.trace(cov), sum_by_parameter(d.index, diagonal, self.k)),
-        )
+        unit, by_unit = self._units
+        left, right = (side[:, at] * unit[at] for side in (d.left, d.right))
+        total = sum_by_parameter(d.index, 2 * left.sum(1) * right.sum(1), self.k)
+        diagonal = sum_by_parameter(d.index, 2 * (left * right).sum(1), self.k)
+        cov = x.cov[np.ix_(at, at)] * unit[at]  # one of the two units
+        total += 2 * cov.sum(1) @ by_unit[at]
+        diagonal += 2 * np.diag(cov) @ by_unit[at]
+        cov = cov * unit[at][:, None]
+        return Sums(self._sloped(cov.sum(), total), self._sloped(np.trace(cov), diagonal))
+
+    @cached_property
+    def _units(self) -> tuple[np.ndarray, np.ndarray]:
+        """What items are multiplied by (p,), with derivatives (p, k): latent responses so that their variance is 1, within clusters
+        where there are two levels.
+        """
+        specification = self.estimation.model.build.specification
+        unit, slopes = np.ones(len(specification.variables)), np.zeros((len(specification.variables), self.k))
+        for item in specification.ordered:
+            i = specification.variables.index(item.name)
+            x, d = self._level(specification.unit_level(item.name))
+            variance = x.cov[i, i]
+            if variance > 0:
+                unit[i] = variance**-0.5
+                slopes[i] = -(variance**-1.5) * sum_by_parameter(d.index, d.left[:, i] * d.right[:, i], self.k)
+        return unit, slopes
 
     def implied_variances(self, level: int, items: tuple[str, ...]) -> list[Sloped]:
         return [self.implied(level, (item,)).total for item in items]
@@ -102,12 +120,13 @@ class Moments:
     def loadings(self, scale: Scale) -> list[Sloped]:
         build = self.estimation.model.build
         values = row_values(self.estimation, self.natural)
-        out = []
-        for i in scale.rows:
-            slope = np.zeros(self.k)
+        out, (unit, by_unit) = [], self._units
+        for i, item in zip(scale.rows, scale.items, strict=True):
+            at = build.specification.variables.index(item)
+            slope = values[i] * by_unit[at]
             if build.index[i] >= 0:
-                slope[build.index[i]] = 1.0
-            out.append(self._sloped(values[i], slope))
+                slope[build.index[i]] += unit[at]
+            out.append(self._sloped(values[i] * unit[at], slope))
         return out
 
     def factor_variance(self, level: int, name: str) -> Sloped:
@@ -146,10 +165,25 @@ class TracedMoments(Moments):
             own = jax.tree.map(lambda x: jnp.asarray(x)[self.group - 1], whole.of_group())
             beta = own.beta(self.natural)
             total = inverse(jnp.eye(len(beta)) - beta)
-            eta = total @ own.psi.matrix(self.natural, whole.psi.kind) @ total.T
             loadings = own.lambda_(self.natural)
-            self._traced[level] = loadings @ eta @ loadings.T + own.theta.matrix(self.natural, whole.theta.kind), eta
+            psi = own.psi.matrix(self.natural, whole.psi.kind)
+            theta = own.theta.matrix(self.natural, whole.theta.kind)
+            if own.scales is not None:
+                left = own.scales.variances(self.natural, loadings @ total, psi, theta)
+                psi, theta = own.scales.added(left, psi, theta)
+            eta = total @ psi @ total.T
+            self._traced[level] = loadings @ eta @ loadings.T + theta, eta
         return self._traced[level]
+
+    @cached_property
+    def _unit(self) -> Any:
+        """(p,) what items are multiplied by: see `Moments._units`."""
+        specification = self.estimation.model.build.specification
+        unit = jnp.ones(len(specification.variables))
+        for item in specification.ordered:
+            i = specification.variables.index(item.name)
+            unit = unit.at[i].set(self._moments(specification.unit_level(item.name))[0][i, i] ** -0.5)
+        return unit
 
     @cached_property
     def zero(self) -> Any:
@@ -158,13 +192,16 @@ class TracedMoments(Moments):
     def implied(self, level: int, items: tuple[str, ...]) -> Sums:
         place = {v: i for i, v in enumerate(self.estimation.model.build.specification.variables)}
         at = np.array([place[v] for v in self.items(level, items)], int)
-        cov = self._moments(level)[0][at][:, at] if len(at) else jnp.zeros((1, 1))
+        unit = self._unit[at]
+        cov = self._moments(level)[0][at][:, at] * unit * unit[:, None] if len(at) else jnp.zeros((1, 1))
         return Sums(Traced(cov.sum()), Traced(jnp.trace(cov)))  # type: ignore[arg-type]
 
     def loadings(self, scale: Scale) -> list[Any]:
         build = self.estimation.model.build
         at = [(int(build.index[i]), float(build.values[i])) for i in scale.rows]
-        return [Traced(self.natural[i] if i >= 0 else jnp.asarray(value)) for i, value in at]
+        values = [self.natural[i] if i >= 0 else jnp.asarray(value) for i, value in at]
+        units = [self._unit[build.specification.variables.index(item)] for item in scale.items]
+        return [Traced(value * unit) for value, unit in zip(values, units, strict=True)]
 
     def factor_variance(self, level: int, name: str) -> Any:
         at = members(self.estimation.model.build.specification, level).index(name)

@@ -35,6 +35,7 @@ from mlsem_jax.models._matrices import (
 from mlsem_jax.models._numbering import fixed_values, number
 from mlsem_jax.models._plain_moments import PlainMoments, PlainParts, plain_moments
 from mlsem_jax.models._remembered import remembered
+from mlsem_jax.models._scales import Scales, residual_diagonals, residual_slopes
 from mlsem_jax.models._specification import (
     NO_LEVEL,
     Cell,
@@ -96,6 +97,9 @@ __all__ = [
     "Number",
     "Parameter",
     "Rotation",
+    "Scales",
+    "residual_diagonals",
+    "residual_slopes",
     "Slope",
     "Specification",
     "Ordered",

@@ -16,6 +16,7 @@ from mlsem_jax.models._kinds import Choice
 from mlsem_jax.models._layout import members, width
 from mlsem_jax.models._numbering import number
 from mlsem_jax.models._remembered import remembered
+from mlsem_jax.models._scales import Scales
 from mlsem_jax.models._specification import Specification
 from mlsem_jax.models._structure import Covariance, Filled, LevelStructure
 
@@ -78,7 +79,7 @@ def pattern(specification: Specification, level: int, index: np.ndarray) -> Patt
     kinds = {"psi": kind_named(block.psi_kind), "theta": kind_named(block.theta_kind)}
     silent = np.ones((groups, p), bool)
     for n, (row, free) in enumerate(zip(specification.parameters, index.tolist(), strict=True)):
-        if row.level != level or row.cell is None or row.cell.matrix == "tau":
+        if row.level != level or row.cell is None or row.cell.matrix in ("tau", "delta"):
             continue
         matrix, g, i, j = row.cell.matrix, row.group - 1, row.cell.row, row.cell.col
         spots: list[tuple[int, ...]] = [(g, i) if base[matrix].ndim == 2 else (g, i, j)]
@@ -126,7 +127,30 @@ def filled_level(
         lambda_=of.matrix("lambda", values),
         beta=of.matrix("beta", values),
         **{name: of.covariance(name, values, Choice.of(kind) if chosen else None) for name, kind in kinds.items()},
+        scales=_scales(specification, level, index, values),
     )
+
+
+def _scales(specification: Specification, level: int, index: np.ndarray, values: np.ndarray) -> Scales | None:
+    """The scales of a level that are parameters; None where there are none."""
+    rows = [n for n, row in enumerate(specification.parameters) if row.level == level and row.is_scale]
+    if not rows:
+        return None
+    names, groups, m = members(specification, level), specification.ngroups, width(specification, level)
+    p = len(specification.variables) + (len(specification.slopes) if level == 2 else 0)
+    at, base = np.full((groups, p), -1), np.ones((groups, p))
+    here, given, member = np.zeros((groups, p)), np.zeros((groups, m)), np.zeros((groups, p, m))
+    for n in rows:
+        row = specification.parameters[n]
+        spot = row.group - 1, specification.variables.index(row.lhs)
+        at[spot], here[spot] = index[n], 1.0
+        base[spot] = 1.0 if index[n] >= 0 else values[n]
+        if row.lhs in names:
+            member[(*spot, names.index(row.lhs))] = 1.0
+    for g in range(groups):
+        covariates = specification.group(g + 1).level(level).covariates
+        given[g, [names.index(v) for v in covariates if v in names]] = 1.0
+    return Scales(Filled(at, base), here, given, member if member.any() else None)
 
 
 def _mark_absent(index: np.ndarray, core: np.ndarray, scale: np.ndarray, absent: float, decided: np.ndarray) -> None:

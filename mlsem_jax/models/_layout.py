@@ -58,6 +58,8 @@ def cells(specification: Specification, level: int) -> Callable[[Parameter], Cel
     def cell(row: Parameter) -> Cell:
         if row.op == "|":
             return Cell("tau", specification.variables.index(row.lhs), int(row.rhs[1:]) - 1)
+        if row.op == "~*~":
+            return Cell("delta", specification.variables.index(row.lhs))
         for name in (row.lhs, row.rhs) if row.op != "~1" else (row.lhs,):
             if name not in member_of and name not in row_of:
                 raise ModelError(f"{row.lhs} {row.op} {row.rhs}: {name!r} is no variable of level {row.level}.")

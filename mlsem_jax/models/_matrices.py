@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.models._covariance import CovarianceKind, kind_named
-from mlsem_jax.models._structure import Covariance, Filled, Structure
+from mlsem_jax.models._scales import residual_slopes
+from mlsem_jax.models._structure import Covariance, Filled, LevelStructure, Structure
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ def level_matrices(structure: Structure, natural: np.ndarray, level: int, group:
     psi = covariance(block.psi, psi_kind, natural, group)
     theta = covariance(block.theta, theta_kind, natural, group)
     total = np.linalg.inv(np.eye(len(beta)) - beta)
+    if block.scales is not None:
+        _, psi, theta = block.scales.of_one(natural, group, lambda_ @ total, psi, theta)
     return LevelMatrices(nu, alpha, lambda_, beta, psi, theta, total, total @ psi @ total.T, total @ alpha)
 
 
@@ -124,7 +127,26 @@ def directions(structure: Structure, natural: np.ndarray, level: int, group: int
         eta_left, eta_right = left @ x.total.T, right @ x.total.T
         parts.append(part(k, eta_left @ x.lambda_.T, eta_right @ x.lambda_.T, None, eta_left, eta_right))
     parts += [part(k, left, right) for k, left, right in covariance_directions(block.theta, theta_kind, natural, group)]
+    slopes = residual_slopes(structure, natural, level, group)
+    if slopes is not None:  # residual variances that follow move the variances too
+        v, k = np.nonzero(slopes)
+        parts.append(part(k, *_along_residuals(block, x, group, v, 0.5 * slopes[v, k])))
     return Directions.join(parts)
+
+
+def _along_residuals(
+    block: LevelStructure, x: LevelMatrices, group: int, v: np.ndarray, size: np.ndarray
+) -> tuple[np.ndarray | None, ...]:
+    """left and right (t, p), no mean, and those of eta (t, m), of changes of twice `size` (t,) in residual variances v (t,)."""
+    p, m = x.lambda_.shape
+    assert block.scales is not None
+    if block.scales.member is None:
+        y, eta = np.eye(p)[v], np.zeros((len(v), m))
+    else:
+        member = np.asarray(block.scales.member)[group][v]
+        eta = member @ x.total.T
+        y = np.where(member.any(axis=1)[:, None], eta @ x.lambda_.T, np.eye(p)[v])
+    return size[:, None] * y, y, None, size[:, None] * eta, eta
 
 
 def covariance_directions(

@@ -102,7 +102,9 @@ class PlainMoments:
 
     @classmethod
     def serves(cls, structure: Structure) -> bool:
-        """Whether all covariance matrices are plain ones, and there are no random slopes."""
+        """Whether all covariance matrices are plain ones, and there are neither random slopes nor scales."""
+        if any(level.scales is not None for level in structure.levels):
+            return False
         kinds = [kind for level in range(1, 1 + len(structure.levels)) for kind in kinds_of(structure, level)]
         return structure.slope_targets is None and all(kind.plain for kind in kinds)
 

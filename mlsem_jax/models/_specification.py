@@ -12,7 +12,7 @@ from mlsem_jax.models._covariance import Kind
 from mlsem_jax.models._exploratory import ExploratoryBlock
 from mlsem_jax.models._expressions import Expression
 
-MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale", "tau"]
+MatrixName = Literal["nu", "alpha", "lambda", "beta", "psi", "theta", "psi_scale", "theta_scale", "tau", "delta"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Parameter:
     """One row of the parameter table, free or fixed.
 
     level: 1 within, 2 between. group: 1..G. value: what the element is fixed at (None for exogenous moments that the data
-    decide). start: the user's starting value. label: the user's, '' if none; free parameters with one label are one parameter.
-    exo: a moment of a fixed covariate. random: name of the random slope (rv) that this path is. user: 0 added by default,
-    1 written, 2 written by the user through a fixed value or an option.
+    decide, and for what `follows` from other parameters). start: the user's starting value. label: the user's, '' if none; free
+    parameters with one label are one parameter. exo: a moment of a fixed covariate. random: name of the random slope (rv) that this
+    path is. user: 0 added by default, 1 written, 2 written by the user through a fixed value or an option.
     line, column: where the text says so (0 if it does not).
     """
 
@@ -63,6 +63,18 @@ class Parameter:
         copy = object.__new__(Parameter)
         copy.__dict__.update(self.__dict__, **changes)
         return copy
+
+    @property
+    def follows(self) -> bool:
+        """Whether the value is a function of other parameters: the scale of a latent response whose residual variance is its unit
+        (theta parameterization), or the residual variance where the scale is (delta).
+        """
+        return not self.free and self.value is None and not self.exo
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether this is the scale of a latent response as a parameter, free or fixed."""
+        return self.op == "~*~" and not self.follows
 
     @property
     def shown_label(self) -> str:
@@ -141,7 +153,8 @@ class Slope:
 class Ordered:
     """An ordered variable y = 0, ..., K - 1 with a latent response y* behind it: y = c where tau_c < y* <= tau_{c+1}.
 
-    categories: their number K, in all groups. Thresholds are rows 'y | t1' of the highest level.
+    categories: their number K, in all groups. Thresholds are rows 'y | t1' of the highest level; the scale, 1 / sd of y* given the
+    fixed covariates, is the row 'y ~*~ y' of the level that has the unit.
     """
 
     name: str

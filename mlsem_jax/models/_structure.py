@@ -14,7 +14,7 @@ lead with the group axis G.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,9 @@ from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float, Int
 from mlsem_jax.models._kinds import Choice
 from mlsem_jax.numerics import concrete, inverse
+
+if TYPE_CHECKING:
+    from mlsem_jax.models._scales import Scales
 
 
 class Filled(Record):
@@ -70,7 +73,9 @@ class LevelMoments(Record):
 
 
 class LevelStructure(Record):
-    """The matrices of one level; their arrays lead with the group axis."""
+    """The matrices of one level; their arrays lead with the group axis. scales: of latent responses whose residual variances
+    follow from them, which Psi and Theta hold 0 for; None where there are none.
+    """
 
     nu: Filled
     alpha: Filled
@@ -78,6 +83,7 @@ class LevelStructure(Record):
     beta: Filled
     psi: Covariance
     theta: Covariance
+    scales: Scales | None = None
 
     @property
     def has_eta(self) -> bool:
@@ -86,7 +92,8 @@ class LevelStructure(Record):
 
     def of_group(self) -> LevelStructure:
         """Itself without the kinds of covariance, every leaf of which leads with the group axis."""
-        return LevelStructure(self.nu, self.alpha, self.lambda_, self.beta, self.psi.of_group(), self.theta.of_group())
+        psi, theta = self.psi.of_group(), self.theta.of_group()
+        return LevelStructure(self.nu, self.alpha, self.lambda_, self.beta, psi, theta, self.scales)
 
     def paths(self, natural: Array) -> Array:
         """Lambda (I - B)^-1 (p, m): total effects of the residuals of eta on y, of one group (no group axis)."""
@@ -95,14 +102,22 @@ class LevelStructure(Record):
 
     def moments(self, natural: Array) -> LevelMoments:
         """Covariances (G, p, p) and means (G, p)."""
+        return self.at(natural)[0]
 
-        def one(level: LevelStructure) -> LevelMoments:
-            theta = level.theta.matrix(natural, self.theta.kind)
+    def at(self, natural: Array) -> tuple[LevelMoments, Float[Array, "G p"] | None]:
+        """The moments, and the residual variances that follow from scales, 0 for other variables; None without scales."""
+
+        def one(level: LevelStructure) -> tuple[LevelMoments, Array | None]:
+            theta, left = level.theta.matrix(natural, self.theta.kind), None
+            none = jnp.zeros((theta.shape[0], 0), theta.dtype), jnp.zeros((0, 0), theta.dtype)
+            paths, psi = (level.paths(natural), level.psi.matrix(natural, self.psi.kind)) if self.has_eta else none
+            if level.scales is not None:
+                left = level.scales.variances(natural, paths, psi, theta)
+                psi, theta = level.scales.added(left, psi, theta)
             if not self.has_eta:
-                return LevelMoments(theta, level.nu(natural))
-            paths = level.paths(natural)
-            cov = paths @ level.psi.matrix(natural, self.psi.kind) @ paths.T + theta
-            return LevelMoments(cov, level.nu(natural) + paths @ level.alpha(natural))
+                return LevelMoments(theta, level.nu(natural)), left
+            cov = paths @ psi @ paths.T + theta
+            return LevelMoments(cov, level.nu(natural) + paths @ level.alpha(natural)), left
 
         return jax.vmap(one)(self.of_group())
 
@@ -195,13 +210,19 @@ class Moments(Record):
 
 
 class OrderedStructure(Record):
-    """Thresholds (G, p, K - 1) and residual variances (G, p) of the latent responses of ordered variables."""
+    """Thresholds (G, p, K - 1) and residual variances (G, p) of the latent responses of ordered variables; the latter 0 where they
+    follow from scales.
+    """
 
     thresholds: Filled
     unit: Filled
 
-    def moments(self, natural: Array) -> OrderedMoments:
-        return OrderedMoments(self.thresholds(natural), self.unit(natural))
+    def moments(self, natural: Array, left: tuple[Array | None, ...] = ()) -> OrderedMoments:
+        """left: by level the residual variances that follow, see `LevelStructure.at`."""
+        unit = self.unit(natural)
+        for part in left:
+            unit = unit if part is None else unit + part[:, : unit.shape[1]]
+        return OrderedMoments(self.thresholds(natural), unit)
 
 
 class Structure(Record):
@@ -234,16 +255,18 @@ class Structure(Record):
     @property
     def linear(self) -> bool:
         """Whether the moments are linear in theta: covariance matrices of observed variables only, not reparametrised."""
-        return all(level.theta.kind is None and not level.has_eta for level in self.levels)
+        plain = (level.theta.kind is None and level.scales is None for level in self.levels)
+        return all(plain) and not any(level.has_eta for level in self.levels)
 
     def __call__(self, theta: Float[Array, " q"]) -> Moments:
         return self.moments(self.natural(theta))
 
     def moments(self, natural: Float[Array, " k"]) -> Moments:
         """Moments at natural parameters."""
-        levels = tuple(level.moments(natural) for level in self.levels)
+        levels, left = zip(*(level.at(natural) for level in self.levels), strict=True)
         directions = None
         if self.slope_targets is not None:
             lowest = self.levels[0].of_group()
             directions = jax.vmap(lambda level: self.slope_targets @ level.paths(natural).T)(lowest)
-        return Moments(levels, directions, None if self.ordered is None else self.ordered.moments(natural))
+        ordered = None if self.ordered is None else self.ordered.moments(natural, left)
+        return Moments(levels, directions, ordered)

@@ -60,9 +60,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     },
     "start": {"mplus": "Leave it out, or write 'simple'.", "lavaan": "Leave it out."},
     "optim_method": dict.fromkeys(("nlminb", "nlminb.constr", "L-BFGS-B", "GN", "gn", "lbfgs", "slsqp"), _SOLVER),
-    "parameterization": {
-        "delta": "Leave it out: only the unit of the latent responses differs, and fit.standardized_solution() is free of it."
-    },
     "rotation": {
         "quartimin": "Write rotation='oblimin' (its gamma is 0 unless rotation_args say otherwise).",
         "pst": "Write 'target'; NaN in the target is a cell that is not specified.",

@@ -81,7 +81,7 @@ class TextOptions(TypedDict, total=False):
     auto_cov_y: Flag
     group_partial: Names
     level_label: Sequence[str] | None
-    parameterization: Literal["theta"] | Word
+    parameterization: Literal["theta", "delta"] | Word
     link: Literal["probit", "logit"] | Word
     integration: Literal["adaptive", "laplace"] | Word
     integration_points: int | None

@@ -239,8 +239,8 @@ OPTIONS: dict[str, Rule] = {
     "information": choice("observed", "expected", "first.order"),
     "ordered": Rule("True or the names of the ordered variables", _ordered),
     "parameterization": Rule(
-        "'theta': the residual variance of a latent response is its unit, at one level and at two",
-        choice("theta", elsewhere=ELSEWHERE["parameterization"]).read,
+        "'theta' (the unit of a latent response is its residual variance) or 'delta' (its variance)",
+        choice("theta", "delta").read,
     ),
     "link": choice("probit", "logit"),
     "integration": choice("adaptive", "laplace"),

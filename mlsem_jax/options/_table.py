@@ -56,7 +56,7 @@ SECTIONS: dict[str, tuple[Option, ...]] = {
         Option("level_label", "level.label", "lavaan.md", "The words after 'level:' that mean level 1 and level 2.", "1 and 2, within and between, or in order"),
         Option("rotation", "rotation", "measurement.md", "How efa() blocks are rotated.", "'geomin'"),
         Option("rotation_args", "rotation.args", "measurement.md", "Arguments of the rotation: epsilon, gamma, orthogonal, kaiser, target, starts, seed.", "none"),
-        Option("parameterization", "parameterization", "ordinal.md", "What gives latent responses their scale: their residual variance."),
+        Option("parameterization", "parameterization", "ordinal.md", "What gives latent responses their scale: their residual variance, or (delta) their variance. Delta where the text has values of scales, `u ~*~ c(1, NA)*u`.", "'theta'"),
     ),
     "Estimation": (
         Option("estimator", "estimator", "lavaan.md", "'ML'; 'MLR' and 'MLF' are the same estimates with other standard errors; the others are of ordered variables.", "'ML'; 'WLSMV' with ordered=; 'MLR' with weights, and with cluster= in a model of one level"),

@@ -197,6 +197,22 @@ def thresholds(results: Results) -> Any:
     return by_group(estimation, [pd.Series(one, name="th", dtype=float) for one in found])
 
 
+def response_scales(results: Results) -> Any:
+    """Series of the scales of latent responses, by variable; by group label where there are several groups."""
+    import pandas as pd
+
+    estimation = results.estimation
+    rows = list(zip(estimation.model.build.specification.parameters, results.table()["est"], strict=False))
+    groups = range(1, estimation.model.build.specification.ngroups + 1)
+    found = [{row.lhs: value for row, value in rows if row.op == "~*~" and row.group == g} for g in groups]
+    if not any(found):
+        raise ModelError(
+            "There are no scales of latent responses: no variable is declared ordered, or slopes are random, with which variances "
+            "change from row to row."
+        )
+    return by_group(estimation, [pd.Series(one, name="delta", dtype=float) for one in found])
+
+
 def h1_part(part: str) -> Callable[[Results], Any]:
     """Of the unrestricted covariances of each level: "cor", "var", or with one level "icov" and "logdet"."""
 

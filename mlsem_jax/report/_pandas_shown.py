@@ -53,12 +53,15 @@ class Table(pd.DataFrame):
         return None if shown is None else shown + "".join(f"<p>{escape(line)}</p>" for line in self._why_missing())
 
     def _why_missing(self) -> list[str]:
-        """A line for every reason why values that are shown are not defined: attrs["undefined"], by row and column."""
+        """What the table is of where it says so, attrs["of"], and a line for every reason why values that are shown are not
+        defined: attrs["undefined"], by row and column.
+        """
+        of = [self.attrs["of"]] if "of" in self.attrs else []
         at: dict[tuple[Any, str], list[str]] = {}
         for (row, column), why in self.attrs.get("undefined", {}).items():
             if row in self.index and column in self.columns:
                 at.setdefault((row, why), []).append(column)
-        return [f"Not defined for {row!r}: {', '.join(columns)}: {why}" for (row, why), columns in at.items()]
+        return of + [f"Not defined for {row!r}: {', '.join(columns)}: {why}" for (row, why), columns in at.items()]
 
     def to_excel(self, excel_writer: Any, *, sheet_name: str = "Sheet1", **options: Any) -> None:
         """As pandas writes spreadsheets, but operators such as `=~` stay text, where they would be formulas that make no sense."""

@@ -18,19 +18,33 @@ from mlsem_jax.report._shown import as_table
 if TYPE_CHECKING:
     import pandas as pd
 
+_OF_RESPONSES = (
+    "Of ordered items the coefficients are those of their latent responses, each with variance 1 (Zumbo, Gadermann & Zeisser "
+    "2007), not of sums of the answers."
+)
 ReliabilityInterval = Literal["wald", "profile", "bootstrap"]
 
 
 def reliability_tables(
     estimation: Estimation,
-    obs_var: bool = True,
+    obs_var: bool | None = None,
     se: bool = False,
     level: float = 0.95,
     ci: ReliabilityInterval = "wald",
     n: int = 1000,
     key: Any = 0,
 ) -> Any:
-    """A table by construct, or {group label: table}; `.se`, `.ci.lower`, `.ci.upper` of each column with se=True."""
+    """A table by construct, or {group label: table}; `.se`, `.ci.lower`, `.ci.upper` of each column with se=True.
+
+    obs_var: None is True, and False with ordered variables, which have no covariances of their own.
+    """
+    ordered = bool(estimation.model.build.specification.ordered)
+    if ordered and obs_var:
+        raise ModelError(
+            "obs_var=True takes covariances of the items from the saturated model, which ordered items have none of: leave it out, "
+            "or pass obs_var=False, for the coefficients of their latent responses."
+        )
+    obs_var = not ordered if obs_var is None else obs_var
     if ci != "wald" and obs_var:
         raise ModelError(
             f"ci={ci!r} is about functions of the model's parameters; with obs_var=True the coefficients take the saturated "
@@ -42,7 +56,11 @@ def reliability_tables(
         warnings.warn(sentence, ModelWarning, stacklevel=outside_level())
     limits = _limits(estimation, found, level, ci, n, key) if se else None
     groups = max(len(estimation.model.build.specification.groups), 1)
-    return by_group(estimation, [_table(found, group, limits) for group in range(1, groups + 1)])
+    tables = [_table(found, group, limits) for group in range(1, groups + 1)]
+    for table in tables:
+        if ordered:
+            table.attrs["of"] = _OF_RESPONSES
+    return by_group(estimation, tables)
 
 
 def _limits(

@@ -17,7 +17,15 @@ from mlsem_jax.report.summary import escape_latex, escape_markdown
 if TYPE_CHECKING:
     import pandas as pd
 
-KINDS = {"=~": "Loadings", "~": "Regressions", "~~": "(Co)variances", "~1": "Intercepts", ":=": "Defined"}
+KINDS = {
+    "=~": "Loadings",
+    "~": "Regressions",
+    "~~": "(Co)variances",
+    "~1": "Intercepts",
+    "|": "Thresholds",
+    "~*~": "Scales y*",
+    ":=": "Defined",
+}
 MEASURES = {
     "npar": "Parameters",
     "chisq": "Chi-square",
@@ -213,7 +221,7 @@ def _cells(
     out: dict[Key, str] = {}
     for row, moment in zip(table.to_dict("records"), exo, strict=True):
         wanted = row["op"] != "~1" if ops is None else row["op"] in ops
-        if not wanted or moment or (row["op"] == "~1" and not row["free"]):
+        if not wanted or moment or (row["op"] in ("~1", "~*~") and not row["free"]):
             continue
         where = []
         if specification.groups and row["group"]:

@@ -121,6 +121,8 @@ def _class(p: Parameter, names: BlockNames) -> str:
         return "regressions"
     if p.op == "|":
         return "thresholds"
+    if p.op == "~*~" or p.follows:
+        return ""
     latent = p.lhs in names.latent
     if p.lhs in names.exogenous:
         return ""

@@ -23,7 +23,8 @@ class SyntaxOptions:
     text speaks of means, in several groups, in growth(), with missing='ml' and with cluster=. rotation: of efa() blocks, "geomin"
     (the default), "oblimin", "varimax" or "target", or one for each level, {"within": ..., "between": ...}; rotation_args: see
     [`mlsem_jax.efa`][]. ordered: names of the variables seen in ordered categories, or True for all that the model explains.
-    parameterization: "theta", the residual variance of a latent response is fixed.
+    parameterization: "theta", the residual variance of a latent response is the parameter that is its unit, or "delta", its scale
+    1 / sd; None is theta, but delta where the model text has values, labels or NA of scales (u ~*~ c(1, NA)*u).
     """
 
     std_lv: bool = False
@@ -39,7 +40,7 @@ class SyntaxOptions:
     int_lv_free: bool = False
     meanstructure: bool | None = None
     ordered: Any = ()
-    parameterization: str = "theta"
+    parameterization: str | None = None
     group_equal: tuple[str, ...] = ()
     group_partial: tuple[str, ...] = ()
     level_label: tuple[str, str] | None = None
@@ -68,8 +69,9 @@ class SyntaxOptions:
         given = read_options(overrides)
         return cls(**(_defaults(function, given) | given))
 
-    def for_model(self, two_levels: bool, with_means: bool, with_groups: bool) -> SyntaxOptions:
-        """The options with `meanstructure` decided. with_means: the text speaks of means.
+    def for_model(self, two_levels: bool, with_means: bool, with_groups: bool, ordered: bool = False) -> SyntaxOptions:
+        """The options with `meanstructure` decided. with_means: the text speaks of means. ordered: there are ordered variables,
+        whose intercepts are their thresholds: equal intercepts are equal thresholds as well, as in lavaan.
 
         **Raises:** ModelError where means were ruled out that the model needs.
         """
@@ -85,7 +87,10 @@ class SyntaxOptions:
                 " the two."
             )
         needed = two_levels or with_means or with_groups or "intercepts" in self.effect_coding
-        return replace(self, meanstructure=not refused if self.meanstructure is not None else needed)
+        equal = self.group_equal
+        if ordered and "intercepts" in equal and "thresholds" not in equal:
+            equal = (*equal, "thresholds")
+        return replace(self, meanstructure=not refused if self.meanstructure is not None else needed, group_equal=equal)
 
 
 def _defaults(function: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _row(item: Placed, lhs: Mention, term: Term, group: int, level: int, text: s
             term.line,
             term.column,
         )
-    if term.name == lhs.name and op != "~~":
+    if term.name == lhs.name and op not in ("~~", "~*~"):
         what = "its own indicator" if op == "=~" else "its own predictor"
         raise ModelSyntaxError(f"'{lhs.name}' cannot be {what}.", text, term.line, term.column)
     parameter = Parameter(

@@ -31,7 +31,7 @@ from mlsem_jax.syntax._equalities import (
 from mlsem_jax.syntax._exploratory import check_free, explore
 from mlsem_jax.syntax._names import BlockNames, ordered_covariance, unique
 from mlsem_jax.syntax._options import SyntaxOptions
-from mlsem_jax.syntax._ordered import OrderedRules, without_scales
+from mlsem_jax.syntax._ordered import OrderedRules, parameterization_of
 from mlsem_jax.syntax._parser import parse
 from mlsem_jax.syntax._rows import Row, rows_of_block
 from mlsem_jax.syntax._tree import Syntax
@@ -76,7 +76,7 @@ def _specified(
 ) -> Specification:
     """`specify` with arguments that can be looked up."""
     categories = dict(by_name)
-    syntax, scales = without_scales(syntax, categories)
+    delta, scales = parameterization_of(syntax, options.parameterization, categories)
     blocks = place(syntax, group_labels, options.level_label)
     written, names = _written(syntax, blocks, group_labels, columns)
     warnings = check_variables(names, columns, syntax)
@@ -86,9 +86,9 @@ def _specified(
         check_groups(names, group_labels, options.fixed_x, bool(categories))
     single, options = (
         not syntax.has_levels,
-        options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1),
+        options.for_model(syntax.has_levels, syntax.has_means, len(group_labels) > 1, bool(categories)),
     )
-    ordered = OrderedRules(categories, unit, names, syntax)
+    ordered = OrderedRules(categories, unit, names, syntax, delta, options.group_equal)
     written = ordered.placed(written)
     both = {
         group: frozenset() if single else frozenset(names[group, 1].observed) & frozenset(names[group, 2].observed)

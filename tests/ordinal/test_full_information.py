@@ -344,6 +344,20 @@ def test_a_bootstrap_refits_the_draws():
     assert np.isfinite(draws.bootstrap.draws[draws.bootstrap.usable]).all()
 
 
+@pytest.mark.timeout(300)
+def test_draws_with_a_variance_at_zero_are_searched_again():
+    """A search that a variance on its way to zero stops is no draw without a maximum: the maximum is at zero."""
+    rng = np.random.default_rng(1)
+    school = np.repeat(np.arange(25), 5)
+    answer = 0.25 * rng.normal(size=25)[school] + rng.normal(size=125) > 0.2
+    table = pd.DataFrame({"u": answer.astype(int), "school": school})
+    with pytest.warns(ml.ModelWarning, match="at zero"):
+        fit = ml.sem("level: 1\nu ~ 0*1\nlevel: 2\nu ~~ u", table, "school", ordered="u", estimator="ML")
+    drawn = fit.bootstrap(6, key=1).bootstrap
+    assert drawn.usable.all()
+    assert np.isclose(drawn.draws[:, 0], 1e-5).sum() == 2
+
+
 @pytest.mark.parametrize(
     ("model", "change", "options", "sentence"),
     [
@@ -363,7 +377,8 @@ def test_a_bootstrap_refits_the_draws():
         ("f =~ u1 + u2 + u3 + y\ny | t1", {}, {}, "Thresholds of 'y', which is not declared ordered"),
         ("f =~ u1 + u2 + u3\nu1 ~ 1", {}, {}, "intercept of ordered 'u1' and its thresholds are not identified"),
         ("f =~ u1 + u2 + u3\nu1 ~~ NA*u1", {}, {}, "residual variance of ordered 'u1' is the unit"),
-        ("f =~ u1 + u2 + u3", {}, {"parameterization": "delta"}, "parameterization must be 'theta'"),
+        ("f =~ u1 + u2 + u3", {}, {"parameterization": "gamma"}, "parameterization must be 'theta'"),
+        ("f =~ u1 + u2 + u3", {}, {"parameterization": "delta", "link": "logit"}, "'delta' is for the probit link"),
         ("f =~ u1 + u2 + u3", {}, {"optim_method": "em"}, "optim_method='em' is for normal data"),
     ],
 )
@@ -408,7 +423,5 @@ def test_what_a_likelihood_of_answers_does_not_have_is_said(cfa):
 
 
 def test_what_does_not_take_ordered_variables_yet_says_so():
-    with pytest.raises(ml.ModelError, match=r"ml.efa\(\) does not take ordered variables yet"):
-        ml.efa(simulated(), nfactors=1, vars=["u1", "u2", "u3"], ordered=True)
     with pytest.raises(ml.ModelError, match=r"ml.sam\(\) does not take ordered variables yet"):
         ml.sam("f =~ u1 + u2 + u3\ny ~ f", simulated(), ordered=["u1"])

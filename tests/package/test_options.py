@@ -144,7 +144,6 @@ def test_a_sentence_lists_the_values_and_the_nearest():
         ({"optim_method": "nlminb"}, "Leave it out"),
         ({"start": "Mplus"}, "Leave it out"),
         ({"rotation": "quartimin"}, "rotation='oblimin'"),
-        ({"parameterization": "delta"}, "only the unit of the latent responses differs"),
     ],
 )
 def test_words_of_lavaans_are_answered_with_what_to_write(data, option, words):

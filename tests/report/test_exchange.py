@@ -139,7 +139,7 @@ def test_a_parameter_table_of_write_csv2(tmp_path):
     [
         (lambda t: t.drop(columns="free"), "no column free"),
         (lambda t: t[t.level == 2], "level 2 alone"),
-        (lambda t: t.replace({"op": {"~1": "~*~"}}), r"Operators ~\*~ are not available"),
+        (lambda t: t.replace({"op": {"~1": "~@~"}}), r"Operators ~@~ are not available"),
     ],
 )
 def test_tables_that_are_no_two_level_model(change, words):

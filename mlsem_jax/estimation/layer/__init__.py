@@ -22,13 +22,13 @@ from mlsem_jax.estimation.layer._given import (
 if TYPE_CHECKING:
     from mlsem_jax.estimation.layer._model import Model, Source, make_model, model_of, with_exogenous
     from mlsem_jax.estimation.layer._model_ordinal import make_ordinal_model, ordinal_statistics, statistics_of_rows
-    from mlsem_jax.estimation.layer._search_again import estimated_again, search_again
+    from mlsem_jax.estimation.layer._search_again import estimated_again, ordinal_again, search_again
     from mlsem_jax.estimation.layer._simulate import Rows, simulate
 
 _LATER = {
     "_model": ("Model", "Source", "make_model", "model_of", "with_exogenous"),
     "_model_ordinal": ("make_ordinal_model", "ordinal_statistics", "statistics_of_rows"),
-    "_search_again": ("estimated_again", "search_again"),
+    "_search_again": ("estimated_again", "ordinal_again", "search_again"),
     "_simulate": ("Rows", "simulate"),
 }
 LATER = {name: f"{__name__}.{home}" for home, names in _LATER.items() for name in names}
@@ -47,6 +47,7 @@ __all__ = [
     "check_statistics",
     "check_whole",
     "estimated_again",
+    "ordinal_again",
     "kind_of",
     "make_model",
     "make_ordinal_model",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import equinox as eqx
@@ -10,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mlsem_jax._status import Status
-from mlsem_jax._typing import Array
 from mlsem_jax.estimation.batch import BatchMaximum, Estimate
 from mlsem_jax.estimation.fit import fit_build, fit_unstructured, ordinal_maximum, sample_as_moments
 from mlsem_jax.estimation.layer._model import Model
@@ -45,15 +46,31 @@ def search_again(model: Model, statistics: Statistics, end: BatchMaximum) -> tup
     built = _build_of(model)
     if built is None:
         return end, again, 0
+    if isinstance(term, OrdinalTerm):
+        lane_of = functools.partial(_lane, statistics)
+        return ordinal_again(built, lane_of, np.asarray(model.start), term.layout.link, end)
     again[failed[:AT_MOST]] = True
     # the ends of a batch may be views of the device's arrays
     end = jax.tree.map(np.array, end)
     for i in failed[:AT_MOST].tolist():
-        lane = jax.tree.map(lambda x, i=i: np.asarray(x[i]), statistics)
-        if isinstance(term, OrdinalTerm):
-            _write(end, i, _ordered(built, lane, term.layout.link, model.start))
-        else:
-            _write(end, i, _single(built, lane))
+        _write(end, i, _single(built, _lane(statistics, i)))
+    return end, again, max(len(failed) - AT_MOST, 0)
+
+
+def _lane(statistics: Statistics, i: int) -> Statistics:
+    return jax.tree.map(lambda x: np.asarray(x[i]), statistics)
+
+
+@float64
+def ordinal_again(
+    built: Build, lane_of: Callable[[int], Statistics], start: np.ndarray, link: str, end: BatchMaximum
+) -> tuple[BatchMaximum, np.ndarray, int]:
+    """`search_again` of ordered variables: lane_of gives the statistics of a lane, start (q,) is where its search begins."""
+    again, failed = np.zeros(len(end.status), bool), np.flatnonzero(np.isin(end.status, UNFINISHED))
+    again[failed[:AT_MOST]] = True
+    end = jax.tree.map(np.array, end)
+    for i in failed[:AT_MOST].tolist():
+        _write(end, i, _ordered(built, lane_of(i), link, start))
     return end, again, max(len(failed) - AT_MOST, 0)
 
 
@@ -100,11 +117,11 @@ def _single(built: Build, statistics: Statistics) -> tuple[Fitted, Status]:
     return found, verified(found)[0]
 
 
-def _ordered(built: Build, statistics: Statistics, link: str, start: Array) -> tuple[Fitted, Status]:
+def _ordered(built: Build, statistics: Statistics, link: str, start: np.ndarray) -> tuple[Fitted, Status]:
     """The same of ordered variables, from the model's starting values: a lane has no moments of its own to start from."""
     options = FitOptions(link=link)
     problem = Problem(built, statistics, None, constraints_of(built, options.bounds))
-    problem, maximum, notes = ordinal_maximum(problem, np.asarray(start), options)
+    problem, maximum, notes = ordinal_maximum(problem, start, options)
     found = Fitted(problem, maximum, problem.moments(maximum.theta), notes)
     return found, verified(found)[0]
 

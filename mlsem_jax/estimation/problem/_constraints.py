@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mlsem_jax._errors import ModelError, nearest
-from mlsem_jax.models import Build, is_linear, residual_function, residuals_with_jacobian
+from mlsem_jax._errors import ModelError, listing, nearest
+from mlsem_jax.models import Build, Specification, is_linear, residual_function, residuals_with_jacobian
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def bounds_of(build: Build, bounds: str | dict) -> list[tuple[int, float, bool, 
             f"bounds={bounds!r} is not available. Allowed: {', '.join(map(repr, kinds))}, or a dictionary."
         )
     specification = build.specification
+    if isinstance(bounds, str) and True in kinds[bounds]:
+        _check_bounded(specification)
     for row, index in zip(specification.parameters, build.index, strict=True):
         if index < 0:
             continue
@@ -90,6 +92,16 @@ def bounds_of(build: Build, bounds: str | dict) -> list[tuple[int, float, bool, 
                 if value is not None and np.isfinite(value):
                     out.append((build.labels[name], float(value), lower, f"{name} {'>' if lower else '<'} {value:g}"))
     return list(dict.fromkeys(out))
+
+
+def _check_bounded(specification: Specification) -> None:
+    """**Raises:** ModelError where residual variances that are to be bounded are no parameters."""
+    left = [row.lhs for row in specification.parameters if row.follows and row.op == "~~"]
+    if left:
+        raise ModelError(
+            f"The residual variances of {listing(dict.fromkeys(left))} follow from their scales (parameterization 'delta') and "
+            "cannot be bounded: take parameterization='theta', where they are above zero, or bounds='pos.lv.var'."
+        )
 
 
 def constraints_of(build: Build, bounds: str | dict = "none") -> Constraints | None:

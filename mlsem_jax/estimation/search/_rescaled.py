@@ -162,7 +162,7 @@ def rescale(problem: Problem, signs: dict[str, float] | float) -> RescaledProble
         return None
     rows = list(built.specification.parameters)
     for i, row in enumerate(rows):
-        if built.index[i] < 0:
+        if built.index[i] < 0 and not row.follows:
             rows[i] = row.but(value=float(built.values[i]), exo=False)
     for f in factors:
         sign = signs if isinstance(signs, float) else signs.get(f.key, signs.get(f"{f.name}.{f.level}", 1.0))

@@ -54,7 +54,7 @@ def parameter_scales(build: Build, sample: Sample) -> tuple[np.ndarray, np.ndarr
     unit, sign = np.ones(build.free), np.ones(build.free)
     for at, row in enumerate(rows_of_theta(build)):
         left, right = sd.get(row.lhs, 1.0), sd.get(row.rhs, 1.0)
-        unit[at] = {"~~": left * right, "=~": right / left, "~": left / right}.get(row.op, left)
+        unit[at] = {"~~": left * right, "=~": right / left, "~": left / right, "~*~": 1.0 / left}.get(row.op, left)
         sign[at] = np.sign(row.start) if row.start else 1.0
     return unit, sign
 

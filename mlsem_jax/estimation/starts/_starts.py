@@ -42,13 +42,13 @@ def starting_values(build: Build, within: np.ndarray, between: np.ndarray, mean:
 def with_starts(build: Build, start: str | Mapping[str, float]) -> Build:
     """The build with the `start` option as starting values of its rows; those that the model text gives win.
 
-    "simple": loadings and variances at 1, everything else at 0, as in lavaan. A mapping gives values by name or label.
+    "simple": loadings, variances and scales at 1, everything else at 0, as in lavaan. A mapping gives values by name or label.
     """
     if isinstance(start, str) and start != "simple":
         return build
     rows = []
     for row, index in zip(build.specification.parameters, build.index, strict=True):
-        value: float | None = float(row.op == "=~" or (row.op == "~~" and row.lhs == row.rhs))
+        value: float | None = float(row.op in ("=~", "~*~") or (row.op == "~~" and row.lhs == row.rhs))
         if not isinstance(start, str):
             value = next((start[name] for name in (row.name, build.names[index]) if index >= 0 and name in start), None)
         rows.append(row if index < 0 or row.start is not None or value is None else row.but(start=value))
@@ -80,6 +80,8 @@ def _level(
             out.append(cov[left, right])
         elif row.op == "~1" and left is not None:
             out.append(mean[left])
+        elif row.op == "~*~" and left is not None:
+            out.append(1.0 / np.sqrt(cov[left, left]) if cov[left, left] > 0 else 1.0)
         else:
             out.append(0.0)
     return out

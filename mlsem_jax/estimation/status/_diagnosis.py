@@ -10,7 +10,7 @@ from mlsem_jax._status import Status
 from mlsem_jax.estimation.problem import Fitted, Maximum, Problem
 from mlsem_jax.estimation.status._status import MATRICES, Improper, tolerance
 from mlsem_jax.likelihood import PatternTerm, Statistics, cluster_forms
-from mlsem_jax.models import LevelStructure, Moments, Parameter, Structure
+from mlsem_jax.models import Cell, LevelStructure, Moments, Parameter, Structure, level_matrices
 from mlsem_jax.numerics import positive_definite
 
 # eigenvalue of the information, scaled to unit diagonal, below which a direction counts as flat: rounding of the Hessian is
@@ -194,6 +194,9 @@ def improper_parameters(model: Fitted, found: Improper) -> list[str]:
             continue
         if found.negative[place, row.group - 1, cell.row]:
             what = "residual variance" if row.lhs in specification.variables else "variance"
+            if row.follows:
+                out.append(_explained(model, row, cell))
+                continue
             out.append(
                 f"Improper solution: the {what} of {row.lhs}{_at(model, row.level, row.group)} is "
                 f"estimated at {natural[index]:.4g}. If this is a variance near zero, fix it ({row.lhs} ~~ 0*{row.lhs}) or use "
@@ -202,6 +205,17 @@ def improper_parameters(model: Fitted, found: Improper) -> list[str]:
     for place, group in np.argwhere(found.indefinite):
         out += _impossible(model, int(place), int(group), found.correlation[place, group])
     return out
+
+
+def _explained(model: Fitted, row: Parameter, cell: Cell) -> str:
+    """A sentence about a residual variance that follows from a scale and is negative."""
+    x = level_matrices(model.build.structure, model.natural, row.level, row.group - 1)
+    value = (x.psi if cell.matrix == "psi" else x.theta)[cell.row, cell.col]
+    return (
+        f"Improper solution: the residual variance of {row.lhs}{_at(model, row.level, row.group)}, which follows from its scale, "
+        f"is {value:.4g}: the model explains more than all of the variance of its latent response. Simplify the model, or leave "
+        f"{row.lhs} out."
+    )
 
 
 def _place(row: Parameter) -> int | None:

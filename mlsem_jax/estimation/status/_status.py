@@ -16,7 +16,7 @@ import numpy as np
 from mlsem_jax._status import Status
 from mlsem_jax._typing import Array, Bool, Float
 from mlsem_jax.estimation.search import SearchState
-from mlsem_jax.models import Choice, Moments, Structure
+from mlsem_jax.models import Choice, Moments, Structure, residual_diagonals
 from mlsem_jax.numerics import sweep
 
 # the covariance matrices of a structure, in the order of what is found in them
@@ -76,6 +76,8 @@ def improper(xp: ModuleType, structure: Structure, natural: Float[Array, " k"], 
     values = xp.where(index >= 0, natural[xp.maximum(index, 0)], base) if len(natural) else base
     inner, plain = _inside(xp, values, structure, [core.base.shape[-1] for core in cores])
     free = (index >= 0) | (xp.swapaxes(index, 2, 3) >= 0)  # of a triangular core too
+    if any(level.scales is not None for level in structure.levels):
+        inner, free = _with_residuals(xp, inner, free, structure, natural)
     variance, own = (xp.diagonal(part, axis1=2, axis2=3) for part in (inner, free))
     rounding = tolerance(inner.dtype)
     negative = plain & own & (variance < -rounding * _sizes(xp, structure, moments, side))
@@ -89,6 +91,23 @@ def improper(xp: ModuleType, structure: Structure, natural: Float[Array, " k"], 
     # an eigenvalue below -rounding is one below zero with that much added to the diagonal
     indefinite = (free & pairs).any(axis=(2, 3)) & ~_definite(xp, correlation + rounding * identity)
     return Improper(negative, indefinite, correlation)
+
+
+def _with_residuals(
+    xp: ModuleType, inner: Array, free: Array, structure: Structure, natural: Array
+) -> tuple[Array, Array]:
+    """The matrices with the residual variances that follow from scales, which are estimated as free ones are."""
+    side, added, own = inner.shape[-1], [], []
+    for level in structure.levels:
+        left = residual_diagonals(xp, level, natural)
+        here = xp.zeros_like(left[1]) if level.scales is None else xp.asarray(level.scales.here)
+        member = None if level.scales is None else level.scales.member
+        in_psi = xp.zeros_like(left[0]) if member is None else xp.einsum("gp,gpm->gm", here, xp.asarray(member))
+        in_theta = here if member is None else here * (1.0 - xp.sum(xp.asarray(member), axis=2))
+        added += [_padded(xp, part, side, 0.0) for part in left]
+        own += [_padded(xp, part, side, 0.0) for part in (in_psi, in_theta)]
+    eye = xp.eye(side, dtype=inner.dtype)
+    return inner + xp.stack(added)[..., None] * eye, free | ((xp.stack(own) > 0)[..., None] & (eye > 0))
 
 
 def _padded(xp: ModuleType, array: Array, side: int, by: float) -> Array:

@@ -70,9 +70,22 @@ def _runs_off(names: list[str]) -> str:
     )
 
 
+# where residual variances are the units of latent responses
+_EXPLAINED_WHOLE = (
+    "Where a model explains more than all of the variance of an ordered variable, parameterization='delta' has an estimate, with a "
+    "negative residual variance."
+)
+
+
+def _scaled(estimation: Estimation) -> bool:
+    return any(row.is_scale for row in estimation.model.build.specification.parameters)
+
+
 def with_status(estimation: Estimation) -> Estimation:
     """The estimation with its verified status and the sentences about it."""
     status, notes = verified(estimation.model)
+    if status is Status.NO_MAXIMUM and estimation.limited is not None and not _scaled(estimation):
+        notes = (*notes, _EXPLAINED_WHOLE)
     maximum = replace(estimation.model.maximum, status=status)
     model = replace(estimation.model, maximum=maximum)
     return replace(estimation, model=model, notes=(*estimation.notes, *notes, *model.notes))

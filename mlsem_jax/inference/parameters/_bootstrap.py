@@ -29,8 +29,10 @@ from mlsem_jax.inference.parameters._influence import derivatives, unit_of
 from mlsem_jax.inference.parameters._quantities import Quantity, estimated, with_errors
 from mlsem_jax.inference.variance import (
     ITERATIONS,
+    Ordered,
     Resampler,
     information,
+    ordered_of,
     refuse_constraints,
     refuse_limited,
     resampler,
@@ -114,7 +116,8 @@ def bootstrap(
     data and with one level; nearly in unbalanced data), for the test of the model.
 
     Every draw is one search from the fit's estimates. Where that fails nothing else is tried, unlike for data sets of their
-    own: the draws are to show how this maximum moves, not which others there are.
+    own: the draws are to show how this maximum moves, not which others there are. Draws of ordered variables whose search fails, as
+    a variance at zero makes it, are searched again from there with variances kept off zero.
     """
     refuse_limited(
         estimation,
@@ -131,7 +134,14 @@ def bootstrap(
     model, h1 = estimation.model, estimation.h1 if chisq else None
     saturated = None if h1 is None else _reference(estimation, h1)
     searched = (model.build, model.theta) if through is None else (through.build, through.theta)
-    common = (resampler(estimation, type), searched[0].structure, searched[1], saturated, portable_key(key))
+    common = (
+        resampler(estimation, type),
+        searched[0].structure,
+        searched[1],
+        saturated,
+        portable_key(key),
+        ordered_of(estimation),
+    )
     end = _all_draws(common, n, executor, path, chunk, progress)
     quantity = estimated(model.build) if quantity is None else quantity
     estimate, se = quantity.with_standard_errors(model.natural, vcov_natural(estimation))
@@ -209,7 +219,7 @@ def _all_draws(
         return next(in_blocks(None, functools.partial(_draws, progress=progress), common, [(0, n)]))[1]
     chunk = CHUNK if chunk is None else chunk
     # not the starting values: on another machine a fit has other last digits
-    source, structure, _, saturated, key = common
+    source, structure, _, saturated, key, _ = common
     study = {"draws of": digest((source, structure, key)), "chisq": saturated is not None}
     folder = None if path is None else open_folder(path, study)
     done = [] if folder is None else folder.read(n)
@@ -233,13 +243,14 @@ def _draws(
     theta: np.ndarray,
     saturated: tuple[Structure, np.ndarray] | None,
     key: Any,
+    ordered: Ordered | None,
     first: int,
     n: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Block:
     """Draws first, first + 1, ...: theta (n, q), information (n, q, q), status (n,) and, with a saturated model, chisq (n,)."""
     lanes = source.lanes(key_of(key), n, first)
-    end = fit_batch(structure, theta0=theta, **lanes, progress=progress, iterations=ITERATIONS)
+    end = source.search(structure, theta, lanes, ordered, progress=progress)
     out = {"theta": end.theta, "information": end.information, "status": end.status}
     if saturated is None:
         return out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsem_jax.estimation import Estimation
+from mlsem_jax.inference.parameters._following import following_values
 from mlsem_jax.inference.parameters._quantities import estimated
 from mlsem_jax.inference.variance import vcov_natural
 from mlsem_jax.numerics import float64
@@ -48,5 +49,5 @@ def row_values(estimation: Estimation, natural: np.ndarray | None = None) -> np.
     """The value of every row of the parameter table, fixed ones and exogenous moments included."""
     build = estimation.model.build
     natural = estimation.model.natural if natural is None else natural
-    fixed = build.values
-    return np.where(build.index >= 0, natural[np.maximum(build.index, 0)] if len(natural) else 0.0, fixed)
+    out = np.where(build.index >= 0, natural[np.maximum(build.index, 0)] if len(natural) else 0.0, build.values)
+    return following_values(build, natural, out) if build.specification.ordered else out

@@ -17,6 +17,7 @@ from mlsem_jax._errors import ModelError, ModelWarning, listing, nearest
 from mlsem_jax.estimation import Estimation
 from mlsem_jax.estimation import exogenous as exogenous_variables
 from mlsem_jax.inference.parameters._estimates import row_values
+from mlsem_jax.inference.parameters._following import following_slopes
 from mlsem_jax.inference.parameters._quantities import Quantity
 from mlsem_jax.inference.variance import vcov_natural
 from mlsem_jax.models import (
@@ -30,6 +31,7 @@ from mlsem_jax.models import (
     kinds_of,
     level_matrices,
     members,
+    residual_slopes,
     sum_by_parameter,
 )
 from mlsem_jax.numerics import delta_errors, float64, outside_level
@@ -95,6 +97,11 @@ def standardized_quantity(estimation: Estimation, kind: Standardization = "std.a
         # the standardized value also moves with the parameter itself
         unit, _ = standardize_rows(estimation, rows, np.ones(len(rows)), kind, natural)
         jacobian[free, build.index[free]] += unit[free]
+        for i, slope in following_slopes(build, natural).items():
+            jacobian[i] += unit[i] * slope
+        if kind != "std.lv":  # of latent responses with unit variance
+            scales = [i for i, row in enumerate(rows) if row.op == "~*~"]
+            values[scales], jacobian[scales] = 1.0, 0.0
         defined, defined_jacobian = _defined(estimation, values, jacobian)
         return np.concatenate([values, defined]), np.concatenate([jacobian, defined_jacobian])
 
@@ -216,6 +223,11 @@ def _variance_slopes(structure: Structure, natural: np.ndarray, level: int, grou
         parts = covariance_directions(part, kind, natural, group)
         index = np.concatenate([index for index, _, _ in parts])
         residuals.append(sum_by_parameter(index, np.concatenate([2 * left * right for _, left, right in parts]), k))
+    slopes = residual_slopes(structure, natural, level, group)
+    if slopes is not None and block.scales is not None:
+        member = block.scales.member
+        in_psi = np.zeros((slopes.shape[0], residuals[0].shape[1])) if member is None else np.asarray(member)[group]
+        residuals = [residuals[0] + slopes.T @ in_psi, residuals[1] + slopes.T * (1.0 - in_psi.sum(axis=1))]
     total = sum_by_parameter(d.index, 2 * d.left * d.right, k)
     return total, sum_by_parameter(d.index, 2 * d.eta_left * d.eta_right, k), *residuals
 
@@ -227,6 +239,8 @@ def _factor(row: Parameter, specification: Specification, scales: Scales) -> tup
         kind = block.psi_kind if row.cell.matrix.startswith("psi") else block.theta_kind
         if not kind_named(kind).plain:
             return 1.0, 0.0
+    if row.op == "~*~":
+        return 1.0, 0.0
     if row.op == "~~":
         source, power = (scales.total, -1.0) if row.lhs == row.rhs else (scales.residual, -0.5)
         names = {row.lhs: power, row.rhs: power}

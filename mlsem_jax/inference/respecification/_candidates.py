@@ -17,7 +17,7 @@ def candidates(specification: Specification) -> tuple[Parameter, ...]:
     observed variables that are no covariates and among the factors, regressions among the variables that regressions
     involve, intercepts. A model in psychonetrics' layout is left to its own front end, which knows its matrices.
     """
-    out = [row for row in specification.parameters if not row.free and not row.exo]
+    out = [row for row in specification.parameters if not row.free and not row.exo and not row.follows]
     for group in range(1, specification.ngroups + 1):
         for level in specification.numbers:
             out.extend(_absent(specification.group(group), level, group))

@@ -71,8 +71,10 @@ def _apart(built: Build) -> Build:
     """The model with a parameter of its own for every free row."""
     rows = tuple(row.but(label="") if row.free else row for row in built.specification.parameters)
     bare = built.specification.but(parameters=rows, constraints=(), definitions=())
-    # fixed rows hold what the data or the user said
-    rows = tuple(row if row.free else row.but(value=float(v)) for row, v in zip(rows, built.values, strict=True))
+    # fixed rows hold what the data or the user said, but for what follows from others
+    rows = tuple(
+        row if row.free or row.follows else row.but(value=float(v)) for row, v in zip(rows, built.values, strict=True)
+    )
     return build(bare.but(parameters=rows), pad_to=padded(sum(row.free for row in rows)))
 
 

@@ -12,7 +12,7 @@ from mlsem_jax.inference.variance._limited import (
     refuse_limited,
     residual_change,
 )
-from mlsem_jax.inference.variance._resampled import ITERATIONS, Resampler, resampler
+from mlsem_jax.inference.variance._resampled import ITERATIONS, Ordered, Resampler, ordered_of, resampler
 from mlsem_jax.inference.variance._scaling import (
     Scaling,
     by_moments,
@@ -45,7 +45,9 @@ __all__ = [
     "ITERATIONS",
     "LimitedTest",
     "Replicates",
+    "Ordered",
     "Resampler",
+    "ordered_of",
     "Scaling",
     "Vcov",
     "baseline_test",

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from mlsem_jax._errors import ModelError
-from mlsem_jax.estimation import Estimation, fit_batch
+from mlsem_jax.estimation import Estimation
 from mlsem_jax.inference.variance._clusters import refuse_constraints
-from mlsem_jax.inference.variance._resampled import ITERATIONS, resampled
+from mlsem_jax.inference.variance._resampled import ordered_of, resampler
 
 
 def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
@@ -25,8 +25,9 @@ def bootstrap_covariance(estimation: Estimation) -> np.ndarray:
     q = model.problem.q
     if not model.maximum.status.converged:
         return np.full((q, q), np.nan)
-    lanes = resampled(estimation, options.bootstrap, jax.random.key(options.iseed), "nonparametric")
-    end = fit_batch(model.build.structure, theta0=model.theta, iterations=ITERATIONS, **lanes)
+    source = resampler(estimation, "nonparametric")
+    lanes = source.lanes(jax.random.key(options.iseed), options.bootstrap)
+    end = source.search(model.build.structure, model.theta, lanes, ordered_of(estimation))
     draws = end.theta[end.converged]
     if len(draws) < max(2, options.bootstrap // 2):
         raise ModelError(

@@ -12,10 +12,10 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax._record import Record
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation import Estimation
+from mlsem_jax.estimation import BatchMaximum, Estimation, fit_batch, ordinal_again
 from mlsem_jax.inference.variance._clusters import held_means, weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
-from mlsem_jax.models import Moments
+from mlsem_jax.models import Build, Moments, Structure
 from mlsem_jax.observed import ClusterStatistics, Plan, draw_statistics, plan_sizes, pooled
 from mlsem_jax.ordinal import WeightedOrdinal
 
@@ -48,6 +48,30 @@ class Resampler(Record):
             return {"statistics": jax.tree.map(np.asarray, _draw(keys, self.moments, self.plan, self.count, self.mean))}
         weights = np.asarray(_weights(keys, self.order, self.first, self.count, self.often))
         return {"statistics": self.source, "weights": weights if self.unit is None else weights[:, self.unit]}
+
+    def search(
+        self, structure: Structure, theta: np.ndarray, lanes: dict[str, Any], ordered: Ordered | None, **more: Any
+    ) -> BatchMaximum:
+        """The maxima of data sets from theta (q,): one search each. Of ordered variables (`ordered_of`) one that ends without a
+        maximum is searched again by what a single fit tries, which keeps variances that tend to zero off it.
+        """
+        end = fit_batch(structure, theta0=theta, iterations=ITERATIONS, **lanes, **more)
+        if ordered is None or not isinstance(self.source, WeightedOrdinal):
+            return end
+        source, (built, link) = self.source, ordered
+        return ordinal_again(built, lambda i: jax.tree.map(np.asarray, source(lanes["weights"][i])), theta, link, end)[
+            0
+        ]
+
+
+# a build of ordered variables and its link
+Ordered = tuple[Build, str]
+
+
+def ordered_of(estimation: Estimation) -> Ordered | None:
+    """What `Resampler.search` needs of a fit of ordered variables; None of others."""
+    model = estimation.model
+    return (model.build, estimation.options.link) if model.build.specification.ordered else None
 
 
 def resampled(estimation: Estimation, n: int, key: Any, type: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ LEAST_BETWEEN, COMMON = 0.05, 0.75
 def latent_moments(specification: Specification, data: TwoLevelData, unit: float) -> tuple[Sample, np.ndarray]:
     """Covariances within and between clusters (G, p, p), means (G, p) and thresholds (G, p, K - 1) of latent responses.
 
-    Categories are taken as numbers and rescaled so that the residuals within clusters have about the variance `unit`.
+    Categories are taken as numbers and rescaled so that the residuals within clusters have about the variance `unit`, or where a
+    scale is a parameter so that the variance there is what it says, 1 where it is free.
     """
     place = {name: i for i, name in enumerate(specification.variables)}
     ordered = {place[v.name]: v.categories for v in specification.ordered}
@@ -30,7 +31,7 @@ def latent_moments(specification: Specification, data: TwoLevelData, unit: float
         inside, above, mean[g] = _parts(data.values[rows], np.unique(data.cluster[rows], return_inverse=True)[1])
         if specification.single:
             inside, above = _total(data.values[rows]), np.zeros((p, p))
-        scale = _scales(inside, above, ordered, levels, unit)
+        scale = _scales(inside, above, ordered, levels, unit, _fixed_scales(specification, g + 1))
         within[g], between[g] = (m * np.outer(scale, scale) for m in (inside, above))
         for v, k in ordered.items():
             known = data.values[rows, v]
@@ -65,12 +66,24 @@ def _parts(values: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.ndar
     return within, between, mean
 
 
-def _scales(within, between, ordered, levels, unit) -> np.ndarray:
-    """What the numbers of the categories are multiplied by (p,): 1 for variables that are not ordered."""
+def _fixed_scales(specification: Specification, group: int) -> dict[int, float]:
+    """The scales that are parameters by the place of their variable."""
+    place = {name: i for i, name in enumerate(specification.variables)}
+    rows = (row for row in specification.parameters if row.is_scale and row.group == group)
+    return {place[row.lhs]: (row.start or 1.0) if row.value is None else row.value for row in rows}
+
+
+def _scales(within, between, ordered, levels, unit, fixed) -> np.ndarray:
+    """What the numbers of the categories are multiplied by (p,): 1 for variables that are not ordered. fixed: scales of latent
+    responses by variable.
+    """
     scale = np.ones(len(within))
     for v in ordered:
         own = within if levels[v] == 1 else between
         size = np.sqrt(np.maximum(np.diag(own), 1e-12))
+        if v in fixed:
+            scale[v] = 1.0 / (abs(fixed[v]) * size[v])
+            continue
         others = [w for w in ordered if w != v and levels[w] == levels[v]]
         common = max([abs(own[v, w]) / (size[v] * size[w]) for w in others], default=0.0)
         scale[v] = np.sqrt(unit / (1 - min(common, COMMON))) / size[v]

@@ -18,7 +18,7 @@ from mlsem_jax.ordinal import OrdinalTerm, WeightedLeastSquaresTerm
 from mlsem_jax.report.exchange._conform import StorageError, check_of, require
 from mlsem_jax.report.exchange._stored_ordinal import check_ordinal, without_gaps
 
-_OPERATORS = ("=~", "~", "~~", "~1", "|")
+_OPERATORS = ("=~", "~", "~~", "~1", "|", "~*~")
 # options that hold names of parameters, or an object that is stored by its name
 _FREE_OPTIONS = ("optim_method", "start")
 

@@ -14,7 +14,8 @@ from mlsem_jax.report.exchange._exported_names import labels_in_r, on_one_line, 
 def to_lavaan(specification: Specification, starts: dict[int, float] | None = None) -> str:
     """The model text. starts: values by row of the parameter table, written as start() of the free ones.
 
-    Moments of fixed covariates are left out, which lavaan adds by itself. Names that lavaan cannot read (with blanks or
+    Moments of fixed covariates are left out, which lavaan adds by itself, and what follows from other parameters of ordered
+    variables; a comment says which parameterization these are in. Names that lavaan cannot read (with blanks or
     operators, words of R) become those that R's `read.csv` gives such columns; comments at the top say which.
 
     **Raises:** ModelError for a network model, and for group labels that cannot be written.
@@ -23,13 +24,16 @@ def to_lavaan(specification: Specification, starts: dict[int, float] | None = No
     variables, labels = variables_in_r(specification), labels_in_r(specification)
     lines = [f"# {on_one_line(name)} is called {new} here" for name, new in variables.items() if name != new]
     lines += [f"# the label {on_one_line(name)} is {new} here" for name, new in labels.items() if _is_odd(name, new)]
+    if specification.ordered:
+        delta = any(row.is_scale for row in specification.parameters)
+        lines.append(f'# ordered variables, parameterization = "{"delta" if delta else "theta"}"')
     numbered = list(enumerate(specification.parameters))
     for group in range(1, specification.ngroups + 1):
         if specification.groups:
             lines.append(f"group: {_group(specification.groups, group)}")
         for level in specification.numbers:
             lines += [] if specification.single else [f"level: {level}"]
-            rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo]
+            rows = [(i, r) for i, r in numbered if (r.group, r.level) == (group, level) and not r.exo and not r.follows]
             blocks = [b for b in specification.blocks if (b.group, b.level) == (group, level)]
             rows = [(i, r) for i, r in rows if not any(b.has(r) for b in blocks)]
             lines += [f"  {_block(block, variables)}" for block in blocks]

@@ -96,9 +96,15 @@ def _analysis(specification: Specification, cluster: str | None, estimator: str,
     ]
     if not specification.ordered:
         return found
+    delta = any(row.is_scale for row in specification.parameters)
+    if delta and (estimator.startswith("ML") or not specification.single):
+        raise ModelError(
+            "Mplus has scales of latent responses (parameterization delta) with one level and weighted least squares alone: fit "
+            "the model with parameterization='theta' and write that."
+        )
     if estimator.startswith("ML"):
         return [*found, f"LINK = {link.upper()}", "ALGORITHM = INTEGRATION"]
-    return [*found, "PARAMETERIZATION = THETA"]
+    return [*found, f"PARAMETERIZATION = {'DELTA' if delta else 'THETA'}"]
 
 
 def _check_blocks(specification: Specification) -> None:
@@ -250,7 +256,11 @@ def _line(specification: Specification, row: Parameter, short: Names) -> str:
     value = "*" if row.free and row.start is None else f"*{row.start:g}" if row.free else f"@{row.value or 0:g}"
     if row.op == "|":
         return f"[{left}${row.rhs[1:]}{value}]{tail}"
-    if _is_unit(specification, row):
+    if row.follows:
+        return ""
+    if row.op == "~*~":
+        return f"{{{left}{value}}}{tail}"
+    if _is_unit(specification, row) and (row.op == "~1" or not specification.single or not specification.groups):
         return ""  # fixed there by what a threshold is
     if row.op == "~1":
         if row.level == 1 and row.lhs in specification.variables and row.lhs not in specification.within_only:

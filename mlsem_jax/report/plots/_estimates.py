@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_KINDS = {"=~": "loadings", "~": "regressions", "~~": "(co)variances", "~1": "intercepts", ":=": "defined"}
+_KINDS = {
+    "=~": "loadings",
+    "~": "regressions",
+    "~~": "(co)variances",
+    "~1": "intercepts",
+    "|": "thresholds",
+    "~*~": "scales",
+    ":=": "defined",
+}
 
 
 @checked(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsem_jax._arguments import CONFIDENCE, FLAG, checked
+from mlsem_jax._arguments import CONFIDENCE, FLAG, checked, optional
 from mlsem_jax._errors import ModelError
 from mlsem_jax.report._reliability import reliability_tables
 from mlsem_jax.report._results import Results
@@ -30,8 +30,10 @@ _SHOWN = {
 _ONE_LEVEL = {"omega_within": "omega", "alpha_within": "alpha"}
 
 
-@checked(obs_var=FLAG, confidence=CONFIDENCE, ax=AXES)
-def reliability_plot(results: Results, obs_var: bool = True, confidence: float = 0.95, ax: Axes | None = None) -> Axes:
+@checked(obs_var=optional(FLAG), confidence=CONFIDENCE, ax=AXES)
+def reliability_plot(
+    results: Results, obs_var: bool | None = None, confidence: float = 0.95, ax: Axes | None = None
+) -> Axes:
     """Omega, alpha and agreement of every scale with intervals; blue within, orange between, green both levels.
 
     obs_var: as in `fit.reliability()`.

@@ -111,6 +111,7 @@ def _sections(
         ("Intercepts", part(lambda r: r.op == "~1" and not (r.lhs in ordered and not r.free and not r.value))),
         ("Thresholds", part(lambda r: r.op == "|")),
         ("Variances", part(lambda r: r.op == "~~" and r.lhs == r.rhs)),
+        ("Scales y*", part(lambda r: r.op == "~*~")),
     ]
     listed += [(k.scale_heading, part(_is(k.scale_operator, k, specification))) for k in written if k.scale is not None]
     for title, chosen in listed:

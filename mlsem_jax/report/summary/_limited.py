@@ -15,10 +15,16 @@ def limited_facts(results: Results) -> list[tuple[str, ...]]:
     count = 0 if term is None else term.layout.total * len(term.rows)
     return [
         ("Link", "probit"),
-        ("Parameterization", "theta (residual variance 1)"),
+        ("Parameterization", parameterization(results)),
         ("Number of statistics", str(count)),
         ("Weight matrix", _WEIGHTS.get(estimation.options.estimator, "diagonal of Gamma, inverted")),
     ]
+
+
+def parameterization(results: Results) -> str:
+    """What is the unit of latent responses."""
+    delta = any(row.is_scale for row in results.specification.parameters)
+    return "delta (variance 1)" if delta else "theta (residual variance 1)"
 
 
 def divisor(results: Results) -> tuple[str, str]:
