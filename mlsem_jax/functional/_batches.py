@@ -85,7 +85,7 @@ def estimate_batch(
             raise estimation.no_start(what)
         theta0 = model.start
     warn_single_precision(float_type(structure, statistics, theta0), what)
-    if chisq and saturated is None:
+    if chisq and (saturated is None or not statistics.saturated):
         raise no_reference(model)
     retries = isinstance(model, Model) and iterations == ITERATIONS
     share = _Share(structure, statistics, theta0)
