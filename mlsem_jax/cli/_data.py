@@ -21,7 +21,7 @@ def data_arguments(p: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="CODE",
-        help="codes of missing values in the data, such as -99",
+        help="codes of missing values in the data, such as -99 -98 or -99,-98",
     )
     p.add_argument(
         "--decimal",
@@ -36,6 +36,11 @@ def data_arguments(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _codes(given: list[str], decimal: str | None) -> tuple[str, ...]:
+    """Codes of missing values, one a word or several with commas; a comma that is the decimal sign is part of its code."""
+    return tuple(part for word in given for part in ([word] if decimal == "," else word.split(",")) if part.strip())
+
+
 def read_data(arguments: argparse.Namespace) -> pd.DataFrame:
     """The table, and a word on stderr on its rows, its columns and the sign between them."""
     from mlsem_jax.files import read_table
@@ -43,7 +48,9 @@ def read_data(arguments: argparse.Namespace) -> pd.DataFrame:
     sign = None if arguments.separator is None else _SIGNS.get(arguments.separator.lower(), arguments.separator)
     names = None if arguments.columns is None else [name.strip() for name in arguments.columns.split(",")]
     found: list[str] = []
-    data = read_table(arguments.data, tuple(arguments.na), arguments.decimal, note, sign, names, found.append)
+    data = read_table(
+        arguments.data, _codes(arguments.na, arguments.decimal), arguments.decimal, note, sign, names, found.append
+    )
     listed = ", ".join(map(str, list(data)[:_MOST])) + (
         f" and {data.shape[1] - _MOST} more" if data.shape[1] > _MOST else ""
     )

@@ -81,8 +81,10 @@ def _is_option(word: str) -> bool:
 
 
 def _is_number(word: str) -> bool:
+    """Whether a word is a number, or several with commas between them."""
     try:
-        float(word)
+        for part in word.split(","):
+            float(part)
     except ValueError:
         return False
     return True

@@ -43,7 +43,7 @@ def read_text_table(
     """The table; arguments as in `read_table`."""
     import pandas as pd
 
-    layout, header = _layout(path, separator, names)
+    layout, header = _layout(path, separator, names, tell)
     found(f"columns separated by {_WORDS.get(layout.sep, repr(layout.sep))}")
     # with low_memory numbers and text of one column become values of two types
     options: dict[str, Any] = {
@@ -61,7 +61,9 @@ def read_text_table(
     return settle(table, lambda names: pd.read_csv(path, usecols=names, dtype=str, **options), decimal, tell)
 
 
-def _layout(path: Path, given: str | None, names: list[str] | None) -> tuple[Layout, list[str]]:
+def _layout(
+    path: Path, given: str | None, names: list[str] | None, tell: Callable[[str], object]
+) -> tuple[Layout, list[str]]:
     """Separator, encoding and whether there is a separator at the ends of lines; and the header."""
     from pandas.io.common import get_handle
 
@@ -88,6 +90,8 @@ def _layout(path: Path, given: str | None, names: list[str] | None) -> tuple[Lay
         _check_names(path, header, names)
         return Layout(separator, encoding, False), names
     _check_header(path, header)
+    if told := _like_data(path, header):
+        tell(told)
     # pandas takes the first column for names of rows where rows are longer than the header, as R writes them
     ends = bool(rows) and all(len(row) == len(header) + 1 and not row[-1].strip() for row in rows)
     return Layout(separator, encoding, False if ends else None), header
@@ -125,6 +129,17 @@ def _check_header(path: Path, header: list[str]) -> None:
         )
     if not known:
         raise DataError(f"{path.name} has no header: its first line holds no names. Write those of the columns there.")
+
+
+def _like_data(path: Path, header: list[str]) -> str:
+    """A sentence where most names are numbers, as in a first row of data beside ids; "" else."""
+    numbers = [cell for cell in header if cell not in _GAPS and notation([cell]) is not None]
+    if 2 * len(numbers) <= len(header):
+        return ""
+    return (
+        f"The first line of {path.name} is read as names of columns, and most of them are numbers ({listing(numbers)}). If it "
+        "holds data, the file has no header: write the names in a first line, or give them on the command line: --columns a,b,c."
+    )
 
 
 def _encoding(path: Path) -> str:

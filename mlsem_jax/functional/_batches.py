@@ -85,7 +85,7 @@ def estimate_batch(
             raise estimation.no_start(what)
         theta0 = named.start
     warn_single_precision(float_type(structure, statistics, theta0), what)
-    if chisq and saturated is None:
+    if chisq and (saturated is None or not statistics.saturated):
         raise no_reference(model)
     share = _Share(structure, statistics, theta0)
     how: dict[str, Any] = {"iterations": iterations, "chunk": chunk, "memory": memory, "devices": devices}

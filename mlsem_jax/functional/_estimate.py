@@ -117,7 +117,7 @@ def estimate(
         out = estimation.estimated_again(model, statistics, out)
     if not chisq:
         return out
-    if not isinstance(model, Model) or model.saturated is None:
+    if not isinstance(model, Model) or model.saturated is None or not statistics.saturated:
         raise estimation.no_reference(model)
     saturated = in_type(dtype, model.saturated)
     value = _chi_square(structure, saturated, statistics, out, limits)

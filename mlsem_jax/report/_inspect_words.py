@@ -90,6 +90,12 @@ def _latent(results: Results) -> list[str]:
     return list(dict.fromkeys((*results.specification.within.latent, *results.specification.between.latent)))
 
 
+def _fixed_covariates(results: Results) -> list[str]:
+    specification = results.specification
+    fixed = {*specification.within.covariates, *specification.between.covariates}
+    return [name for name in specification.variables if name in fixed]
+
+
 def _of(function: Callable[[Any], Any]) -> Answer:
     """An answer that the estimation gives."""
     return lambda results: function(results.estimation)
@@ -101,7 +107,7 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
     "Model matrices": (
         _word("free", "Numbers of the free parameters, 0 where fixed.", model.numbered("free")),
         _word("partable", "Numbers of the rows of the parameter table, from 1.", model.numbered("row")),
-        _word("est", "Estimates.", _EST, "estimates", "x", "coef.matrices"),
+        _word("est", "Estimates.", _EST, "estimates", "coefficients", "x", "coef.matrices"),
         _word("se", "Standard errors.", _values("se"), "std.err", "standard.errors"),
         _word("std", "Estimates standardized by all variables.", _standardized("std.all"), "std.all", "standardized"),
         _word("std.lv", "Estimates standardized by latent variables.", _standardized("std.lv")),
@@ -126,7 +132,7 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("ntotal", "Rows used.", lambda r: r.estimation.data.nrows),
         _word("norig", "Rows of the table.", _norig),
         _word("case.idx", "Labels of the rows used.", _of(data.row_labels)),
-        _word("patterns", "Patterns of missing values, 1 where observed.", _of(data.patterns)),
+        _word("patterns", "Patterns of missing values, 1 where observed.", _of(data.patterns), "missing.patterns"),
         _word("patterns.freq", "Rows of each of them.", _of(data.pattern_counts), "pattern.freq"),
         _word("response.patterns", "Patterns of answers to ordered variables.", _of(data.response_patterns), "resp.patterns", only="ordered variables"),
         _word("coverage", "Share of rows in which both variables of a pair are seen.", _of(data.coverage)),
@@ -146,6 +152,7 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("ncluster.size", "How many different sizes there are.", lambda r: model.each_group(r, data.distinct_sizes(r.estimation), len)),
         _word("average.cluster.size", "(N² - Σn²) / (N (J - 1)).", _of(data.average_size)),
         _word("ov.names", "Names of the observed variables.", lambda r: list(r.specification.variables), "ov"),
+        _word("ov.x", "Names of the fixed covariates.", _fixed_covariates, "ov.names.x"),
         _word("lv.names", "Names of the latent variables.", _latent, "lv"),
     ),
     "Moments of the data": (
@@ -188,7 +195,7 @@ SECTIONS: dict[str, tuple[Word, ...]] = {
         _word("ranef", "Scores of clusters on the latent variables of level 2.", _ranef),
     ),
     "The search": (
-        _word("converged", "Whether the estimates are a verified maximum.", lambda r: r.converged),
+        _word("converged", "Whether the estimates are a verified maximum.", lambda r: r.converged, "convergence"),
         _word("status", "How the search ended.", lambda r: r.status),
         _word("iterations", "Iterations.", lambda r: r.iterations),
         _word("optim", "How it ended, in numbers.", _optim),

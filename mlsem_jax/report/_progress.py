@@ -76,7 +76,8 @@ def _by_tqdm(tqdm, done: int, total: int) -> None:
 PATIENCE = 1.0
 # whether a call has the word already: what it calls itself leaves it to it
 _AT_WORK: list[bool] = []
-NOTICE = "mlsem_jax: at work; the first call for a model of these dimensions is compiled, which takes some seconds ..."
+# shorter than the lines of a terminal, where it is wiped away
+NOTICE = "mlsem_jax: at work (a first call compiles, a hard search takes long) ..."
 
 
 @contextmanager

@@ -259,6 +259,12 @@ def test_codes_of_missing_values(folder, capsys):
     data.to_csv(folder / "coded.csv", index=False)
     run("fit", folder / "model.txt", folder / "coded.csv", "--cluster", "school", "--na", "-99", "-q")
     assert re.search(r"Number of observations +2233 +2235", capsys.readouterr().out)
+    data.loc[[4], "math1"] = -98
+    data.to_csv(folder / "coded.csv", index=False)
+    files = folder / "model.txt", folder / "coded.csv"
+    for codes in (("--na=-99,-98", *files), ("--na", "-99,-98", *files), (*files, "--na", "x", "-98,-99")):
+        run("fit", *codes, "--cluster", "school", "-q")
+        assert re.search(r"Number of observations +2232 +2235", capsys.readouterr().out), codes
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,13 @@ def test_files_without_a_header(tmp_path, text):
         read(tmp_path, text, "a.dat")
 
 
+def test_a_first_line_of_ids_and_numbers_is_doubted(tmp_path):
+    notes = read(tmp_path, "s1,2.5,3,-1\ns1,3,4,-2\n")[1]
+    assert len(notes) == 1
+    assert re.search(r"most of them are numbers \(2\.5, 3, -1\).*--columns a,b,c", notes[0]), notes
+    assert read(tmp_path, "school,1,2,name\ns1,3,4,x\n")[1] == []
+
+
 def test_layouts(tmp_path):
     expected = {"g": [1, 1], "y": [2.5, 3.0], "x": [3, 4]}
     ends, as_r_writes = "g,y,x\n1,2.5,3,\n1,3,4,\n", '"g" "y" "x"\n"1" 1 2.5 3\n"2" 1 3 4\n'

@@ -14,6 +14,7 @@ from tiny import MODEL, SIZES, THETA, rows, tiny_batch, tiny_fit, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.estimation import settings
+from mlsem_jax.likelihood import ClusterSizes, Statistics, Term
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -278,3 +279,46 @@ def test_a_living_trace_in_32_bits_does_not_spoil_calls_in_64():
 def test_rows_are_not_drawn_while_tracing():
     with pytest.raises(ml.DataError, match="draw them outside"):
         jax.jit(lambda t: ml.simulate(tiny_model(), t, 1, SIZES, rows=True).values)(THETA)
+
+
+class Constant(Term):
+    """A term that depends on nothing and says that it has no unrestricted model."""
+
+    mark: np.ndarray
+    saturated = property(lambda self: False)
+    expected = property(lambda self: True)
+    curved = property(lambda self: 0)
+    sizes = property(lambda self: None)
+    lane_mark = property(lambda self: self.mark)
+    lane_elements = n_values = lambda self, *given: 0.0
+    expected_sums = covariate_sums = lambda self, *given: None
+
+    def cluster_sizes(self):
+        return ClusterSizes(np.zeros(0, int), np.zeros(0), np.zeros(0))
+
+    def value_and_gradient(self, moments, between_only):
+        return jnp.zeros(()), jax.tree.map(jnp.zeros_like, moments)
+
+    def gradient_near(self, moments, between_only):
+        return lambda moments: jax.tree.map(jnp.zeros_like, moments)
+
+    def curvature(self, moments, jacobian, between_only, at=None):
+        return jnp.zeros((jax.tree.leaves(jacobian)[0].shape[-1],) * 2)
+
+    expected_information = curvature
+
+
+def test_terms_of_ones_own_are_not_taken_for_random_slopes():
+    """And where they are not of free moments, a chi-square is refused and not NaN."""
+    with jax.enable_x64(True):
+        stats = ml.statistics(tiny_model(), rows()).reduced
+        more = Statistics((*stats.terms, Constant(np.zeros(1))), stats.pools)
+        end = ml.estimate(tiny_model(), more)
+        assert ml.Status(int(end.status)).converged
+        np.testing.assert_allclose(end.theta, ml.estimate(tiny_model(), stats).theta, rtol=1e-8)
+        with pytest.raises(ml.ModelError, match="a term of the statistics says"):
+            ml.estimate(tiny_model(), more, chisq=True)
+        with pytest.raises(ml.ModelError, match="a term of the statistics says"):
+            ml.estimate_batch(
+                tiny_model(), jax.tree.map(lambda x: np.asarray(x)[None], more), theta0=end.theta, chisq=True
+            )

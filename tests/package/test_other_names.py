@@ -46,6 +46,12 @@ ASKED = {
     "compRelSEM": "reliability",
     "cov_lv": "inspect",
     "to_excel": "table",
+    "predict_factors": "predict",
+    "loadings": "inspect",
+    "score": "inspect",
+    "getParameters": "coef",
+    "monteCarloCI": "profile_ci",
+    "moreFitIndices": "fit_measures",
 }
 
 

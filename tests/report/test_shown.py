@@ -253,6 +253,7 @@ def test_a_call_that_takes_long_says_so_at_a_terminal_and_nowhere_else(monkeypat
         with progress.notice_if_slow(stream):
             time.sleep(0.2)
     assert terminal.getvalue() == f"{progress.NOTICE}\r\x1b[K"
+    assert len(progress.NOTICE) < 80, "a second line would not be wiped away"
     assert script.getvalue() == ""
     monkeypatch.setattr(progress, "PATIENCE", 30.0)
     quick = Terminal()

@@ -142,6 +142,11 @@ def no_reference(model: object) -> ModelError:
             "The likelihood of ordered variables has no chi-square: there is no unrestricted model beside it. Leave chisq= out "
             "(chisq=False), and compare models by their values."
         )
+    if getattr(model, "saturated", None) is not None:
+        return ModelError(
+            "There is no chi-square: a term of the statistics says that it is not of free moments (its `saturated` is False). "
+            "Leave chisq= out, and compare models by their values."
+        )
     return ModelError("A model with random slopes has no chi-square: its unrestricted model is not defined.")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from mlsem_jax._errors import DataError, ModelError, listing, nearest
 from mlsem_jax._typing import Array
 from mlsem_jax.estimation.search import Settings
-from mlsem_jax.likelihood import PatternTerm, Statistics
+from mlsem_jax.likelihood import CompleteTerm, PatternTerm, Statistics
 from mlsem_jax.models import Structure
 from mlsem_jax.ordinal import OrdinalTerm
 
@@ -125,9 +125,11 @@ def _check_alike(structure: Structure, statistics: Statistics, axes: int) -> Non
             f"The statistics are of another model: of {np.shape(complete.within)[axes]} groups, the model of {groups}. {remedy}"
         )
     slopes = structure.slope_targets is not None
-    if slopes and statistics.saturated:
+    # a term of another kind says nothing of slopes
+    of_slopes = [not term.saturated for term in statistics.terms if isinstance(term, CompleteTerm | PatternTerm)]
+    if slopes and of_slopes and not any(of_slopes):
         raise DataError(f"The statistics are of a model without random slopes; this model has some. {remedy}")
-    if not slopes and not statistics.saturated:
+    if not slopes and any(of_slopes):
         raise DataError(f"The statistics are of a model with random slopes; this model has none. {remedy}")
 
 
