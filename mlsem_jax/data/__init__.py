@@ -5,6 +5,7 @@ from mlsem_jax.data._collinear import dependence
 from mlsem_jax.data._frame import column_names, factors_of, read_columns, with_products
 from mlsem_jax.data._ids import factorize
 from mlsem_jax.data._imputations import data_sets, plausible_tables, several
+from mlsem_jax.data._memory import give_back
 from mlsem_jax.data._missing import MISSING_COVARIATE, missing_option
 from mlsem_jax.data._number_text import Notation, notation
 from mlsem_jax.data._ordered import OrderedColumn, read_known, read_ordered
@@ -39,6 +40,7 @@ __all__ = [
     "comes_in_chunks",
     "dependence",
     "factorize",
+    "give_back",
     "group_labels",
     "kind_of_ids",
     "notation",

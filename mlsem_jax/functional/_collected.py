@@ -15,6 +15,7 @@ from mlsem_jax.data import (
     MISSING_COVARIATE,
     Roles,
     chunks,
+    give_back,
     missing_option,
     read_piece,
 )
@@ -37,6 +38,8 @@ from mlsem_jax.ordinal import OrdinalTerm
 
 # rows of which sums by pattern are made at a time: they take a dozen copies of them
 BLOCK = 2**16
+# clusters from which on what their reduction leaves behind is worth giving back
+MANY = 10_000
 Dropped = tuple[tuple[str, int], ...]
 ONE_TABLE = (
     "Weighted statistics do not add up: weights are scaled over all rows. Put the rows into one table, of which "
@@ -100,6 +103,8 @@ class Collected:
         if self._reduced is None:
             assert self._layer is not None
             self._reduced = _reduced(self._layer)
+            if len(self._layer.ids) > MANY:
+                give_back()
         return self._reduced
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlsem_jax._errors import DataError, ModelError, ModelWarning
 from mlsem_jax._option_docs import with_options
-from mlsem_jax.data import TwoLevelData, comes_in_chunks, plain_ids, prepare, read_known
+from mlsem_jax.data import TwoLevelData, comes_in_chunks, give_back, plain_ids, prepare, read_known
 from mlsem_jax.estimation import (
     FitOptions,
     Model,
@@ -179,7 +179,9 @@ def statistics(model: Model, data: Any) -> Collected:
     if comes_in_chunks(data):
         if specification.ordered:
             raise DataError(WHOLE)
-        return collect(model, data)
+        collected = collect(model, data)
+        give_back()
+        return collected
     prepared = read_rows(model, data)
     if specification.ordered:
         found = ordinal_statistics(model, prepared)

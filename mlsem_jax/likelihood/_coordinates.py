@@ -14,7 +14,7 @@ structure's Jacobian, plus the structure's own curvature. Like the log-likelihoo
 from __future__ import annotations
 
 import functools
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -119,11 +119,21 @@ def _pairs(xp: ModuleType, roots: Array, between_only: Array, s: Any) -> tuple[A
     contrasts included in the last (p, p, 3); n^-m times the counts (S, 3).
     """
     y = 1.0 - between_only
+    weight = _powers(xp, s)
     inverse = 1.0 / xp.where(between_only > 0, 1.0, 1.0 / s.size[:, None] + roots)
-    weight = s.count[:, None] * s.size[:, None] ** -xp.arange(3.0)
     pair = [(weight[:, m, None] * inverse).T @ inverse for m in range(3)]
     pair[2] = pair[2] + s.contrasts * y[:, None] * y[None, :]
     return inverse, s.count @ inverse, xp.stack(pair, axis=-1), weight
+
+
+def _powers(xp: ModuleType, s: Any) -> Array:
+    """n^-m, m = 0, 1, 2, times the counts (S, 3); kept with plain records."""
+    weight = getattr(s, "powers", None)
+    if weight is None:
+        weight = s.count[:, None] * s.size[:, None] ** -xp.arange(3.0)
+        if isinstance(s, SimpleNamespace):
+            s.powers = weight
+    return weight
 
 
 def _weighed(w: Array, b: Array | None, pair: Array) -> tuple[Array, Array | None]:

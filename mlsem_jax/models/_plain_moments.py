@@ -197,7 +197,7 @@ class _PlainLevel:
         self.lambda_, self.beta = _Elements(level.lambda_), _Elements(level.beta)
         self.psi, self.theta = _Elements(level.psi.core, lower=True), _Elements(level.theta.core, lower=True)
         groups, p = np.shape(level.nu.base)
-        self._eye, self.eye_eta = np.eye(p), np.eye(np.shape(level.beta.base)[-1])
+        self.eye, self.eye_eta = np.eye(p), np.eye(np.shape(level.beta.base)[-1])
         # A, where no member of eta depends on another
         bare = not len(self.beta.k) and not np.any(level.beta.base)
         self.no_paths = np.broadcast_to(self.eye_eta, np.shape(level.beta.base)) if bare else None
@@ -218,7 +218,8 @@ class _PlainLevel:
         # where every element is a parameter of its own nothing is added twice in one place
         self._once = _distinct(self._k_cov, self._g_cov) and _distinct(self._k_mean, self._g_mean)
         self._half_psi = np.where(self.psi.row == self.psi.column, 0.5, 1.0)[:, None]
-        self._of_lambda = self._eye[self.lambda_.row]
+        self._of_lambda = self.eye[self.lambda_.row]
+        self._curved = [_Curved(self, group) for group in range(groups)]
 
     def with_values(self, level: LevelStructure) -> _PlainLevel:
         """The same for matrices of the same pattern. Of those the data decide means and covariances alone (see `filled_level`)."""
@@ -270,28 +271,37 @@ class _PlainLevel:
         An element of Lambda or B moves P by a rank-one term l r', which A's own movement by an element of B follows; Psi and
         alpha enter linearly.
         """
-        curved = (self.lambda_, self.beta, self.psi, self.alpha)
         for g, (cov, mean) in enumerate(zip(weight.cov, weight.mean, strict=True)):
-            lam, beta, psi, alpha = ([x[e.group == g] for x in (e.k, e.row, e.column)] for e in curved)
-            p, a = here.paths[g], here.a[g]
-            left = np.concatenate([self._eye[lam[1]], p.T[beta[1]]])
-            column = np.concatenate([lam[2], beta[2]])
-            right = a[column]
+            e, p, a = self._curved[g], here.paths[g], here.a[g]
+            left = np.concatenate([e.of_lambda, p.T[e.beta_row]])
+            right = a[e.column]
             # in pairs of elements of Lambda and B: through both sides of P Psi P', and through P itself
             bent = 2 * (left @ cov @ left.T) * (right @ here.psi[g] @ right.T)
-            through = a @ (2 * here.psi[g] @ p.T @ cov + np.outer(here.alpha[g], mean)) @ left.T
-            after = a[np.ix_(column, beta[1])] * through[beta[2]].T
-            bent[:, len(lam[0]) :] += after
-            bent[len(lam[0]) :] += after.T
+            if len(e.beta_row):
+                through = a @ (2 * here.psi[g] @ p.T @ cov + np.outer(here.alpha[g], mean)) @ left.T
+                after = right[:, e.beta_row] * through[e.beta_column].T
+                bent[:, -len(e.beta_row) :] += after
+                bent[-len(e.beta_row) :] += after.T
             # with elements of Psi, which stand in two places off the diagonal, and of alpha
             q = left @ cov @ p
-            times = np.where(psi[1] == psi[2], 1.0, 2.0)
-            by_psi = times * (right[:, psi[1]] * q[:, psi[2]] + right[:, psi[2]] * q[:, psi[1]])
-            linear = np.concatenate([by_psi, (left @ mean)[:, None] * right[:, alpha[1]]], axis=1)
-            rows, columns = np.concatenate([lam[0], beta[0]]), np.concatenate([psi[0], alpha[0]])
-            np.add.at(total, np.ix_(rows, rows), bent)
-            np.add.at(total, np.ix_(rows, columns), linear)
-            np.add.at(total, np.ix_(columns, rows), linear.T)
+            by_psi = e.times * (right[:, e.psi_row] * q[:, e.psi_column] + right[:, e.psi_column] * q[:, e.psi_row])
+            linear = np.concatenate([by_psi, (left @ mean)[:, None] * right[:, e.alpha_row]], axis=1)
+            np.add.at(total, (e.rows[:, None], e.rows), bent)
+            np.add.at(total, (e.rows[:, None], e.columns), linear)
+            np.add.at(total, (e.columns[:, None], e.rows), linear.T)
+
+
+class _Curved:
+    """The elements of one group that the moments of a level bend in: where they stand, and the parameters that they are."""
+
+    def __init__(self, level: _PlainLevel, group: int):
+        parts = (level.lambda_, level.beta, level.psi, level.alpha)
+        lam, beta, psi, alpha = ([x[e.group == group] for x in (e.k, e.row, e.column)] for e in parts)
+        self.of_lambda, self.beta_row, self.beta_column = level.eye[lam[1]], beta[1], beta[2]
+        self.column = np.concatenate([lam[2], beta[2]])
+        self.psi_row, self.psi_column, self.alpha_row = psi[1], psi[2], alpha[1]
+        self.times = np.where(psi[1] == psi[2], 1.0, 2.0)
+        self.rows, self.columns = np.concatenate([lam[0], beta[0]]), np.concatenate([psi[0], alpha[0]])
 
 
 def _matrices(level: LevelStructure) -> list[Filled]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 import tracemalloc
 import warnings
 
@@ -13,7 +15,7 @@ import pandas as pd
 import pytest
 
 import mlsem_jax as ml
-from mlsem_jax.data import prepare
+from mlsem_jax.data import _memory, prepare
 from mlsem_jax.estimation import make_statistics
 
 pytestmark = pytest.mark.timeout(120)
@@ -385,3 +387,48 @@ def test_one_level_with_missing_values_comes_in_chunks(group):
     for wrong, text in ((np.nan, "'y1' has no observed value"), (2.0, "'y1' is constant")):
         with pytest.raises(ml.DataError, match=text):
             repr(ml.statistics(model, parts(data.assign(y1=wrong))).reduced)
+
+
+LEFT_BEHIND = """
+import os
+from mlsem_jax.data import give_back
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+pieces = [bytearray(2000) for _ in range(50_000)]
+last = bytearray(2000)  # at the end of the heap, so that the C library keeps what is before it
+del pieces
+before = resident()
+give_back()
+assert resident() < before - 60, (before, resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or _memory._trim() is None, reason="needs the GNU C library")
+def test_memory_of_small_arrays_goes_back_to_the_system():
+    subprocess.run([sys.executable, "-c", LEFT_BEHIND], check=True, timeout=60)
+
+
+def test_what_arrow_keeps_of_chunks_is_given_back(model, monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    pool, asked = arrow.default_memory_pool(), []
+
+    class Pool:
+        def release_unused(self):
+            asked.append(pool.bytes_allocated())
+
+    monkeypatch.setattr(arrow, "default_memory_pool", Pool)
+    ml.statistics(model, (DATA[i::2] for i in range(2)))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_without_the_gnu_library_and_arrow_nothing_is_given_back(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.delitem(sys.modules, "pyarrow", raising=False)
+    _memory._trim.cache_clear()
+    _memory.give_back()
+    assert _memory._trim() is None
+    _memory._trim.cache_clear()

@@ -52,6 +52,21 @@ def test_changed_indices_change_no_others(fit):
     assert repr(fit.modification_indices().to_dict("list")) == repr(before)
 
 
+def test_changed_indices_of_a_model_with_candidates_change_no_others():
+    rng = np.random.default_rng(4)
+    f = rng.normal(size=200)
+    fit = ml.cfa("f =~ a + b + c + d", {name: f + rng.normal(size=200) for name in "abcd"})
+    first = fit.modification_indices()
+    before = first.to_dict("list")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("lhs", "op", "rhs"):
+            first[name].array[0] = "changed"
+        first["mi"].array[0] = -1.0
+    assert len(first)
+    assert repr(fit.modification_indices().to_dict("list")) == repr(before)
+
+
 def test_an_empty_table_of_indices_has_its_columns(fit):
     empty = fit.modification_indices(minimum_value=1e9)
     assert len(empty) == 0

@@ -56,7 +56,9 @@ def best_means(problem: Problem, theta: np.ndarray) -> np.ndarray:
     means = [
         i for row, i in zip(rows, index, strict=True) if i >= 0 and row.cell and row.cell.matrix in ("nu", "alpha")
     ]
-    in_means = ~np.delete(build.basis, means, axis=0).any(axis=0)
+    others = np.ones(len(build.basis), bool)
+    others[means] = False
+    in_means = ~build.basis[others].any(axis=0)
     if not np.isfinite(here.value) or not in_means.any():
         return theta
     out = theta.copy()
