@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mlsem_jax._record import Record
 from mlsem_jax._typing import Array, Float
 from mlsem_jax.models._covariance import inverse
 from mlsem_jax.models._structure import Filled, LevelStructure, Structure
 from mlsem_jax.numerics import float64
 
 
-class Scales(eqx.Module):
+class Scales(Record):
     """The scales of one level by group, and whose residual variances follow from them.
 
     here (G, p): 1 for these variables. member (G, p, m): the member of eta that a residual is, a row of the identity, zeros where
