@@ -12,7 +12,7 @@ import numpy as np
 from mlsem_jax._errors import ModelError
 from mlsem_jax._record import Record
 from mlsem_jax.data import TwoLevelData
-from mlsem_jax.estimation import BatchMaximum, Estimation, fit_batch, ordinal_again
+from mlsem_jax.estimation import BatchMaximum, Estimation, fit_batch
 from mlsem_jax.inference.variance._clusters import held_means, weighted_clusters
 from mlsem_jax.likelihood import CompleteTerm, Statistics, WeightedClusters, moved
 from mlsem_jax.models import Build, Moments, Structure
@@ -58,10 +58,14 @@ class Resampler(Record):
         end = fit_batch(structure, theta0=theta, iterations=ITERATIONS, **lanes, **more)
         if ordered is None or not isinstance(self.source, WeightedOrdinal):
             return end
+        from mlsem_jax.estimation import ordinal_again  # with the JAX layer, which a fit does not import
+
         source, (built, link) = self.source, ordered
-        return ordinal_again(built, lambda i: jax.tree.map(np.asarray, source(lanes["weights"][i])), theta, link, end)[
-            0
-        ]
+
+        def lane(i: int) -> Any:
+            return jax.tree.map(np.asarray, source(lanes["weights"][i]))
+
+        return ordinal_again(built, lane, theta, link, end)[0]
 
 
 # a build of ordered variables and its link
