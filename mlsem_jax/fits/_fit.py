@@ -303,7 +303,8 @@ def lrt(
     """Likelihood-ratio tests of nested fits of the same data, the model with most parameters first.
 
     Fits given by keyword go by that name in the table, the others by their place (`fit 1`). Fits under a robust test are compared
-    by the scaled difference (Satorra & Bentler 2001); method="satorra.bentler.2010" where its scaling factor is negative. Pooled
+    by the scaled difference (Satorra & Bentler 2001); method="satorra.bentler.2010" where its scaling factor is negative. Fits by
+    weighted least squares: the difference of the uncorrected chi-squares, corrected as the models' tests are (Satorra 2000). Pooled
     fits are compared by D2, D3 and D4 (see [`mlsem_jax.PooledFit`][]).
     Raises ModelError where the fits are not of the same data.
     """

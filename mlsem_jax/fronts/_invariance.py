@@ -90,8 +90,14 @@ class Invariance:
         if self.over == "levels" and step == "scalar":
             found = fit.modification_indices(op="~~")
             return found[(found["level"] == 2) & (found["lhs"] == found["rhs"])].reset_index(drop=True)
+        if (
+            step == "strict" and fit.estimation.model.build.specification.ordered
+        ):  # held at the unit of latent responses
+            found = fit.modification_indices(op="~~")
+            return found[(found["group"] > 1) & (found["lhs"] == found["rhs"])].reset_index(drop=True)
         tests = fit.score_test().iloc[1:]
-        mine = tests[tests["lhs"].map(lambda name: _operator(name) == CONSTRAINED[step])]
+        ops = (CONSTRAINED[step], "|") if step == "scalar" else (CONSTRAINED[step],)
+        mine = tests[tests["lhs"].map(lambda name: _operator(name) in ops)]
         return mine.sort_values("X2", ascending=False, kind="stable").reset_index(drop=True)
 
     @property
@@ -131,8 +137,9 @@ def invariance(
     **Arguments:**
 
     - `model`, `data`, `cluster`, `group`, `options`: as for [`mlsem_jax.sem`][]; with two levels each step constrains both.
-    - `steps`: over groups "configural" (the same model), "metric" (equal loadings), "scalar" (and intercepts; the factors' means of
-      later groups are free, those of level 2 too) and "strict" (and residual variances). Across levels (no `group`) "configural",
+    - `steps`: over groups "configural" (the same model), "metric" (equal loadings), "scalar" (and intercepts, or thresholds; the
+      factors' means of later groups are free, those of level 2 too, and the units of latent responses) and "strict" (and residual
+      variances). Across levels (no `group`) "configural",
       "metric" (equal loadings at both levels) and "scalar" (and no residual variances at level 2, which equal intercepts of all
       clusters imply; Jak, Oort & Dolan 2013). Default: all of them.
     - `partial`: parameters that stay free at every step, such as `["fw=~y2", "y3~1"]`; `fw=~y2.l1` for one level only.
@@ -244,4 +251,4 @@ def _table(fits: dict[str, Fit], method: inference.Method) -> pd.DataFrame:
 
 def _operator(name: str) -> str:
     """The operator in a parameter's name; labels of the user's have none."""
-    return next((op for op in ("=~", "~~", "~1") if op in name), "")
+    return next((op for op in ("=~", "~~", "~1", "|") if op in name), "")

@@ -68,7 +68,8 @@ def sem(
       `{"f=~y2": 0.8}`, a dictionary or Series; start() in the model text wins.
 
     Ordered variables: `ordered=["u1", ...]` or True for all that the model explains. Behind each lies a normal latent response
-    whose residual variance is 1 (theta parameterization), cut at thresholds, `u1 | t1 + t2`.
+    whose residual variance is 1 (theta parameterization), or whose variance is (`parameterization="delta"`), cut at thresholds,
+    `u1 | t1 + t2`.
 
     - `estimator="WLSMV"` (default), "DWLS", "WLS", "ULSMV": thresholds and polychoric covariances of the data, found variable
       by variable and pair by pair, are fitted by weighted least squares (Muthen 1984; Asparouhov & Muthen 2007); WLSMV and

@@ -27,14 +27,15 @@ def group_equal_of(step: str) -> tuple[str, ...]:
 
 
 def with_free_means(specification: Specification) -> Specification:
-    """With the means of the factors free in all groups but the first, wherever equal intercepts of their items set the origin.
+    """With the means of the factors free in all groups but the first, wherever equal intercepts, or thresholds, of their items set
+    the origin.
 
     lavaan frees them by itself at one level; here those of level 2 as well. Means that the text speaks of stay.
     """
     equal = {
         (row.level, row.lhs)
         for row in specification.parameters
-        if row.op == "~1" and row.free and row.label and row.group == 1
+        if row.op in ("~1", "|") and row.free and row.label and row.group == 1
     }
     loads: dict[tuple[int, str], list[str]] = {}
     for row in specification.parameters:

@@ -353,7 +353,6 @@ def test_ordered_covariates_alone_leave_maximum_likelihood():
     ("what", "words"),
     [
         (lambda f: f.loglik, "no log-likelihood"),
-        (lambda f: f.lrt(f), "fit.wald"),
         (lambda f: f.predict(), "no factor scores"),
         (lambda f: f.scores(), "no scores"),
         (lambda f: f.loglik_by_cluster(), "no scores and log-likelihoods"),

@@ -15,13 +15,13 @@ from mlsem_jax._errors import ModelError, ModelWarning
 from mlsem_jax.estimation import Estimation, Fitted
 from mlsem_jax.inference.fit import _fit_indices as index
 from mlsem_jax.inference.fit._comparable import check_comparable
+from mlsem_jax.inference.fit._limited_difference import check_same_statistics, chi_square_of, difference_test
 from mlsem_jax.inference.parameters import row_values
 from mlsem_jax.inference.variance import (
     by_moments,
     difference,
     model_scaling,
     parameters_of,
-    refuse_limited,
     test_scaling,
     unrestricted_scores,
 )
@@ -60,21 +60,41 @@ def likelihood_ratio(
 
     Robust fits: the statistic is divided by the scaling factor of the difference (Satorra & Bentler 2001). Where that comes out
     negative, "satorra.bentler.2010" takes the larger model's factor at the smaller model's estimates, which is positive more
-    often. Raises ModelError for fits that cannot be compared; warns where models do not seem to be nested.
+    often. Fits by weighted least squares: see `_limited_difference`. Raises ModelError for fits that cannot be compared; warns
+    where models do not seem to be nested.
     """
     if method not in ("satorra.bentler.2001", "satorra.bentler.2010"):
         raise ModelError(f"method={method!r} is not known. Allowed: 'satorra.bentler.2001', 'satorra.bentler.2010'.")
-    for estimation in estimations.values():
-        refuse_limited(
-            estimation,
-            "Likelihood-ratio tests do not exist, nor are differences of its corrected chi-squares chi-squares,",
-            "test equalities by fit.wald(), or use estimator='ML'.",
-        )
     check_comparable(estimations)
+    if any(estimation.limited is not None for estimation in estimations.values()):
+        check_same_statistics(estimations)
+        return _limited(estimations)
     ordered = sorted(estimations.items(), key=lambda item: -item[1].npar)
     out = [_alone(*ordered[0])]
     for (large_name, large), (name, small) in pairwise(ordered):
         out.append(_against(_alone(name, small), small, large, large_name, method))
+    return out
+
+
+def _limited(estimations: Mapping[str, Estimation]) -> list[Comparison]:
+    """The same of fits by weighted least squares: chi-squares uncorrected, differences corrected as the models' tests are."""
+    ordered = sorted(estimations.items(), key=lambda item: item[1].degrees_of_freedom)
+    out = [Comparison(name, one.degrees_of_freedom, math.nan, math.nan, chi_square_of(one)) for name, one in ordered]
+    for i, ((large_name, large), (name, small)) in enumerate(pairwise(ordered), 1):
+        test = difference_test(small, large)
+        if not test.df:
+            _warn(f"{name!r} and {large_name!r} have the same degrees of freedom: no test.")
+        elif test.statistic < -NOISE:
+            _warn(
+                f"{name!r} has more degrees of freedom than {large_name!r} but a smaller chi-square: it is not nested in it."
+            )
+        out[i] = replace(
+            out[i],
+            difference=test.scaled,
+            df_difference=test.df,
+            pvalue=index.pvalue(max(test.scaled, 0.0), test.df) if test.df else math.nan,
+            factor=test.factor,
+        )
     return out
 
 
