@@ -208,7 +208,8 @@ class Fit(Estimated, ResultMethods, TableMethods, ResamplingMethods):
 
     def update(self, model: Any = None, **changes: Any) -> Any:
         """The same call with changes, fitted again: another `model`, `data`, `cluster` or `group`, or other options of the function
-        (None: the default). The fit holds the table that it was given, not a copy.
+        (None: the default); add="y1 ~~ y2" has more lines in a text without blocks. The fit holds the table that it was given, not
+        a copy.
 
         Raises ModelError for network models, which have edits of their own, and where the fit does not hold its data (saved fits).
         """

@@ -120,10 +120,7 @@ def study(
     blocks = _blocks(done, n_datasets, chunk, part)
     count, total = sum(_length(part_) for one in done for _, part_ in one), len(cells) * n_datasets
     if progress is True and blocks:
-        print(
-            f"study: {len(cells)} cells of {n_datasets} data sets; the first blocks compile programs ...",
-            file=sys.stderr,
-        )
+        print(_announced(cells, n_datasets, chunk), file=sys.stderr)
     report = bar if progress is True else (progress or None)
     with nullcontext() if progress else notice_if_slow():
         tell = None if report is None else lambda more: report(count + more, total)
@@ -284,6 +281,14 @@ def _run(
     for place, found in spread(executor, run_block, common, blocks):
         number, first, _ = blocks[place]
         yield number, first, found
+
+
+def _announced(cells: tuple[Cell, ...], n_datasets: int, chunk: int) -> str:
+    """What is to be done, in a line; and what of it takes longest."""
+    most = min(n_datasets, chunk)
+    alone = sum(not cell.in_batches and not cell.in_batches_of(most) for cell in cells)
+    each = f", those of {alone} fitted one at a time" if alone else ""
+    return f"study: {len(cells)} cells of {n_datasets} data sets{each}; the first blocks compile programs ..."
 
 
 def _length(block: Block) -> int:

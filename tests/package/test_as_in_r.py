@@ -45,6 +45,11 @@ def test_update_fits_again_with_changes(one, data):
     # None is the default again
     assert robust.update(estimator=None).inspect("options")["estimator"] == "ML"
     bigger = one.update(ONE + "\nmath1 ~~ math2")
+    assert one.update(add="math1 ~~ math2").npar == bigger.npar
+    with pytest.raises(ml.ModelError, match=r"in their block: fit\.update\(text\)"):
+        one.update(add="level: 1\n math1 ~~ math2")
+    with pytest.raises(ml.ModelError, match="add= is a text"):
+        one.update(add=["math1 ~~ math2"])
     assert bigger.npar == one.npar + 1
     some = one.update(data=data.head(800))
     assert some.nobs == 800

@@ -10,6 +10,7 @@ from tiny import MODEL, THETA, tiny_model
 
 import mlsem_jax as ml
 from mlsem_jax.studies import _blocks, _cells
+from mlsem_jax.studies import _study as _study_module
 from mlsem_jax.studies._montecarlo_study import CONVERGED
 from mlsem_jax.studies._population import model_of_text, values_of
 from mlsem_jax.studies._sizes import cluster_sizes
@@ -195,9 +196,7 @@ def test_moments_of_covariates_of_both_levels_are_no_part_of_the_test():
 def test_icc_is_the_mean_of_the_outcomes(icc):
     design = ml.grid(clusters=40, size=5, icc=icc)
     text = MODEL.replace("y1 ~~ 0.2*y1", "y1 ~~ start(0.2)*y1").replace("fb =~ y1", "fb =~ 1*y1")
-    from mlsem_jax.studies._study import _cells
-
-    cell = _cells(design, text, {**VALUES, "y1~~y1.l2": 0.2}, None, {})[0]
+    cell = _study_module._cells(design, text, {**VALUES, "y1~~y1.l2": 0.2}, None, {})[0]
     with jax.enable_x64(True):
         moments = cell.population(cell.theta)
     b, w = np.diag(np.asarray(moments.between_cov)[0]), np.diag(np.asarray(moments.within_cov)[0])
@@ -275,6 +274,14 @@ def test_single_fits_tell_how_far_they_are():
         ml.grid(clusters=20, size=5), slopes, n_datasets=3, key=1, chisq=False, progress=lambda *at: seen.append(at)
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
+    both = _study_module._cells(
+        ml.grid(clusters=20, size=5, estimator=["ML", "MLR"], missing=[0.0, 0.2]), COVARIATES, None, None, {}
+    )
+    assert _study_module._announced(both, 300, 500).startswith("study: 4 cells of 300 data sets, those of 1 fitted one")
+    assert (
+        _study_module._announced(both[:1], 5, 500)
+        == "study: 1 cells of 5 data sets; the first blocks compile programs ..."
+    )
 
 
 def test_sizes():
