@@ -17,9 +17,20 @@ import pytest
 # inherit it.
 if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
-# On a flag it does not know XLA ends the process without a word, so this one is asked for where it is known to exist.
-if version("jaxlib").startswith("0.10.") and "--xla_cpu_use_fusion_emitters" not in os.environ["XLA_FLAGS"]:
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+# On a flag it does not know XLA ends the process without a word, so this one is asked for where it is known to exist. Later
+# versions have the fusion emitters alone: there every kernel costs, and these passes over loops make more of them (425 against
+# 336 for an estimate with missing values) and take time of their own. The names of passes that a version lacks are ignored.
+if version("jaxlib").startswith("0.10."):
+    if "--xla_cpu_use_fusion_emitters" not in os.environ["XLA_FLAGS"]:
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+elif "--xla_disable_hlo_passes" not in os.environ["XLA_FLAGS"]:
+    _LOOP_PASSES = (
+        "while-loop-invariant-code-motion",
+        "simplify-while-loops",
+        "while-loop-constant-sinking",
+        "tree_reduction_rewriter",
+    )
+    os.environ["XLA_FLAGS"] += " --xla_disable_hlo_passes=" + ",".join(_LOOP_PASSES)
 
 import jax
 
@@ -47,12 +58,34 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(_CACHE, ignore_errors=True)
 
 
+# Every compiled kernel holds mappings of memory, of which Linux gives a process 65,530; one module takes up to 20,000.
+MAPPINGS = 30_000
+
+
+def _mappings() -> int:
+    """Mappings of memory of this process; where the system does not say, more than any limit."""
+    try:
+        with open("/proc/self/maps", "rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:
+        return MAPPINGS + 1
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_compiled_programs():
-    """Drop compiled programs after each module: thousands of them in one process exhaust its memory mappings, and it aborts.
+    """Drop compiled programs after a module when there are many: thousands in one process exhaust its mappings, and it aborts.
 
-    What a later module needs again comes from the cache on disk.
+    Until then later modules find what earlier ones traced. What is dropped and needed again comes from the cache on disk.
     """
+    yield
+    if _mappings() > MAPPINGS:
+        jax.clear_caches()
+
+
+@pytest.fixture
+def own_programs():
+    """For tests that replace what is traced: they find no program of an earlier test, and later tests find none of theirs."""
+    jax.clear_caches()
     yield
     jax.clear_caches()
 
