@@ -42,7 +42,7 @@ FUNCTIONS = {
     "inference, on the host": ("mlsem_jax.fits._fit:Fit.fit_measures",),
     "report": ("mlsem_jax.fits._fit:Fit.summary", "mlsem_jax.fits._fit:Fit.parameter_estimates"),
 }
-IMPORTS = ("import numpy", "import jax", "import pandas", "import scipy", "import equinox", "import mlsem_jax")
+IMPORTS = ("import numpy", "import jax", "import pandas", "import scipy", "import mlsem_jax")
 COMPILED = ("trace", "lower", "compile or read", "run kernels")
 ORDER = (*IMPORTS, "read the file", *list(FUNCTIONS)[:5], *COMPILED, *list(FUNCTIONS)[5:], "rest")
 
@@ -108,7 +108,7 @@ def wrap_kernels(clock: Clock) -> None:
 def child(data: str, model: str, missing: str, cache: str) -> dict[str, dict[str, float]]:
     """In a fresh process: seconds by stage of the imports and the first call, and of a later call (median of 9)."""
     row: dict[str, float] = {}
-    for name in ("numpy", "jax", "pandas", "scipy.special", "equinox", "mlsem_jax"):
+    for name in ("numpy", "jax", "pandas", "scipy.special", "mlsem_jax"):
         start = time.perf_counter()
         importlib.import_module(name)
         row[f"import {name.split('.')[0]}"] = time.perf_counter() - start
