@@ -11,6 +11,9 @@ import mlsem_jax as ml
 assert "jax" not in sys.modules
 ml.sem
 assert gc.isenabled()
+# what was imported is old already: the next collections of young objects do not look through it
+assert len(gc.get_objects(generation=0)) < 10_000, len(gc.get_objects(generation=0))
+assert gc.get_freeze_count() == 0
 late = ("equinox", "jaxtyping", "pandas", "scipy.special", "scipy.linalg", "matplotlib", "mlsem_jax.report.plots")
 late = [m for m in late if m in sys.modules]
 assert not late, late
@@ -34,6 +37,24 @@ SPECIAL = "import sys, scipy.special; sys.exit('scipy.linalg' in sys.modules)"
 def test_a_fit_imports_what_it_needs_and_no_more():
     apart = subprocess.run([sys.executable, "-c", SPECIAL], check=False, timeout=50).returncode == 0
     subprocess.run([sys.executable, "-c", PROGRAM, "scipy.linalg" if apart else "-"], check=True, timeout=110)
+
+
+FROZEN = """
+import gc
+kept = [[] for _ in range(1000)]
+gc.freeze()
+import mlsem_jax as ml
+ml.sem
+assert gc.get_freeze_count() > 1000
+gc.disable()
+ml.model
+assert not gc.isenabled()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_what_a_program_says_to_its_garbage_collector_stays():
+    subprocess.run([sys.executable, "-c", FROZEN], check=True, timeout=110)
 
 
 def test_an_unknown_name_of_the_reports_is_told():
