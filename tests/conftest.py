@@ -58,12 +58,34 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(_CACHE, ignore_errors=True)
 
 
+# Every compiled kernel holds mappings of memory, of which Linux gives a process 65,530; one module takes up to 20,000.
+MAPPINGS = 30_000
+
+
+def _mappings() -> int:
+    """Mappings of memory of this process; where the system does not say, more than any limit."""
+    try:
+        with open("/proc/self/maps", "rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:
+        return MAPPINGS + 1
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _free_compiled_programs():
-    """Drop compiled programs after each module: thousands of them in one process exhaust its memory mappings, and it aborts.
+    """Drop compiled programs after a module when there are many: thousands in one process exhaust its mappings, and it aborts.
 
-    What a later module needs again comes from the cache on disk.
+    Until then later modules find what earlier ones traced. What is dropped and needed again comes from the cache on disk.
     """
+    yield
+    if _mappings() > MAPPINGS:
+        jax.clear_caches()
+
+
+@pytest.fixture
+def own_programs():
+    """For tests that replace what is traced: they find no program of an earlier test, and later tests find none of theirs."""
+    jax.clear_caches()
     yield
     jax.clear_caches()
 

@@ -13,7 +13,7 @@ from mlsem_jax.estimation.problem._evaluators import Compiled
 
 
 @pytest.fixture
-def as_with_a_gpu(monkeypatch):
+def as_with_a_gpu(own_programs, monkeypatch):
     monkeypatch.setattr(_compiled.jax, "default_backend", lambda: "gpu")
 
 

@@ -15,7 +15,7 @@ from mlsem_jax.observed import pattern_statistics
 
 @pytest.mark.parametrize("dense", [0, 10**9], ids=["gathered", "dense"])
 @float64
-def test_sums_over_pairs_equal_a_loop(dense, monkeypatch):
+def test_sums_over_pairs_equal_a_loop(dense, own_programs, monkeypatch):
     """Every pair adds to its own cluster and its own pattern; the padding of clusters, pairs and patterns adds nothing."""
     monkeypatch.setattr(_pairs, "DENSE", dense)
     rng = np.random.default_rng(3)

@@ -24,7 +24,7 @@ level: 2
 
 @pytest.mark.timeout(240)
 @float64
-def test_derivatives_with_more_patterns_than_pairs_of_a_chunk(monkeypatch):
+def test_derivatives_with_more_patterns_than_pairs_of_a_chunk(own_programs, monkeypatch):
     """Two clusters a chunk see fewer pairs than there are patterns; one chunk sees all. Information and scores are the same."""
     rng = np.random.default_rng(1)
     values = rng.normal(size=(36, 4)) + rng.normal(size=(12, 4))[np.repeat(np.arange(12), 3)]

@@ -67,7 +67,7 @@ def test_the_gradient_is_that_of_the_likelihood(intercept):
 
 
 @float64
-def test_the_estimate_has_derivatives_in_the_weights_of_clusters(intercept, monkeypatch):
+def test_the_estimate_has_derivatives_in_the_weights_of_clusters(intercept, own_programs, monkeypatch):
     """By the implicit rule, whatever found the maximum: here nothing is searched, because compiling a search takes long."""
     _, fit, model, statistics = intercept
     term, theta = statistics.reduced.terms[0], fit.estimation.model.theta
