@@ -58,7 +58,9 @@ class _Results(report.Results):
     def _measures(self) -> dict[str, float]:
         assert self.steps is not None
         if not self.steps.structural:
-            return inference.lavaan_measures(self.estimation, self.tests[0])
+            # without an unrestricted model there is no test, and what the log-likelihood gives remains
+            tested = self.estimation.h1 is not None
+            return inference.lavaan_measures(self.estimation, self.tests[0] if tested else None)
         return inference.measures_together(self.steps.structural, self.tests)
 
 
@@ -91,7 +93,7 @@ class SamFit(Fit):
     def save(self, path: str | Path) -> Path:
         """As of any [`mlsem_jax.Fit`][], with the fits of both steps. `ml.load` reads it."""
         assert self.steps is not None
-        if self.estimation.status.converged:
+        if self.estimation.status.converged and self.estimation.h1 is not None:
             self._results.tests  # noqa: B018  (stored with the estimation)
         fields = {"text": self.text, "function": self.function, "warnings": self.warnings, "network": None}
         parts = {"measurement": self.steps.measurement, "structural": self.steps.structural}

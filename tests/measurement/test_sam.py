@@ -202,6 +202,17 @@ def test_what_step_1_scales():
     assert "Satorra-Bentler correction" in str(ml.sam(text, data).summary())
 
 
+def test_few_clusters_leave_no_test(tmp_path):
+    """Six variables and six clusters have no unrestricted model; the log-likelihood, a summary and a file there are."""
+    text = f"level: 1\n{ONE}\nlevel: 2\n" + "\n".join(f"{v} ~~ {v}" for v in ITEMS)
+    fit = ml.sam(text, draw(4, 6), "c", sam_method="global")
+    measures = fit.fit_measures()
+    assert "chisq" not in measures.index
+    assert np.isfinite(measures["logl"])
+    assert "Two-step" in str(fit.summary())
+    assert ml.load(fit.save(tmp_path / "few.json")).fit_measures()["logl"] == pytest.approx(measures["logl"])
+
+
 def test_a_covariate_and_groups_have_scaled_tests_too():
     text = f"level: 1\n{ONE}\nf1 ~ x\nlevel: 2\n" + ONE.replace("f", "g")
     fit = ml.sam(text, rows(), "c", group="g")
