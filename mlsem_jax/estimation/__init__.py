@@ -3,9 +3,9 @@
 What makes and draws from models of the JAX layer is imported when it is asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlsem_jax._later import found_later
 from mlsem_jax.estimation.batch import (
     BatchMaximum,
     Estimate,
@@ -168,10 +168,4 @@ __all__ = [
     "bounds_of",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(LATER[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = found_later(__name__, LATER, globals())

@@ -3,9 +3,9 @@
 Pictures, pages and files are imported when they are asked for: most fits need none of the forty modules.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlsem_jax._later import found_later
 from mlsem_jax.report._diagnosis import DiagnosisReport
 from mlsem_jax.report._indices import added_table, chosen_measures, modification_table, score_table
 from mlsem_jax.report._inspect import inspect
@@ -146,10 +146,4 @@ __all__ = [
     "write_page",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = found_later(__name__, _HOME, globals())

@@ -22,7 +22,7 @@ LAYERS = (
             "_spread",
             "_status",
         ),
-        *("_origin", "_other_names", "_record", "_typing", "_version"),
+        *("_later", "_origin", "_other_names", "_record", "_typing", "_version"),
     ),
     ("numerics",),
     ("data", "datasets"),

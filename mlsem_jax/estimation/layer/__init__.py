@@ -3,9 +3,9 @@
 The model is imported when it is asked for: it is an equinox module, and a fit of `ml.sem` needs none.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlsem_jax._later import found_later
 from mlsem_jax.estimation.layer._given import (
     as_key,
     as_theta,
@@ -59,10 +59,4 @@ __all__ = [
     "with_exogenous",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(LATER[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = found_later(__name__, LATER, globals())
